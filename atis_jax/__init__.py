@@ -1,0 +1,3 @@
+"""ATIS: differentiable co-design of analog token pruning and transformers in JAX."""
+
+__version__ = "0.1.0"

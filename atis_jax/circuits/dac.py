@@ -1,0 +1,90 @@
+"""The input digital-to-analog converter: binary-weighted elements, mismatch, kT/C, straight-through."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.numerics import pytree, static, straight_through
+from atis_jax.typing import Real
+from atis_jax.units import BOLTZMANN_J_PER_K
+
+MAX_BITS = 12
+GRADIENT_RANGE = 2.0
+"""The straight-through gradient reaches inputs up to this many full scales, and is zero beyond."""
+
+
+@pytree
+class DacSpec:
+    """A differential capacitive DAC with 2^bits evenly spaced levels from -full_scale_v to +full_scale_v.
+
+    Attributes:
+        bits: resolution, or None for a continuous, unlimited input (an ideal converter, or a sensor that
+            needs none). Static.
+        full_scale_v: differential voltage at an input of 1, V.
+        unit_sigma: relative mismatch of one unit element.
+        unit_capacitance_f: one unit element, F; the converter has 2^bits of them (one when ``bits`` is None).
+            Infinite for no kT/C noise.
+    """
+
+    bits: int | None = static()
+    full_scale_v: Real
+    unit_sigma: Real
+    unit_capacitance_f: Real
+
+    def __post_init__(self):
+        if self.bits is not None and not 1 <= self.bits <= MAX_BITS:
+            raise ValueError(
+                f"dac.bits = {self.bits} is outside 1..{MAX_BITS}; the ideal converter is bits=None, not 0"
+            )
+
+
+def bit_weights(element_error: Float[Array, "bits"]) -> Float[Array, "bits"]:
+    """What each bit adds to the output, in full scales; they sum to 2.
+
+    Bit b is 2^b units; ``element_error`` is its total error in units, sigma = unit_sigma 2^(b/2). The
+    capacitive divider ratio is taken to the array's own total, so the two end codes are exact and mismatch is
+    all INL.
+    """
+    elements = 2.0 ** jnp.arange(element_error.shape[-1], dtype=element_error.dtype) + element_error
+    return 2.0 * elements / jnp.sum(elements)
+
+
+def dac_voltage_v(
+    value: Float[Array, ""], weights: Float[Array, "bits"], full_scale_v: Real
+) -> Float[Array, ""]:
+    """Output of one converter, V: full_scale (sum_b bit_b w_b - 1) for the code nearest to ``value``.
+
+    Args:
+        value: input, +-1 is full scale; clipped to it.
+        weights: ``bit_weights`` of this converter; length zero means continuous and unlimited.
+        full_scale_v: V.
+
+    The gradient is that of the ideal line, full_scale_v per unit, up to ``GRADIENT_RANGE`` full scales;
+    mismatch carries none. The bits are taken apart arithmetically: on a CPU core that beats a table look-up
+    for each element by 15 % at 6 bits, gradient included.
+    """
+    bits = weights.shape[-1]
+    if bits == 0:
+        return full_scale_v * value
+    top = 2**bits - 1
+    code = jnp.clip(jnp.round((value + 1.0) * (0.5 * top)), 0, top).astype(jnp.int32)
+    level = jnp.asarray(-1.0, value.dtype)
+    for bit in range(bits):
+        level = level + ((code >> bit) & 1).astype(value.dtype) * weights[bit]
+    line = full_scale_v * jnp.clip(value, -GRADIENT_RANGE, GRADIENT_RANGE)
+    return straight_through(full_scale_v * level, line)
+
+
+def dac_levels_v(weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Array, "levels"]:
+    """Every output of one converter in the order of its codes, V (transfer curves, INL and DNL)."""
+    bits = weights.shape[-1]
+    codes = jnp.arange(2**bits)[:, None] >> jnp.arange(bits) & 1
+    return full_scale_v * (codes.astype(weights.dtype) @ weights - 1.0)
+
+
+def sampling_noise_v2(spec: DacSpec, temperature_k: Real) -> Float[Array, ""]:
+    """kT/C of the whole converter, V^2: (254 uV)^2 for 64 units of 1 fF at 27 C."""
+    units = 1 if spec.bits is None else 2**spec.bits
+    # k/C first: kT alone is 4e-21, squares of which leave float32.
+    return jnp.asarray(BOLTZMANN_J_PER_K / (spec.unit_capacitance_f * units) * temperature_k)

@@ -1,0 +1,196 @@
+"""Hardware: what a designer picks. One frozen pytree of the devices' specifications, bounds, sweeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax.circuits.comparator import ComparatorSpec
+from atis_jax.circuits.dac import DacSpec
+from atis_jax.circuits.floating_gate import FloatingGateSpec
+from atis_jax.circuits.ota import OtaSpec
+from atis_jax.circuits.thermal import ThermalSpec
+from atis_jax.circuits.tia import TiaSpec
+from atis_jax.numerics import pytree, static
+from atis_jax.typing import Real
+
+
+@pytree
+class Hardware:
+    """The scoring circuit of one layer as designed.
+
+    Floats are leaves (to differentiate, vmap, sweep); the rest is static.
+
+    Attributes:
+        name: of the preset it came from. Static.
+        max_inputs: OTAs that one array has. Static.
+        supply_v: nominal supply, V.
+        dac: input converters.
+        ota: the array's cell.
+        floating_gate: programming of bias currents.
+        tia: read-out amplifier.
+        comparator: decision.
+        thermal: bias against temperature.
+    """
+
+    name: str = static()
+    max_inputs: int = static()
+    supply_v: Real
+    dac: DacSpec
+    ota: OtaSpec
+    floating_gate: FloatingGateSpec
+    tia: TiaSpec
+    comparator: ComparatorSpec
+    thermal: ThermalSpec
+
+
+_POSITIVE = (0.0, math.inf, "positive")
+_FINITE_POSITIVE = (0.0, 1e30, "positive and finite")
+_SPREAD = (-1e-30, 10.0, "zero or more, and below 10")
+_CORRELATION = (-1.0 - 1e-9, 1.0 + 1e-9, "between -1 and 1")
+
+# Open below, closed above. What is not listed has no bound.
+_BOUNDS: dict[str, tuple[float, float, str]] = {
+    "supply_v": _FINITE_POSITIVE,
+    "dac.full_scale_v": _FINITE_POSITIVE,
+    "dac.unit_sigma": _SPREAD,
+    "dac.unit_capacitance_f": _POSITIVE,
+    "ota.kappa": (0.0, 1.0, "above 0 and at most 1 (a gate couples to its channel by a capacitive divider)"),
+    "ota.kappa_current_a": _FINITE_POSITIVE,
+    "ota.kappa_sigma": _SPREAD,
+    "ota.kappa_chip_sigma": _SPREAD,
+    "ota.offset_sigma_v": _SPREAD,
+    "ota.additive_sigma": _SPREAD,
+    "ota.log_current_sigma": _SPREAD,
+    "ota.log_current_kappa_correlation": _CORRELATION,
+    "ota.offset_additive_correlation": _CORRELATION,
+    "ota.early_voltage_v": _POSITIVE,
+    "ota.specific_current_a": _FINITE_POSITIVE,
+    "ota.attenuation": (0.0, 1.0, "above 0 and at most 1"),
+    "ota.capacitance_f": (-1e-30, 1e30, "zero or more"),
+    "floating_gate.error_sigma": _SPREAD,
+    "floating_gate.min_current_a": (-1e-30, 1e30, "zero or more"),
+    "floating_gate.max_current_a": _POSITIVE,
+    "tia.swing_v": _POSITIVE,
+    "tia.gain_sigma": _SPREAD,
+    "tia.offset_sigma_v": _SPREAD,
+    "tia.open_loop_gain": _POSITIVE,
+    "tia.bandwidth_hz": (-1e-30, 1e30, "zero or more"),
+    "tia.shot_noise_factor": (-1e-30, 1e30, "zero or more"),
+    "comparator.reference_span_v": _FINITE_POSITIVE,
+    "comparator.offset_sigma_v": _SPREAD,
+    "comparator.noise_v": _SPREAD,
+    "comparator.hysteresis_fraction": (-1e-30, 1.0, "between 0 and 1"),
+    "thermal.nominal_temperature_k": _FINITE_POSITIVE,
+    "thermal.specific_current_a": _FINITE_POSITIVE,
+    "thermal.junction_v": _FINITE_POSITIVE,
+}
+
+SPREADS = (
+    "dac.unit_sigma",
+    "ota.kappa_sigma",
+    "ota.kappa_chip_sigma",
+    "ota.offset_sigma_v",
+    "ota.additive_sigma",
+    "ota.log_current_sigma",
+    "floating_gate.error_sigma",
+    "tia.gain_sigma",
+    "tia.offset_sigma_v",
+    "comparator.offset_sigma_v",
+    "comparator.noise_v",
+)
+"""Every field that is a standard deviation: what a noise sweep scales."""
+
+
+def field(hardware: Hardware, path: str) -> Any:
+    """The value at a dotted ``path`` such as ``ota.kappa``.
+
+    Raises:
+        ValueError: no such field; the message names the nearest.
+    """
+    value: Any = hardware
+    for name in path.split("."):
+        names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
+        if name not in names:
+            near = difflib.get_close_matches(path, [*_BOUNDS, *SPREADS], 1, 0.0)
+            raise ValueError(f"hardware has no field {path!r}; the nearest is {near[0]!r}")
+        value = getattr(value, name)
+    return value
+
+
+def with_fields(hardware: Hardware, values: Mapping[str, Any]) -> Hardware:
+    """``hardware`` with the fields at dotted paths replaced, checked by ``check_hardware``.
+
+    Raises:
+        ValueError: unknown field or value out of bounds.
+    """
+    for path, value in values.items():
+        field(hardware, path)
+        head, _, tail = path.partition(".")
+        if tail:
+            value = dataclasses.replace(getattr(hardware, head), **{tail: value})
+        hardware = dataclasses.replace(hardware, **{head: value})
+    return check_hardware(hardware)
+
+
+def scale_spreads(hardware: Hardware, factor: Real | Mapping[str, Real]) -> Hardware:
+    """``hardware`` with its standard deviations multiplied, for noise sweeps.
+
+    A traced factor may be vmapped over.
+
+    Args:
+        hardware: the design.
+        factor: one factor for every field in ``SPREADS``, or a mapping from some of them to factors.
+
+    Raises:
+        ValueError: a field that is not a spread.
+    """
+    factors = factor if isinstance(factor, Mapping) else dict.fromkeys(SPREADS, factor)
+    for path in factors:
+        if path not in SPREADS:
+            near = difflib.get_close_matches(path, SPREADS, 1, 0.0)[0]
+            raise ValueError(f"{path!r} is not a spread of the hardware; the nearest is {near!r}")
+    return with_fields(hardware, {path: field(hardware, path) * by for path, by in factors.items()})
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a bound cannot be checked: a traced value, or a sweep of several."""
+    return isinstance(value, jax.core.Tracer) or np.ndim(value) > 0
+
+
+def check_hardware(hardware: Hardware) -> Hardware:
+    """``hardware`` itself, once every concrete scalar was found within its bounds.
+
+    Traced values and arrays of several are not looked at.
+
+    Raises:
+        ValueError: naming the field, its value and the bound.
+    """
+    for path, (low, high, words) in _BOUNDS.items():
+        value = field(hardware, path)
+        if _is_array(value):
+            continue
+        if not low < float(value) <= high:
+            raise ValueError(f"hardware {hardware.name!r}: {path} = {value} must be {words}")
+    gate = hardware.floating_gate
+    ends = (gate.min_current_a, gate.max_current_a)
+    if not any(_is_array(end) for end in ends):
+        if not ends[0] < ends[1]:
+            raise ValueError(
+                f"hardware {hardware.name!r}: floating_gate.min_current_a = {ends[0]} must be below "
+                f"max_current_a = {ends[1]}"
+            )
+        if gate.bits is not None and not (ends[0] > 0 and math.isfinite(ends[1])):
+            raise ValueError(
+                f"hardware {hardware.name!r}: floating_gate.bits = {gate.bits} spaces ln I evenly, so "
+                f"min_current_a = {ends[0]} must be above zero and max_current_a = {ends[1]} finite"
+            )
+    if hardware.max_inputs < 1:
+        raise ValueError(f"hardware {hardware.name!r}: max_inputs = {hardware.max_inputs} must be 1 or more")
+    return hardware

@@ -1,0 +1,268 @@
+"""Read an image data set prepared by TFDS into memory, or say clearly why that cannot be done."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Float32, Int32, UInt8
+
+from atis_jax.data import canvas, cluttered_digits
+from atis_jax.data.errors import DatasetError
+from atis_jax.validation import SettingError, check_settings, setting
+
+EMBEDDED = "cluttered_digits"
+"""The data set that needs no download."""
+AUGMENTATIONS = ("none", "placement", "flip_crop")
+CACHE_DIR = Path("~/.cache/atis_jax/datasets")
+"""Where the embedded data set is kept unless the config names another directory."""
+
+_READ_BLOCK = 512
+
+STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # Channel mean and standard deviation of the training images in [0, 1], by channel_statistics() on
+    # load_split(spec, "train").images; tests/data_tests/test_data_source.py computes them again.
+    "cluttered_digits": ((0.146658,), (0.185078,)),
+    "cifar10": ((0.491250, 0.482090, 0.446521), (0.245232, 0.242782, 0.260629)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Which images to use and how to vary them.
+
+    Attributes:
+        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2".
+        data_dir: where TFDS keeps prepared data; None: ~/.cache/atis_jax/datasets for the embedded data set,
+            TFDS's own default for others.
+        batch_size: training images in a batch.
+        eval_batch_size: images in an evaluation batch; the last one is padded to it.
+        augmentation: "none"; "placement" (cluttered_digits only: each digit drawn anew with fresh place,
+            fragments and jitter); "flip_crop" (shift by up to 4 pixels with reflected border, random mirror).
+        colour_jitter: brightness, contrast and saturation factors in [1 - c, 1 + c].
+        erase_probability: share of images of which a random rectangle is blanked.
+        train_examples: use only the first so many training examples; None: all.
+        eval_examples: use only the first so many evaluation examples; None: all.
+
+    Raises:
+        SettingError: a field is of the wrong type or out of range; the message names it, its bound, the fix.
+    """
+
+    name: str = setting(EMBEDDED, doc="TFDS name")
+    data_dir: str | None = setting(None, doc="where prepared data sets are kept", affects_result=False)
+    batch_size: int = setting(64, low=1, doc="training images in a batch")
+    eval_batch_size: int = setting(382, low=1, doc="images in an evaluation batch")
+    augmentation: str = setting("placement", choices=AUGMENTATIONS, doc="how training images are varied")
+    colour_jitter: float = setting(0.0, low=0, high=1, doc="half range of brightness, contrast, saturation")
+    erase_probability: float = setting(0.0, low=0, high=1, doc="share of images with a blanked rectangle")
+    train_examples: int | None = setting(None, low=1, doc="use only the first so many")
+    eval_examples: int | None = setting(None, low=1, doc="use only the first so many")
+
+    def __post_init__(self):
+        check_settings(self, "config.data")
+        if not self.name:
+            raise SettingError(
+                "config.data.name is empty; name a TFDS data set, e.g. cluttered_digits or cifar10"
+            )
+        if self.augmentation == "placement" and not self.embedded:
+            raise SettingError(
+                "config.data.augmentation = 'placement' needs config.data.name = 'cluttered_digits', "
+                f"not {self.name!r}; give 'flip_crop' or 'none'"
+            )
+        if self.train_examples is not None and self.train_examples < self.batch_size:
+            raise SettingError(
+                f"config.data.train_examples = {self.train_examples} is below config.data.batch_size = "
+                f"{self.batch_size}, so an epoch has no batch; raise the one or lower the other"
+            )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the data set that comes with the package."""
+        return self.name.split(":")[0] == EMBEDDED
+
+    @property
+    def directory(self) -> Path:
+        """Where the data set is looked for."""
+        if self.data_dir is not None:
+            return Path(self.data_dir).expanduser()
+        return (CACHE_DIR if self.embedded else Path(tfds.core.constants.DATA_DIR)).expanduser()
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split in memory.
+
+    Attributes:
+        images: (n, height, width, channels), uint8.
+        labels: class indices, (n,).
+        class_names: one name a class.
+        mean: channel mean of the training images in [0, 1], (channels,); for the model to normalise with.
+        std: the same for the standard deviation.
+        boxes: bounding box of what matters, pixels (top, left, bottom, right), (n, 4); None if not known.
+        digits: the 8x8 source digits in [0, 1] behind cluttered_digits; None for other data sets.
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    labels: Int32[np.ndarray, " n"]
+    class_names: tuple[str, ...]
+    mean: Float32[np.ndarray, " c"]
+    std: Float32[np.ndarray, " c"]
+    boxes: Int32[np.ndarray, "n 4"] | None = None
+    digits: Float32[np.ndarray, "n 8 8"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def channel_statistics(images: UInt8[np.ndarray, "n h w c"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all pixels, images read as [0, 1]."""
+    # From counts of the 256 values: exact, and without a float copy of the images.
+    values = np.arange(256) / 255
+    mean, std = [], []
+    for channel in range(images.shape[-1]):
+        share = np.bincount(images[..., channel].reshape(-1), minlength=256) / images[..., channel].size
+        mean.append(float(share @ values))
+        std.append(float(np.sqrt(share @ (values - mean[-1]) ** 2)))
+    return tuple(mean), tuple(std)
+
+
+def load_split(spec: DataSpec, split: str) -> Split:
+    """Decode one split into memory, in stored order; the embedded data set is written first if it is missing.
+
+    Args:
+        spec: which data set, and how many examples ("train": ``train_examples``, else ``eval_examples``).
+        split: "train", "test" or what the data set calls its splits.
+
+    Raises:
+        DatasetError: not prepared, damaged, no such split, or not images of one size with a label.
+        SettingError: more examples are asked for than there are.
+    """
+    builder = open_builder(spec)
+    if split not in builder.info.splits:
+        raise DatasetError(
+            f"data set {spec.name!r} in {builder.data_dir} has no split {split!r}; it has "
+            f"{', '.join(sorted(builder.info.splits))}"
+        )
+    features = dict(builder.info.features.items())
+    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
+        raise DatasetError(
+            f"data set {spec.name!r} has the features {', '.join(sorted(features))}; an image classifier "
+            "needs 'image' and a class 'label'. Choose another data.name"
+        )
+    limit = spec.train_examples if split == "train" else spec.eval_examples
+    stored = builder.info.splits[split].num_examples
+    if limit is not None and limit > stored:
+        field = "train_examples" if split == "train" else "eval_examples"
+        raise SettingError(
+            f"config.data.{field} = {limit} is above the {stored} examples of split {split!r} of "
+            f"{spec.name!r}; lower it"
+        )
+    columns = _read(spec, builder, split, limit or stored)
+    name = builder.name
+    if name in STATISTICS:
+        mean, std = STATISTICS[name]
+    else:
+        whole = columns["image"]
+        if split != "train" or limit is not None:
+            whole = _read(spec, builder, "train", builder.info.splits["train"].num_examples)["image"]
+        mean, std = channel_statistics(whole)
+    digits = columns.get("digit") if spec.embedded else None
+    return Split(
+        images=columns["image"],
+        labels=columns["label"].astype(np.int32),
+        class_names=tuple(features["label"].names),
+        mean=np.asarray(mean, np.float32),
+        std=np.asarray(std, np.float32),
+        boxes=columns["box"].astype(np.int32) if spec.embedded else None,
+        digits=None if digits is None else (digits / 16).astype(np.float32),
+    )
+
+
+def open_builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
+    """The TFDS builder of a data set that is ready to be read.
+
+    Raises:
+        DatasetError: it is not there; the message says what is, and how to get it.
+    """
+    if spec.embedded:
+        return cluttered_digits.prepare(spec.directory)
+    try:
+        builder = tfds.builder(spec.name, data_dir=str(spec.directory), file_format="array_record")
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DatasetError(_missing(spec, "TFDS knows no data set of that name, and")) from error
+    except Exception as error:  # TFDS lets JSON, protobuf and assertion errors through
+        raise DatasetError(
+            f"data set {spec.name!r} in {spec.directory} cannot be opened: {_first_line(error)}. If its "
+            f"files are damaged, remove {spec.directory / spec.name.split(':')[0]} and prepare it again"
+        ) from error
+    if not (Path(builder.data_dir) / "dataset_info.json").exists():
+        raise DatasetError(_missing(spec, f"it is not prepared in {builder.data_dir};"))
+    return builder
+
+
+def _missing(spec: DataSpec, what: str) -> str:
+    return (
+        f"data set {spec.name!r}: {what} {_found_in(spec.directory)}. Either name the directory that holds "
+        f"it with --config.data.data_dir=DIR, or prepare it once: 'tfds build {spec.name} "
+        f"--file_format=array_record --data_dir={spec.directory}' (only this needs 'pip install tensorflow')"
+    )
+
+
+def _found_in(directory: Path) -> str:
+    """What a person would see who looked into ``directory``."""
+    if not directory.is_dir():
+        return f"{directory} does not exist"
+    infos = sorted({path.parent.relative_to(directory) for path in directory.glob("*/**/dataset_info.json")})
+    if not infos:
+        return f"{directory} holds no prepared data set"
+    return f"{directory} holds {', '.join(map(str, infos[:8]))}{' and more' if len(infos) > 8 else ''}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _read(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str, count: int) -> dict[str, Any]:
+    """The first ``count`` examples of a split, one array a feature; text features are left out."""
+    wanted = [k for k, f in builder.info.features.items() if not isinstance(f, tfds.features.Text)]
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    columns: dict[str, np.ndarray] = {}
+    try:
+        source = builder.as_data_source(split)
+        # Blocks, because asking array_record for one record at a time takes as long as decoding it.
+        blocks = grain.MapDataset.range(0, count, _READ_BLOCK).map(
+            lambda first: source.__getitems__(range(first, min(first + _READ_BLOCK, count)))
+        )
+        examples = itertools.chain.from_iterable(blocks.to_iter_dataset(options))
+        for i, example in enumerate(examples):
+            for key in wanted:
+                value = np.asarray(example[key])
+                if i == 0:
+                    columns[key] = np.empty((count, *value.shape), value.dtype)
+                elif value.shape != columns[key].shape[1:]:
+                    raise DatasetError(
+                        f"data set {spec.name!r}: example {i} of {split!r} has {key!r} of shape "
+                        f"{value.shape}, the first one {columns[key].shape[1:]}; images must have one size"
+                    )
+                columns[key][i] = value
+    except DatasetError:
+        raise
+    except Exception as error:  # array_record raises RuntimeError, TFDS whatever its decoder does
+        raise DatasetError(
+            f"data set {spec.name!r}, split {split!r} in {builder.data_dir} cannot be read: "
+            f"{_first_line(error)}. Its files are damaged or in another format than array_record: remove "
+            f"that directory and prepare it again{'' if spec.embedded else ' (see --config.data.data_dir)'}"
+        ) from error
+    return columns
+
+
+def fragment_pool(split: Split) -> Float32[np.ndarray, "p f f"]:
+    """The distractor fragments of a split of cluttered_digits."""
+    if split.digits is None:
+        raise ValueError("fragment_pool needs a split of cluttered_digits; this one has no source digits")
+    return canvas.fragment_pool(split.digits)

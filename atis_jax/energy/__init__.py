@@ -1,0 +1,1 @@
+"""What it costs: cited constants, an energy ledger per image, and the digital rivals. No flax, no optax."""

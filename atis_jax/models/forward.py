@@ -1,0 +1,278 @@
+"""Forward passes: dense, masked (training), gathered (tokens really removed). Any scorer fits.
+
+Shape suffixes: B images, N tokens (CLS first), T patches (N - 1), D width, H heads, G head groups, L layers,
+C capacity of a layer. Design, chip and state carry a leading axis L.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.numerics import pytree
+from atis_jax.pruning.gather import pack, scatter_back
+from atis_jax.pruning.masks import PROTECTED, cascade, protect, training_gate
+from atis_jax.scoring.prototype import update_query
+from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
+from atis_jax.typing import Int, Key, PyTree
+
+
+@pytree
+class ScorerInputs:
+    """Everything a network's scorers need besides tokens; leaves carry a leading axis of layers.
+
+    Attributes:
+        design: what is optimised.
+        chip: what fabrication gave, or None for scorers without one.
+        environment: temperature and supply, shared by all layers.
+        state: the scorers' memory.
+    """
+
+    design: Any
+    chip: Chip | None
+    environment: Environment | None
+    state: ScorerState
+
+
+@pytree
+class Pruned:
+    """What a pruned forward pass yields.
+
+    Attributes:
+        logits: (B, classes).
+        alive: (L, B, N, G) cascaded keep masks after each layer's decision.
+        voltage: (L, B, N, G) scores; NaN where the scorer never looked (pruned before, gathered pass only).
+        probability: (L, B, N, G) keep probability of the soft comparator given that the token was alive.
+        overflow: (L, B) kept tokens that found no room (always 0 in the masked pass).
+        state: scorer memory afterwards.
+    """
+
+    logits: Float[Array, "B classes"]
+    alive: Bool[Array, "L B N G"]
+    voltage: Float[Array, "L B N G"]
+    probability: Float[Array, "L B N G"]
+    overflow: Int[Array, "L B"]
+    state: ScorerState
+
+
+def dense_forward(
+    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]
+) -> tuple[Float[Array, "B classes"], Float[Array, "L B H N"], Float[Array, "L B H N"], Float[Array, "L B H D"]]:
+    """The network without pruning.
+
+    Returns:
+        logits, attention each token receives averaged over query rows, attention it receives from CLS, and each
+        head's CLS query pulled back to token space.
+    """
+    x = model.apply(params, images, method="embed")
+    received, from_cls, queries = [], [], []
+    for layer in range(model.spec.depth):
+        x, attention, query = model.apply(params, layer, x, method="block")
+        received.append(jnp.mean(attention, axis=2))
+        from_cls.append(attention[:, :, 0])
+        queries.append(query)
+    logits = model.apply(params, x, method="classify")
+    return logits, jnp.stack(received), jnp.stack(from_cls), jnp.stack(queries)
+
+
+def masked_forward(
+    model: VisionTransformer,
+    params: PyTree,
+    scorer: Scorer,
+    images: Float[Array, "B S S C"],
+    inputs: ScorerInputs,
+    key: Key | None,
+    *,
+    first_layer: int = 0,
+    ema_rate: float = 0.0,
+    smoothing: Float[Array, ""] | float = 0.0,
+    hardness: Float[Array, ""] | float = 1.0,
+    detach_network: bool = False,
+    dropout_key: Key | None = None,
+) -> Pruned:
+    """Every token is computed in every layer; pruned ones are gated out of the softmax.
+
+    Args:
+        key: read noise; None switches it off.
+        first_layer: layers before it are not scored and keep every token.
+        ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
+        smoothing: width of the soft comparator relative to the score's half span.
+        hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
+        detach_network: stop the gradient that the scorer would send into the tokens it looks at.
+        dropout_key: turns dropout on.
+    """
+    groups = inputs.state.activity.shape[-1]
+    batch, tokens = images.shape[0], model.tokens + 1
+    x = model.apply(params, images, method="embed")
+    alive = jnp.ones((batch, tokens, groups), bool)
+    gate = jnp.ones((batch, tokens, groups), x.dtype)
+    index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
+    trail, states = [], []
+    for layer in range(model.spec.depth):
+        state = layer_of(inputs.state, layer)
+        if layer >= first_layer:
+            looked_at = jax.lax.stop_gradient(x) if detach_network else x
+            decision, state = score_layer(
+                scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing
+            )
+            alive = cascade(decision.keep, alive)
+            gate = gate * protect(training_gate(decision.keep_probability, decision.keep, hardness))
+        else:
+            decision = keep_everything(alive)
+        rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
+        x, _, query = model.apply(params, layer, x, gate, dropout_key is None, method="block", rngs=rngs)
+        trail.append((alive, decision.voltage, decision.keep_probability))
+        states.append(remember_query(state, query, ema_rate))
+    alive_LxBxNxG, voltage, probability = (jnp.stack(parts) for parts in zip(*trail, strict=True))
+    return Pruned(
+        logits=model.apply(params, x, method="classify"),
+        alive=alive_LxBxNxG,
+        voltage=voltage,
+        probability=probability,
+        overflow=jnp.zeros((model.spec.depth, batch), jnp.int32),
+        state=stack(states),
+    )
+
+
+def gathered_forward(
+    model: VisionTransformer,
+    params: PyTree,
+    scorer: Scorer,
+    images: Float[Array, "B S S C"],
+    inputs: ScorerInputs,
+    key: Key | None,
+    *,
+    capacities: tuple[int, ...],
+    first_layer: int = 0,
+    ema_rate: float = 0.0,
+) -> Pruned:
+    """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
+
+    Hard comparators, no gradient path meant. Survivors keep their order and their original position, by which the
+    read noise is keyed, so the decisions equal those of ``masked_forward`` up to rounding.
+
+    Raises:
+        ValueError: if ``capacities`` is not one number per layer, grows down the layers, or leaves no room for the
+            protected tokens.
+    """
+    check_capacities(capacities, model.spec.depth, model.tokens)
+    groups = inputs.state.activity.shape[-1]
+    batch, tokens = images.shape[0], model.tokens + 1
+    x = model.apply(params, images, method="embed")
+    alive = jnp.ones((batch, tokens, groups), bool)
+    index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
+    trail, states = [], []
+    for layer in range(model.spec.depth):
+        state = layer_of(inputs.state, layer)
+        if layer >= first_layer:
+            decision, state = score_layer(scorer, inputs, layer, x, alive, index, tokens, key, 0.0)
+        else:
+            decision = keep_everything(alive)
+        seen, seen_index = jnp.any(alive, axis=-1), index
+        alive = cascade(decision.keep, alive)
+        source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(alive, axis=-1), capacities[layer])
+        x, index = take(x, source), jnp.take_along_axis(index, source, axis=1)
+        alive = take(alive, source) & valid[..., None]
+        x, _, query = model.apply(params, layer, x, alive.astype(x.dtype), method="block")
+        trail.append(
+            (
+                back_to_full(alive.astype(x.dtype), index, valid, tokens, 0.0).astype(bool),
+                back_to_full(decision.voltage, seen_index, seen, tokens, jnp.nan),
+                back_to_full(decision.keep_probability, seen_index, seen, tokens, 0.0),
+                overflow,
+            )
+        )
+        states.append(remember_query(state, query, ema_rate))
+    alive_LxBxNxG, voltage, probability, overflow_LxB = (jnp.stack(parts) for parts in zip(*trail, strict=True))
+    return Pruned(
+        logits=model.apply(params, x, method="classify"),
+        alive=alive_LxBxNxG,
+        voltage=voltage,
+        probability=probability,
+        overflow=overflow_LxB,
+        state=stack(states),
+    )
+
+
+def score_layer(
+    scorer: Scorer, inputs: ScorerInputs, layer: int, x, alive, index, tokens: int, key: Key | None, smoothing
+) -> tuple[Decision, ScorerState]:
+    """Layer ``layer``'s scorer on a batch: vmapped over images, each with its own noise; state averaged over them.
+
+    Averaging is exact for the state's linear parts and the natural reading of "recent sequences" for a batch; a
+    stream of single sequences (batch of one) is followed exactly.
+    """
+    design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
+
+    def one(tokens_NxD, alive_NxG, index_N, image_key):
+        context = Context(
+            alive=alive_NxG, token_index=index_N, state=state, smoothing=smoothing, token_count=tokens, layer=layer
+        )
+        return scorer(design, chip, inputs.environment, tokens_NxD, context, image_key)
+
+    keys = None if key is None else jax.random.split(jax.random.fold_in(key, layer), x.shape[0])
+    decision, after = jax.vmap(one, in_axes=(0, 0, 0, None if key is None else 0))(x, alive, index, keys)
+    return decision, jax.tree.map(mean_over_images, after, state)
+
+
+def mean_over_images(batched: Array, before: Array) -> Array:
+    """A batch of states back to one: mean, or majority for booleans."""
+    if before.dtype == bool:
+        return jnp.mean(batched.astype(jnp.float32), axis=0) > 0.5
+    return jnp.mean(batched, axis=0)
+
+
+def keep_everything(alive: Bool[Array, "B N G"]) -> Decision:
+    """The decision of a layer without a scorer."""
+    ones = jnp.ones(alive.shape)
+    return Decision(voltage=jnp.zeros(alive.shape), keep_probability=ones, keep=ones.astype(bool))
+
+
+def remember_query(state: ScorerState, query: Float[Array, "B H D"], rate: float) -> ScorerState:
+    """The state with its query moved towards this batch's; untouched at rate 0."""
+    if rate == 0.0:
+        return state
+    moved = update_query(state.query, query, rate)
+    return ScorerState(moved, state.activity, state.threshold_shift_v, state.last_keep)
+
+
+def check_capacities(capacities: tuple[int, ...], depth: int, tokens: int) -> None:
+    """Raise ValueError naming the first capacity that cannot be."""
+    if len(capacities) != depth:
+        raise ValueError(f"capacities has {len(capacities)} entries for {depth} layers; give one per layer")
+    before = tokens + PROTECTED
+    for layer, capacity in enumerate(capacities):
+        if not PROTECTED <= capacity <= before:
+            raise ValueError(
+                f"capacities[{layer}] = {capacity} must be at least the {PROTECTED} protected tokens and at most the "
+                f"{before} of the layer before"
+            )
+        before = capacity
+
+
+def layer_of(tree: PyTree, layer: int) -> PyTree:
+    """Entry ``layer`` of every leaf's leading axis."""
+    return jax.tree.map(lambda leaf: leaf[layer], tree)
+
+
+def stack(trees: list[PyTree]) -> PyTree:
+    """Trees of one structure stacked along a new leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def take(values_BxNxX: Array, source_BxC: Int[Array, "B C"]) -> Array:
+    """Rows ``source`` of each image."""
+    return jnp.take_along_axis(values_BxNxX, source_BxC[..., None], axis=1)
+
+
+def back_to_full(values_BxCxG, index_BxC, valid_BxC, tokens: int, fill: float) -> Array:
+    """Packed values of a batch at their original positions."""
+    per_group: Callable = jax.vmap(scatter_back, in_axes=(1, None, None, None, None), out_axes=1)
+    per_image = jax.vmap(per_group, in_axes=(0, 0, 0, None, None))
+    return per_image(values_BxCxG, index_BxC, valid_BxC, tokens, fill)

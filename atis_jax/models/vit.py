@@ -1,0 +1,147 @@
+"""A small pre-norm vision transformer in Flax Linen whose blocks attend to gated tokens.
+
+Shape suffixes: B batch, N tokens (CLS first), D width, H heads, K head width, G head groups.
+The model knows nothing of scorers: it offers ``embed``, ``block`` and ``classify``, and ``models.forward`` strings
+them together with whatever scorer it is given.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from atis_jax.models.spec import ModelSpec
+
+
+class Stem(nn.Module):
+    """Image to patch tokens: one strided linear map, or a strided 3x3 convolution before it."""
+
+    spec: ModelSpec
+
+    @nn.compact
+    def __call__(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B T D"]:
+        """Tokens row by row, T = (S / patch)^2."""
+        spec, x = self.spec, image_BxSxSxC
+        if spec.stem == "conv":
+            stride = 2 if spec.patch % 2 == 0 else 1
+            x = nn.Conv(spec.stem_width, (3, 3), strides=stride, name="conv")(x)
+            x = nn.gelu(nn.LayerNorm(name="conv_norm")(x))
+            size = spec.patch // stride
+            x = nn.Conv(spec.width, (size + 1, size + 1), strides=size, padding="SAME", name="patch")(x)
+        else:
+            x = nn.Conv(spec.width, (spec.patch, spec.patch), strides=spec.patch, padding="VALID", name="patch")(x)
+        return x.reshape(x.shape[0], -1, spec.width)
+
+
+def gated_softmax(
+    logits: Float[Array, "*rows keys"], gate: Float[Array, "*rows keys"] | None
+) -> Float[Array, "*rows keys"]:
+    """A_ij = g_j exp(a_ij) / sum_k g_k exp(a_ik): softmax over keys weighted by their gate in [0, 1].
+
+    With gates of zero and one this is the softmax over the kept keys alone; the gradient with respect to a gate is
+    finite everywhere, also at zero, because the gate multiplies instead of adding its logarithm. At least one gate
+    in a row must be positive (CLS always is). After DynamicViT (Rao et al. 2021, eq. 11) without its self term, which
+    only changes rows that nobody reads. ``gate`` broadcasts against ``logits``.
+    """
+    peak = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    weight = jnp.exp(logits - peak)
+    if gate is not None:
+        weight = weight * gate
+    return weight / jnp.sum(weight, axis=-1, keepdims=True)
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP.
+
+    The norm before attention has no scale and no bias of its own (they fold into the q, k, v map), so the scorer,
+    which looks at the same normalised token, and the attention see one and the same vector.
+    """
+
+    spec: ModelSpec
+
+    @nn.compact
+    def __call__(
+        self,
+        x_BxNxD: Float[Array, "B N D"],
+        gate_BxNxG: Float[Array, "B N G"] | None,
+        deterministic: bool = True,
+    ) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
+        """One block.
+
+        Returns the tokens, the attention, and for each head the CLS query pulled back to token space,
+        W_k q / sqrt(K): its inner product with a normalised token is that head's attention logit up to a constant.
+        """
+        spec = self.spec
+        batch, tokens, width = x_BxNxD.shape
+        heads, key_width = spec.heads, spec.width // spec.heads
+        fan_in = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=0, out_axis=(1, 2, 3))
+        kernel_DxQxHxK = self.param("qkv_kernel", fan_in, (width, 3, heads, key_width))
+        bias = self.param("qkv_bias", nn.initializers.zeros, (3 * width,))
+        drop = nn.Dropout(spec.dropout, deterministic=deterministic)
+
+        # Dense layers see (B N, D) and attention (B H, N, K): XLA on CPU runs a plain matrix product, and its
+        # gradient, about twice as fast as the same contraction with batch axes in it.
+        x = x_BxNxD.reshape(-1, width)
+        h = nn.LayerNorm(use_scale=False, use_bias=False, name="norm_attention")(x)
+        qkv = (h @ kernel_DxQxHxK.reshape(width, -1) + bias).reshape(batch, tokens, 3, heads, key_width)
+        q, k, v = jnp.transpose(qkv, (2, 0, 3, 1, 4)).reshape(3, batch * heads, tokens, key_width)
+        q = q / jnp.sqrt(key_width)
+        logits = jnp.einsum("ank,amk->anm", q, k)
+        gate = None if gate_BxNxG is None else expand_groups(gate_BxNxG, heads).reshape(-1, 1, tokens)
+        attention = gated_softmax(logits, gate)
+        mixed = jnp.einsum("anm,amk->ank", attention, v).reshape(batch, heads, tokens, key_width)
+        mixed = jnp.moveaxis(mixed, 1, 2).reshape(-1, width)
+        x = x + drop(nn.Dense(width, name="out")(mixed))
+        hidden = nn.gelu(nn.Dense(spec.mlp_width, name="up")(nn.LayerNorm(name="norm_mlp")(x)))
+        x = x + drop(nn.Dense(width, name="down")(hidden))
+        query_BxHxD = jnp.einsum("dhk,bhk->bhd", kernel_DxQxHxK[:, 1], q[:, 0].reshape(batch, heads, key_width))
+        return x.reshape(x_BxNxD.shape), attention.reshape(batch, heads, tokens, tokens), query_BxHxD
+
+
+def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array, "B H N"]:
+    """Each group's gate handed to its heads: head h belongs to group floor(h G / H). G must divide H."""
+    return jnp.moveaxis(jnp.repeat(gate_BxNxG, heads // gate_BxNxG.shape[-1], axis=-1), -1, 1)
+
+
+class VisionTransformer(nn.Module):
+    """Patch stem, CLS token, learned positions, ``depth`` blocks, norm, linear head on CLS."""
+
+    spec: ModelSpec
+    classes: int
+    tokens: int
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def setup(self):
+        """Declare the parts."""
+        spec = self.spec
+        self.stem = Stem(spec)
+        self.cls = self.param("cls", nn.initializers.normal(0.02), (1, 1, spec.width))
+        self.position = self.param("position", nn.initializers.normal(0.02), (1, self.tokens + 1, spec.width))
+        self.blocks = [Block(spec) for _ in range(spec.depth)]
+        self.norm = nn.LayerNorm()
+        self.head = nn.Dense(self.classes, kernel_init=nn.initializers.zeros)
+
+    def embed(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B N D"]:
+        """Images in [0, 1] to tokens with CLS in front, positions added."""
+        x = (image_BxSxSxC - jnp.asarray(self.mean)) / jnp.asarray(self.std)
+        x = self.stem(x)
+        cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
+        return jnp.concatenate([cls, x], axis=1) + self.position
+
+    def block(self, layer: int, x_BxNxD, gate_BxNxG=None, deterministic: bool = True):
+        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token)."""
+        return self.blocks[layer](x_BxNxD, gate_BxNxG, deterministic)
+
+    def classify(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
+        """Logits from the CLS token."""
+        return self.head(self.norm(x_BxNxD[:, 0]))
+
+    def __call__(self, image_BxSxSxC):
+        """Dense forward pass, used for initialisation."""
+        x = self.embed(image_BxSxSxC)
+        for layer in range(self.spec.depth):
+            x, _, _ = self.block(layer, x)
+        return self.classify(x)

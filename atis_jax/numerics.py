@@ -1,0 +1,111 @@
+"""Numerical plumbing shared by every layer: frozen pytrees, bounded transforms, straight-through, the CPU cure."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_T = TypeVar("_T")
+
+XLA_CPU_CURE = "--xla_cpu_experimental_ynn_fusion_type="
+
+
+def configure_xla() -> None:
+    """Append the flag that makes small reductions right on CPU to ``XLA_FLAGS``; call before first device use.
+
+    jax 0.9.2-0.10.2 sum some small shapes wrongly under ``jit(vmap)`` (jax-ml/jax#39103; 0.10.2 also crashes
+    in #40412). ``tests/test_canary.py`` fails without it. Entry points and ``conftest.py`` call this.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_experimental_ynn_fusion_type" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {XLA_CPU_CURE}".strip()
+
+
+def static(**kwargs: Any) -> Any:
+    """A dataclass field that is part of the tree's structure (hashable, not traced, not differentiated)."""
+    return dataclasses.field(metadata={"static": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+def pytree(cls: type[_T]) -> type[_T]:
+    """Make ``cls`` a frozen dataclass and a JAX pytree; fields declared with ``static()`` are metadata."""
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    return jax.tree_util.register_dataclass(cls)
+
+
+def straight_through(forward: Float[Array, "*s"], backward: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """The value of ``forward`` with the gradient of ``backward`` (Bengio et al. 2013, arXiv 1308.3432).
+
+    Written so that the value is ``forward`` to the bit, which ``backward + stop_gradient(forward - backward)``
+    is not.
+    """
+    return _straight_through(forward, backward)
+
+
+@jax.custom_jvp
+def _straight_through(forward, backward):
+    return forward
+
+
+@_straight_through.defjvp
+def _straight_through_jvp(primals, tangents):
+    forward, _ = primals
+    return forward, jnp.asarray(tangents[1], forward.dtype)
+
+
+def round_straight_through(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Round to nearest, gradient one."""
+    return straight_through(jnp.round(x), x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounded:
+    """An open interval (low, high) reached from the real line by a sigmoid, in linear or logarithmic steps.
+
+    ``value = low + (high - low) sigmoid(raw)`` or the same in log. Physical parameters train through this: a
+    current cannot leave its range, and the gradient never dies at a clip (it shrinks towards the edge).
+
+    Attributes:
+        low: lower bound, in the quantity's unit.
+        high: upper bound, in the quantity's unit.
+        log: interpolate the logarithm; both bounds must be positive.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise ValueError(f"Bounded: low {self.low} must be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"Bounded: low {self.low} must be positive for a logarithmic range")
+
+    def _ends(self) -> tuple[Any, Any]:
+        return (jnp.log(self.low), jnp.log(self.high)) if self.log else (self.low, self.high)
+
+    def forward(self, raw: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """The physical value of an unconstrained ``raw``."""
+        low, high = self._ends()
+        value = low + (high - low) * jax.nn.sigmoid(raw)
+        return jnp.exp(value) if self.log else value
+
+    def inverse(self, value: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
+        """The ``raw`` whose value is ``value``; ``value`` must lie strictly inside the interval."""
+        low, high = self._ends()
+        x = jnp.log(value) if self.log else jnp.asarray(value)
+        fraction = (x - low) / (high - low)
+        return jnp.log(fraction) - jnp.log1p(-fraction)
+
+
+def vmap_times(function: Callable, times: int, **kwargs: Any) -> Callable:
+    """``function`` vmapped over its first ``times`` leading axes (``in_axes`` applies to each)."""
+    for _ in range(times):
+        function = jax.vmap(function, **kwargs)
+    return function

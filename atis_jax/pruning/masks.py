@@ -1,0 +1,65 @@
+"""Keep masks: cascading down the layers, protecting CLS, and the gate that training puts into the softmax.
+
+Shape suffixes: B batch, N tokens (CLS first), G head groups. A mask says which tokens a head group still attends to;
+a token is computed at all (attention rows, MLP) while any group keeps it.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.numerics import straight_through
+
+PROTECTED = 1
+"""Tokens in front of the sequence that are never pruned: CLS."""
+
+
+def protect(gate_BxNxG: Float[Array, "B N G"]) -> Float[Array, "B N G"]:
+    """Set the protected tokens' gates to one, and stop their gradient."""
+    is_protected = jnp.arange(gate_BxNxG.shape[-2])[:, None] < PROTECTED
+    return jnp.where(is_protected, jnp.ones_like(gate_BxNxG), gate_BxNxG)
+
+
+def cascade(keep_BxNxG: Bool[Array, "B N G"], alive_BxNxG: Bool[Array, "B N G"]) -> Bool[Array, "B N G"]:
+    """A token once pruned for a group stays pruned; protected tokens stay alive."""
+    return protect(keep_BxNxG.astype(jnp.float32)).astype(bool) & alive_BxNxG
+
+
+def training_gate(
+    probability_BxNxG: Float[Array, "B N G"],
+    keep_BxNxG: Bool[Array, "B N G"],
+    hardness: Float[Array, ""] | float,
+) -> Float[Array, "B N G"]:
+    """The gate that enters the softmax while training.
+
+    ``(1 - hardness) p + hardness k``, with the gradient of p: 0 is the soft comparator, 1 the hard decision with a
+    straight-through gradient (Bengio et al. 2013).
+    """
+    hard = keep_BxNxG.astype(probability_BxNxG.dtype)
+    forward = (1.0 - hardness) * probability_BxNxG + hardness * hard
+    return straight_through(forward, probability_BxNxG)
+
+
+def kept_fraction(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, ""]:
+    """Fraction of unprotected tokens that some group keeps, averaged over the batch."""
+    kept = jnp.any(alive_BxNxG[:, PROTECTED:], axis=-1)
+    return jnp.mean(kept.astype(jnp.float32))
+
+
+def kept_tokens(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, "B"]:
+    """Number of unprotected tokens that some group keeps, for each image."""
+    return jnp.sum(jnp.any(alive_BxNxG[:, PROTECTED:], axis=-1), axis=-1)
+
+
+def top_fraction(score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
+    """The ``count`` highest-scoring unprotected tokens that are alive, and the protected ones."""
+    ranked = jnp.where(alive_BxN, score_BxN, -jnp.inf).at[:, :PROTECTED].set(jnp.inf)
+    order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)
+    return (order < count + PROTECTED) & alive_BxN
+
+
+def stop_gradient_tree(tree):
+    """``stop_gradient`` on every leaf."""
+    return jax.tree.map(jax.lax.stop_gradient, tree)

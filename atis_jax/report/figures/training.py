@@ -1,0 +1,249 @@
+"""Training curves: loss, accuracy, kept fraction and energy against step, the phases shaded and named."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from atis_jax.report.errors import Absent
+from atis_jax.report.formatting import count, join, percent, significant
+from atis_jax.report.metrics import Metrics, thin
+from atis_jax.report.run_files import RunFiles
+from atis_jax.report.section import Picture, Section
+from atis_jax.report.style import LINES, SHADES, VERMILLION, new_figure, panels_of, plain_log_ticks
+
+_KEPT: tuple[str, ...] = ("kept_per_layer", "kept_fraction")
+_ENERGY: tuple[str, ...] = ("energy_ratio",)
+_TERMS = 5
+_SMOOTH = 0.02
+"""A curve is the mean over this fraction of its phase, the band behind it the range of the raw values."""
+
+
+_LABELS = {
+    "loss": "total",
+    "loss_ce": "cross-entropy",
+    "loss_distill": "distillation",
+    "loss_keep": "keep rate",
+    "accuracy": "training batch",
+    "kept_fraction": "all layers",
+}
+
+
+def training_curves(run: RunFiles) -> Section:
+    """Up to four panels above one another, each with what metrics.jsonl has for it."""
+    metrics = run.metrics
+    if not metrics.phases:
+        raise Absent(run.missing.get("metrics.jsonl", "metrics.jsonl is empty"))
+    panels: list[tuple[str, list[str]]] = [
+        (title, names)
+        for title, names in (
+            ("loss", _loss_names(metrics)),
+            ("accuracy", [n for n in metrics.columns if "accuracy" in n][:_TERMS]),
+            (
+                "kept fraction of patches",
+                [n for n in _KEPT if n in metrics.columns],
+            ),
+            ("energy relative to dense", [n for n in _ENERGY if n in metrics.columns]),
+        )
+        if names
+    ]
+    absent = tuple(
+        (f"Training curve of the {what}", f"metrics.jsonl has no '{name}'")
+        for what, name in (
+            ("loss", "loss"),
+            ("accuracy", "accuracy"),
+            ("kept fraction", "kept_fraction"),
+            ("energy ratio", "energy_ratio"),
+        )
+        if name not in metrics.columns
+    )
+    if not panels:
+        raise Absent("metrics.jsonl has none of 'loss', 'accuracy', 'kept_fraction', 'energy_ratio'")
+    figure = new_figure(0.5 + 1.75 * len(panels))
+    rows = panels_of(figure, len(panels), 1, sharex=True)
+    for axes, (title, names) in zip(rows, panels, strict=True):
+        for name, style in zip(names, LINES * 2, strict=False):
+            _draw(axes, metrics, name, style)
+        _mark_not_finite(axes, metrics, names)
+        axes.set_ylabel(title.replace(" of patches", "").replace(" relative", "\nrelative"))
+        if title != "loss":
+            axes.set_ylim(bottom=0)
+        if "accuracy" in title or "kept" in title:
+            axes.set_ylim(0, 1.03)
+        elif title == "loss":
+            _log_if_wide(axes)
+        handles, labels = axes.get_legend_handles_labels()
+        if len(labels) > 1:
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.8, borderaxespad=0.3)
+    shades = _shade_phases(rows, metrics)
+    if len(shades) > 1 or metrics.phases[0].name != "training":
+        figure.legend(handles=shades, loc="outside upper left", ncols=6, title_fontsize=8.8, handlelength=1.4)
+    rows[-1].set_xlabel("training step")
+    rows[-1].xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    rows[-1].xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    caption = " ".join([*_sentences(metrics), *_not_finite_sentences(metrics), *metrics.remarks])
+    alt = f"Line charts against training step: {join([title for title, _ in panels])}."
+    picture = Picture("training", figure, alt, caption, table=_table(metrics))
+    return Section("Training", (picture,), absent)
+
+
+def _loss_names(metrics: Metrics) -> list[str]:
+    terms = [name for name in metrics.columns if name.startswith("loss_")]
+    return [name for name in ("loss",) if name in metrics.columns] + terms[:_TERMS]
+
+
+def _runs(metrics: Metrics, name: str):
+    """(phase, x, values) of a column for each phase that has any of it."""
+    where, values = metrics.columns[name]
+    for phase in metrics.phases:
+        inside = (where >= phase.start) & (where < phase.stop)
+        if inside.any():
+            yield phase, metrics.step[where[inside]], values[inside]
+
+
+def _window(values: np.ndarray) -> int:
+    return max(1, round(_SMOOTH * len(values)))
+
+
+def _draw(axes: Axes, metrics: Metrics, name: str, style) -> None:
+    share = max(1, 300 // len(metrics.phases))
+    first = True
+    for phase, x, values in _runs(metrics, name):
+        bins = max(share, round(400 * (phase.stop - phase.start) / metrics.step.size))
+        if values.ndim == 2:
+            _draw_layers(axes, x, values, bins, first)
+        else:
+            curve = thin(x, values, _window(values), bins)
+            color, dash = style
+            lead = name in ("loss", "accuracy", "kept_fraction", "energy_ratio")
+            if lead and values.size > 1:
+                axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
+            axes.plot(
+                curve.x,
+                curve.mean,
+                color=color,
+                linestyle=dash,
+                linewidth=1.8 if lead else 1.1,
+                marker="." if values.size < 12 else "",
+                label=_label(name) if first else None,
+                zorder=3,
+            )
+        first = False
+
+
+def _draw_layers(axes: Axes, x: np.ndarray, values: np.ndarray, bins: int, first: bool) -> None:
+    layers = values.shape[1]
+    shades = matplotlib.colormaps["cividis"](np.linspace(0.05, 0.85, layers))
+    for layer in range(layers):
+        curve = thin(x, values[:, layer], _window(values), bins)
+        named = first and layer in (0, layers - 1)
+        label = f"layer {layer + 1}" if named else None
+        axes.plot(curve.x, curve.mean, color=to_hex(shades[layer]), linewidth=0.9, label=label)
+
+
+def _label(name: str) -> str:
+    return _LABELS.get(name, name.removeprefix("loss_").replace("_", " "))
+
+
+def _log_if_wide(axes: Axes) -> None:
+    """Logarithmic when every drawn value is positive and they span more than a factor of 50."""
+    lines = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    drawn = np.concatenate([y[np.isfinite(y)] for y in lines]) if lines else np.zeros(0)
+    if drawn.size and drawn.min() > 0 and drawn.max() > 50 * drawn.min():
+        axes.set_yscale("log")
+        axes.set_ylim(drawn.min() / 1.5, drawn.max() * 1.5)
+        plain_log_ticks(axes.yaxis)
+
+
+def _mark_not_finite(axes: Axes, metrics: Metrics, names: list[str]) -> None:
+    bad = [
+        metrics.step[w][~np.isfinite(v.reshape(len(w), -1)).all(1)]
+        for w, v in (metrics.columns[n] for n in names)
+    ]
+    x = np.unique(np.concatenate(bad))
+    if x.size:
+        axes.plot(
+            x,
+            np.full(x.size, 0.05),
+            transform=axes.get_xaxis_transform(),
+            color=VERMILLION,
+            marker="x",
+            linestyle="",
+            label="not a number",
+            zorder=4,
+        )
+
+
+def _shade_phases(rows: list[Axes], metrics: Metrics) -> list[Patch]:
+    names = list(dict.fromkeys(phase.name for phase in metrics.phases))
+    colors = {name: SHADES[i % len(SHADES)] for i, name in enumerate(names)}
+    starts = [metrics.step[phase.start] for phase in metrics.phases]
+    end = metrics.step[-1] + (np.median(np.diff(metrics.step)) if metrics.step.size > 1 else 1.0)
+    ends = [*starts[1:], end]  # the last step has a width too, or a phase of one step is not seen
+    for axes in rows:
+        for phase, start, stop in zip(metrics.phases, starts, ends, strict=True):
+            axes.axvspan(start, stop, color=colors[phase.name], zorder=0, linewidth=0)
+        for start in starts[1:]:
+            axes.axvline(start, color="#9aa3b2", linewidth=0.8, zorder=1)
+        axes.set_xlim(metrics.step[0], end)
+        axes.grid(axis="x", visible=False)
+    return [
+        Patch(facecolor=colors[name], edgecolor="#9aa3b2", linewidth=0.6, label=f"phase: {name}")
+        for name in names
+    ]
+
+
+def _end(values: np.ndarray) -> float:
+    """Mean over the last stretch of a phase, the values that are numbers."""
+    tail = values[-_window(values) :]
+    tail = tail[np.isfinite(tail)]
+    return float(tail.mean()) if tail.size else float("nan")
+
+
+_ENDS = (
+    ("loss", "loss", significant),
+    ("accuracy", "accuracy (training batches)", percent),
+    ("kept_fraction", "kept fraction", percent),
+    ("energy_ratio", "energy relative to dense", percent),
+)
+
+
+def _sentences(metrics: Metrics) -> list[str]:
+    sentences = [
+        f"{count(metrics.step.size, 'logged step')}; lines are means over 2 % of a phase, bands the range."
+    ]
+    if "accuracy" in metrics.columns:
+        ends = [f"{percent(_end(values))} ({phase.name})" for phase, _, values in _runs(metrics, "accuracy")]
+        where = "each phase" if len(ends) > 1 else "the run"
+        sentences.append(f"Accuracy on training batches at the end of {where}: {join(ends)}.")
+    return sentences
+
+
+def _table(metrics: Metrics) -> tuple[tuple[str, ...], ...]:
+    """What each phase ended with, a row a phase."""
+    shown = [end for end in _ENDS if end[0] in metrics.columns and metrics.columns[end[0]][1].ndim == 1]
+    rows = [["phase", "steps", *(f"{what}, at its end" for _, what, _ in shown)]]
+    ends = {name: {p.start: _end(v) for p, _, v in _runs(metrics, name)} for name, _, _ in shown}
+    for phase in metrics.phases:
+        cells = [
+            form(ends[name][phase.start]) if phase.start in ends[name] else "" for name, _, form in shown
+        ]
+        rows.append([phase.name, f"{phase.stop - phase.start:,}", *cells])
+    return tuple(tuple(row) for row in rows)
+
+
+def _not_finite_sentences(metrics: Metrics) -> list[str]:
+    sentences = []
+    for name, (where, values) in metrics.columns.items():
+        bad = ~np.isfinite(values.reshape(len(where), -1)).all(axis=1)
+        if bad.any():
+            at = metrics.step[where[bad]][0]
+            sentences.append(
+                f"'{name}' was not a number at {count(int(bad.sum()), 'step')} (first at step {at:g}): "
+                "a gap in its line."
+            )
+    return sentences

@@ -1,0 +1,184 @@
+"""Reading a run folder: every file is checked here once, so the figures can trust what they are given.
+
+A file or value that is not there raises ``Absent`` where it is asked for; the page lists the reason. A file
+that is there but wrong (broken JSON, contradicting shapes, an accuracy of 95) raises ``ReportError``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atis_jax.report.errors import Absent, ReportError
+from atis_jax.report.metrics import Metrics, parse_metrics
+
+# Letters are sizes; the same letter means the same size in every array of the file.
+ARRAY_SHAPES = {
+    "images": "K H W C",
+    "labels": "K",
+    "predicted": "K",
+    "kept": "K L T",
+    "score_v": "K L T",
+    "kept_per_layer_mean": "L",
+    "kept_per_layer_std": "L",
+    "kept_target": "L",
+    "ota_v": "M",
+    "ota_current": "J M",
+    "ota_current_nominal": "M",
+    "ota_temperature_k": "",
+    "dac_code": "D",
+    "dac_v": "I D",
+    "dac_v_nominal": "D",
+    "chip_accuracy": "N",
+    "chip_temperature_c": "N",
+    "score_hist_v": "L B+1",
+    "score_hist_keep": "L B",
+    "score_hist_prune": "L B",
+    "threshold_v": "L G",
+    "agreement_layer_spearman": "L",
+    "agreement_recall": "L",
+}
+_FRACTIONS = ("kept_per_layer_mean", "kept_target", "chip_accuracy", "agreement_recall", "images")
+_MAY_BE_NAN = ("agreement_layer_spearman", "agreement_recall", "score_v", "kept_target")
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What was found in a run folder. ``missing`` maps a file's name to why it could not be used."""
+
+    path: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def array(self, name: str) -> np.ndarray:
+        """An array of artifacts.npz; ``Absent`` when this run has none of that name."""
+        if name in self.arrays:
+            return self.arrays[name]
+        raise Absent(self.missing.get("artifacts.npz", f"artifacts.npz has no array '{name}'"))
+
+    def optional(self, name: str) -> np.ndarray | None:
+        """An array of artifacts.npz, or None."""
+        return self.arrays.get(name)
+
+    def number(self, field_name: str) -> float | None:
+        """A number of summary.json by its dotted name, None when it was not measured.
+
+        Raises:
+            ReportError: the value is there and is not a number.
+        """
+        value: Any = self.summary
+        for part in field_name.split("."):
+            if not isinstance(value, dict):
+                raise ReportError(f"summary.json: '{field_name}' needs a table, found {value!r}")
+            value = value.get(part)
+            if value is None:
+                return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ReportError(f"summary.json: '{field_name}' must be a number, found {value!r}")
+        return float(value)
+
+    def fraction(self, field_name: str) -> float | None:
+        """Like ``number``, and between 0 and 1 (or not a number, which the page then says)."""
+        value = self.number(field_name)
+        if value is not None and not math.isnan(value) and not -1e-9 <= value <= 1 + 1e-9:
+            raise ReportError(f"summary.json: '{field_name}' is {value}, outside [0, 1]; write a fraction")
+        return value
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A sub-table of summary.json, empty when absent."""
+        value = self.summary.get(name) or {}
+        if not isinstance(value, dict):
+            raise ReportError(f"summary.json: '{name}' must be a table, found {value!r}")
+        return value
+
+    def class_names(self) -> list[str] | None:
+        """Names of the classes, from summary.json or config.json (top level, ``dataset`` or ``data``)."""
+        for document in (self.summary, self.config):
+            for place in (document, document.get("dataset"), document.get("data")):
+                names = place.get("class_names") if isinstance(place, dict) else None
+                if isinstance(names, list | tuple) and names:
+                    return [str(name) for name in names]
+        return None
+
+
+def read_run(run_dir: str | Path) -> RunFiles:
+    """Read config.json, summary.json, metrics.jsonl and artifacts.npz, each of which may be absent.
+
+    Raises:
+        ReportError: the folder does not exist, holds none of them, or one of them is damaged.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        raise ReportError(f"{path} is not a folder; give the folder of a run, such as runs/quickstart")
+    names = ("config.json", "summary.json", "metrics.jsonl", "artifacts.npz")
+    missing = {name: f"{name} is not in the run folder" for name in names if not (path / name).is_file()}
+    if len(missing) == len(names):
+        raise ReportError(f"{path} has none of {', '.join(names)}; is it the folder of a run?")
+    return RunFiles(
+        path=path,
+        config={} if "config.json" in missing else _read_json(path / "config.json"),
+        summary={} if "summary.json" in missing else _read_json(path / "summary.json"),
+        arrays={} if "artifacts.npz" in missing else _read_arrays(path / "artifacts.npz"),
+        metrics=Metrics() if "metrics.jsonl" in missing else parse_metrics(path / "metrics.jsonl"),
+        missing=missing,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path} is not valid JSON ({error}); write it again from its run") from error
+    if not isinstance(value, dict):
+        raise ReportError(f"{path} must hold one JSON object, found a {type(value).__name__}")
+    return value
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise ReportError(
+            f"{path} is damaged or not an .npz of plain arrays ({error}); delete it and evaluate again"
+        ) from error
+    _check_arrays(arrays, path)
+    return arrays
+
+
+def _check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
+    sizes: dict[str, tuple[int, str]] = {}
+    for name, letters in ARRAY_SHAPES.items():
+        if name not in arrays:
+            continue
+        array, axes = arrays[name], letters.split()
+        if array.ndim != len(axes):
+            raise ReportError(f"{path}: '{name}' has shape {array.shape}, expected axes ({', '.join(axes)})")
+        if array.dtype.kind not in "biuf":
+            raise ReportError(f"{path}: '{name}' holds {array.dtype}, expected numbers")
+        for axis, size in zip(axes, array.shape, strict=True):
+            letter, extra = (axis[:-2], 1) if axis.endswith("+1") else (axis, 0)
+            if size - extra < 1:
+                raise ReportError(f"{path}: '{name}' is empty along {axis} (shape {array.shape})")
+            known, owner = sizes.setdefault(letter, (size - extra, name))
+            if known != size - extra:
+                raise ReportError(
+                    f"{path}: '{name}' has {size} along {axis}, but '{owner}' says {letter} = {known}"
+                )
+        finite = array[np.isfinite(array)]
+        if name not in _MAY_BE_NAN and finite.size != array.size:
+            raise ReportError(f"{path}: '{name}' holds {array.size - finite.size} values that are not finite")
+        if name in _FRACTIONS and finite.size and not (finite.min() >= -1e-6 and finite.max() <= 1 + 1e-6):
+            raise ReportError(
+                f"{path}: '{name}' must lie in [0, 1], found {finite.min():.4g} to {finite.max():.4g}"
+            )

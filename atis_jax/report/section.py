@@ -1,0 +1,37 @@
+"""What one part of the page is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the sentence under it.
+
+    Attributes:
+        name: file name without its ending.
+        figure: what is drawn.
+        alt: what kind of picture it is, for readers who do not see it (the caption follows it in the page).
+        caption: what to see, with the run's own numbers.
+        vector: also worth an SVG (no photographs in it).
+        table: rows of text under the caption, the first one the heads of the columns; empty for none.
+    """
+
+    name: str
+    figure: Figure
+    alt: str
+    caption: str
+    vector: bool = True
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section: its pictures, and what of it this run has no data for (what, why)."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+    absent: tuple[tuple[str, str], ...] = ()

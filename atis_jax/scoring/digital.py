@@ -1,0 +1,52 @@
+"""The digital scorer: the same linear score q . P x in floating point, compared with the same threshold.
+
+It shares the analog scorer's design, so the two compare like with like: its score is multiplied by the ideal chip's
+transfer (bias, kappa / 2 U_T, DAC full scale, feedback), which makes it the comparator voltage of a perfect linear
+circuit. On the ``ideal`` preset the analog scorer equals it to float tolerance.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.circuits import comparator
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
+from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
+from atis_jax.typing import Key
+from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
+
+MIN_SMOOTHING = 1e-6
+"""Width of the soft comparator at evaluation, relative to the half span: a digital compare has no noise to smooth it."""
+
+
+def digital(spec: ScorerSpec, hardware: Hardware) -> Scorer:
+    """A scorer that computes the same score exactly; chip, environment and key are not looked at."""
+
+    def score(
+        design: Design,
+        chip: Chip | None,
+        environment: Environment | None,
+        tokens: Float[Array, "n D"],
+        context: Context,
+        key: Key | None,
+    ) -> tuple[Decision, ScorerState]:
+        del chip, environment, key
+        held = program(design, spec, hardware, context.state.query)
+        transfer = hardware.dac.full_scale_v * hardware.ota.kappa / (2.0 * thermal_voltage_v(NOMINAL_TEMPERATURE_K))
+        # Ohms times amperes first: 1e-9 times 1e-2 would creep towards the small end of float32.
+        weight = held.feedback_ohm[:, None] * held.signed_current_a * transfer
+        voltage = inputs_of(design, normalise(tokens)) @ weight.T
+        probability = comparator.keep_probability(
+            voltage,
+            held.threshold_v,
+            0.0,
+            jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(hardware).high,
+        )
+        return Decision(voltage, probability, voltage > held.threshold_v), context.state
+
+    return score

@@ -1,0 +1,37 @@
+"""The control: random pruning at given per-layer fractions. Any scorer worth its energy beats it."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
+from atis_jax.typing import Key
+
+
+def random_scorer(protected: int = 1) -> Scorer:
+    """Keep a given number of tokens drawn uniformly from those alive; the design is that number.
+
+    The design is a scalar, the wanted number of unprotected tokens; a fraction is met on average (one more token
+    with that probability). The count is exact for each image, which is the strongest form of the control.
+    """
+
+    def score(
+        design: Float[Array, ""], chip, environment, tokens: Float[Array, "n D"], context: Context, key: Key | None
+    ) -> tuple[Decision, ScorerState]:
+        del chip, environment
+        if key is None:
+            raise ValueError("the random scorer needs a key: it has nothing but chance to go by")
+        draw = jax.random.uniform(key, (context.token_count + 1,))
+        voltage = draw[:-1][context.token_index]
+        count = jnp.floor(design + draw[-1])
+        alive = context.alive[:, 0] & (context.token_index >= protected)
+        rank = jnp.sum((voltage[None, :] > voltage[:, None]) & alive[None, :], axis=1)
+        keep = (rank < count) & alive
+        return (
+            Decision(voltage[:, None], keep.astype(tokens.dtype)[:, None], keep[:, None]),
+            context.state,
+        )
+
+    return score

@@ -1,0 +1,48 @@
+"""What a scorer is built from, as plain numbers and names."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.circuits.chip import ArrayGeometry
+from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS
+from atis_jax.validation import SettingError, check_settings, setting
+
+PROTOTYPES = ("static", "ema", "extracted")
+KINDS = ("analog", "digital", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorerSpec:
+    """Structure of the scorer in front of every layer (ATIS paper, sections 3.2, 3.4, 5.1, 5.2)."""
+
+    kind: str = setting("analog", choices=KINDS, doc="which scorer decides")
+    inputs: int = setting(32, low=1, high=4096, doc="N, inputs of the OTA array after projection")
+    projection: str = setting("learned", choices=PROJECTIONS, doc="how d_model is brought down to N (paper 5.1)")
+    prototype: str = setting("static", choices=PROTOTYPES, doc="where the query prototype comes from (paper 3.2)")
+    ema_rate: float = setting(0.01, low=0.0, high=1.0, doc="share of the new query in the EMA prototype, per batch")
+    arrangement: str = setting("consensus", choices=ARRANGEMENTS, doc="one score, or one per head group (paper 5.2)")
+    groups: int = setting(1, low=1, high=64, doc="G, head groups; 1 for consensus")
+    hysteresis: bool = setting(False, doc="comparator keeps its state from token to token (else reset each token)")
+    adaptive_rate_v: float = setting(
+        0.0, low=0.0, high=1.0, doc="eta of theta <- theta + eta (activity - target), volts a token; 0 is off"
+    )
+    activity_rate: float = setting(0.02, low=1e-6, high=1.0, doc="alpha of the activity's low-pass, per token")
+
+    def __post_init__(self):
+        check_settings(self, "scorer")
+        if self.arrangement == "consensus" and self.groups != 1:
+            raise SettingError(
+                f"scorer.groups = {self.groups} with scorer.arrangement = 'consensus'; consensus has one score: "
+                "set groups = 1, or arrangement = 'grouped' or 'multiplexed'"
+            )
+
+    @property
+    def geometry(self) -> ArrayGeometry:
+        """Size of the analog array; a multiplexed one shares its devices between the prototypes."""
+        return ArrayGeometry(inputs=self.inputs, prototypes=self.groups, shared=self.arrangement == "multiplexed")
+
+    @property
+    def sequential(self) -> bool:
+        """Whether a decision depends on the tokens before it."""
+        return self.hysteresis or self.adaptive_rate_v > 0

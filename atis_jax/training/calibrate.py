@@ -1,0 +1,102 @@
+"""Starting points taken from data: token variances, score spread, and prototypes extracted from attention."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.models.forward import dense_forward
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.scoring.design import (
+    FEEDBACK_OHM,
+    Design,
+    initial_design,
+    inputs_of,
+    program,
+    threshold_range,
+    with_extracted_prototype,
+)
+from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.typing import Key, PyTree
+from atis_jax.units import thermal_voltage_v
+
+SPREAD_OF_SPAN = 1.0 / 3.0
+"""RMS of the score aimed at, over the half span: three standard deviations reach the rails."""
+OPEN_QUANTILES = 2.0
+"""Thresholds start this many standard deviations below the mean score: nearly every gate open."""
+
+
+def layer_tokens(
+    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]
+) -> Float[Array, "L B T D"]:
+    """Normalised patch tokens in front of every layer of the dense network."""
+    x = model.apply(params, images, method="embed")
+    seen = []
+    for layer in range(model.spec.depth):
+        seen.append(normalise(x[:, 1:]))
+        x, _, _ = model.apply(params, layer, x, method="block")
+    return jnp.stack(seen)
+
+
+def mean_queries(
+    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"], groups: int
+) -> Float[Array, "L G D"]:
+    """CLS queries of every layer pulled back to token space, averaged over images and each group's heads."""
+    *_, queries_LxBxHxD = dense_forward(model, params, images)
+    depth, batch, heads, width = queries_LxBxHxD.shape
+    return jnp.mean(queries_LxBxHxD.reshape(depth, batch, groups, heads // groups, width), axis=(1, 3))
+
+
+def starting_design(
+    key: Key,
+    model: VisionTransformer,
+    params: PyTree,
+    spec: ScorerSpec,
+    hardware: Hardware,
+    images: Float[Array, "B S S C"],
+) -> tuple[Design, Float[Array, "L G D"]]:
+    """The design co-design starts from, and the queries its EMA prototypes start from.
+
+    Projection and prototype as the spec says; feedback such that the score's RMS over ``images`` is a third of the
+    span, thresholds two standard deviations below the mean score.
+
+    Returns:
+        Design with a leading axis of layers, and (L, G, D) mean queries.
+    """
+    tokens_LxBxTxD = layer_tokens(model, params, images)
+    queries = mean_queries(model, params, images, spec.groups)
+    variance_LxD = jnp.var(tokens_LxBxTxD, axis=(1, 2))
+
+    def one(layer_key, variance_D, query_GxD, tokens_BxTxD):
+        design = initial_design(layer_key, spec, hardware, tokens_BxTxD.shape[-1], variance_D)
+        if spec.prototype == "extracted":
+            design = with_extracted_prototype(design, query_GxD)
+        return fit_spread(design, spec, hardware, query_GxD, tokens_BxTxD.reshape(-1, tokens_BxTxD.shape[-1]))
+
+    keys = jax.random.split(key, model.spec.depth)
+    return jax.vmap(one)(keys, variance_LxD, queries, tokens_LxBxTxD), queries
+
+
+def fit_spread(
+    design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"], tokens: Float[Array, "n D"]
+) -> Design:
+    """The design with feedback and threshold fitted to the linear scores of ``tokens`` (normalised)."""
+    held = program(design, spec, hardware, query)
+    slope = hardware.ota.kappa / (2.0 * thermal_voltage_v(hardware.thermal.nominal_temperature_k))
+    # tanh in place of the linear law: saturated inputs must not blow the estimate of the spread up.
+    transferred = jnp.tanh(inputs_of(design, tokens) * hardware.dac.full_scale_v * slope)
+    score_v = transferred @ (held.feedback_ohm[:, None] * held.signed_current_a).T
+    span = threshold_range(hardware)
+    factor = SPREAD_OF_SPAN * span.high / jnp.maximum(jnp.std(score_v, axis=0), 1e-6 * span.high)
+    feedback_ohm = jnp.clip(held.feedback_ohm * factor, 2.0 * FEEDBACK_OHM.low, 0.5 * FEEDBACK_OHM.high)
+    factor = feedback_ohm / held.feedback_ohm
+    open_v = factor * (jnp.mean(score_v, axis=0) - OPEN_QUANTILES * jnp.std(score_v, axis=0))
+    threshold_v = jnp.clip(open_v, -0.98 * span.high, 0.98 * span.high)
+    return dataclasses.replace(
+        design, feedback=FEEDBACK_OHM.inverse(feedback_ohm), threshold=span.inverse(threshold_v)
+    )

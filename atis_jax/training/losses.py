@@ -1,0 +1,66 @@
+"""The terms of the co-design loss, each a pure function."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from atis_jax.numerics import straight_through
+from atis_jax.pruning.masks import PROTECTED
+
+PROBABILITY_FLOOR = 1e-4
+"""Keep probabilities are held this far from 0 and 1 inside logarithms."""
+
+
+def cross_entropy(
+    logits: Float[Array, "B classes"], labels: Int[Array, "B"], smoothing: float = 0.0
+) -> Float[Array, ""]:
+    """Mean softmax cross-entropy with label smoothing."""
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return jnp.mean(optax.softmax_cross_entropy(logits, targets))
+
+
+def distillation(
+    student: Float[Array, "B classes"], teacher: Float[Array, "B classes"], temperature: float
+) -> Float[Array, ""]:
+    """T^2 KL(teacher_T || student_T) (Hinton et al. 2015, arXiv 1503.02531); the teacher gets no gradient."""
+    target = jax.nn.softmax(jax.lax.stop_gradient(teacher) / temperature)
+    log_student = jax.nn.log_softmax(student / temperature)
+    return temperature**2 * jnp.mean(optax.losses.kl_divergence(log_student, target))
+
+
+def expected_kept(
+    probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"]
+) -> Float[Array, "L"]:
+    """Kept fraction of unprotected tokens after each layer: the hard count, with the soft count's gradient.
+
+    The soft count of layer l is sum of p over the tokens alive before it. With head groups a token counts while any
+    group keeps it; the probabilities are combined as if independent.
+    """
+    before = jnp.concatenate([jnp.ones_like(alive[:1]), alive[:-1]])
+    gone = 1.0 - probability * before
+    soft = jnp.mean(1.0 - jnp.prod(gone, axis=-1), axis=1)[:, PROTECTED:]
+    hard = jnp.mean(jnp.any(alive, axis=-1).astype(soft.dtype), axis=1)[:, PROTECTED:]
+    return straight_through(jnp.mean(hard, axis=-1), jnp.mean(soft, axis=-1))
+
+
+def keep_rate(kept: Float[Array, "L"], target: Float[Array, "L"]) -> Float[Array, ""]:
+    """Sum over layers of the squared error of the kept fraction (DynamicViT's rate loss, per layer)."""
+    return jnp.sum((kept - target) ** 2)
+
+
+def attention_agreement(
+    probability: Float[Array, "L B N G"], important: Bool[Array, "L B N"], scored: Float[Array, "L"]
+) -> Float[Array, ""]:
+    """Cross-entropy between keep probability and "the dense network attends to it", over scored layers.
+
+    Args:
+        probability: soft decisions.
+        important: tokens among those the dense network's CLS attends to most, as many as the layer should keep.
+        scored: 1 for layers with a scorer, 0 for others.
+    """
+    p = jnp.clip(jnp.mean(probability, axis=-1), PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
+    entropy = -jnp.where(important, jnp.log(p), jnp.log1p(-p))[:, :, PROTECTED:]
+    return jnp.sum(jnp.mean(entropy, axis=(1, 2)) * scored) / jnp.maximum(jnp.sum(scored), 1.0)

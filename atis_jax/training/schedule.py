@@ -1,0 +1,52 @@
+"""What changes along a run, as pure functions of the step: learning rates, gate width, hardness, targets."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from atis_jax.numerics import pytree
+from atis_jax.training.spec import PruningSpec, StageSpec
+
+
+@pytree
+class Knobs:
+    """The co-design schedule at one step.
+
+    Attributes:
+        smoothing: soft comparator width over the score's half span.
+        hardness: 0 while decisions are soft, 1 in hard fine-tuning.
+        target: (L,) wanted kept fraction now.
+    """
+
+    smoothing: Float[Array, ""]
+    hardness: Float[Array, ""]
+    target: Float[Array, "L"]
+
+
+def learning_rate(peak: float, stage: StageSpec) -> optax.Schedule:
+    """Linear warm-up to ``peak``, then cosine to zero at the stage's last step."""
+    warmup = max(1, round(stage.warmup * stage.steps))
+    return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(stage.steps, warmup + 1))
+
+
+def codesign_knobs(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, target: Float[Array, "L"]) -> Knobs:
+    """Gates start open and wide, close along a cosine (as EViT's keep rate does), narrow, then turn hard.
+
+    Args:
+        step: 0 at the start of co-design.
+        steps: length of co-design.
+        pruning: shape of the schedule.
+        target: (L,) the final wanted kept fractions.
+    """
+    progress = jnp.asarray(step, jnp.float32) / steps
+    closing = jnp.clip(progress / max(pruning.ramp, 1e-6), 0.0, 1.0)
+    open_share = 0.5 * (1.0 + jnp.cos(jnp.pi * closing))
+    narrowing = jnp.clip(progress / max(pruning.hard_from, 1e-6), 0.0, 1.0)
+    ratio = pruning.smoothing_end / pruning.smoothing_start
+    return Knobs(
+        smoothing=pruning.smoothing_start * ratio**narrowing,
+        hardness=(progress >= pruning.hard_from).astype(jnp.float32),
+        target=target + (1.0 - target) * open_share,
+    )

@@ -1,0 +1,100 @@
+"""How a network and a scorer are trained, as plain numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.validation import SettingError, check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSpec:
+    """One stretch of training with its own warm-up and cosine decay to zero."""
+
+    steps: int = setting(1000, low=1, high=10_000_000, doc="optimiser steps")
+    learning_rate: float = setting(1e-3, low=0.0, high=1.0, doc="peak learning rate of the network (AdamW)")
+    warmup: float = setting(0.1, low=0.0, high=1.0, doc="fraction of the steps spent warming up")
+    weight_decay: float = setting(0.05, low=0.0, high=1.0, doc="AdamW weight decay of the network")
+    clip: float = setting(1.0, low=0.0, exclusive_low=True, doc="global gradient norm is clipped to this")
+    label_smoothing: float = setting(0.0, low=0.0, high=0.9, doc="label smoothing of the cross-entropy")
+
+    def __post_init__(self):
+        check_settings(self, "stage")
+
+
+@dataclasses.dataclass(frozen=True)
+class PruningSpec:
+    """How many tokens each layer should keep, and how the gates get there."""
+
+    kept: tuple[float, ...] = setting(
+        (0.5,), low=0.0, high=1.0, doc="wanted kept fraction after each layer, cascaded; one number, or one per layer"
+    )
+    first_layer: int = setting(0, low=0, high=63, doc="layers before it keep every token and have no scorer")
+    ramp: float = setting(0.4, low=0.0, high=1.0, doc="fraction of co-design over which the target falls from 1")
+    hard_from: float = setting(0.7, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
+    smoothing_start: float = setting(0.3, low=1e-4, high=10.0, doc="soft comparator width over the half span, at first")
+    smoothing_end: float = setting(0.05, low=1e-4, high=10.0, doc="and at the end of the soft phase")
+
+    def __post_init__(self):
+        check_settings(self, "pruning")
+        if any(later > earlier for earlier, later in zip(self.kept, self.kept[1:], strict=False)):
+            raise SettingError(
+                f"pruning.kept = {self.kept} grows from one layer to the next; masks cascade, so a pruned token never "
+                "comes back: give fractions that fall or stay equal"
+            )
+
+    def kept_per_layer(self, depth: int) -> tuple[float, ...]:
+        """One wanted fraction per layer; 1 before ``first_layer``."""
+        if self.first_layer >= depth:
+            raise SettingError(
+                f"pruning.first_layer = {self.first_layer} leaves no layer of {depth} to prune in; "
+                f"use at most {depth - 1}"
+            )
+        scored = depth - self.first_layer
+        if len(self.kept) == 1:
+            kept = self.kept * scored
+        elif len(self.kept) == scored:
+            kept = self.kept
+        else:
+            raise SettingError(
+                f"pruning.kept has {len(self.kept)} entries for {scored} scored layers "
+                f"(model.depth {depth} - pruning.first_layer {self.first_layer}); give one, or {scored}"
+            )
+        return (1.0,) * self.first_layer + kept
+
+
+@dataclasses.dataclass(frozen=True)
+class LossSpec:
+    """Weights of the terms of the co-design loss."""
+
+    distill: float = setting(1.0, low=0.0, high=100.0, doc="KL from the dense network's softened outputs")
+    distill_temperature: float = setting(1.0, low=0.1, high=100.0, doc="temperature of that softening")
+    keep: float = setting(10.0, low=0.0, high=1000.0, doc="squared error of the kept fraction, summed over layers")
+    energy: float = setting(0.0, low=0.0, high=1000.0, doc="energy of the pruned network over the dense one")
+    attention: float = setting(
+        0.0, low=0.0, high=100.0, doc="cross-entropy of keep probability with the dense network's top CLS attention"
+    )
+
+    def __post_init__(self):
+        check_settings(self, "loss")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodesignSpec:
+    """Optimiser settings of the scorer's parts, beside the network's in ``StageSpec``."""
+
+    scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
+    threshold_learning_rate: float = setting(2e-2, low=0.0, high=1.0, doc="Adam rate of the thresholds")
+    temperature_c: tuple[float, ...] = setting(
+        (27.0, 27.0), low=-55.0, high=150.0, doc="chip temperature drawn uniformly from this range each step"
+    )
+    fresh_chip: bool = setting(True, doc="draw a new chip each step (else every step sees the nominal chip)")
+    read_noise: bool = setting(True, doc="draw read noise each step")
+    detach_network: bool = setting(False, doc="stop the scorer's gradient from reaching the network's tokens")
+
+    def __post_init__(self):
+        check_settings(self, "codesign")
+        if len(self.temperature_c) != 2 or self.temperature_c[0] > self.temperature_c[1]:
+            raise SettingError(
+                f"codesign.temperature_c = {self.temperature_c} must be (lowest, highest) in degrees Celsius"
+            )

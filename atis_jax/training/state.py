@@ -1,0 +1,108 @@
+"""What a training step reads and writes, and the optimisers that move it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from atis_jax.numerics import pytree
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.types import ScorerState
+from atis_jax.training.schedule import learning_rate
+from atis_jax.training.spec import CodesignSpec, StageSpec
+from atis_jax.typing import Key, PyTree
+
+
+@pytree
+class TrainState:
+    """Everything a run needs to go on, apart from its position in the data.
+
+    Attributes:
+        step: steps taken in this stage.
+        params: the network.
+        design: the scorers' design, leaves (L, ...); for the random control the (L,) token counts.
+        scorer_state: the scorers' memory, leaves (L, ...).
+        opt_state: Optax's.
+        key: root key of the run; every draw is folded out of it by stream name and step.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    design: Any
+    scorer_state: ScorerState
+    opt_state: PyTree
+    key: Key
+
+
+def trainable(state: TrainState) -> dict[str, Any]:
+    """The part of the state that has gradients."""
+    return {"network": state.params, "design": state.design}
+
+
+def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str, Any]:
+    """Which optimiser moves which leaf: network, scorer, threshold or frozen."""
+    design = values["design"]
+    if isinstance(design, Design):
+        design_labels: Any = Design(
+            projection="scorer" if projection == "learned" else "frozen",
+            input_gain="scorer",
+            prototype="scorer" if prototype == "static" else "frozen",
+            bias_scale="scorer",
+            feedback="scorer",
+            threshold="threshold",
+        )
+    else:
+        design_labels = jax.tree.map(lambda _: "frozen", design)
+    return {"network": jax.tree.map(lambda _: "network", values["network"]), "design": design_labels}
+
+
+def optimiser(
+    stage: StageSpec, codesign: CodesignSpec, projection: str = "learned", prototype: str = "static"
+) -> optax.GradientTransformation:
+    """AdamW for the network, Adam with their own rates for the scorer and its thresholds, one gradient clip each."""
+
+    def decayed(path_values):
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, path_values)
+
+    return optax.partition(
+        {
+            "network": optax.chain(
+                optax.clip_by_global_norm(stage.clip),
+                optax.adamw(
+                    learning_rate(stage.learning_rate, stage), weight_decay=stage.weight_decay, mask=decayed
+                ),
+            ),
+            "scorer": optax.chain(
+                optax.clip_by_global_norm(stage.clip),
+                optax.adam(learning_rate(codesign.scorer_learning_rate, stage)),
+            ),
+            # Thresholds follow the kept fraction to the end: constant rate, no warm-up.
+            "threshold": optax.adam(codesign.threshold_learning_rate),
+            "frozen": optax.set_to_zero(),
+        },
+        lambda values: labels(values, projection, prototype),
+    )
+
+
+def create_state(
+    params: PyTree, design: Any, scorer_state: ScorerState, key: Key, transform: optax.GradientTransformation
+) -> TrainState:
+    """A state at step 0 of a stage."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        design=design,
+        scorer_state=scorer_state,
+        opt_state=transform.init({"network": params, "design": design}),
+        key=key,
+    )
+
+
+def advance(state: TrainState, **changes: Any) -> TrainState:
+    """The state one step on, with ``changes``."""
+    return dataclasses.replace(state, step=state.step + 1, **changes)

@@ -1,0 +1,185 @@
+"""The pure training steps: dense, and co-design with a scorer in front of every layer.
+
+``(state, batch, teacher) -> (state, metrics)``; everything else is fixed when the step is built. Metrics stay on the
+device; the loop fetches those of one step after dispatching the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from atis_jax import rng
+from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.models.forward import ScorerInputs, dense_forward, masked_forward
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.pruning.masks import kept_fraction, top_fraction
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import Scorer
+from atis_jax.training import losses
+from atis_jax.training.schedule import codesign_knobs
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.training.state import TrainState, advance
+from atis_jax.typing import Key, PyTree
+from atis_jax.units import celsius_to_kelvin
+
+Batch = dict[str, Any]
+Metrics = dict[str, Any]
+Step = Callable[[TrainState, Batch, PyTree], tuple[TrainState, Metrics]]
+
+EnergyRatio = Callable[[Float[Array, "L"], Any, Float[Array, "L G D"]], Float[Array, ""]]
+"""(kept fraction per layer, design, queries) -> energy of the pruned network over the dense one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Codesign:
+    """What a co-design step is built from.
+
+    Attributes:
+        model: the network.
+        scorer: decides which tokens stay.
+        spec: structure of the scorer.
+        hardware: chips are sampled from it.
+        stage, pruning, loss, codesign: the run's settings.
+        energy_ratio: the ledger, as a function of what is trained.
+        analog: whether the scorer has a chip at all.
+    """
+
+    model: VisionTransformer
+    scorer: Scorer
+    spec: ScorerSpec
+    hardware: Hardware
+    stage: StageSpec
+    pruning: PruningSpec
+    loss: LossSpec
+    codesign: CodesignSpec
+    energy_ratio: EnergyRatio
+    analog: bool
+
+
+def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.GradientTransformation) -> Step:
+    """A step of the network alone."""
+
+    def objective(values: dict[str, Any], batch: Batch):
+        logits, *_ = dense_forward(model, values["network"], batch["image"])
+        loss = losses.cross_entropy(logits, batch["label"], stage.label_smoothing)
+        return loss, {"loss_ce": loss, "accuracy": accuracy(logits, batch["label"])}
+
+    def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
+        del teacher
+        return _update(state, transform, lambda values: objective(values, batch))
+
+    return step
+
+
+def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> Step:
+    """A step that moves network, projection, prototype and thresholds together, on a chip drawn for it."""
+    depth = setup.model.spec.depth
+    target = jnp.asarray(setup.pruning.kept_per_layer(depth))
+    scored = (jnp.arange(depth) >= setup.pruning.first_layer).astype(jnp.float32)
+    counts = tuple(round(k * setup.model.tokens) for k in setup.pruning.kept_per_layer(depth))
+
+    def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
+        knobs = codesign_knobs(state.step, setup.stage.steps, setup.pruning, target)
+        chip, environment = draw_hardware(setup, state.key, state.step)
+        noise = rng.step_key(state.key, "read_noise" if setup.analog else "random_scorer", state.step)
+        design = values["design"]
+        if setup.spec.kind == "random":
+            design = jax.lax.stop_gradient(knobs.target) * setup.model.tokens
+        inputs = ScorerInputs(design, chip, environment, state.scorer_state)
+        out = masked_forward(
+            setup.model,
+            values["network"],
+            setup.scorer,
+            batch["image"],
+            inputs,
+            noise if setup.codesign.read_noise or setup.spec.kind == "random" else None,
+            first_layer=setup.pruning.first_layer,
+            ema_rate=setup.spec.ema_rate if setup.spec.prototype == "ema" else 0.0,
+            smoothing=knobs.smoothing,
+            hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
+            detach_network=setup.codesign.detach_network,
+        )
+        teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
+        kept = losses.expected_kept(out.probability, out.alive)
+        ratio = setup.energy_ratio(kept, values["design"], state.scorer_state.query)
+        terms = {
+            "loss_ce": losses.cross_entropy(out.logits, batch["label"], setup.stage.label_smoothing),
+            "loss_distill": setup.loss.distill
+            * losses.distillation(out.logits, teacher_logits, setup.loss.distill_temperature),
+        }
+        if setup.spec.kind != "random":
+            terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
+            terms["loss_energy"] = setup.loss.energy * ratio
+            if setup.loss.attention > 0:
+                important = _attended(from_cls, out.alive.shape, counts)
+                terms["loss_attention"] = setup.loss.attention * losses.attention_agreement(
+                    out.probability, important, scored
+                )
+        kept_per_layer = jax.vmap(kept_fraction)(out.alive)
+        aux = terms | {
+            "accuracy": accuracy(out.logits, batch["label"]),
+            "kept_per_layer": kept_per_layer,
+            "kept_fraction": jnp.mean(kept_per_layer),
+            "energy_ratio": ratio,
+            "gate_temperature": knobs.smoothing,
+        }
+        return sum(terms.values()), (aux, out.state)
+
+    def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
+        return _update(state, transform, lambda values: objective(values, state, batch, teacher))
+
+    return step
+
+
+def _update(state: TrainState, transform: optax.GradientTransformation, objective) -> tuple[TrainState, Metrics]:
+    """One optimiser step on ``objective(values) -> (loss, metrics or (metrics, scorer state))``."""
+    values = {"network": state.params, "design": state.design}
+    (loss, aux), gradient = jax.value_and_grad(objective, has_aux=True)(values)
+    metrics, scorer_state = aux if isinstance(aux, tuple) else (aux, state.scorer_state)
+    updates, opt_state = transform.update(gradient, state.opt_state, values)
+    values = optax.apply_updates(values, updates)
+    metrics = metrics | {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
+    after = advance(
+        state,
+        params=values["network"],
+        design=values["design"],
+        scorer_state=jax.lax.stop_gradient(scorer_state),
+        opt_state=opt_state,
+    )
+    return after, metrics
+
+
+def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environment | None]:
+    """This step's chip (one array per layer) and temperature, each from its own stream."""
+    if not setup.analog:
+        return None, None
+    depth, geometry = setup.model.spec.depth, setup.spec.geometry
+    if setup.codesign.fresh_chip:
+        keys = jax.random.split(rng.step_key(key, "chip", step), depth)
+        chip = jax.vmap(lambda k: sample_chip(k, setup.hardware, geometry))(keys)
+    else:
+        chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), nominal_chip(setup.hardware, geometry))
+    low, high = setup.codesign.temperature_c
+    draw = jax.random.uniform(rng.step_key(key, "temperature", step), (), minval=0.0, maxval=1.0)
+    temperature_k = celsius_to_kelvin(low + (high - low) * draw)
+    return chip, Environment(temperature_k=temperature_k, supply_v=jnp.asarray(setup.hardware.supply_v))
+
+
+def _attended(from_cls: Float[Array, "L B H N"], shape, counts: tuple[int, ...]):
+    """(L, B, N) tokens the dense network's CLS attends to most, averaged over layers and heads."""
+    salience = jnp.mean(from_cls, axis=(0, 2))
+    everyone = jnp.ones(shape[1:3], bool)
+    return jnp.stack([top_fraction(salience, everyone, count) for count in counts])
+
+
+def accuracy(logits: Float[Array, "B classes"], label) -> Float[Array, ""]:
+    """Share of right answers."""
+    return jnp.mean((jnp.argmax(logits, axis=-1) == label).astype(jnp.float32))

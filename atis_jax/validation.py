@@ -1,0 +1,249 @@
+"""Settings that check themselves: bounds declared beside each field, errors that say what to change."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+
+class UserError(Exception):
+    """Something the user can put right; shown as one message, without a traceback."""
+
+
+class SettingError(UserError, ValueError):
+    """A setting is misspelt, of the wrong type, or out of range."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a setting may be.
+
+    Attributes:
+        low: smallest value allowed (or the limit itself excluded, with ``exclusive_low``), None for no limit.
+        high: largest value allowed, None for no limit.
+        choices: the only values allowed, None for any.
+        exclusive_low: the value must be above ``low``, not equal to it.
+        doc: what the setting means, in a few words; shown in errors.
+        affects_result: whether the setting can change what a run computes; only those enter the config hash.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Any, ...] | None = None
+    exclusive_low: bool = False
+    doc: str = ""
+    affects_result: bool = True
+
+
+def setting(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Iterable[Any] | None = None,
+    doc: str = "",
+    exclusive_low: bool = False,
+    affects_result: bool = True,
+) -> Any:
+    """A dataclass field with its default and the rule its value must keep.
+
+    Args:
+        default: the value when nothing is said. A dataclass type stands for a section with its own defaults.
+        low: lower bound; for a tuple, of every element.
+        high: upper bound; for a tuple, of every element.
+        choices: the only values allowed.
+        doc: what the setting means.
+        exclusive_low: the value must be strictly above ``low``.
+        affects_result: False for a setting that cannot change what a run computes (it leaves the hash).
+
+    Returns:
+        A ``dataclasses.field``; ``check_settings`` reads its metadata.
+    """
+    rule = Rule(low, high, None if choices is None else tuple(choices), exclusive_low, doc, affects_result)
+    metadata = {"rule": rule}
+    if isinstance(default, type) and dataclasses.is_dataclass(default):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def rule_of(field: dataclasses.Field) -> Rule:
+    """The rule of a field; a field made without ``setting`` has an empty one."""
+    return field.metadata.get("rule", Rule())
+
+
+def annotations_of(cls: type) -> dict[str, Any]:
+    """The resolved type of each field of a dataclass (``cls`` must be defined at module level)."""
+    return typing.get_type_hints(cls)
+
+
+def check_settings(obj: Any, path: str) -> None:
+    """Check every field of a frozen dataclass against its type and rule; call it in ``__post_init__``.
+
+    Whole numbers given for a float become floats and lists given for tuples become tuples, so that equal
+    settings are equal objects with equal hashes.
+
+    Args:
+        obj: the instance under construction.
+        path: its dotted name, for messages (``"config.training"``).
+
+    Raises:
+        SettingError: names the field, its value, the bound and what to write instead.
+    """
+    hints = annotations_of(type(obj))
+    for field in dataclasses.fields(obj):
+        value = check_value(
+            getattr(obj, field.name), hints[field.name], rule_of(field), f"{path}.{field.name}"
+        )
+        object.__setattr__(obj, field.name, value)
+
+
+def check_value(value: Any, annotation: Any, rule: Rule, path: str) -> Any:
+    """``value`` in the type of ``annotation`` if both that and ``rule`` allow it.
+
+    Args:
+        value: what was given.
+        annotation: the resolved type of the field.
+        rule: bounds and choices; applied to each element of a tuple.
+        path: dotted name of the field.
+
+    Returns:
+        The value; a float for an int where a float is asked, a tuple for a list.
+
+    Raises:
+        SettingError: for a wrong type or a value outside the rule.
+    """
+    kinds = alternatives(annotation)
+    if value is None and type(None) in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    for kind in kinds:
+        accepted, converted = _convert(value, kind, rule, path)
+        if accepted:
+            return converted
+    wanted = " or ".join(describe(kind) for kind in kinds)
+    none = ", or None" if optional(annotation) else ""
+    raise SettingError(f"{path} = {value!r} is a {type(value).__name__}; give {wanted}{none}{_about(rule)}")
+
+
+def _convert(value: Any, kind: Any, rule: Rule, path: str) -> tuple[bool, Any]:
+    """Whether ``value`` is of ``kind``, and the checked value if it is."""
+    origin = typing.get_origin(kind)
+    if kind is Any:
+        return True, value
+    if origin is typing.Literal:
+        return True, check_choice(value, typing.get_args(kind), path, rule.doc)
+    if kind is tuple or origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            return False, value
+        return True, _check_elements(tuple(value), typing.get_args(kind), rule, path)
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False, value
+        return True, _check_rule(float(value), rule, path)
+    if kind is int and isinstance(value, bool):
+        return False, value
+    if not isinstance(value, origin or kind):
+        return False, value
+    return True, value if dataclasses.is_dataclass(kind) else _check_rule(value, rule, path)
+
+
+def _check_elements(values: tuple, kinds: tuple, rule: Rule, path: str) -> tuple:
+    if not kinds:
+        return values
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(values)
+    if len(kinds) != len(values):
+        raise SettingError(f"{path} = {values!r} has {len(values)} elements; give {len(kinds)}{_about(rule)}")
+    pairs = zip(values, kinds, strict=True)
+    return tuple(check_value(value, kind, rule, f"{path}[{i}]") for i, (value, kind) in enumerate(pairs))
+
+
+def _check_rule(value: Any, rule: Rule, path: str) -> Any:
+    if rule.choices is not None:
+        return check_choice(value, rule.choices, path, rule.doc)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{path} = {value} is not finite; give {_range(rule)}{_about(rule)}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        below = rule.low is not None and (value < rule.low or (rule.exclusive_low and value == rule.low))
+        if below:
+            verb = "is not above" if rule.exclusive_low else "is below"
+            raise SettingError(
+                f"{path} = {value} {verb} its lower bound {rule.low}; give {_range(rule)}{_about(rule)}"
+            )
+        if rule.high is not None and value > rule.high:
+            raise SettingError(
+                f"{path} = {value} is above its upper bound {rule.high}; give {_range(rule)}{_about(rule)}"
+            )
+    return value
+
+
+def check_choice(value: Any, choices: Iterable[Any], path: str, doc: str = "") -> Any:
+    """``value`` if it is one of ``choices``.
+
+    Raises:
+        SettingError: lists the choices and names the nearest one.
+    """
+    choices = tuple(choices)
+    # 1 == True == 1.0 in Python; a choice must match in type too.
+    if any(type(value) is type(choice) and value == choice for choice in choices):
+        return value
+    listing = ", ".join(str(choice) for choice in choices)
+    raise SettingError(
+        f"{path} = {value!r} is not one of: {listing}{did_you_mean(value, choices)}{_about(Rule(doc=doc))}"
+    )
+
+
+def did_you_mean(word: Any, candidates: Iterable[Any]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest candidate, empty when none is near."""
+    near = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_field(section: str, name: str, fields: Iterable[str]) -> SettingError:
+    """The error for a field that does not exist: the nearest real one and all of the section's fields."""
+    fields = tuple(fields)
+    return SettingError(
+        f"{section}.{name} does not exist{did_you_mean(name, fields)}\n"
+        f"The fields of {section} are: {', '.join(fields)}"
+    )
+
+
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def optional(annotation: Any) -> bool:
+    """Whether None is among the annotation's types."""
+    return type(None) in alternatives(annotation)
+
+
+def describe(kind: Any) -> str:
+    """A type in the user's words."""
+    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+    if kind in words:
+        return words[kind]
+    if kind is tuple or typing.get_origin(kind) is tuple:
+        return "a list such as (1, 2)"
+    return f"a section ({getattr(kind, '__name__', kind)})" if dataclasses.is_dataclass(kind) else str(kind)
+
+
+def _range(rule: Rule) -> str:
+    above = "" if rule.low is None else f"{'above' if rule.exclusive_low else 'at least'} {rule.low}"
+    below = "" if rule.high is None else f"at most {rule.high}"
+    return (
+        "a value " + " and ".join(part for part in (above, below) if part)
+        if above or below
+        else "a finite value"
+    )
+
+
+def _about(rule: Rule) -> str:
+    return f" ({rule.doc})" if rule.doc else ""

@@ -1,0 +1,202 @@
+"""Co-design: train a dense network, then network and analog scorer together, then the controls; measure all.
+
+Stages, each with its own checkpoints: ``dense`` (the network alone), ``codesign`` (with the configured scorer), and
+for each control in ``config.compare`` a stage from the same dense network, on the same batches and equally long:
+``dense_longer``, ``digital``, ``random``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.config import as_dict, config_hash, differing_fields, from_config_dict
+from atis_jax.data.source import Split, load_split
+from atis_jax.energy.presets import energy_preset
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.report import write_report
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.types import initial_state
+from atis_jax.training.calibrate import starting_design
+from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.training.energy_term import energy_ratio_term, network_shape, scorer_shape
+from atis_jax.training.state import TrainState, create_state, optimiser
+from atis_jax.training.step import Codesign, codesign_step, dense_step
+from atis_jax.validation import UserError
+from experiments import measure
+from experiments.loop import Loop, Stage, steps_done
+from experiments.metrics import MetricsLog
+from experiments.progress import Progress
+from experiments.rundir import RunFolder
+from experiments.settings import CodesignSettings
+
+CALIBRATION_IMAGES = 256
+"""Training images from which the starting design's spread, variances and queries are taken."""
+
+
+def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
+    started = time.time()
+    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    root = jax.random.key(settings.seed)
+    model = build_model(settings, train)
+    stages = plan(settings, root)
+    total = stages[-1].offset + stages[-1].steps
+    done = steps_done(folder, stages)
+    trained: dict[str, TrainState] = {}
+    if settings.start_from is not None:
+        trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+    with (
+        MetricsLog(folder.metrics, after_step=done) as log,
+        Progress(total, start_step=done) as bar,
+    ):
+        loop = Loop(folder, settings.data, train, log, bar, settings.checkpoint_every)
+        for stage in stages:
+            step_fn, state = prepare(settings, stage, model, train, root, trained)
+            teacher = {} if stage.name == "dense" else trained["dense"].params
+            trained[stage.name] = loop.run(stage, step_fn, state, teacher)
+    summary = measure.measure(settings, folder, model, trained, train, test, root)
+    summary["timing"]["seconds"] = time.time() - started
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def build_model(settings: CodesignSettings, train: Split) -> VisionTransformer:
+    """The network for this data set."""
+    grid = settings.model.grid(train.images.shape[1])
+    return VisionTransformer(
+        settings.model,
+        classes=len(train.class_names),
+        tokens=grid * grid,
+        mean=tuple(float(v) for v in train.mean),
+        std=tuple(float(v) for v in train.std),
+    )
+
+
+def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
+    """The stages in order. All but the first see the same batches."""
+    data_key = rng.stream(root, "data")
+    seeds = [int(jax.random.bits(jax.random.fold_in(data_key, i))) for i in range(2)]
+    hard_from = round(settings.pruning.hard_from * settings.tune.steps)
+
+    def gates(step: int) -> str:
+        return "soft" if step - 1 < hard_from else "hard"
+
+    stages = [] if settings.start_from else [Stage("dense", settings.dense.steps, 0, seeds[0], lambda step: "dense")]
+    names = ["codesign"] + [{"dense": "dense_longer"}.get(arm, arm) for arm in settings.compare]
+    for name in names:
+        phase = {"dense_longer": lambda step: "dense", "random": lambda step: "random"}.get(name, gates)
+        offset = stages[-1].offset + stages[-1].steps if stages else 0
+        stages.append(Stage(name, settings.tune.steps, offset, seeds[1], phase))
+    return stages
+
+
+def prepare(
+    settings: CodesignSettings,
+    stage: Stage,
+    model: VisionTransformer,
+    train: Split,
+    root: jax.Array,
+    trained: dict[str, TrainState],
+):
+    """The step function of a stage and the state it starts from."""
+    if stage.name == "dense":
+        transform = optimiser(settings.dense, settings.codesign)
+        return dense_step(model, settings.dense, transform), fresh_dense(settings, model, train, root)
+    params = trained["dense"].params
+    if stage.name == "dense_longer":
+        transform = optimiser(settings.tune, settings.codesign)
+        return dense_step(model, settings.tune, transform), create_state(params, (), (), root, transform)
+    kind = settings.scorer.kind if stage.name == "codesign" else stage.name
+    setup, transform = codesign_setup(settings, model, train, kind)
+    images = jnp.asarray(train.images[:CALIBRATION_IMAGES], jnp.float32) / 255.0
+    design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
+    design, queries = starting_design(design_key, model, params, setup.spec, setup.hardware, images)
+    if kind == "random":
+        design = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth)) * model.tokens
+    memory = jax.vmap(lambda query: initial_state(setup.spec.groups, settings.model.width, query))(queries)
+    return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
+
+
+def fresh_dense(settings: CodesignSettings, model: VisionTransformer, train: Split, root: jax.Array) -> TrainState:
+    """The untrained network and its optimiser."""
+    side, channels = train.images.shape[1], train.images.shape[3]
+    params = model.init(rng.stream(root, "init"), jnp.zeros((1, side, side, channels)))
+    return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
+
+
+def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: Split, kind: str):
+    """Everything a co-design step needs for a scorer of ``kind``, and its optimiser."""
+    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
+    if kind == "random":
+        spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
+    first = settings.pruning.first_layer
+    kept = settings.pruning.kept_per_layer(settings.model.depth)
+    # The adaptive threshold watches tokens that reach a comparator: its target is the share of those to keep.
+    incoming = (1.0, *kept[:-1])
+    target = jnp.asarray([k / max(i, 1e-6) for k, i in zip(kept, incoming, strict=True)])
+    setup = Codesign(
+        model=model,
+        scorer=make_scorer(spec, hardware, target),
+        spec=spec,
+        hardware=hardware,
+        stage=settings.tune,
+        pruning=settings.pruning,
+        loss=settings.loss,
+        codesign=settings.codesign,
+        energy_ratio=energy_ratio_term(
+            energy_preset(settings.energy.preset),
+            network_shape(model, train.images.shape[3]),
+            scorer_shape(spec, hardware, settings.model.depth, first),
+            spec,
+            hardware,
+            settings.energy.token_time_s,
+        ),
+        analog=kind == "analog",
+    )
+    return setup, optimiser(settings.tune, settings.codesign, spec.projection, spec.prototype)
+
+
+def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
+    """The dense network of the run ``settings.start_from``, so that several runs can share one training.
+
+    Raises:
+        UserError: that folder is no finished run, or its network or data set is another.
+    """
+    folder = Path(settings.start_from or "")
+    try:
+        other = from_config_dict(CodesignSettings, json.loads((folder / "config.json").read_text()))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"
+        ) from error
+    for name in ("model", "dense"):
+        mine, theirs = getattr(settings, name), getattr(other, name)
+        if mine != theirs:
+            lines = differing_fields(as_dict(theirs), as_dict(mine), f"config.{name}")
+            raise UserError(
+                f"config.start_from = {str(folder)!r} trained another dense network:\n  "
+                + "\n  ".join(lines)
+                + "\nGive these fields the values of that run, or train a dense network here (start_from=None)"
+            )
+    if other.data.name != settings.data.name:
+        raise UserError(
+            f"config.start_from = {str(folder)!r} was trained on {other.data.name!r}, this config is for "
+            f"{settings.data.name!r}; use a run on the same data set"
+        )
+    store = Checkpoints(folder / "checkpoints" / "dense", config_hash(other))
+    if store.latest_step() != other.dense.steps:
+        raise UserError(
+            f"config.start_from = {str(folder)!r} stopped at step {store.latest_step()} of its {other.dense.steps} "
+            "dense steps; finish that run first"
+        )
+    return store.restore(abstract)[0]

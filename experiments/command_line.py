@@ -1,0 +1,137 @@
+"""What the launcher says to a person: the list of configs, and mistakes in a config or an override."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import config_dict
+from ml_collections.config_flags import tuple_parser
+
+from atis_jax.validation import SettingError, UserError, describe, unknown_field
+
+_PARSERS: dict[type, flags.ArgumentParser] = {
+    int: flags.IntegerParser(),
+    float: flags.FloatParser(),
+    bool: flags.BooleanParser(),
+    tuple: tuple_parser.TupleParser(),
+}
+_OVERRIDE = re.compile(r"--?(?P<no>no)?config\.(?P<name>[^=]+)(=(?P<value>.*))?", re.DOTALL)
+
+
+def list_configs(folder: str | Path) -> list[tuple[str, str]]:
+    """``(path, first line of its docstring)`` of every config in ``folder``, without running any."""
+    found = []
+    for path in sorted(Path(folder).glob("*.py")):
+        if path.stem.startswith("_"):
+            continue
+        doc = ast.get_docstring(ast.parse(path.read_text())) or "(no description)"
+        found.append((f"{Path(folder).name}/{path.name}", doc.splitlines()[0]))
+    return found
+
+
+def load_config(argument: str) -> config_dict.ConfigDict:
+    """The ConfigDict of ``--config=path[:variant]``.
+
+    Raises:
+        UserError: no such file, or the file fails; names the file and its line.
+    """
+    name, _, variant = argument.partition(":")
+    path = Path(name)
+    if not path.is_file():
+        near = (
+            [f"{p.parent.name}/{p.name}" for p in sorted(path.parent.glob("*.py"))]
+            if path.parent.is_dir()
+            else []
+        )
+        raise UserError(
+            f"--config={argument}: there is no file {path}"
+            + (f"; there are: {', '.join(near)}" if near else "")
+        )
+    try:
+        spec = importlib.util.spec_from_file_location("launched_config", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config(*([variant] if variant else []))
+    except UserError as error:
+        raise UserError(f"{_where(path, error)}: {error}") from error
+    except Exception as error:
+        raise UserError(f"{_where(path, error)}: {type(error).__name__}: {_bare(error)}") from error
+    if not isinstance(config, config_dict.ConfigDict):
+        raise UserError(f"{path}: get_config() returned a {type(config).__name__}; return a ConfigDict")
+    return config
+
+
+def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None:
+    """Refuse an override ``--config.a.b=value`` that names no field or gives it the wrong type.
+
+    Raises:
+        SettingError: names the field, the value, and the nearest field or the type wanted.
+    """
+    for name, value in _overrides(argv):
+        holder: Any = config
+        parts = name.split(".")
+        for depth, part in enumerate(parts):
+            section = ".".join(["config", *parts[:depth]])
+            if not isinstance(holder, config_dict.ConfigDict):
+                raise SettingError(f"config.{name} does not exist: {section} is a value, not a section")
+            if part not in holder:
+                raise unknown_field(section, part, list(holder))
+            kind = holder.get_type(part)
+            holder = holder[part]
+        if isinstance(holder, config_dict.ConfigDict):
+            raise SettingError(
+                f"config.{name} is a section; set its fields one by one, as in "
+                f"--config.{name}.{next(iter(holder))}=..."
+            )
+        if kind in _PARSERS and value is not None:
+            try:
+                _PARSERS[kind].parse(value)
+            except (ValueError, TypeError):
+                raise SettingError(
+                    f"config.{name} = {value!r} is not {describe(kind)}; the default is {holder!r}"
+                ) from None
+
+
+def _overrides(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Name and text of each override; the text is None for a bare flag such as ``--noconfig.shuffle``."""
+    for i, argument in enumerate(argv):
+        match = _OVERRIDE.fullmatch(argument)
+        if match is None:
+            continue
+        value = match["value"]
+        if value is None and not match["no"] and i + 1 < len(argv) and not argv[i + 1].startswith("--"):
+            value = argv[i + 1]
+        yield match["name"], value
+
+
+def _where(path: Path, error: BaseException) -> str:
+    """``file, line n`` of the last frame inside the config file."""
+    if isinstance(error, SyntaxError):
+        return f"{path}, line {error.lineno}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path
+    ]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
+
+
+def _bare(error: BaseException) -> str:
+    """The message without the quotes and escapes that KeyError, and AttributeError around one, add."""
+    message: Any = error
+    while isinstance(message, BaseException) and len(message.args) == 1:
+        message = message.args[0]
+    return str(message).replace("\n", " ")
+
+
+def run_name(argument: str) -> str:
+    """Name of the run folder for ``--config=argument``: ``configs/a.py:b=1`` gives ``a-b-1``."""
+    name, _, variant = argument.partition(":")
+    stem = Path(name).stem
+    return f"{stem}-{re.sub(r'[^A-Za-z0-9._]+', '-', variant).strip('-')}" if variant else stem

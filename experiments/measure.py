@@ -1,0 +1,364 @@
+"""What a finished co-design run is measured on: chips, controls, agreement, energy; and the arrays of its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.circuits.chip import nominal_chip, nominal_environment, sample_chip
+from atis_jax.circuits.dac import dac_levels_v
+from atis_jax.circuits.frontend import ota_curves_a, realise
+from atis_jax.data.pipeline import Batch, eval_batches
+from atis_jax.data.source import Split
+from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.presets import energy_preset
+from atis_jax.models.forward import ScorerInputs, dense_forward, layer_of
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.pruning.masks import PROTECTED
+from atis_jax.scoring.design import program
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.training import evaluate
+from atis_jax.training.energy_term import network_shape, pruned_ledger, scorer_shape
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.state import TrainState
+from atis_jax.units import celsius_to_kelvin
+from experiments.rundir import RunFolder
+from experiments.settings import CodesignSettings
+
+CURVE_POINTS = 201
+CURVES = 8
+"""OTAs and converters whose transfer curves the report draws."""
+HISTOGRAM_BINS = 60
+SCOUT_CHIPS = 2
+"""Chips whose counts, beside the perfect chip's, choose the first capacities."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network with its scorer, ready to measure.
+
+    Attributes:
+        evaluator: runs it.
+        state: the training state it came from.
+    """
+
+    evaluator: Evaluator
+    state: TrainState
+
+    def inputs(self, chip, environment) -> ScorerInputs:
+        """The scorer's inputs on a chip (leaves (L, ...)) in an environment."""
+        return ScorerInputs(self.state.design, chip, environment, self.state.scorer_state)
+
+
+def measure(
+    settings: CodesignSettings,
+    folder: RunFolder,
+    model: VisionTransformer,
+    trained: dict[str, TrainState],
+    train: Split,
+    test: Split,
+    root: jax.Array,
+) -> dict[str, Any]:
+    """Everything ``summary.json`` holds but the wall clock; writes ``artifacts.npz`` on the way."""
+    batches = list(eval_batches(settings.data, test))
+    key = rng.stream(root, "evaluation")
+    design = ready(settings, model, trained["codesign"], settings.scorer.kind)
+    depth = settings.model.depth
+    dense_params = trained.get("dense_longer", trained["dense"]).params
+    perfect = perfect_inputs(design, depth)
+    ideal = evaluate.count(design.evaluator.masked(), batches, perfect, None)
+    chips = measure_chips(settings, design, batches, key, ideal)
+    few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
+    first_chip = design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
+    agreement = evaluate.masked_against_gathered(
+        design.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
+    )
+    arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
+    kept = chips.kept_per_layer.mean(axis=0)
+    if design.evaluator.spec.kind == "analog":
+        arrays |= transfer_curves(design, first_chip)
+    arrays |= {
+        "kept_per_layer_mean": kept,
+        "kept_per_layer_std": chips.kept_per_layer.std(axis=0),
+        "kept_target": np.asarray(settings.pruning.kept_per_layer(depth)),
+        "chip_accuracy": chips.accuracy,
+        "chip_temperature_c": chips.temperature_c,
+        "agreement_layer_spearman": spearman,
+        "agreement_recall": recall,
+    }
+    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    first = settings.pruning.first_layer
+    return {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": {
+            "name": settings.data.name,
+            "split": "test",
+            "examples": len(test),
+            "class_names": list(test.class_names),
+        },
+        "accuracy": {
+            "dense": evaluate.dense_accuracy(model, dense_params, batches),
+            "dense_before": evaluate.dense_accuracy(model, trained["dense"].params, batches),
+            "ideal": ideal.accuracy,
+            "hardware_mean": float(chips.accuracy.mean()),
+            "hardware_std": float(chips.accuracy.std()),
+            "hardware_worst": float(chips.accuracy.min()),
+            "chips": settings.evaluation.chips,
+            "temperature_c": list(settings.evaluation.temperature_c),
+            **controls(settings, model, trained, batches, key),
+        },
+        "tokens": {
+            "kept_per_layer": kept.tolist(),
+            "pruned_fraction": float(1.0 - kept.mean()),
+            "pruned_fraction_final_layer": float(1.0 - kept[-1]),
+        },
+        "agreement": {
+            "masked_vs_gathered_max_abs_logit": agreement.max_abs_logit,
+            "decisions_equal_fraction": agreement.equal / agreement.decisions,
+            "decisions": agreement.decisions,
+            "decisions_inside_margin": agreement.inside,
+            "decisions_unequal_outside_margin": agreement.unequal_outside,
+            "images_compared": agreement.images_compared,
+            "rounding_margin_v": evaluate.ROUNDING_V,
+            "capacities": list(chips.capacities),
+            "capacity_overflow": chips.overflow + agreement.overflow,
+            "attention_spearman": float(np.mean(spearman[first:])),
+            "attention_recall": float(np.mean(recall[first:])),
+        },
+        "energy": energy_summary(settings, model, design, kept, train.images.shape[3]),
+        "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
+        },
+        "timing": {},
+    }
+
+
+def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainState, kind: str) -> Trained:
+    """A stage's result with the scorer it was trained with."""
+    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
+    if kind == "random":
+        spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
+    scorer = make_scorer(spec, hardware)
+    return Trained(
+        Evaluator(model, state.params, scorer, spec, hardware, settings.pruning.first_layer), state
+    )
+
+
+def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
+    """The design on the chip without any error, at the nominal temperature."""
+    hardware, spec = trained.evaluator.hardware, trained.evaluator.spec
+    chip = nominal_chip(hardware, spec.geometry)
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), chip)
+    return trained.inputs(stacked, nominal_environment(hardware))
+
+
+@dataclasses.dataclass(frozen=True)
+class Chips:
+    """A design on many chips: leaves of ``chips`` and ``environments`` carry a leading axis of chips."""
+
+    chips: Any
+    environments: Any
+    temperature_c: np.ndarray
+    accuracy: np.ndarray
+    kept_per_layer: np.ndarray
+    capacities: tuple[int, ...]
+    overflow: int
+
+
+def measure_chips(
+    settings: CodesignSettings, trained: Trained, batches: list[Batch], key: jax.Array, ideal: evaluate.Count
+) -> Chips:
+    """Accuracy and counts on freshly sampled chips: hard comparators, read noise, tokens really removed."""
+    spec = trained.evaluator.spec
+    count = settings.evaluation.chips if spec.kind == "analog" else 1
+    depth, tokens = settings.model.depth, trained.evaluator.model.tokens
+    first = settings.pruning.first_layer
+    offered = np.asarray(settings.evaluation.temperature_c)
+    temperature_c = offered[np.arange(count) % len(offered)]
+    hardware = trained.evaluator.hardware
+    chips = evaluate.chips_for(jax.random.fold_in(key, 1), hardware, spec, depth, count, sample_chip)
+    environments = evaluate.environments_for(hardware, celsius_to_kelvin(jnp.asarray(temperature_c)))
+    noise = [jax.random.fold_in(jax.random.fold_in(key, 2), number) for number in range(count)]
+
+    def on(number: int) -> ScorerInputs:
+        return trained.inputs(layer_of(chips, number), layer_of(environments, number))
+
+    capacities = settings.evaluation.capacities
+    if not capacities:
+        masked = trained.evaluator.masked()
+        scouts = [
+            evaluate.count(masked, batches, on(number), noise[number]).largest
+            for number in range(min(SCOUT_CHIPS, count))
+        ]
+        capacities = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), tokens, first)
+    compiled: dict = {}
+    accuracy, kept, overflow = [], [], 0
+    for number in range(count):
+        total, capacities = evaluate.count_gathered(
+            trained.evaluator, compiled, capacities, batches, on(number), noise[number]
+        )
+        accuracy.append(total.accuracy)
+        kept.append(total.kept / total.examples / tokens)
+        overflow += total.overflow
+    return Chips(
+        chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow
+    )
+
+
+def controls(
+    settings: CodesignSettings,
+    model: VisionTransformer,
+    trained: dict[str, TrainState],
+    batches: list[Batch],
+    key: jax.Array,
+) -> dict[str, float]:
+    """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's."""
+    found = {}
+    for number, kind in enumerate(("digital", "random")):
+        if kind in trained:
+            control = ready(settings, model, trained[kind], kind)
+            inputs = control.inputs(None, None)
+            noise = jax.random.fold_in(key, 10 + number)
+            counted = evaluate.count(control.evaluator.masked(), batches, inputs, noise)
+            found[kind] = counted.accuracy
+            found[f"{kind}_pruned_fraction"] = float(
+                1.0 - np.mean(counted.kept / counted.examples / model.tokens)
+            )
+    return found
+
+
+def pictures(
+    settings: CodesignSettings,
+    trained: Trained,
+    dense_params,
+    batches: list[Batch],
+    inputs: ScorerInputs,
+    key: jax.Array,
+    test: Split,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Kept patches, score distributions and agreement with attention, on one chip."""
+    masked = trained.evaluator.masked()
+    model = trained.evaluator.model
+
+    @jax.jit
+    def agree(images, out):
+        received = jnp.mean(dense_forward(model, dense_params, images)[1], axis=2)[:, :, PROTECTED:]
+        alive = jnp.any(out.alive, axis=-1)[:, :, PROTECTED:]
+        return evaluate.attention_agreement(jnp.max(out.voltage, axis=-1)[:, :, PROTECTED:], alive, received)
+
+    outs, spearman, recall = [], [], []
+    for number, batch in enumerate(batches):
+        out = masked(batch["image"], inputs, jax.random.fold_in(key, 100 + number))
+        real = batch["weight"] > 0
+        s, r = jax.device_get(agree(batch["image"], out))
+        spearman.append(s[:, real])
+        recall.append(r[:, real])
+        outs.append(jax.device_get((out.alive, out.voltage, out.logits)))
+    alive, voltage, logits = outs[0]
+    shown = min(settings.evaluation.pictures, int(batches[0]["weight"].sum()))
+    kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]
+    score_LxBxT = voltage.max(axis=-1)[:, :, PROTECTED:]
+    edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, settings.pruning.first_layer)
+    arrays = {
+        "images": batches[0]["image"][:shown],
+        "labels": batches[0]["label"][:shown],
+        "predicted": logits[:shown].argmax(axis=-1),
+        "kept": np.moveaxis(kept_LxBxT, 0, 1)[:shown],
+        "score_v": np.moveaxis(score_LxBxT, 0, 1)[:shown],
+        "score_hist_v": edges,
+        "score_hist_keep": keep,
+        "score_hist_prune": prune,
+    }
+    if inputs.chip is not None:
+        arrays["threshold_v"] = np.stack(
+            [np.asarray(realised_layer(trained, inputs, layer).threshold_v) for layer in range(len(alive))]
+        )
+    first = settings.pruning.first_layer
+    mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)
+    mean_recall = np.concatenate(recall, axis=1).mean(axis=1)
+    mean_spearman[:first], mean_recall[:first] = np.nan, np.nan
+    return arrays, mean_spearman, mean_recall
+
+
+def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, first_layer: int):
+    """Per layer, edges and counts of the scores of tokens kept and pruned there (of those that reached it)."""
+    edges, keep, prune = [], [], []
+    before = np.ones_like(kept_LxBxT[0])
+    for layer, (kept, score) in enumerate(zip(kept_LxBxT, score_LxBxT, strict=True)):
+        low, high = (-1.0, 1.0) if layer < first_layer else (float(score.min()), float(score.max()))
+        edge = np.linspace(low, max(high, low + 1e-6), HISTOGRAM_BINS + 1)
+        scored = layer >= first_layer
+        edges.append(edge)
+        keep.append(np.histogram(score[before & kept], edge)[0] * scored)
+        prune.append(np.histogram(score[before & ~kept], edge)[0] * scored)
+        before = kept
+    return np.stack(edges), np.stack(keep), np.stack(prune)
+
+
+def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
+    """One layer's array as programmed on the chip."""
+    spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
+    design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
+    return realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+
+
+def transfer_curves(trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:
+    """OTA and DAC transfer curves of the first scored layer of the chip used."""
+    hardware = trained.evaluator.hardware
+    realised = realised_layer(trained, inputs, trained.evaluator.first_layer)
+    voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * hardware.dac.full_scale_v
+    current_a = np.asarray(ota_curves_a(realised, voltage_v))[0]
+    largest = np.argsort(-np.abs(current_a).max(axis=-1))[:CURVES]
+    nominal = perfect_inputs(trained, trained.evaluator.model.spec.depth)
+    perfect = realised_layer(trained, nominal, trained.evaluator.first_layer)
+    curves = {
+        "ota_v": np.asarray(voltage_v),
+        "ota_current": current_a[largest],
+        "ota_current_nominal": np.asarray(ota_curves_a(perfect, voltage_v))[0][largest[0]],
+        "ota_temperature_k": np.asarray(inputs.environment.temperature_k),  # type: ignore[union-attr]
+    }
+    if hardware.dac.bits is not None:
+        levels = jax.vmap(dac_levels_v, (0, None))
+        curves["dac_code"] = np.arange(2**hardware.dac.bits)
+        curves["dac_v"] = np.asarray(levels(realised.dac_weights, hardware.dac.full_scale_v))[:CURVES]
+        curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights, hardware.dac.full_scale_v))[0]
+    return curves
+
+
+def energy_summary(
+    settings: CodesignSettings, model: VisionTransformer, trained: Trained, kept: np.ndarray, channels: int
+) -> dict[str, Any]:
+    """The ledger at the mean kept fractions, and what no pruning and digital scoring would cost."""
+    spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
+    preset, network = energy_preset(settings.energy.preset), network_shape(model, channels)
+    shape = scorer_shape(spec, hardware, settings.model.depth, settings.pruning.first_layer)
+    tokens = jnp.asarray(kept) * model.tokens
+    scored = jnp.concatenate([jnp.full((1,), float(model.tokens)), tokens[:-1]])
+    spent = pruned_ledger(
+        preset,
+        network,
+        shape,
+        spec,
+        hardware,
+        settings.energy.token_time_s,
+        jnp.asarray(kept),
+        trained.state.design,
+        trained.state.scorer_state.query,
+    )
+    return {
+        "dense_j": float(dense_ledger(preset, network).total_j),
+        "total_j": float(spent.total_j),
+        "scoring_j": float(spent.scoring_j),
+        "ledger_j": {line: float(value) for line, value in spent.as_dict().items()},
+        "digital_j": float(digital_ledger(preset, network, shape, scored, tokens).total_j),
+        "digital_folded_j": float(folded_digital_ledger(preset, network, shape, scored, tokens).total_j),
+        "preset": settings.energy.preset,
+    }

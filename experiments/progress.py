@@ -1,0 +1,186 @@
+"""What a person watching a run sees: a bar on a terminal, lines elsewhere, a table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+_RATE_WINDOW = 50
+"""Updates over which the rate is averaged."""
+
+
+class Progress:
+    """Shows how far a run is. Use as a context manager; ``update`` once a step.
+
+    On a terminal a bar; elsewhere one plain line every ``every_s`` seconds and at the end.
+    """
+
+    def __init__(
+        self,
+        total_steps: int,
+        *,
+        unit: str = "images",
+        start_step: int = 0,
+        every_s: float = 10.0,
+        stream: IO[str] | None = None,
+    ):
+        """Prepare; nothing is shown before the ``with`` block.
+
+        Args:
+            total_steps: steps of the whole run.
+            unit: what is counted for the rate ("images", "steps").
+            start_step: steps already done when a run goes on.
+            every_s: seconds between two plain lines.
+            stream: where to write, standard error unless given.
+        """
+        self._console = Console(file=stream or sys.stderr)
+        self._total, self._unit, self._every_s = total_steps, unit, every_s
+        self._step, self._text = start_step, ""
+        self._printed_at, self._printed_step = float("-inf"), -1
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_RATE_WINDOW)
+        self._counted = 0.0
+        self._bar: RichProgress | None = None
+        if self._console.is_terminal:
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=self._console,
+                refresh_per_second=4,
+            )
+            self._task = self._bar.add_task("", total=total_steps, completed=start_step, text="")
+
+    def __enter__(self) -> Progress:
+        self._recent.append((time.monotonic(), 0.0))
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self._printed_step != self._step:
+            self._print()
+
+    def update(
+        self,
+        step: int,
+        *,
+        count: float = 1,
+        phase: str = "",
+        loss: float | None = None,
+        accuracy: float | None = None,
+        kept_fraction: float | None = None,
+        energy_ratio: float | None = None,
+    ) -> None:
+        """Say where the run is. What is None is not shown.
+
+        Args:
+            step: steps done.
+            count: units done since the last call (the batch size for images).
+            phase: name of the current part of the schedule.
+            loss: training loss.
+            accuracy: share of right answers, 0 to 1.
+            kept_fraction: share of tokens kept, 0 to 1.
+            energy_ratio: joules an image over those of the dense network.
+        """
+        self._step = step
+        self._counted += count
+        self._recent.append((time.monotonic(), self._counted))
+        parts = [
+            f"{self._rate():.0f} {self._unit}/s",
+            "" if loss is None else f"loss {float(loss):.3f}",
+            "" if accuracy is None else f"accuracy {100 * float(accuracy):.1f} %",
+            "" if kept_fraction is None else f"kept {100 * float(kept_fraction):.0f} %",
+            "" if energy_ratio is None else f"energy x{float(energy_ratio):.2f}",
+        ]
+        self._text = "  ".join(part for part in parts if part)
+        self._phase = phase
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, description=phase, text=self._text)
+        elif time.monotonic() - self._printed_at >= self._every_s:
+            self._print()
+
+    def _rate(self) -> float:
+        (first_s, first), (last_s, last) = self._recent[0], self._recent[-1]
+        return (last - first) / max(last_s - first_s, 1e-9)
+
+    def _print(self) -> None:
+        self._printed_at, self._printed_step = time.monotonic(), self._step
+        phase = getattr(self, "_phase", "")
+        line = f"step {self._step}/{self._total}  {phase + '  ' if phase else ''}{self._text}".rstrip()
+        self._console.file.write(line + "\n")
+        self._console.file.flush()
+
+
+def final_table(summary: Mapping[str, Any], stream: IO[str] | None = None) -> None:
+    """Print the figures of ``summary.json`` that were measured, as one table.
+
+    Args:
+        summary: the summary, see the README for its fields.
+        stream: where to write, standard output unless given.
+    """
+    console = Console(file=stream or sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=stream or sys.stdout, width=88)
+    table = Table(title=str(summary.get("experiment", "run")), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in _rows(summary):
+        table.add_row(name, value)
+    if table.row_count:
+        console.print(table)
+
+
+def _rows(summary: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    accuracy = summary.get("accuracy", {})
+    chips = f", {accuracy['chips']} chips" if "chips" in accuracy else ""
+    labels = {
+        "dense": "accuracy, dense",
+        "ideal": "accuracy, pruned, perfect chip",
+        "hardware_mean": f"accuracy, pruned, mean{chips}",
+        "hardware_std": f"  standard deviation{chips}",
+        "hardware_worst": f"  worst{chips}",
+        "digital": "accuracy, digital scorer",
+        "random": "accuracy, random pruning, same fractions",
+    }
+    for key, label in labels.items():
+        if accuracy.get(key) is not None:
+            yield label, f"{100 * accuracy[key]:.2f} %"
+    tokens = summary.get("tokens", {})
+    if tokens.get("pruned_fraction") is not None:
+        yield "tokens pruned, mean of layers", f"{100 * tokens['pruned_fraction']:.1f} %"
+    if tokens.get("pruned_fraction_final_layer") is not None:
+        yield "tokens pruned, final layer", f"{100 * tokens['pruned_fraction_final_layer']:.1f} %"
+    if tokens.get("kept_per_layer"):
+        yield "tokens kept, each layer", "  ".join(f"{float(kept):.3g}" for kept in tokens["kept_per_layer"])
+    agreement = summary.get("agreement", {})
+    if agreement.get("masked_vs_gathered_max_abs_logit") is not None:
+        yield (
+            "masked against gathered, largest logit gap",
+            f"{agreement['masked_vs_gathered_max_abs_logit']:.1e}",
+        )
+    if agreement.get("decisions_equal_fraction") is not None:
+        yield "  decisions equal", f"{100 * agreement['decisions_equal_fraction']:.3f} %"
+    energy = summary.get("energy", {})
+    preset = f" ({energy['preset']})" if "preset" in energy else ""
+    for key, label in (("dense_j", "energy an image, dense"), ("total_j", "energy an image, pruned")):
+        if energy.get(key) is not None:
+            yield label + preset, f"{1e6 * energy[key]:.3g} uJ"
+    if energy.get("dense_j") and energy.get("total_j") is not None:
+        yield "  ratio", f"{energy['total_j'] / energy['dense_j']:.3f}"
+    timing = summary.get("timing", {})
+    if timing.get("train_step_s") is not None:
+        yield "training step", f"{1e3 * timing['train_step_s']:.1f} ms"
+    if timing.get("seconds") is not None:
+        yield "whole run", f"{timing['seconds']:.0f} s"

@@ -1,0 +1,43 @@
+"""The experiments a config can name. Modules are imported when one is chosen, not before."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from atis_jax.validation import check_choice
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Where an experiment's code is.
+
+    Attributes:
+        settings: ``module:Class``, the frozen dataclass its config becomes.
+        run: ``module:function``, called as ``run(settings, folder)``; returns the summary.
+    """
+
+    settings: str
+    run: str
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "codesign": Experiment("experiments.codesign:CodesignSettings", "experiments.codesign:run"),
+}
+
+
+def find(name: Any) -> tuple[type, Callable[..., Any]]:
+    """The settings class and the run function of the experiment ``name``.
+
+    Raises:
+        SettingError: no such experiment; lists those there are.
+    """
+    entry = EXPERIMENTS[check_choice(name, EXPERIMENTS, "config.experiment")]
+    return _resolve(entry.settings), _resolve(entry.run)
+
+
+def _resolve(target: str) -> Any:
+    module, name = target.split(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,117 @@
+"""The settings of a co-design run, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.presets import PRESETS, get_preset
+from atis_jax.circuits.thermal import BIAS_KINDS
+from atis_jax.data.source import DataSpec
+from atis_jax.energy.presets import PRESET_NAMES
+from atis_jax.models.spec import ModelSpec
+from atis_jax.pruning.masks import PROTECTED
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.validation import SettingError, check_settings, setting
+
+ARMS = ("dense", "digital", "random")
+"""What a co-designed network can be compared with, each trained as long in all: without pruning, with the digital
+scorer, and with random pruning at the same per-layer fractions."""
+
+
+@dataclasses.dataclass(frozen=True)
+class HardwareSpec:
+    """Which chip the scorer is designed for."""
+
+    preset: str = setting("nominal", choices=PRESETS, doc="hardware preset")
+    bias: str | None = setting(None, choices=BIAS_KINDS, doc="bias against temperature; None keeps the preset's")
+
+    def __post_init__(self):
+        check_settings(self, "hardware")
+
+    def build(self) -> Hardware:
+        """The hardware itself."""
+        hardware = get_preset(self.preset)
+        return hardware if self.bias is None else with_fields(hardware, {"thermal.bias": self.bias})
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergySpec:
+    """What the ledger charges."""
+
+    preset: str = setting("horowitz_45nm", choices=PRESET_NAMES, doc="cost of each operation")
+    token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token; paper: 1 MHz")
+
+    def __post_init__(self):
+        check_settings(self, "energy")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec:
+    """What is measured at the end."""
+
+    chips: int = setting(64, low=1, high=100_000, doc="chips sampled")
+    temperature_c: tuple[float, ...] = setting(
+        (27.0,), low=-55.0, high=150.0, doc="temperatures, dealt to the chips in turn"
+    )
+    agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
+    pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
+    capacities: tuple[int, ...] = setting(
+        (), low=PROTECTED, doc="tokens each layer has room for, CLS included; empty: chosen from the counts"
+    )
+
+    def __post_init__(self):
+        check_settings(self, "evaluation")
+
+
+@dataclasses.dataclass(frozen=True)
+class CodesignSettings:
+    """One co-design run: dense training, co-design, the controls, and what is measured."""
+
+    experiment: str = setting("codesign", choices=("codesign",), doc="which experiment the config is for")
+    seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
+    compare: tuple[str, ...] = setting(("dense", "random"), choices=ARMS, doc="controls trained beside the design")
+    start_from: str | None = setting(None, doc="run folder whose dense network to start from; its dense stage is reused")
+    checkpoint_every: int = setting(200, low=1, affects_result=False, doc="steps between checkpoints")
+    data: DataSpec = setting(DataSpec)
+    model: ModelSpec = setting(ModelSpec)
+    scorer: ScorerSpec = setting(ScorerSpec)
+    hardware: HardwareSpec = setting(HardwareSpec)
+    energy: EnergySpec = setting(EnergySpec)
+    dense: StageSpec = setting(StageSpec)
+    tune: StageSpec = setting(StageSpec)
+    pruning: PruningSpec = setting(PruningSpec)
+    loss: LossSpec = setting(LossSpec)
+    codesign: CodesignSpec = setting(CodesignSpec)
+    evaluation: EvaluationSpec = setting(EvaluationSpec)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        depth, width, heads = self.model.depth, self.model.width, self.model.heads
+        self.pruning.kept_per_layer(depth)
+        hardware = self.hardware.build()
+        if self.scorer.inputs > hardware.max_inputs:
+            raise SettingError(
+                f"config.scorer.inputs = {self.scorer.inputs} exceeds the {hardware.max_inputs} array inputs of "
+                f"hardware.preset {self.hardware.preset!r}; lower scorer.inputs or choose a larger preset"
+            )
+        if self.scorer.projection == "selection" and self.scorer.inputs > width:
+            raise SettingError(
+                f"config.scorer.inputs = {self.scorer.inputs} exceeds model.width = {width}: selection can pick at "
+                f"most {width} dimensions; lower scorer.inputs or use another projection"
+            )
+        if heads % self.scorer.groups:
+            raise SettingError(
+                f"config.scorer.groups = {self.scorer.groups} does not divide model.heads = {heads}; "
+                "every head group needs the same number of heads"
+            )
+        if self.scorer.kind == "random":
+            raise SettingError(
+                "config.scorer.kind = 'random' has nothing to design; it is a control: put 'random' into config.compare"
+            )
+        if self.evaluation.capacities and len(self.evaluation.capacities) != depth:
+            raise SettingError(
+                f"config.evaluation.capacities has {len(self.evaluation.capacities)} entries for {depth} layers; "
+                "give one per layer, or none to have them chosen"
+            )

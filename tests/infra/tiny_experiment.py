@@ -1,0 +1,86 @@
+"""A training loop small enough to be killed many times; uses the run folder exactly as a real one does."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.validation import check_settings, setting
+from experiments.metrics import MetricsLog
+from experiments.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopSpec:
+    steps: int = setting(12, low=1, doc="updates in all")
+    rate: float = setting(0.1, low=0.0, exclusive_low=True, doc="step size")
+    checkpoint_every: int = setting(3, low=1)
+    bits: int | None = setting(4, low=1, high=16, doc="converter bits; None is continuous")
+    widths: tuple[int, ...] = setting((2, 3), low=1)
+    log: bool = setting(False, affects_result=False)
+    poison_step: int = setting(0, low=0, doc="step whose loss is NaN, 0 for none")
+
+
+@dataclasses.dataclass(frozen=True)
+class TinySettings:
+    experiment: str = setting("tiny", choices=("tiny",))
+    seed: int = setting(0, low=0)
+    training: LoopSpec = setting(LoopSpec)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class State:
+    weights: jax.Array
+    momentum: jax.Array
+    key: jax.Array
+
+
+def initial_state(seed: int) -> State:
+    init, run = jax.random.split(jax.random.key(seed))
+    weights = jax.random.normal(init, (64, 64))
+    return State(weights, jnp.zeros_like(weights), run)
+
+
+@jax.jit
+def update(state: State, batch: jax.Array, rate: jax.Array) -> tuple[State, jax.Array]:
+    key, noise = jax.random.split(state.key)
+
+    def loss_of(weights):
+        return jnp.mean(jnp.tanh(weights @ batch + jax.random.normal(noise, (64,))) ** 2)
+
+    loss, gradient = jax.value_and_grad(loss_of)(state.weights)
+    momentum = 0.9 * state.momentum + gradient
+    return State(state.weights - rate * momentum, momentum, key), loss
+
+
+def run(settings: TinySettings, folder) -> dict:
+    spec = settings.training
+    checkpoints = Checkpoints(folder.checkpoints, folder.config_hash, config=folder.config)
+    state, position = initial_state(settings.seed), {"next_batch": 0}
+    start = checkpoints.latest_step() or 0
+    if start:
+        state, position, _ = checkpoints.restore(state)
+    batches = jax.random.normal(jax.random.key(7), (5, 64))
+    with MetricsLog(folder.metrics, after_step=start) as log, Progress(spec.steps, start_step=start) as bar:
+        for step in range(start + 1, spec.steps + 1):
+            state, loss = update(state, batches[position["next_batch"] % 5], jnp.float32(spec.rate))
+            position = {"next_batch": position["next_batch"] + 1}
+            loss = float("nan") if step == spec.poison_step else float(loss)
+            log.write({"step": step, "loss": loss})
+            bar.update(step, loss=loss)
+            if step % spec.checkpoint_every == 0 or step == spec.steps:
+                checkpoints.save(step, state, position)
+    summary = {
+        "experiment": "tiny",
+        "weights_sum": float(jnp.sum(state.weights)),
+        "accuracy": {"dense": None},
+    }
+    folder.write_summary(summary)
+    return summary

@@ -1,0 +1,288 @@
+"""What the figures show, read back from the drawn objects; nothing is rendered to pixels here."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from fake_run import edit_arrays, edit_json, write_fake_run
+from matplotlib.patches import Rectangle
+
+from atis_jax.energy.ledger import LINES, SCORING_LINES
+from atis_jax.report.errors import Absent, ReportError
+from atis_jax.report.figures import SECTIONS, patches
+from atis_jax.report.figures.agreement import agreement
+from atis_jax.report.figures.chips import chip_accuracy
+from atis_jax.report.figures.energy import NETWORK_PARTS, SCORER_PARTS, energy
+from atis_jax.report.figures.patches import kept_patches
+from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
+from atis_jax.report.figures.training import training_curves
+from atis_jax.report.figures.transfer import dac_transfer, integral_nonlinearity, ota_transfer
+from atis_jax.report.run_files import read_run
+from atis_jax.report.style import drawing
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_fake_run(tmp_path / "run", layers=2, images=2, grid=4, steps=60, chips=5)
+
+
+def build(builder, run):
+    with drawing():
+        section = builder(read_run(run))
+    (picture,) = section.pictures
+    return picture, dict(section.absent)
+
+
+def plain(text):
+    return text.replace("\u00a0", " ")
+
+
+def test_not_a_number_is_a_gap_a_mark_and_a_sentence(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines[5]["loss"] = float("nan")
+    lines[6]["loss"] = None
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    picture, _ = build(training_curves, run)
+    assert "'loss' was not a number at 2 steps (first at step 5): a gap in its line." in plain(
+        picture.caption
+    )
+    lines_drawn = picture.figure.axes[0].get_lines()
+    total = next(line for line in lines_drawn if line.get_label() == "total")
+    gaps = np.isnan(total.get_ydata())
+    assert total.get_xdata()[gaps].tolist() == [5, 6] and not gaps.all()
+    mark = next(line for line in lines_drawn if line.get_label() == "not a number")
+    assert mark.get_xdata().tolist() == [5, 6]
+
+
+def test_a_hundred_thousand_lines_are_thinned(run):
+    rng = np.random.default_rng(0)
+    loss = rng.normal(1.0, 0.1, 100_000)
+    (run / "metrics.jsonl").write_text(
+        "".join(f'{{"step":{i},"phase":"dense","loss":{v:.4f},"accuracy":0.5}}\n' for i, v in enumerate(loss))
+    )
+    picture, absent = build(training_curves, run)
+    line = next(line for line in picture.figure.axes[0].get_lines() if line.get_label() == "total")
+    assert 200 <= len(line.get_xdata()) <= 500
+    # The line is a mean of 2,000 draws of sigma 0.1: 6 sigma is 0.0134 (fewer at the ends: half, 0.019).
+    assert np.abs(line.get_ydata() - 1.0).max() < 0.019
+    assert absent == {
+        "Training curve of the kept fraction": "metrics.jsonl has no 'kept_fraction'",
+        "Training curve of the energy ratio": "metrics.jsonl has no 'energy_ratio'",
+    }
+
+
+def test_empty_metrics(run):
+    (run / "metrics.jsonl").write_text("")
+    with pytest.raises(Absent, match="metrics.jsonl is empty"):
+        build(training_curves, run)
+    (run / "metrics.jsonl").write_text('{"step": 1, "learning_rate": 0.1}\n')
+    with pytest.raises(Absent, match="has none of 'loss', 'accuracy'"):
+        build(training_curves, run)
+
+
+def test_phase_table(run):
+    picture, _ = build(training_curves, run)
+    assert [row[0] for row in picture.table] == ["phase", "dense", "soft", "hard", "random"]
+    assert [row[1] for row in picture.table[1:]] == ["21", "21", "9", "9"]
+    assert picture.table[1][4] == ""  # nothing is pruned in the dense phase, so there is no kept fraction
+
+
+def test_tile_leaves_kept_pixels_alone_and_washes_out_the_others():
+    image = np.random.default_rng(0).random((8, 8, 3)) * 0.5  # darker than the wash everywhere
+    kept = np.zeros((4, 4), bool)
+    kept[1, 2] = kept[3, 0] = True
+    tile = patches._tile(image, kept, 4)
+    side = tile.shape[0] // 4
+    whole = patches._tile(image, None, 4)
+    for row in range(4):
+        for column in range(4):
+            where = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            if kept[row, column]:
+                np.testing.assert_array_equal(tile[where], whole[where])
+            else:
+                assert (np.abs(tile[where] - whole[where]).sum(-1) > 0.1).all()
+                # Both wash and hatch: hatch lines cover two in twelve pixels of it.
+                hatched = np.isclose(tile[where], patches._HATCH).all(-1)
+                assert 0.1 < hatched.mean() < 0.25
+    np.testing.assert_array_equal(whole[::side, ::side], image[::2, ::2])
+
+
+@pytest.mark.parametrize(("layers", "images", "tiles"), [(1, 1, 2), (12, 3, 39), (6, 11, 56)])
+def test_patch_grid(tmp_path, layers, images, tiles):
+    run = write_fake_run(tmp_path / "run", layers=layers, images=images, grid=3, steps=2)
+    picture, absent = build(kept_patches, run)
+    assert sum(axes.axison for axes in picture.figure.axes) == tiles  # at most eight images
+    assert absent == {}
+    assert ("The first 8 of 11 stored images are shown." in picture.caption) == (images == 11)
+
+
+def test_patches_say_when_masks_do_not_cascade_and_when_shapes_make_no_picture(run):
+    kept = np.zeros((2, 2, 16), bool)
+    kept[:, 1, :3] = True
+    edit_arrays(run / "artifacts.npz", kept=kept, labels=None)
+    picture, absent = build(kept_patches, run)
+    assert "Careful: 6 patches reappear" in plain(picture.caption)
+    assert absent == {"True labels beside the images": "artifacts.npz has no array 'labels'"}
+    edit_arrays(run / "artifacts.npz", kept=np.ones((2, 2, 15), bool), score_v=None)
+    with pytest.raises(ReportError, match="15 patches an image, which is not a square"):
+        build(kept_patches, run)
+    edit_arrays(run / "artifacts.npz", images=np.zeros((2, 16, 16, 2)))
+    with pytest.raises(ReportError, match="2 channels"):
+        build(kept_patches, run)
+
+
+def test_strange_class_names_stay_text(run):
+    edit_json(run / "summary.json", class_names=["$\\frac{", "<b>\n"] * 5)
+    picture, _ = build(kept_patches, run)
+    labels = " ".join(axes.get_ylabel() for axes in picture.figure.axes)
+    assert "$\\frac{" in labels or "<b>" in labels
+    with drawing():
+        picture.figure.draw_without_rendering()  # a formula parser would stop here
+
+
+def test_kept_per_layer_says_the_farthest_layer(run):
+    mean, target = np.array([0.8, 0.3]), np.array([0.78, 0.4])
+    edit_arrays(run / "artifacts.npz", kept_per_layer_mean=mean, kept_target=target, kept_per_layer_std=None)
+    picture, absent = build(kept_per_layer, run)
+    assert "Averaged over layers 55.0 % of the patches are kept, in the last layer 30.0 %" in plain(
+        picture.caption
+    )
+    assert "farthest from its target is layer 2, by 10 points" in plain(picture.caption)
+    assert absent == {
+        "Spread of the kept fraction over chips": "artifacts.npz has no array 'kept_per_layer_std'"
+    }
+
+
+def test_decisions_against_the_threshold_are_counted(run):
+    edges = np.tile(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), (2, 1)) * 1e-3
+    keep = np.array([[0, 10, 30, 40], [0, 0, 50, 50]])
+    prune = np.array([[50, 40, 20, 10], [60, 40, 0, 0]])
+    edit_arrays(
+        run / "artifacts.npz",
+        score_hist_v=edges,
+        score_hist_keep=keep,
+        score_hist_prune=prune,
+        threshold_v=np.zeros((2, 1)),
+    )
+    picture, _ = build(score_distributions, run)
+    # 10 kept below and 30 pruned above zero of 400 decisions.
+    assert "10.0 % of the decisions fall on the other side" in plain(picture.caption)
+    assert "keeps 40 % to 50 %" in plain(picture.caption)
+    assert "score voltage (mV)" in {axes.get_xlabel() for axes in picture.figure.axes}
+
+
+@pytest.mark.parametrize("chips", [1, 2, 64])
+def test_chips(tmp_path, chips):
+    run = write_fake_run(tmp_path / "run", layers=1, images=1, grid=3, steps=2, chips=chips)
+    picture, absent = build(chip_accuracy, run)
+    with np.load(run / "artifacts.npz") as arrays:
+        accuracy = arrays["chip_accuracy"]
+    assert f"worst {100 * accuracy.min():.2f} %" in plain(picture.caption)
+    assert len(picture.figure.axes) == (1 if chips == 1 else 2)
+    assert set(absent) == ({"Accuracy against temperature"} if chips == 1 else set())
+
+
+def test_energy_lines_are_the_ledgers():
+    assert set(SCORER_PARTS) == set(SCORING_LINES)
+    assert set(SCORER_PARTS) | set(NETWORK_PARTS) == set(LINES)
+
+
+def test_waterfall_adds_up(run):
+    summary = json.loads((run / "summary.json").read_text())["energy"]
+    picture, absent = build(energy, run)
+    assert absent == {}
+    axes = picture.figure.axes[0]
+    bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    widths = {label: bar.get_width() * 1e-6 for label, bar in zip(labels, bars, strict=True)}
+    assert "(µJ)" in axes.get_xlabel()
+    parts = ("embedding, head", "normalisation", "attention", "MLP", "analog scorer")
+    assert math.isclose(sum(widths[label] for label in parts), summary["total_j"], rel_tol=1e-9)
+    assert math.isclose(widths["dense, no scorer"], summary["dense_j"], rel_tol=1e-9)
+    start = 0.0
+    for label, bar in zip(labels[:5], bars, strict=False):
+        assert math.isclose(bar.get_x(), start, rel_tol=1e-9, abs_tol=1e-12), label
+        start += bar.get_width()
+    zoomed = [label.get_text() for label in picture.figure.axes[1].get_yticklabels()]
+    assert (
+        zoomed[0] == "projection"
+        and "digital scorer, all of it" in zoomed
+        and "prototype switching" not in zoomed
+    )
+    assert picture.figure.axes[1].get_xscale() == "log"
+
+
+def test_energy_without_references_and_with_a_total_that_disagrees(run):
+    ledger = {"ota": 6.4e-12, "mlp": 1e-6, "cooling": 5e-7}
+    edit_json(run / "summary.json", energy=None)
+    with pytest.raises(Absent, match="summary.json has no 'energy.ledger_j'"):
+        build(energy, run)
+    edit_json(run / "summary.json", energy={"ledger_j": ledger, "total_j": 3e-6})
+    picture, absent = build(energy, run)
+    assert len(absent) == 3
+    assert "Careful: summary.json states a total of 3.00 µJ, the parts add up to 1.50 µJ." in plain(
+        picture.caption
+    )
+    assert "cooling" in [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
+    edit_json(run / "summary.json", energy={"ledger_j": {"ota": -1.0}})
+    with pytest.raises(ReportError, match="'energy.ledger_j.ota' is -1.0; expected joules, at least 0"):
+        build(energy, run)
+
+
+def test_inl_of_a_bowed_converter():
+    code = np.arange(16.0)
+    bow = 0.01 * code * (15 - code)  # zero at both ends, so it is the INL in LSB
+    volts = np.stack([0.2 * (code + bow) - 1.0, -3.0 * (code - bow)])
+    np.testing.assert_allclose(integral_nonlinearity(volts), [bow, -bow], atol=1e-12)
+
+
+def test_transfer_captions(run):
+    voltage = np.linspace(-0.1, 0.1, 41)
+    offsets = np.array([-0.005, 0.005])
+    edit_arrays(
+        run / "artifacts.npz",
+        ota_v=voltage,
+        ota_current=1e-8 * (voltage - offsets[:, None]) / 0.1,
+        ota_current_nominal=1e-8 * voltage / 0.1,
+        dac_code=np.arange(4),
+        dac_v=np.array([[0.0, 2.0, 1.0, 3.0]]),
+        dac_v_nominal=None,
+    )
+    picture, _ = build(ota_transfer, run)
+    # Two offsets of -+5 mV: sample standard deviation 5 sqrt(2) mV; 5 mV of 100 mV is 5 % of the current.
+    assert "standard deviation of 7.07 mV" in plain(picture.caption)
+    assert "at 27 °C" in picture.caption and "is 5.0 % of the largest" in plain(picture.caption)
+    picture, absent = build(dac_transfer, run)
+    assert "is 1.0 LSB, the worst differential one 2.0 LSB" in picture.caption
+    assert "1 of them go backwards" in picture.caption
+    assert absent == {"Nominal DAC curve": "artifacts.npz has no array 'dac_v_nominal'"}
+
+
+def test_agreement_with_layers_that_have_no_value(run):
+    edit_arrays(
+        run / "artifacts.npz",
+        agreement_layer_spearman=np.array([np.nan, 0.4]),
+        agreement_recall=np.array([np.nan, 0.7]),
+        kept_per_layer_mean=np.array([1.0, 0.5]),
+    )
+    picture, _ = build(agreement, run)
+    assert "dense network: 0.40." in picture.caption
+    assert "20 points, in layer 2" in plain(picture.caption)
+    assert "n/a" in [text.get_text() for text in picture.figure.axes[0].texts]
+
+
+@pytest.mark.parametrize("layers", [1, 12])
+def test_every_axis_has_a_name(tmp_path, layers):
+    run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
+    for title, _, builder in SECTIONS:
+        picture, absent = build(builder, run)
+        assert picture.caption and picture.alt and absent == {}, title
+        if picture.name == "kept_patches":
+            continue
+        for axes in picture.figure.axes:
+            shared = axes.get_shared_x_axes().get_siblings(axes)
+            assert any(other.get_xlabel() for other in shared) or picture.name == "scores", title
+            assert axes.get_ylabel() or picture.name in ("scores", "energy"), title
