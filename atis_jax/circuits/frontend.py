@@ -148,7 +148,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         node_noise_v2=tia.shot_noise_factor * shot_v2
         + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
-        swing_v=tia.swing_v * (environment.supply_v / hardware.supply_v),
+        swing_v=_rails_v(tia.swing_v, environment.supply_v / hardware.supply_v),
         threshold_v=reference_v(program.threshold_v, hardware.comparator) + chip.comparator_offset_v,
         comparator_noise_v=hardware.comparator.noise_v,
         hysteresis_v=hardware.comparator.hysteresis_fraction * hardware.comparator.reference_span_v,
@@ -230,6 +230,12 @@ def read_exact(
 def _dot(value: Float[Array, "n"], weight: Float[Array, "n"]) -> Float[Array, ""]:
     """Full float32 on every back end; value first, the order that becomes a plain matrix-vector product."""
     return jnp.dot(value, weight, precision=jax.lax.Precision.HIGHEST)
+
+
+def _rails_v(swing_v: Real, supply_ratio: Real) -> Float[Array, ""]:
+    """Swing in proportion to the supply; no rails stay no rails, with a zero gradient to the supply."""
+    none = jnp.isinf(swing_v)
+    return jnp.where(none, jnp.inf, jnp.where(none, 1.0, swing_v) * supply_ratio)
 
 
 def _computed_once(*matrices: Float[Array, "_ n"]) -> list[Float[Array, "_ n"]]:

@@ -33,10 +33,8 @@ class TiaSpec:
     shot_noise_factor: Real
 
     def __post_init__(self):
-        if self.rail_sharpness < 2 or self.rail_sharpness % 2:
-            raise ValueError(
-                f"tia.rail_sharpness = {self.rail_sharpness} must be an even number of 2 or more"
-            )
+        if self.rail_sharpness not in (2, 4, 8, 16):
+            raise ValueError(f"tia.rail_sharpness = {self.rail_sharpness} must be 2, 4, 8 or 16")
 
 
 def loaded_gain(feedback_ohm: Real, node_conductance_s: Real, open_loop_gain: Real) -> Float[Array, "*s"]:

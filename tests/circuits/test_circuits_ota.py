@@ -54,11 +54,11 @@ def test_ekv_limits(x64):
     )
 
 
-@pytest.mark.parametrize("coefficient", [1e-6, 0.01, 0.5, 5.0])
-def test_ekv_slope_at_zero_is_the_closed_form(x64, coefficient):
+def test_ekv_slope_at_zero_is_the_closed_form(x64):
+    coefficient = jnp.array([1e-6, 0.01, 0.5, 5.0])
     root = np.sqrt(coefficient)
-    slope = jax.grad(ekv_transfer)(jnp.array(0.0), 2 * coefficient)
-    assert float(slope) == pytest.approx((1 - np.exp(-root)) / root, rel=1e-9)
+    slope = jax.vmap(jax.grad(ekv_transfer))(jnp.zeros(4), 2 * coefficient)
+    np.testing.assert_allclose(slope, -np.expm1(-root) / root, rtol=1e-9)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -73,6 +73,7 @@ def test_slope_is_the_derivative(x64, law):
 
 @pytest.mark.parametrize("law", LAWS)
 def test_gradients(x64, law):
+    @jax.jit
     def current_na(voltage_v, current_na, kappa, offset_v, additive, specific_ua, attenuation):
         return 1e9 * ota_current_a(
             voltage_v,
@@ -86,15 +87,20 @@ def test_gradients(x64, law):
             attenuation=attenuation,
         )
 
-    for voltage_v in (-0.08, 0.003, 0.05):
+    for voltage_v in (-0.08, 0.003):
         arguments = tuple(map(jnp.array, (voltage_v, 20.0, 0.7, 0.004, 0.02, 0.1, 0.3)))
-        check_grads(current_na, arguments, order=2, modes=["fwd", "rev"], rtol=1e-4, atol=1e-6, eps=1e-5)
+        check_grads(current_na, arguments, order=1, modes=["fwd", "rev"], rtol=1e-6, atol=1e-7, eps=1e-5)
 
 
 def test_gradients_are_finite_far_out_and_at_zero_current():
+    x = jnp.array([-1e3, 0.0, 1e3])
     for law in LAWS:
-        for x in (-1e3, 0.0, 1e3):
-            assert np.isfinite(jax.grad(lambda v: transfer(law, v, 1e-12))(x)), (law, x)  # noqa: B023
+        slope = jax.vmap(jax.grad(lambda v: transfer(law, v, 1e-12)))(x)  # noqa: B023
+        assert np.isfinite(slope).all(), law
+
+
+def test_second_derivatives_of_the_implicit_solution(x64):
+    check_grads(jax.jit(jax.grad(ekv_transfer, (0, 1))), (0.7, 0.4), order=1, modes=["rev"], rtol=1e-6)
 
 
 def test_bump_is_the_hyperbolic_form_without_cubic_term(x64):

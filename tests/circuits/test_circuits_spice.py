@@ -71,6 +71,9 @@ def test_single_ended_drive_needs_the_additive_term(x64):
     assert _fit_residual(points, 10e-9, 300.15, with_additive=False) > 0.005
 
 
+realise = jax.jit(realise)
+
+
 def _gm_s(hardware, current_a, temperature_c):
     """Small-signal gain of one OTA of the realised front end, over its feedback resistor."""
     program = Program(jnp.array([[current_a]]), jnp.array([1e6]), jnp.zeros(1))
@@ -190,9 +193,8 @@ def test_sampled_spread_is_that_of_the_monte_carlo(name):
         }
         | {f"ota.{k}": np.corrcoef(measured[a], measured[b])[0, 1] for k, (a, b) in pairs.items()},
     )
-    chips = jax.vmap(sample_chip, (0, None, None))(
-        jax.random.split(jax.random.key(4), 200), hardware, ArrayGeometry(64)
-    )
+    many = jax.jit(jax.vmap(sample_chip, (0, None, None)))
+    chips = many(jax.random.split(jax.random.key(4), 200), hardware, ArrayGeometry(64))
     sampled = {field: np.asarray(getattr(chips, field)).ravel() for field in measured}
     for field in measured:
         assert ks_2samp(measured[field], sampled[field]).pvalue > 1e-3, field

@@ -1,0 +1,91 @@
+"""The DAC against a divider built unit by unit; mismatch statistics, kT/C, straight-through gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from atis_jax.circuits.dac import DacSpec, bit_weights, dac_levels_v, dac_voltage_v, sampling_noise_v2
+
+
+def _spec(bits=6, unit_sigma=0.01, unit_capacitance_f=1e-15):
+    return DacSpec(bits, 0.1, unit_sigma, unit_capacitance_f)
+
+
+def _perfect(bits):
+    return bit_weights(jnp.zeros(bits))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 6, 8])
+def test_perfect_levels_are_evenly_spaced(bits):
+    np.testing.assert_allclose(dac_levels_v(_perfect(bits), 0.1), np.linspace(-0.1, 0.1, 2**bits), atol=1e-7)
+
+
+def test_levels_are_those_of_a_divider_of_units():
+    """64 capacitors one by one: bit b switches 2^b of them, V = V_fs (2 C_on / C_all - 1)."""
+    bits = 6
+    units = 1 + 0.05 * np.random.default_rng(0).standard_normal(2**bits - 1)
+    groups = [units[2**b - 1 : 2 ** (b + 1) - 1] for b in range(bits)]
+    assert [len(group) for group in groups] == [1, 2, 4, 8, 16, 32]
+    error = jnp.array([group.sum() - len(group) for group in groups])
+    expected = []
+    for code in range(2**bits):
+        on = sum(group.sum() for b, group in enumerate(groups) if code // 2**b % 2)
+        expected.append(0.1 * (2 * on / units.sum() - 1))
+    np.testing.assert_allclose(dac_levels_v(bit_weights(error), 0.1), expected, atol=1e-7)
+    inputs = jnp.linspace(-1, 1, 2**bits)
+    converted = jax.vmap(dac_voltage_v, (0, None, None))(inputs, bit_weights(error), 0.1)
+    np.testing.assert_allclose(converted, expected, atol=1e-7)
+
+
+def test_input_goes_to_the_nearest_level_and_clips():
+    values = jax.random.uniform(jax.random.key(1), (500,), minval=-1.5, maxval=1.5)
+    converted = jax.vmap(dac_voltage_v, (0, None, None))(values, _perfect(4), 1.0)
+    levels = np.linspace(-1, 1, 16)
+    nearest = levels[np.abs(np.asarray(values)[:, None] - levels).argmin(1)]
+    np.testing.assert_allclose(converted, nearest, atol=1e-6)
+
+
+def test_no_bits_means_continuous_and_unlimited():
+    values = jnp.array([-3.0, -0.123, 0.0, 2.5])
+    converted = jax.vmap(dac_voltage_v, (0, None, None))(values, bit_weights(jnp.zeros(0)), 0.1)
+    np.testing.assert_allclose(converted, 0.1 * values, rtol=1e-6)
+
+
+def test_mid_code_dnl_spread():
+    """sigma_DNL at the middle transition is sigma_u sqrt(2^b - 1), about 2^(b/2) sigma_u.
+
+    8,000 converters: relative standard error of a standard deviation 1/sqrt(16,000) = 0.8 %; bound 4 of them
+    plus sigma_u itself (the division by the total is of second order).
+    """
+    bits, sigma = 6, 0.01
+    draws = jax.random.normal(jax.random.key(2), (8000, bits)) * sigma * jnp.sqrt(2.0 ** jnp.arange(bits))
+    levels = jax.vmap(lambda e: dac_levels_v(bit_weights(e), 1.0))(draws)
+    lsb = 2 / (2**bits - 1)
+    dnl = np.asarray(levels[:, 2 ** (bits - 1)] - levels[:, 2 ** (bits - 1) - 1]) / lsb - 1
+    assert dnl.std() / (sigma * np.sqrt(2**bits - 1)) == pytest.approx(1, abs=0.042)
+    np.testing.assert_allclose(levels[:, [0, -1]], [[-1, 1]] * 8000, atol=1e-6)  # end codes are exact
+
+
+def test_straight_through_gradient_reaches_two_full_scales():
+    slope = jax.vmap(jax.grad(dac_voltage_v), (0, None, None))(
+        jnp.array([-2.1, -1.9, -0.3, 0.01, 1.5, 2.1]), _perfect(6), 0.1
+    )
+    np.testing.assert_allclose(slope, [0, 0.1, 0.1, 0.1, 0.1, 0], atol=1e-8)
+    value, of_scale = jax.value_and_grad(dac_voltage_v, argnums=2)(jnp.array(0.4), _perfect(6), 0.1)
+    assert float(of_scale) == pytest.approx(0.4, rel=1e-6)  # of the ideal line
+    assert float(value) == pytest.approx(0.04, abs=0.1 / 63)
+
+
+def test_sampling_noise_is_kt_over_c():
+    """254 uV at 64 fF and 27 C; a quarter of the power with 8 bits of the same unit; none for no capacitor."""
+    assert float(sampling_noise_v2(_spec(), 300.15)) ** 0.5 == pytest.approx(254e-6, abs=1e-6)
+    ratio = sampling_noise_v2(_spec(bits=8), 300.15) / sampling_noise_v2(_spec(), 300.15)
+    assert float(ratio) == pytest.approx(0.25)
+    assert float(sampling_noise_v2(_spec(None, unit_capacitance_f=np.inf), 300.15)) == 0
+
+
+@pytest.mark.parametrize("bits", [0, -1, 13])
+def test_impossible_bits_are_refused(bits):
+    with pytest.raises(ValueError, match=rf"dac.bits = {bits} is outside 1..12; the ideal"):
+        _spec(bits=bits)
