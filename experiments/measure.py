@@ -249,19 +249,21 @@ def pictures(
     model = trained.evaluator.model
 
     @jax.jit
-    def agree(images, out):
-        received = jnp.mean(dense_forward(model, dense_params, images)[1], axis=2)[:, :, PROTECTED:]
-        alive = jnp.any(out.alive, axis=-1)[:, :, PROTECTED:]
-        return evaluate.attention_agreement(jnp.max(out.voltage, axis=-1)[:, :, PROTECTED:], alive, received)
+    def attention_received(images):
+        return jnp.mean(dense_forward(model, dense_params, images)[1], axis=2)[:, :, PROTECTED:]
 
     outs, spearman, recall = [], [], []
     for number, batch in enumerate(batches):
         out = masked(batch["image"], inputs, jax.random.fold_in(key, 100 + number))
         real = batch["weight"] > 0
-        s, r = jax.device_get(agree(batch["image"], out))
-        spearman.append(s[:, real])
-        recall.append(r[:, real])
-        outs.append(jax.device_get((out.alive, out.voltage, out.logits)))
+        alive, voltage, logits, received = jax.device_get(
+            (out.alive, out.voltage, out.logits, attention_received(batch["image"]))
+        )
+        score, kept = voltage.max(axis=-1)[:, :, PROTECTED:], alive.any(axis=-1)[:, :, PROTECTED:]
+        s, r = evaluate.attention_agreement(score[:, real], kept[:, real], received[:, real])
+        spearman.append(s)
+        recall.append(r)
+        outs.append((alive, voltage, logits))
     alive, voltage, logits = outs[0]
     shown = min(settings.evaluation.pictures, int(batches[0]["weight"].sum()))
     kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]

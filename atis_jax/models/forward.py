@@ -126,7 +126,7 @@ def masked_forward(
         else:
             decision = keep_everything(alive)
         rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
-        x, _, query = model.apply(params, layer, x, gate, dropout_key is None, method="block", rngs=rngs)
+        x, _, query = model.apply(params, layer, x, gate, None, dropout_key is None, method="block", rngs=rngs)
         trail.append((alive, decision.voltage, decision.keep_probability))
         states.append(remember_query(state, query, ema_rate))
     alive_LxBxNxG, voltage, probability = (jnp.stack(parts) for parts in zip(*trail, strict=True))
@@ -179,7 +179,7 @@ def gathered_forward(
         source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(alive, axis=-1), capacities[layer])
         x, index = take(x, source), jnp.take_along_axis(index, source, axis=1)
         alive = take(alive, source) & valid[..., None]
-        x, _, query = model.apply(params, layer, x, alive.astype(x.dtype), method="block")
+        x, _, query = model.apply(params, layer, x, alive.astype(x.dtype), index, method="block")
         trail.append(
             (
                 back_to_full(alive.astype(x.dtype), index, valid, tokens, 0.0).astype(bool),

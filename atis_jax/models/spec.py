@@ -18,6 +18,7 @@ class ModelSpec:
     patch: int = setting(4, low=1, high=64, doc="side of a patch in pixels; must divide the image")
     stem: str = setting("conv", choices=("linear", "conv"), doc="patch embedding: one linear map, or two convolutions")
     stem_width: int = setting(32, low=4, high=1024, doc="channels of the first convolution of the conv stem")
+    rotary: bool = setting(True, doc="rotate queries and keys by their patch's row and column (2-D RoPE)")
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
 
     def __post_init__(self):
@@ -25,6 +26,17 @@ class ModelSpec:
         if self.width % self.heads:
             raise SettingError(
                 f"model.heads = {self.heads} does not divide model.width = {self.width}; choose a divisor of the width"
+            )
+
+        if self.stem == "conv" and self.patch % 2:
+            raise SettingError(
+                f"model.patch = {self.patch} must be even for model.stem = 'conv', which first takes squares of two "
+                "pixels; use an even patch or stem = 'linear'"
+            )
+        if self.rotary and (self.width // self.heads) % 4:
+            raise SettingError(
+                f"model.width / model.heads = {self.width // self.heads} must be a multiple of 4 for model.rotary: "
+                "half of a head's dimensions turn with the row, half with the column, in pairs"
             )
 
     def grid(self, image_side: int) -> int:

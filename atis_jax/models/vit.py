@@ -7,16 +7,26 @@ them together with whatever scorer it is given.
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from atis_jax.models.spec import ModelSpec
 
 
+ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
+"""Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
+
+
 class Stem(nn.Module):
-    """Image to patch tokens: one strided linear map, or a strided 3x3 convolution before it."""
+    """Image to patch tokens: one strided linear map, or a strided 3x3 neighbourhood and a residual map around it.
+
+    Written as reshapes and matrix products: XLA's convolution gradients on CPU take several times as long.
+    """
 
     spec: ModelSpec
 
@@ -24,15 +34,30 @@ class Stem(nn.Module):
     def __call__(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B T D"]:
         """Tokens row by row, T = (S / patch)^2."""
         spec, x = self.spec, image_BxSxSxC
-        if spec.stem == "conv":
-            stride = 2 if spec.patch % 2 == 0 else 1
-            x = nn.Conv(spec.stem_width, (3, 3), strides=stride, name="conv")(x)
-            x = nn.gelu(nn.LayerNorm(name="conv_norm")(x))
-            size = spec.patch // stride
-            x = nn.Conv(spec.width, (size + 1, size + 1), strides=size, padding="SAME", name="patch")(x)
+        if spec.stem == "linear":
+            x = nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch))
         else:
-            x = nn.Conv(spec.width, (spec.patch, spec.patch), strides=spec.patch, padding="VALID", name="patch")(x)
+            x = neighbourhood(space_to_depth(x, 2))
+            x = nn.gelu(nn.Dense(spec.stem_width, name="conv")(x))
+            x = nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch // 2))
+            x = x + nn.Dense(spec.width, name="mix")(nn.gelu(nn.LayerNorm(name="norm")(x)))
         return x.reshape(x.shape[0], -1, spec.width)
+
+
+def space_to_depth(x_BxSxSxC: Float[Array, "B S S C"], size: int) -> Float[Array, "B S/size S/size size*size*C"]:
+    """Each ``size`` x ``size`` square of pixels becomes one pixel with all its values."""
+    batch, side, _, channels = x_BxSxSxC.shape
+    small = side // size
+    x = x_BxSxSxC.reshape(batch, small, size, small, size, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, small, small, -1)
+
+
+def neighbourhood(x_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B S S 9*C"]:
+    """Each pixel with its eight neighbours, zero outside: a 3x3 convolution up to the matrix product."""
+    side = x_BxSxSxC.shape[1]
+    padded = jnp.pad(x_BxSxSxC, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifted = [padded[:, i : i + side, j : j + side] for i in range(3) for j in range(3)]
+    return jnp.concatenate(shifted, axis=-1)
 
 
 def gated_softmax(
@@ -66,28 +91,34 @@ class Block(nn.Module):
         self,
         x_BxNxD: Float[Array, "B N D"],
         gate_BxNxG: Float[Array, "B N G"] | None,
+        turn: tuple[Array, Array] | None,
         deterministic: bool = True,
     ) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
         """One block.
 
         Returns the tokens, the attention, and for each head the CLS query pulled back to token space,
-        W_k q / sqrt(K): its inner product with a normalised token is that head's attention logit up to a constant.
+        W_k q / sqrt(K): its inner product with a normalised token is that head's attention logit up to a constant
+        (with rotary positions: the logit before the key is turned).
+
+        ``turn`` is ``rotary_turn`` of the tokens' positions, or None.
         """
         spec = self.spec
         batch, tokens, width = x_BxNxD.shape
         heads, key_width = spec.heads, spec.width // spec.heads
-        fan_in = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=0, out_axis=(1, 2, 3))
-        kernel_DxQxHxK = self.param("qkv_kernel", fan_in, (width, 3, heads, key_width))
-        bias = self.param("qkv_bias", nn.initializers.zeros, (3 * width,))
+        qkv_kernel = self.param("qkv_kernel", nn.initializers.lecun_normal(), (width, 3 * width))
+        qkv_bias = self.param("qkv_bias", nn.initializers.zeros, (3 * width,))
         drop = nn.Dropout(spec.dropout, deterministic=deterministic)
 
         # Dense layers see (B N, D) and attention (B H, N, K): XLA on CPU runs a plain matrix product, and its
         # gradient, about twice as fast as the same contraction with batch axes in it.
         x = x_BxNxD.reshape(-1, width)
         h = nn.LayerNorm(use_scale=False, use_bias=False, name="norm_attention")(x)
-        qkv = (h @ kernel_DxQxHxK.reshape(width, -1) + bias).reshape(batch, tokens, 3, heads, key_width)
+        qkv = (h @ qkv_kernel + qkv_bias).reshape(batch, tokens, 3, heads, key_width)
         q, k, v = jnp.transpose(qkv, (2, 0, 3, 1, 4)).reshape(3, batch * heads, tokens, key_width)
         q = q / jnp.sqrt(key_width)
+        query = q[:, 0].reshape(batch, heads, key_width)
+        if turn is not None:
+            q, k = rotate(q, turn, heads), rotate(k, turn, heads)
         logits = jnp.einsum("ank,amk->anm", q, k)
         gate = None if gate_BxNxG is None else expand_groups(gate_BxNxG, heads).reshape(-1, 1, tokens)
         attention = gated_softmax(logits, gate)
@@ -96,8 +127,31 @@ class Block(nn.Module):
         x = x + drop(nn.Dense(width, name="out")(mixed))
         hidden = nn.gelu(nn.Dense(spec.mlp_width, name="up")(nn.LayerNorm(name="norm_mlp")(x)))
         x = x + drop(nn.Dense(width, name="down")(hidden))
-        query_BxHxD = jnp.einsum("dhk,bhk->bhd", kernel_DxQxHxK[:, 1], q[:, 0].reshape(batch, heads, key_width))
+        key_kernel_DxHxK = qkv_kernel.reshape(width, 3, heads, key_width)[:, 1]
+        query_BxHxD = jnp.einsum("dhk,bhk->bhd", key_kernel_DxHxK, query)
         return x.reshape(x_BxNxD.shape), attention.reshape(batch, heads, tokens, tokens), query_BxHxD
+
+
+def rotary_turn(grid: int, key_width: int) -> tuple[Float[np.ndarray, "N J"], Float[np.ndarray, "N J"]]:
+    """Cosine and sine of the angles by which each position's pairs of dimensions turn, J = K / 2.
+
+    Two-dimensional RoPE (Su et al. 2021, arXiv 2104.09864; in two dimensions Heo et al. 2024, arXiv 2403.13298):
+    half of the pairs turn with the row, half with the column, at angles per patch spaced evenly in logarithm from
+    ``ROTARY_FASTEST`` to ``ROTARY_SLOWEST``. CLS, at position 0, does not turn.
+    """
+    pairs = key_width // 4
+    frequency = np.geomspace(ROTARY_FASTEST, ROTARY_SLOWEST, pairs)
+    row, column = np.divmod(np.arange(grid * grid), grid)
+    angle = np.concatenate([np.outer(row, frequency), np.outer(column, frequency)], axis=1)
+    angle = np.concatenate([np.zeros((1, 2 * pairs)), angle]).astype(np.float32)
+    return np.cos(angle), np.sin(angle)
+
+
+def rotate(values: Float[Array, "A N K"], turn: tuple[Array, Array], heads: int) -> Float[Array, "A N K"]:
+    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (N, J), or (B, N, J) if gathered."""
+    cosine, sine = (jnp.repeat(part, heads, axis=0) if part.ndim == 3 else part for part in turn)
+    a, b = jnp.split(values, 2, axis=-1)
+    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
 def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array, "B H N"]:
@@ -131,9 +185,18 @@ class VisionTransformer(nn.Module):
         cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([cls, x], axis=1) + self.position
 
-    def block(self, layer: int, x_BxNxD, gate_BxNxG=None, deterministic: bool = True):
-        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token)."""
-        return self.blocks[layer](x_BxNxD, gate_BxNxG, deterministic)
+    def block(self, layer: int, x_BxNxD, gate_BxNxG=None, index_BxN=None, deterministic: bool = True):
+        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token).
+
+        ``index_BxN`` are the tokens' original positions once some were removed; None for the full sequence.
+        """
+        turn = None
+        if self.spec.rotary:
+            turn = rotary_turn(math.isqrt(self.tokens), self.spec.width // self.spec.heads)
+            turn = tuple(jnp.asarray(part) for part in turn)
+            if index_BxN is not None:
+                turn = tuple(part[index_BxN] for part in turn)
+        return self.blocks[layer](x_BxNxD, gate_BxNxG, turn, deterministic)
 
     def classify(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
         """Logits from the CLS token."""

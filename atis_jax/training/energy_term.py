@@ -25,10 +25,9 @@ def network_shape(model: VisionTransformer, channels: int) -> NetworkShape:
     """What the ledger needs to know of the network."""
     spec = model.spec
     if spec.stem == "conv":
-        stride = 2 if spec.patch % 2 == 0 else 1
-        side = spec.patch // stride
-        first = model.tokens * side * side * 9 * channels * spec.stem_width
-        stem_macs = first + model.tokens * (side + 1) ** 2 * spec.stem_width * spec.width
+        squares = model.tokens * (spec.patch // 2) ** 2
+        stem_macs = squares * 36 * channels * spec.stem_width
+        stem_macs += squares * spec.stem_width * spec.width + model.tokens * spec.width**2
     else:
         stem_macs = model.tokens * spec.patch**2 * channels * spec.width
     return NetworkShape(

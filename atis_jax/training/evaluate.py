@@ -287,36 +287,35 @@ def _margins(
 
 
 def attention_agreement(
-    score_LxBxT: Float[Array, "L B T"], keep_LxBxT: Bool[Array, "L B T"], received_LxBxT: Float[Array, "L B T"]
-) -> tuple[Float[Array, "L B"], Float[Array, "L B"]]:
+    score: Float[np.ndarray, "*s T"], keep: Bool[np.ndarray, "*s T"], received: Float[np.ndarray, "*s T"]
+) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
     """Does the score know which tokens will be attended to? (The paper's Phase 1 question.)
 
     Args:
-        score_LxBxT: scores of all unprotected tokens.
-        keep_LxBxT: which of them are kept after that layer.
-        received_LxBxT: attention each receives in the dense network, averaged over heads and query rows.
+        score: scores of all unprotected tokens.
+        keep: which of them are kept after that layer.
+        received: attention each receives in the dense network, averaged over heads and query rows.
 
     Returns:
         Spearman rank correlation, and recall: of the k most attended tokens, the share that is among the k kept
         ones (k differs from image to image). Recall of an image that keeps nothing is 0.
     """
-    ranks = jax.vmap(jax.vmap(_ranks))
-    a, b = ranks(score_LxBxT), ranks(received_LxBxT)
-    a, b = (r - jnp.mean(r, axis=-1, keepdims=True) for r in (a, b))
-    norm = jnp.sqrt(jnp.sum(a * a, axis=-1) * jnp.sum(b * b, axis=-1))
-    spearman = jnp.sum(a * b, axis=-1) / jnp.maximum(norm, 1e-12)
-    kept = jnp.sum(keep_LxBxT, axis=-1)
-    order = jnp.argsort(jnp.argsort(-received_LxBxT, axis=-1), axis=-1)
-    attended = order < kept[..., None]
-    recall = jnp.sum(attended & keep_LxBxT, axis=-1) / jnp.maximum(kept, 1)
+    a, b = ranks(score), ranks(received)
+    a, b = (r - r.mean(axis=-1, keepdims=True) for r in (a, b))
+    norm = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+    spearman = (a * b).sum(axis=-1) / np.maximum(norm, 1e-12)
+    kept = keep.sum(axis=-1)
+    attended = ranks(-received) < kept[..., None]
+    recall = (attended & keep).sum(axis=-1) / np.maximum(kept, 1)
     return spearman, recall
 
 
-def _ranks(values: Float[Array, "T"]) -> Float[Array, "T"]:
-    """Ranks with ties sharing their mean."""
-    less = jnp.sum(values[None, :] < values[:, None], axis=1)
-    equal = jnp.sum(values[None, :] == values[:, None], axis=1)
-    return less + 0.5 * (equal - 1.0)
+def ranks(values: Float[np.ndarray, "*s T"]) -> Float[np.ndarray, "*s T"]:
+    """Ranks along the last axis, from 0, in order of value (ties in order of position)."""
+    order = np.argsort(values, axis=-1, kind="stable")
+    found = np.empty(values.shape)
+    np.put_along_axis(found, order, np.broadcast_to(np.arange(values.shape[-1], dtype=float), values.shape), axis=-1)
+    return found
 
 
 def chips_for(

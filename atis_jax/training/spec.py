@@ -12,9 +12,10 @@ class StageSpec:
     """One stretch of training with its own warm-up and cosine decay to zero."""
 
     steps: int = setting(1000, low=1, high=10_000_000, doc="optimiser steps")
-    learning_rate: float = setting(1e-3, low=0.0, high=1.0, doc="peak learning rate of the network (AdamW)")
+    optimiser: str = setting("adamw", choices=("adamw", "muon"), doc="optimiser of the network's matrices")
+    learning_rate: float = setting(1e-3, low=0.0, high=1.0, doc="peak learning rate of the network")
     warmup: float = setting(0.1, low=0.0, high=1.0, doc="fraction of the steps spent warming up")
-    weight_decay: float = setting(0.05, low=0.0, high=1.0, doc="AdamW weight decay of the network")
+    weight_decay: float = setting(0.05, low=0.0, high=1.0, doc="decoupled weight decay of the network")
     clip: float = setting(1.0, low=0.0, exclusive_low=True, doc="global gradient norm is clipped to this")
     label_smoothing: float = setting(0.0, low=0.0, high=0.9, doc="label smoothing of the cross-entropy")
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Int
 
 from atis_jax.numerics import pytree
@@ -16,6 +17,12 @@ from atis_jax.scoring.types import ScorerState
 from atis_jax.training.schedule import learning_rate
 from atis_jax.training.spec import CodesignSpec, StageSpec
 from atis_jax.typing import Key, PyTree
+
+
+ADAM_B2 = 0.99
+"""Second-moment decay: runs of a few thousand steps forget their start sooner than 0.999 lets them."""
+MUON_RMS = 0.2
+"""RMS of a Muon update before the learning rate (Liu et al. 2025, arXiv 2502.16982)."""
 
 
 @pytree
@@ -66,16 +73,10 @@ def optimiser(
 ) -> optax.GradientTransformation:
     """AdamW for the network, Adam with their own rates for the scorer and its thresholds, one gradient clip each."""
 
-    def decayed(path_values):
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, path_values)
-
     return optax.partition(
         {
             "network": optax.chain(
-                optax.clip_by_global_norm(stage.clip),
-                optax.adamw(
-                    learning_rate(stage.learning_rate, stage), weight_decay=stage.weight_decay, mask=decayed
-                ),
+                optax.clip_by_global_norm(stage.clip), network_optimiser(stage)
             ),
             "scorer": optax.chain(
                 optax.clip_by_global_norm(stage.clip),
@@ -87,6 +88,26 @@ def optimiser(
         },
         lambda values: labels(values, projection, prototype),
     )
+
+
+def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
+    """AdamW, or Muon for the matrices (Jordan et al. 2024) with AdamW for the rest."""
+    rate = learning_rate(stage.learning_rate, stage)
+
+    def decayed(values):
+        return jax.tree.map(lambda leaf: leaf.ndim > 1, values)
+
+    if stage.optimiser == "muon":
+        # consistent_rms scales each update to AdamW's usual size, so that one learning rate fits both.
+        return optax.contrib.muon(
+            rate,
+            adam_b2=ADAM_B2,
+            weight_decay=stage.weight_decay,
+            weight_decay_mask=decayed,
+            consistent_rms=MUON_RMS,
+            adam_learning_rate=rate,
+        )
+    return optax.adamw(rate, b2=ADAM_B2, weight_decay=stage.weight_decay, mask=decayed)
 
 
 def create_state(
