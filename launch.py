@@ -23,9 +23,7 @@ from experiments.progress import final_table
 from experiments.rundir import open_run
 
 CONFIGS = Path(__file__).parent / "configs"
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Path of the config file, as in configs/quickstart.py."
-)
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Path of the config file, as in configs/quickstart.py.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> unless given.")
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from atis_jax import rng
 from atis_jax.config import as_dict, config_hash, differing_fields, from_config_dict
@@ -120,6 +119,7 @@ def prepare(
     setup, transform = codesign_setup(settings, model, train, kind)
     images = jnp.asarray(train.images[:CALIBRATION_IMAGES], jnp.float32) / 255.0
     design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
+    design: Any
     design, queries = starting_design(design_key, model, params, setup.spec, setup.hardware, images)
     if kind == "random":
         design = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth)) * model.tokens

@@ -45,14 +45,9 @@ def load_config(argument: str) -> config_dict.ConfigDict:
     name, _, variant = argument.partition(":")
     path = Path(name)
     if not path.is_file():
-        near = (
-            [f"{p.parent.name}/{p.name}" for p in sorted(path.parent.glob("*.py"))]
-            if path.parent.is_dir()
-            else []
-        )
+        near = [f"{p.parent.name}/{p.name}" for p in sorted(path.parent.glob("*.py"))] if path.parent.is_dir() else []
         raise UserError(
-            f"--config={argument}: there is no file {path}"
-            + (f"; there are: {', '.join(near)}" if near else "")
+            f"--config={argument}: there is no file {path}" + (f"; there are: {', '.join(near)}" if near else "")
         )
     try:
         spec = importlib.util.spec_from_file_location("launched_config", path)
@@ -88,8 +83,7 @@ def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None
             holder = holder[part]
         if isinstance(holder, config_dict.ConfigDict):
             raise SettingError(
-                f"config.{name} is a section; set its fields one by one, as in "
-                f"--config.{name}.{next(iter(holder))}=..."
+                f"config.{name} is a section; set its fields one by one, as in --config.{name}.{next(iter(holder))}=..."
             )
         if kind in _PARSERS and value is not None:
             try:
@@ -116,9 +110,7 @@ def _where(path: Path, error: BaseException) -> str:
     """``file, line n`` of the last frame inside the config file."""
     if isinstance(error, SyntaxError):
         return f"{path}, line {error.lineno}"
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path
-    ]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f"{path}, line {lines[-1]}" if lines else str(path)
 
 

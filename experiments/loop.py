@@ -94,7 +94,7 @@ class Loop:
                     f"{self.folder.checkpoints / stage.name}. Lower a learning rate or the gradient clip and start "
                     "again in another --workdir"
                 )
-        record = {"step": stage.offset + step, "stage": stage.name, "phase": stage.phase(step)}
+        record: dict[str, Any] = {"step": stage.offset + step, "stage": stage.name, "phase": stage.phase(step)}
         record |= {name: value.tolist() for name, value in values.items()}
         self.log.write(record | {"seconds": time.time()})
         self.bar.update(

@@ -147,9 +147,7 @@ def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainStat
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
     scorer = make_scorer(spec, hardware)
-    return Trained(
-        Evaluator(model, state.params, scorer, spec, hardware, settings.pruning.first_layer), state
-    )
+    return Trained(Evaluator(model, state.params, scorer, spec, hardware, settings.pruning.first_layer), state)
 
 
 def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
@@ -185,7 +183,7 @@ def measure_chips(
     temperature_c = offered[np.arange(count) % len(offered)]
     hardware = trained.evaluator.hardware
     chips = evaluate.chips_for(jax.random.fold_in(key, 1), hardware, spec, depth, count, sample_chip)
-    environments = evaluate.environments_for(hardware, celsius_to_kelvin(jnp.asarray(temperature_c)))
+    environments = evaluate.environments_for(hardware, jnp.asarray(celsius_to_kelvin(temperature_c)))
     noise = [jax.random.fold_in(jax.random.fold_in(key, 2), number) for number in range(count)]
 
     def on(number: int) -> ScorerInputs:
@@ -208,9 +206,7 @@ def measure_chips(
         accuracy.append(total.accuracy)
         kept.append(total.kept / total.examples / tokens)
         overflow += total.overflow
-    return Chips(
-        chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow
-    )
+    return Chips(chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow)
 
 
 def controls(
@@ -229,9 +225,7 @@ def controls(
             noise = jax.random.fold_in(key, 10 + number)
             counted = evaluate.count(control.evaluator.masked(), batches, inputs, noise)
             found[kind] = counted.accuracy
-            found[f"{kind}_pruned_fraction"] = float(
-                1.0 - np.mean(counted.kept / counted.examples / model.tokens)
-            )
+            found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept / counted.examples / model.tokens))
     return found
 
 
@@ -309,6 +303,7 @@ def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
     """One layer's array as programmed on the chip."""
     spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
     design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
+    assert inputs.environment is not None
     return realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
 
 

@@ -80,9 +80,7 @@ class MetricsLog:
         """
         step = int(record["step"])
         if step < max(self._last_step, 1):
-            raise ValueError(
-                f"record of step {step} after step {self._last_step}; steps count from 1 and only up"
-            )
+            raise ValueError(f"record of step {step} after step {self._last_step}; steps count from 1 and only up")
         try:
             line = json.dumps(plain(record), allow_nan=False)
         except FloatingPointError as error:

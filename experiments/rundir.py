@@ -74,9 +74,7 @@ class RunFolder:
 
 def _measured(value: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _measured(item) if isinstance(item, Mapping) else item
-        for key, item in value.items()
-        if item is not None
+        key: _measured(item) if isinstance(item, Mapping) else item for key, item in value.items() if item is not None
     }
 
 
@@ -109,8 +107,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunDirError(
-                f"--workdir={path}: another process is running in this folder; wait for it or choose "
-                "another folder"
+                f"--workdir={path}: another process is running in this folder; wait for it or choose another folder"
             ) from None
         # A second look: another process may have made the folder its own before we held the lock.
         resumed = _look_inside(path, settings)

@@ -72,7 +72,9 @@ class CodesignSettings:
     experiment: str = setting("codesign", choices=("codesign",), doc="which experiment the config is for")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
     compare: tuple[str, ...] = setting(("dense", "random"), choices=ARMS, doc="controls trained beside the design")
-    start_from: str | None = setting(None, doc="run folder whose dense network to start from; its dense stage is reused")
+    start_from: str | None = setting(
+        None, doc="run folder whose dense network to start from; its dense stage is reused"
+    )
     checkpoint_every: int = setting(200, low=1, affects_result=False, doc="steps between checkpoints")
     data: DataSpec = setting(DataSpec)
     model: ModelSpec = setting(ModelSpec)

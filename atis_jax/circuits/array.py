@@ -31,9 +31,7 @@ def swapped_ota_current_a(
     The swap turns the input voltage round, not the OTA's own offset nor its additive current.
     """
     sign = jnp.where(signed_current_a < 0, -1.0, 1.0)
-    return ota_current_a(
-        sign * voltage_v, jnp.abs(signed_current_a), kappa, offset_v, additive, temperature_k, **law
-    )
+    return ota_current_a(sign * voltage_v, jnp.abs(signed_current_a), kappa, offset_v, additive, temperature_k, **law)
 
 
 def array_current_a(
@@ -61,9 +59,7 @@ def array_current_a(
     """
 
     def cell(voltage_v, signed_current_a, kappa, offset_v, additive):
-        return swapped_ota_current_a(
-            voltage_v, signed_current_a, kappa, offset_v, additive, temperature_k, **law
-        )
+        return swapped_ota_current_a(voltage_v, signed_current_a, kappa, offset_v, additive, temperature_k, **law)
 
     return jnp.sum(jax.vmap(cell)(voltage_v, signed_current_a, kappa, offset_v, additive))
 

@@ -67,9 +67,7 @@ def keep_probability(
     return jax.scipy.stats.norm.cdf((voltage - threshold_v) / width)
 
 
-def keep(
-    voltage: Float[Array, ""], threshold_v: Real, noise_v: Real = 0.0, noise: Real = 0.0
-) -> Bool[Array, ""]:
+def keep(voltage: Float[Array, ""], threshold_v: Real, noise_v: Real = 0.0, noise: Real = 0.0) -> Bool[Array, ""]:
     """The bit itself: V + noise_v * noise > theta, with ``noise`` one standard normal draw a decision."""
     return voltage + noise_v * noise > threshold_v
 

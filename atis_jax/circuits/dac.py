@@ -50,9 +50,7 @@ def bit_weights(element_error: Float[Array, "bits"]) -> Float[Array, "bits"]:
     return 2.0 * elements / jnp.sum(elements)
 
 
-def dac_voltage_v(
-    value: Float[Array, ""], weights: Float[Array, "bits"], full_scale_v: Real
-) -> Float[Array, ""]:
+def dac_voltage_v(value: Float[Array, ""], weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Array, ""]:
     """Output of one converter, V: full_scale (sum_b bit_b w_b - 1) for the code nearest to ``value``.
 
     Args:

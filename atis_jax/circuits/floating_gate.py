@@ -29,9 +29,7 @@ class FloatingGateSpec:
 
     def __post_init__(self):
         if self.bits is not None and not 1 < self.bits <= 16:
-            raise ValueError(
-                f"floating_gate.bits = {self.bits} is outside 2..16; the ideal cell is None, not 0"
-            )
+            raise ValueError(f"floating_gate.bits = {self.bits} is outside 2..16; the ideal cell is None, not 0")
 
 
 def program_current_a(signed_current_a: Float[Array, "*s"], spec: FloatingGateSpec) -> Float[Array, "*s"]:

@@ -145,8 +145,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         weight_v=weight_v,
         node_offset_v=jnp.sum(volts * chip.additive, axis=-1)
         + chip.tia_offset_v * (1.0 + feedback_ohm * conductance_s) * gain,
-        node_noise_v2=tia.shot_noise_factor * shot_v2
-        + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
+        node_noise_v2=tia.shot_noise_factor * shot_v2 + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
         swing_v=_rails_v(tia.swing_v, environment.supply_v / hardware.supply_v),
         threshold_v=reference_v(program.threshold_v, hardware.comparator) + chip.comparator_offset_v,

@@ -200,8 +200,6 @@ def ota_current_a(
     return current_a * (transfer(law, scale * (voltage_v - offset_v), inversion) + additive)
 
 
-def settling_time_s(
-    transconductance_s: Float[Array, "*s"], capacitance_f: Real, bits: int
-) -> Float[Array, "*s"]:
+def settling_time_s(transconductance_s: Float[Array, "*s"], capacitance_f: Real, bits: int) -> Float[Array, "*s"]:
     """Time to settle to half an LSB of ``bits``: (C/gm) ln 2^(bits+1), s (one pole)."""
     return capacitance_f / transconductance_s * ((bits + 1) * jnp.log(2.0))

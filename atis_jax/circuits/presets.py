@@ -250,7 +250,6 @@ def get_preset(name: str) -> Hardware:
     if name not in _PRESETS:
         near = difflib.get_close_matches(str(name), PRESETS, 1, 0.0)[0]
         raise ValueError(
-            f"hardware preset {name!r} does not exist; the presets are {', '.join(PRESETS)}. "
-            f"The nearest is {near!r}"
+            f"hardware preset {name!r} does not exist; the presets are {', '.join(PRESETS)}. The nearest is {near!r}"
         )
     return check_hardware(_PRESETS[name]())

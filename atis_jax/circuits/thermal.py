@@ -44,9 +44,7 @@ class ThermalSpec:
             raise ValueError(f"thermal.bias = {self.bias!r} is not one of {', '.join(BIAS_KINDS)}")
 
 
-def kappa_at(
-    kappa: Real, kappa_per_k: Real, temperature_k: Real, nominal_temperature_k: Real
-) -> Float[Array, "*s"]:
+def kappa_at(kappa: Real, kappa_per_k: Real, temperature_k: Real, nominal_temperature_k: Real) -> Float[Array, "*s"]:
     """kappa(T) = kappa + kappa' (T - T_0).
 
     Args:

@@ -74,9 +74,7 @@ def feedback_for_swing_ohm(swing_v: Real, total_current_a: Real) -> Float[Array,
     return jnp.asarray(swing_v / total_current_a)
 
 
-def thermal_noise_v2(
-    feedback_ohm: Float[Array, "*s"], temperature_k: Real, bandwidth_hz: Real
-) -> Float[Array, "*s"]:
+def thermal_noise_v2(feedback_ohm: Float[Array, "*s"], temperature_k: Real, bandwidth_hz: Real) -> Float[Array, "*s"]:
     """Johnson noise of R_f at the output, V^2: 4 k T R_f (pi/2) f_3dB, one pole."""
     return 4.0 * BOLTZMANN_J_PER_K * temperature_k * feedback_ohm * noise_bandwidth_hz(bandwidth_hz)
 

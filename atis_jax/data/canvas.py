@@ -77,9 +77,7 @@ class Jitter:
 
 
 NO_JITTER = Jitter()
-TRAIN_JITTER = Jitter(
-    rotation_rad=0.39, shear=0.3, log_scale=0.18, log_aspect=0.18, log_gamma=0.52, shift_px=0.75
-)
+TRAIN_JITTER = Jitter(rotation_rad=0.39, shear=0.3, log_scale=0.18, log_aspect=0.18, log_gamma=0.52, shift_px=0.75)
 """Wide, because the digits to be recognised come from other writers than the training digits."""
 
 
@@ -95,9 +93,7 @@ class Canvases(NamedTuple):
     box: Int32[np.ndarray, "b 4"]
 
 
-def fragment_pool(
-    digits: Float[np.ndarray, "n 8 8"], layout: Layout = Layout()
-) -> Float32[np.ndarray, "p f f"]:
+def fragment_pool(digits: Float[np.ndarray, "n 8 8"], layout: Layout = Layout()) -> Float32[np.ndarray, "p f f"]:
     """Every crop of 4x4 cells of the digits that holds enough ink, stretched to canvas pixels.
 
     A crop is a quarter of a digit's area: a stroke end, a corner or an arc, which many classes share.
@@ -145,9 +141,7 @@ def render(
     _paste(image, glyph, corner)
 
     size = layout.fragment_px
-    tries = rng.integers(
-        0, CANVAS_SIZE - size + 1, size=(layout.fragments, PLACEMENT_TRIES, count, 2), dtype=np.int32
-    )
+    tries = rng.integers(0, CANVAS_SIZE - size + 1, size=(layout.fragments, PLACEMENT_TRIES, count, 2), dtype=np.int32)
     low, high = box[:, :2] - (size + layout.clearance_px), box[:, 2:] + layout.clearance_px
     clear = np.any((tries <= low) | (tries >= high), axis=-1)  # (fragments, tries, b)
     place = np.take_along_axis(tries, clear.argmax(axis=1)[:, None, :, None], axis=1)[:, 0]
@@ -169,9 +163,7 @@ def _warp(rng: np.random.Generator, digits, jitter: Jitter, layout: Layout) -> F
     count, window = len(digits), window_px(jitter, layout)
     limits = (jitter.rotation_rad, jitter.shear, jitter.log_scale, jitter.log_aspect / 2, jitter.log_gamma)
     draws = rng.uniform(-1, 1, size=(7, count, 1, 1)).astype(np.float32)
-    angle, shear, log_scale, half_aspect, log_gamma = (
-        d * np.float32(m) for d, m in zip(draws, limits, strict=False)
-    )
+    angle, shear, log_scale, half_aspect, log_gamma = (d * np.float32(m) for d, m in zip(draws, limits, strict=False))
     shift_y, shift_x = draws[5] * np.float32(jitter.shift_px), draws[6] * np.float32(jitter.shift_px)
 
     # Canvas offsets from the window's centre, back through rotation, shear and stretch into source cells.

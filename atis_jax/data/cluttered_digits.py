@@ -65,9 +65,7 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
             features=features.FeaturesDict(
                 {
                     # Tensor, not Image: writing raw arrays into an Image feature needs TensorFlow.
-                    "image": features.Tensor(
-                        shape=(canvas.CANVAS_SIZE, canvas.CANVAS_SIZE, 1), dtype=np.uint8
-                    ),
+                    "image": features.Tensor(shape=(canvas.CANVAS_SIZE, canvas.CANVAS_SIZE, 1), dtype=np.uint8),
                     "label": features.ClassLabel(num_classes=10),
                     "box": features.Tensor(shape=(4,), dtype=np.int32),
                     "digit": features.Tensor(shape=(canvas.SOURCE_SIZE, canvas.SOURCE_SIZE), dtype=np.uint8),

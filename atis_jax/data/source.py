@@ -66,9 +66,7 @@ class DataSpec:
     def __post_init__(self):
         check_settings(self, "config.data")
         if not self.name:
-            raise SettingError(
-                "config.data.name is empty; name a TFDS data set, e.g. cluttered_digits or cifar10"
-            )
+            raise SettingError("config.data.name is empty; name a TFDS data set, e.g. cluttered_digits or cifar10")
         if self.augmentation == "placement" and not self.embedded:
             raise SettingError(
                 "config.data.augmentation = 'placement' needs config.data.name = 'cluttered_digits', "

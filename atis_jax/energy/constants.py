@@ -52,16 +52,12 @@ class Constant:
         if not self.source.strip():
             raise SettingError(f"{path}: source is empty; say where {self.value} {self.unit} comes from")
         if self.node_nm is not None and self.node_nm <= 0:
-            raise SettingError(
-                f"{path}: node_nm = {self.node_nm}; give nanometres above 0, or None if unknown"
-            )
+            raise SettingError(f"{path}: node_nm = {self.node_nm}; give nanometres above 0, or None if unknown")
         check_choice(self.evidence, EVIDENCE, f"{path}: evidence")
         low = self.value if self.low is None else self.low
         high = self.value if self.high is None else self.high
         if not low <= self.value <= high:
-            raise SettingError(
-                f"{path}: value = {self.value} is outside its range {low} to {high} {self.unit}"
-            )
+            raise SettingError(f"{path}: value = {self.value} is outside its range {low} to {high} {self.unit}")
 
 
 _PAPER = "ATIS paper, section 4.2"

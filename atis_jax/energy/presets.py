@@ -154,9 +154,7 @@ def nodes_nm(name: str) -> dict[str, tuple[int | None, ...]]:
 
 def constants_table_markdown() -> str:
     """Every constant that some preset uses, as a Markdown table: value, node, evidence, source."""
-    used = dict.fromkeys(
-        t.constant for recipe in _RECIPES.values() for terms in recipe.values() for t in terms
-    )
+    used = dict.fromkeys(t.constant for recipe in _RECIPES.values() for terms in recipe.values() for t in terms)
     rows = [
         "| constant | value | range to sweep | node (nm) | evidence | source |",
         "|---|---|---|---|---|---|",
@@ -165,9 +163,7 @@ def constants_table_markdown() -> str:
         swept = "" if constant.low is None else f"{_si(constant.low, '')}-{_si(constant.high, constant.unit)}"
         node = "not given" if constant.node_nm is None else str(constant.node_nm)
         value = _si(constant.value, constant.unit)
-        rows.append(
-            f"| {constant.name} | {value} | {swept} | {node} | {constant.evidence} | {constant.source} |"
-        )
+        rows.append(f"| {constant.name} | {value} | {swept} | {node} | {constant.evidence} | {constant.source} |")
     return "\n".join(rows)
 
 
@@ -209,9 +205,7 @@ def with_current_tables(page: str) -> str:
     for name, table in _TABLES.items():
         begin = f"<!-- {name} table -->"
         if begin not in page or "<!-- end -->" not in page.split(begin)[1]:
-            raise SettingError(
-                f"the page has no '{begin}' followed by '<!-- end -->'; put both where it belongs"
-            )
+            raise SettingError(f"the page has no '{begin}' followed by '<!-- end -->'; put both where it belongs")
         before, rest = page.split(begin, 1)
         after = rest.split("<!-- end -->", 1)[1]
         page = f"{before}{begin}\n{table()}\n<!-- end -->{after}"

@@ -72,9 +72,7 @@ class ScorerShape:
         check_choice(self.projection, PROJECTIONS, "scorer.projection")
         check_choice(self.arrangement, ARRANGEMENTS, "scorer.arrangement")
         if not isinstance(self.layers, tuple) or not all(isinstance(flag, bool) for flag in self.layers):
-            raise SettingError(
-                f"scorer.layers = {self.layers!r}; give a tuple with True or False for each layer"
-            )
+            raise SettingError(f"scorer.layers = {self.layers!r}; give a tuple with True or False for each layer")
 
 
 def attention_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -7,7 +7,7 @@ C capacity of a layer. Design, chip and state carry a leading axis L.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -70,14 +70,14 @@ def dense_forward(
         logits, attention each token receives averaged over query rows, attention it receives from CLS, and each
         head's CLS query pulled back to token space.
     """
-    x = model.apply(params, images, method="embed")
+    x = embed(model, params, images)
     received, from_cls, queries = [], [], []
     for layer in range(model.spec.depth):
-        x, attention, query = model.apply(params, layer, x, method="block")
+        x, attention, query = block(model, params, layer, x)
         received.append(jnp.mean(attention, axis=2))
         from_cls.append(attention[:, :, 0])
         queries.append(query)
-    logits = model.apply(params, x, method="classify")
+    logits = classify(model, params, x)
     return logits, jnp.stack(received), jnp.stack(from_cls), jnp.stack(queries)
 
 
@@ -99,6 +99,11 @@ def masked_forward(
     """Every token is computed in every layer; pruned ones are gated out of the softmax.
 
     Args:
+        model: the network.
+        params: its parameters.
+        scorer: decides which tokens stay.
+        images: in [0, 1].
+        inputs: design, chip, environment and memory of the scorers.
         key: read noise; None switches it off.
         first_layer: layers before it are not scored and keep every token.
         ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
@@ -109,7 +114,7 @@ def masked_forward(
     """
     groups = inputs.state.activity.shape[-1]
     batch, tokens = images.shape[0], model.tokens + 1
-    x = model.apply(params, images, method="embed")
+    x = embed(model, params, images)
     alive = jnp.ones((batch, tokens, groups), bool)
     gate = jnp.ones((batch, tokens, groups), x.dtype)
     index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
@@ -118,20 +123,17 @@ def masked_forward(
         state = layer_of(inputs.state, layer)
         if layer >= first_layer:
             looked_at = jax.lax.stop_gradient(x) if detach_network else x
-            decision, state = score_layer(
-                scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing
-            )
+            decision, state = score_layer(scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing)
             alive = cascade(decision.keep, alive)
             gate = gate * protect(training_gate(decision.keep_probability, decision.keep, hardness))
         else:
             decision = keep_everything(alive)
-        rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
-        x, _, query = model.apply(params, layer, x, gate, None, dropout_key is None, method="block", rngs=rngs)
+        x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key)
         trail.append((alive, decision.voltage, decision.keep_probability))
         states.append(remember_query(state, query, ema_rate))
     alive_LxBxNxG, voltage, probability = (jnp.stack(parts) for parts in zip(*trail, strict=True))
     return Pruned(
-        logits=model.apply(params, x, method="classify"),
+        logits=classify(model, params, x),
         alive=alive_LxBxNxG,
         voltage=voltage,
         probability=probability,
@@ -164,7 +166,7 @@ def gathered_forward(
     check_capacities(capacities, model.spec.depth, model.tokens)
     groups = inputs.state.activity.shape[-1]
     batch, tokens = images.shape[0], model.tokens + 1
-    x = model.apply(params, images, method="embed")
+    x = embed(model, params, images)
     alive = jnp.ones((batch, tokens, groups), bool)
     index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
     trail, states = [], []
@@ -179,7 +181,7 @@ def gathered_forward(
         source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(alive, axis=-1), capacities[layer])
         x, index = take(x, source), jnp.take_along_axis(index, source, axis=1)
         alive = take(alive, source) & valid[..., None]
-        x, _, query = model.apply(params, layer, x, alive.astype(x.dtype), index, method="block")
+        x, _, query = block(model, params, layer, x, alive.astype(x.dtype), index)
         trail.append(
             (
                 back_to_full(alive.astype(x.dtype), index, valid, tokens, 0.0).astype(bool),
@@ -191,13 +193,32 @@ def gathered_forward(
         states.append(remember_query(state, query, ema_rate))
     alive_LxBxNxG, voltage, probability, overflow_LxB = (jnp.stack(parts) for parts in zip(*trail, strict=True))
     return Pruned(
-        logits=model.apply(params, x, method="classify"),
+        logits=classify(model, params, x),
         alive=alive_LxBxNxG,
         voltage=voltage,
         probability=probability,
         overflow=overflow_LxB,
         state=stack(states),
     )
+
+
+def embed(model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]) -> Float[Array, "B N D"]:
+    """Images to tokens, CLS first."""
+    return cast(Array, model.apply(params, images, method="embed"))
+
+
+def block(
+    model: VisionTransformer, params: PyTree, layer: int, x, gate=None, index=None, dropout_key: Key | None = None
+) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
+    """One block: tokens, attention, and each head's CLS query in token space. ``dropout_key`` turns dropout on."""
+    rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
+    out = model.apply(params, layer, x, gate, index, dropout_key is None, method="block", rngs=rngs)
+    return cast(tuple[Array, Array, Array], out)
+
+
+def classify(model: VisionTransformer, params: PyTree, x: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
+    """Logits from the CLS token."""
+    return cast(Array, model.apply(params, x, method="classify"))
 
 
 def score_layer(

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 
 from atis_jax.models.spec import ModelSpec
 
-
 ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
 
@@ -192,10 +191,10 @@ class VisionTransformer(nn.Module):
         """
         turn = None
         if self.spec.rotary:
-            turn = rotary_turn(math.isqrt(self.tokens), self.spec.width // self.spec.heads)
-            turn = tuple(jnp.asarray(part) for part in turn)
+            cosine, sine = rotary_turn(math.isqrt(self.tokens), self.spec.width // self.spec.heads)
+            turn = jnp.asarray(cosine), jnp.asarray(sine)
             if index_BxN is not None:
-                turn = tuple(part[index_BxN] for part in turn)
+                turn = turn[0][index_BxN], turn[1][index_BxN]
         return self.blocks[layer](x_BxNxD, gate_BxNxG, turn, deterministic)
 
     def classify(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B classes"]:

@@ -32,9 +32,7 @@ def choose_capacity(largest_count: int, tokens: int) -> int:
     return min(tokens, int(np.ceil(largest_count / step)) * step) + PROTECTED
 
 
-def pack(
-    keep_N: Bool[Array, "N"], capacity: int
-) -> tuple[Int[Array, "C"], Bool[Array, "C"], Int[Array, ""]]:
+def pack(keep_N: Bool[Array, "N"], capacity: int) -> tuple[Int[Array, "C"], Bool[Array, "C"], Int[Array, ""]]:
     """Positions of the kept tokens in order, padded to ``capacity``.
 
     Returns:

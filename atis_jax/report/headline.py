@@ -137,9 +137,7 @@ def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
             continue
         ratio = total / other if other else float("nan")
         words = f"{percent(abs(1 - ratio))} {'less' if ratio <= 1 else 'more'}"
-        rows.append(
-            Row(f"Energy against {what}", words, f"{significant(ratio, 4)} times its {si(other, 'J')}")
-        )
+        rows.append(Row(f"Energy against {what}", words, f"{significant(ratio, 4)} times its {si(other, 'J')}"))
     return rows
 
 
@@ -151,9 +149,7 @@ def _checks(run: RunFiles) -> list[Row]:
     if equal is not None:
         rows.append(Row("Masked and gathered evaluation: equal decisions", percent(equal, 3)))
     if logits is not None:
-        rows.append(
-            Row("Masked and gathered evaluation: largest difference of a logit", significant(logits, 2))
-        )
+        rows.append(Row("Masked and gathered evaluation: largest difference of a logit", significant(logits, 2)))
     seconds, step = run.number("timing.seconds"), run.number("timing.train_step_s")
     if seconds is not None:
         per_step = "" if step is None else f"{si(step, 's')} a training step"

@@ -60,9 +60,7 @@ def parse_metrics(path: Path) -> Metrics:
             if number == len(lines):
                 remarks.append("The last line of metrics.jsonl is cut short and was left out.")
                 break
-            raise ReportError(
-                f"{path}, line {number} is not valid JSON ({error}); remove that line"
-            ) from error
+            raise ReportError(f"{path}, line {number} is not valid JSON ({error}); remove that line") from error
         step = record.get("step") if isinstance(record, dict) else None
         if isinstance(step, bool) or not isinstance(step, int | float):
             raise ReportError(f"{path}, line {number}: expected an object with a number under 'step'")
@@ -91,9 +89,7 @@ def _columns(keys: list[tuple[str, float]], records: list[dict], path: Path, rem
             steps[phase.start :] += last - first + 1
             shifted = True
     if shifted:
-        remarks.append(
-            "Some phases count their steps from the start again; they are drawn one after another."
-        )
+        remarks.append("Some phases count their steps from the start again; they are drawn one after another.")
     lists: dict[str, tuple[list[int], list[Any]]] = {}
     for index, record in enumerate(records):
         for name, value in record.items():

@@ -61,9 +61,7 @@ def write_report(run_dir: str | Path) -> Path:
         unfinished.write_text(html, encoding="utf-8")
         os.replace(unfinished, target)  # never half a page, also when stopped here
     except OSError as error:
-        raise ReportError(
-            f"cannot write the report into {run.path} ({error}); check its permissions"
-        ) from error
+        raise ReportError(f"cannot write the report into {run.path} ({error}); check its permissions") from error
     return target
 
 
@@ -88,9 +86,7 @@ def render(run: RunFiles) -> str:
     config = list(_flatten(run.config))
     if not config:
         absent.append(("Configuration", run.missing.get("config.json", "config.json is empty")))
-    loader = jinja2.FunctionLoader(
-        lambda name: resources.files(__package__).joinpath(name).read_text("utf-8")
-    )
+    loader = jinja2.FunctionLoader(lambda name: resources.files(__package__).joinpath(name).read_text("utf-8"))
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("page.html").render(
         title=str(run.summary.get("experiment") or run.config.get("name") or run.path.resolve().name),

@@ -172,13 +172,9 @@ def _check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
                 raise ReportError(f"{path}: '{name}' is empty along {axis} (shape {array.shape})")
             known, owner = sizes.setdefault(letter, (size - extra, name))
             if known != size - extra:
-                raise ReportError(
-                    f"{path}: '{name}' has {size} along {axis}, but '{owner}' says {letter} = {known}"
-                )
+                raise ReportError(f"{path}: '{name}' has {size} along {axis}, but '{owner}' says {letter} = {known}")
         finite = array[np.isfinite(array)]
         if name not in _MAY_BE_NAN and finite.size != array.size:
             raise ReportError(f"{path}: '{name}' holds {array.size - finite.size} values that are not finite")
         if name in _FRACTIONS and finite.size and not (finite.min() >= -1e-6 and finite.max() <= 1 + 1e-6):
-            raise ReportError(
-                f"{path}: '{name}' must lie in [0, 1], found {finite.min():.4g} to {finite.max():.4g}"
-            )
+            raise ReportError(f"{path}: '{name}' must lie in [0, 1], found {finite.min():.4g} to {finite.max():.4g}")

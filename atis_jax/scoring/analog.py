@@ -40,8 +40,15 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
         )
 
     def score(
-        design: Design, chip: Chip, environment: Environment, tokens: Float[Array, "n D"], context: Context, key: Key | None
+        design: Design,
+        chip: Chip | None,
+        environment: Environment | None,
+        tokens: Float[Array, "n D"],
+        context: Context,
+        key: Key | None,
     ) -> tuple[Decision, ScorerState]:
+        if chip is None or environment is None:
+            raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
         realised = realise(program(design, spec, hardware, context.state.query), hardware, chip, environment)
         inputs = inputs_of(design, normalise(tokens))
         node_noise, comparator_noise = _read_noise(key, context, spec.groups)

@@ -100,7 +100,7 @@ def with_extracted_prototype(design: Design, query: Float[Array, "G D"]) -> Desi
 
 
 def inputs_of(design: Design, tokens_normalised: Float[Array, "n D"]) -> Float[Array, "n N"]:
-    """u = gain P x: dimensionless array inputs, DAC full scale at +-1."""
+    """Inputs u = gain P x: dimensionless array inputs, DAC full scale at +-1."""
     return INPUT_GAIN.forward(design.input_gain) * (tokens_normalised @ design.projection.T)
 
 

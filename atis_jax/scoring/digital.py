@@ -21,7 +21,7 @@ from atis_jax.typing import Key
 from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
 
 MIN_SMOOTHING = 1e-6
-"""Width of the soft comparator at evaluation, relative to the half span: a digital compare has no noise to smooth it."""
+"""Width of the soft comparator at evaluation, over the half span: a digital compare has no noise."""
 
 
 def digital(spec: ScorerSpec, hardware: Hardware) -> Scorer:

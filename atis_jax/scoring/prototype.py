@@ -22,7 +22,7 @@ QUERY_EPSILON = 1e-8
 
 
 def trained_weights(raw: Float[Array, "G N"]) -> Float[Array, "G N"]:
-    """w = tanh(raw) in (-1, 1): the bias current as a fraction of its maximum, the sign by swapped inputs."""
+    """Weights w = tanh(raw) in (-1, 1): the bias current as a fraction of its maximum, the sign by swapped inputs."""
     return jnp.tanh(raw)
 
 
@@ -42,9 +42,7 @@ def query_weights(query: Float[Array, "G D"], projection: Float[Array, "N D"]) -
     return 0.95 * mapped / jnp.maximum(peak, QUERY_EPSILON)
 
 
-def update_query(
-    query: Float[Array, "G D"], recent_BxHxD: Float[Array, "B H D"], rate: float
-) -> Float[Array, "G D"]:
+def update_query(query: Float[Array, "G D"], recent_BxHxD: Float[Array, "B H D"], rate: float) -> Float[Array, "G D"]:
     """One step of the RC filter: q <- (1 - rate) q + rate mean(recent), heads averaged within their group."""
     groups = query.shape[0]
     recent = recent_BxHxD.reshape(recent_BxHxD.shape[0], groups, -1, recent_BxHxD.shape[-1])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.models.forward import dense_forward
+from atis_jax.models.forward import block, dense_forward, embed
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.scoring.design import (
     FEEDBACK_OHM,
@@ -31,15 +31,13 @@ OPEN_QUANTILES = 2.0
 """Thresholds start this many standard deviations below the mean score: nearly every gate open."""
 
 
-def layer_tokens(
-    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]
-) -> Float[Array, "L B T D"]:
+def layer_tokens(model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]) -> Float[Array, "L B T D"]:
     """Normalised patch tokens in front of every layer of the dense network."""
-    x = model.apply(params, images, method="embed")
+    x = embed(model, params, images)
     seen = []
     for layer in range(model.spec.depth):
         seen.append(normalise(x[:, 1:]))
-        x, _, _ = model.apply(params, layer, x, method="block")
+        x, _, _ = block(model, params, layer, x)
     return jnp.stack(seen)
 
 
@@ -97,6 +95,4 @@ def fit_spread(
     factor = feedback_ohm / held.feedback_ohm
     open_v = factor * (jnp.mean(score_v, axis=0) - OPEN_QUANTILES * jnp.std(score_v, axis=0))
     threshold_v = jnp.clip(open_v, -0.98 * span.high, 0.98 * span.high)
-    return dataclasses.replace(
-        design, feedback=FEEDBACK_OHM.inverse(feedback_ohm), threshold=span.inverse(threshold_v)
-    )
+    return dataclasses.replace(design, feedback=FEEDBACK_OHM.inverse(feedback_ohm), threshold=span.inverse(threshold_v))

@@ -149,9 +149,7 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             self._discard(old)
 
-    def restore(
-        self, abstract_state: PyTree, step: int | None = None
-    ) -> tuple[PyTree, dict[str, Any], dict[str, Any]]:
+    def restore(self, abstract_state: PyTree, step: int | None = None) -> tuple[PyTree, dict[str, Any], dict[str, Any]]:
         """Read a checkpoint back, bit for bit.
 
         Args:
@@ -185,9 +183,7 @@ class Checkpoints:
             arrays = ocp.load(self._folder(step) / _ARRAYS, like) if like else {}
         except Exception as error:  # the storage library raises many kinds
             raise self._damaged(step, f"the arrays cannot be read ({error})") from error
-        leaves = [
-            from_storage(arrays.get(name), record["leaves"][name], leaf) for name, leaf in wanted.items()
-        ]
+        leaves = [from_storage(arrays.get(name), record["leaves"][name], leaf) for name, leaf in wanted.items()]
         return jax.tree.unflatten(definition, leaves), record["data_position"], record["extra"]
 
     def _folder(self, step: int) -> Path:
@@ -212,9 +208,7 @@ class Checkpoints:
     def _damaged(self, step: int, what: str) -> CheckpointError:
         earlier = [other for other in self.steps() if other < step]
         go_on = f"resume from step {earlier[-1]}" if earlier else "start again from the beginning"
-        return CheckpointError(
-            f"{self._folder(step)}: damaged checkpoint: {what}. Delete that folder to {go_on}."
-        )
+        return CheckpointError(f"{self._folder(step)}: damaged checkpoint: {what}. Delete that folder to {go_on}.")
 
     def _read_record(self, step: int) -> dict[str, Any]:
         try:
@@ -239,9 +233,7 @@ class Checkpoints:
         except CheckpointError:
             return  # damage is reported when the checkpoint is asked for
         if record["config_hash"] != self.config_hash:
-            lines = (
-                differing_fields(record["config"], self._config) if record["config"] and self._config else []
-            )
+            lines = differing_fields(record["config"], self._config) if record["config"] and self._config else []
             raise CheckpointError(
                 f"{self._folder(step)}: belongs to another config"
                 + (":\n  " + "\n  ".join(lines) if lines else "")

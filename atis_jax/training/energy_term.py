@@ -86,7 +86,11 @@ def pruned_ledger(
             return folded_digital_ledger(preset, network, scorer, scored, tokens)
         return digital_ledger(preset, network, scorer, scored, tokens)
     unscored = ScorerShape(
-        inputs=1, prototypes=1, dac_bits=1, projection="selection", arrangement="consensus",
+        inputs=1,
+        prototypes=1,
+        dac_bits=1,
+        projection="selection",
+        arrangement="consensus",
         layers=(False,) * network.depth,
     )
     return digital_ledger(preset, network, unscored, scored, tokens)

@@ -16,7 +16,9 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.forward import (
     Pruned,
     ScorerInputs,
+    block,
     dense_forward,
+    embed,
     gathered_forward,
     layer_of,
     masked_forward,
@@ -58,9 +60,7 @@ class Evaluator:
 
         @jax.jit
         def run(params, images, inputs, key):
-            return masked_forward(
-                self.model, params, self.scorer, images, inputs, key, first_layer=self.first_layer
-            )
+            return masked_forward(self.model, params, self.scorer, images, inputs, key, first_layer=self.first_layer)
 
         return lambda images, inputs, key: run(self.params, images, inputs, key)
 
@@ -169,6 +169,10 @@ def count_gathered(
     """Gathered pass over the data, again with one bucket more wherever a token found no room.
 
     Args:
+        evaluator: network and scorer.
+        batches: images, labels and weights.
+        inputs: design, chip, environment and memory.
+        key: read noise; None switches it off.
         compiled: passes by capacities; filled as needed, so that chips share compilations.
         capacities: where to start.
 
@@ -229,9 +233,7 @@ def masked_against_gathered(
         batch_key = None if key is None else jax.random.fold_in(key, number)
         a, b = masked(batch["image"], inputs, batch_key), gathered(batch["image"], inputs, batch_key)
         near = margins(evaluator.params, batch["image"], inputs, a)
-        *sums, logit, lost = jax.device_get(
-            _compare(a, b, near, batch["weight"] > 0, evaluator.first_layer)
-        )
+        *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.first_layer))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
     decisions, inside, unequal_outside, equal, images = (int(total) for total in totals)
@@ -263,10 +265,10 @@ def _margins(
     evaluator: Evaluator, params: PyTree, images, inputs: ScorerInputs, pruned: Pruned
 ) -> Bool[Array, "L B N G"]:
     """Which decisions of the masked pass rounding could turn."""
-    if inputs.chip is None:
+    if inputs.chip is None or inputs.environment is None:
         return jnp.zeros(pruned.alive.shape, bool)
     model, spec, hardware = evaluator.model, evaluator.spec, evaluator.hardware
-    x = model.apply(params, images, method="embed")
+    x = embed(model, params, images)
     near = []
     for layer in range(model.spec.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
@@ -282,14 +284,14 @@ def _margins(
             reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
         near.append(distance_v <= reach_v)
         gate = pruned.alive[layer].astype(x.dtype)
-        x, _, _ = model.apply(params, layer, x, gate, method="block")
+        x, _, _ = block(model, params, layer, x, gate)
     return jnp.stack(near)
 
 
 def attention_agreement(
     score: Float[np.ndarray, "*s T"], keep: Bool[np.ndarray, "*s T"], received: Float[np.ndarray, "*s T"]
 ) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
-    """Does the score know which tokens will be attended to? (The paper's Phase 1 question.)
+    """Rank agreement between score and attention: the paper's Phase 1 question.
 
     Args:
         score: scores of all unprotected tokens.

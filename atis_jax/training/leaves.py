@@ -40,9 +40,7 @@ def to_storage(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     leaves: dict[str, Any] = {}
     for name, leaf in named_leaves(state)[0].items():
         if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, bool, int, float)):
-            raise TypeError(
-                f"state leaf {name} is a {type(leaf).__name__}; only arrays and numbers can be stored"
-            )
+            raise TypeError(f"state leaf {name} is a {type(leaf).__name__}; only arrays and numbers can be stored")
         if getattr(leaf, "weak_type", False):
             # Restored it would be strong, promote differently, and the run would no longer be bit-identical.
             raise TypeError(f"state leaf {name} has a weak type; make it with jnp.asarray(value, dtype)")

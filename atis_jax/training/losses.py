@@ -31,9 +31,7 @@ def distillation(
     return temperature**2 * jnp.mean(optax.losses.kl_divergence(log_student, target))
 
 
-def expected_kept(
-    probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"]
-) -> Float[Array, "L"]:
+def expected_kept(probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"]) -> Float[Array, "L"]:
     """Kept fraction of unprotected tokens after each layer: the hard count, with the soft count's gradient.
 
     The soft count of layer l is sum of p over the tokens alive before it. With head groups a token counts while any

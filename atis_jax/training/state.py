@@ -13,11 +13,9 @@ from jaxtyping import Array, Int
 
 from atis_jax.numerics import pytree
 from atis_jax.scoring.design import Design
-from atis_jax.scoring.types import ScorerState
 from atis_jax.training.schedule import learning_rate
 from atis_jax.training.spec import CodesignSpec, StageSpec
 from atis_jax.typing import Key, PyTree
-
 
 ADAM_B2 = 0.99
 """Second-moment decay: runs of a few thousand steps forget their start sooner than 0.999 lets them."""
@@ -33,7 +31,7 @@ class TrainState:
         step: steps taken in this stage.
         params: the network.
         design: the scorers' design, leaves (L, ...); for the random control the (L,) token counts.
-        scorer_state: the scorers' memory, leaves (L, ...).
+        scorer_state: the scorers' memory, leaves (L, ...); empty while there is no scorer.
         opt_state: Optax's.
         key: root key of the run; every draw is folded out of it by stream name and step.
     """
@@ -41,7 +39,7 @@ class TrainState:
     step: Int[Array, ""]
     params: PyTree
     design: Any
-    scorer_state: ScorerState
+    scorer_state: Any
     opt_state: PyTree
     key: Key
 
@@ -55,7 +53,7 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
     """Which optimiser moves which leaf: network, scorer, threshold or frozen."""
     design = values["design"]
     if isinstance(design, Design):
-        design_labels: Any = Design(
+        named: dict[str, Any] = dict(
             projection="scorer" if projection == "learned" else "frozen",
             input_gain="scorer",
             prototype="scorer" if prototype == "static" else "frozen",
@@ -63,6 +61,7 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
             feedback="scorer",
             threshold="threshold",
         )
+        design_labels: Any = Design(**named)
     else:
         design_labels = jax.tree.map(lambda _: "frozen", design)
     return {"network": jax.tree.map(lambda _: "network", values["network"]), "design": design_labels}
@@ -72,12 +71,9 @@ def optimiser(
     stage: StageSpec, codesign: CodesignSpec, projection: str = "learned", prototype: str = "static"
 ) -> optax.GradientTransformation:
     """AdamW for the network, Adam with their own rates for the scorer and its thresholds, one gradient clip each."""
-
     return optax.partition(
         {
-            "network": optax.chain(
-                optax.clip_by_global_norm(stage.clip), network_optimiser(stage)
-            ),
+            "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
             "scorer": optax.chain(
                 optax.clip_by_global_norm(stage.clip),
                 optax.adam(learning_rate(codesign.scorer_learning_rate, stage)),
@@ -111,7 +107,11 @@ def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
 
 
 def create_state(
-    params: PyTree, design: Any, scorer_state: ScorerState, key: Key, transform: optax.GradientTransformation
+    params: PyTree,
+    design: Any,
+    scorer_state: Any,
+    key: Key,
+    transform: optax.GradientTransformation,
 ) -> TrainState:
     """A state at step 0 of a stage."""
     return TrainState(

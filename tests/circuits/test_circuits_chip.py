@@ -10,9 +10,7 @@ import pytest
 from atis_jax.circuits import ArrayGeometry, get_preset, nominal_chip, sample_chip, scale_spreads, with_fields
 
 NOMINAL = get_preset("nominal")
-FIELDS = tuple(
-    field.name for field in dataclasses.fields(sample_chip(jax.random.key(0), NOMINAL, ArrayGeometry(2)))
-)
+FIELDS = tuple(field.name for field in dataclasses.fields(sample_chip(jax.random.key(0), NOMINAL, ArrayGeometry(2))))
 
 
 def _same(a, b):
@@ -76,9 +74,7 @@ def test_spreads_and_independence():
         assert abs(values.std() / sigma - 1) < 4.5 / np.sqrt(2 * values.size), name
         assert abs(values.mean() / sigma) < 4.5 / np.sqrt(values.size), name
     elements = np.asarray(chips.dac_element_error, np.float64)
-    np.testing.assert_allclose(
-        elements.std((0, 1)), 0.01 * 2 ** (np.arange(6) / 2), rtol=4.5 / np.sqrt(2 * 16_000)
-    )
+    np.testing.assert_allclose(elements.std((0, 1)), 0.01 * 2 ** (np.arange(6) / 2), rtol=4.5 / np.sqrt(2 * 16_000))
     # kappa: a part common to a chip and a part of each OTA
     kappa = np.asarray(chips.log_kappa_error, np.float64).reshape(2000, 16)
     assert kappa.mean(1).std() == pytest.approx(np.hypot(0.01, 0.0025 / 4), rel=4.5 / np.sqrt(4000))
@@ -118,17 +114,13 @@ def test_nominal_chip_has_no_error_and_the_same_shapes():
     assert jax.tree.map(jnp.shape, perfect) == jax.tree.map(jnp.shape, drawn)
     assert all(float(jnp.abs(leaf).max()) == 0 for leaf in jax.tree.leaves(perfect))
     assert jax.tree.all(
-        jax.tree.map(
-            jnp.array_equal, perfect, sample_chip(jax.random.key(9), scale_spreads(NOMINAL, 0.0), geometry)
-        )
+        jax.tree.map(jnp.array_equal, perfect, sample_chip(jax.random.key(9), scale_spreads(NOMINAL, 0.0), geometry))
     )
 
 
 def test_a_noise_sweep_is_one_vmap():
     factors = jnp.array([0.0, 1.0, 2.0])
-    chips = jax.vmap(lambda f: sample_chip(jax.random.key(2), scale_spreads(NOMINAL, f), ArrayGeometry(4)))(
-        factors
-    )
+    chips = jax.vmap(lambda f: sample_chip(jax.random.key(2), scale_spreads(NOMINAL, f), ArrayGeometry(4)))(factors)
     np.testing.assert_allclose(chips.offset_v[2], 2 * chips.offset_v[1], rtol=1e-6)
     assert float(jnp.abs(chips.offset_v[0]).max()) == 0
 

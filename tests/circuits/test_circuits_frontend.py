@@ -9,7 +9,6 @@ import pytest
 from jax.test_util import check_grads
 
 from atis_jax.circuits import (
-    PRESETS,
     ArrayGeometry,
     Environment,
     Program,
@@ -24,6 +23,9 @@ from atis_jax.circuits import (
     sample_chip,
     with_fields,
 )
+
+# Between them: every rounding on and off, infinite and finite fields, constant, PTAT and fixed-charge bias.
+DIFFERENT_PRESETS = ("ideal", "nominal", "pessimistic")
 
 
 def _program(inputs=12, prototypes=2, seed=0):
@@ -111,7 +113,7 @@ def test_nominal_chip_by_hand(x64, temperature_k):
     np.testing.assert_allclose(read_many(realised, tokens), expected, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", DIFFERENT_PRESETS)
 def test_float32_agrees_with_float64(name):
     """Same program, chip and inputs (at code centres, away from rounding): within 2 uV of a 0.5 V swing."""
     hardware, bits = get_preset(name), get_preset(name).dac.bits or 6
@@ -129,36 +131,23 @@ def test_float32_agrees_with_float64(name):
     np.testing.assert_allclose(outputs[0], outputs[1], atol=2e-6)
 
 
-def _score_of_chip(law):
+@pytest.mark.parametrize("law", ["tanh", "ekv"])
+def test_jit_eager_and_vmap_over_chips_agree(law):
+    """Within 2 uV of a 0.5 V swing (float32; order of summation and fused multiply-adds differ)."""
     hardware = with_fields(get_preset("nominal"), {"ota.law": law})
-    tokens, noise = _tokens(5, 12).astype(jnp.float32), jax.random.normal(jax.random.key(4), (5, 2))
+    tokens, noise = _tokens(5, 6).astype(jnp.float32), jax.random.normal(jax.random.key(4), (5, 1))
+    keys = jax.random.split(jax.random.key(3), 3)
 
     def score(key):
-        chip = sample_chip(key, hardware, ArrayGeometry(12, 2))
-        realised = realise(_program(), hardware, chip, nominal_environment(hardware))
+        chip = sample_chip(key, hardware, ArrayGeometry(6))
+        realised = realise(_program(6, 1), hardware, chip, nominal_environment(hardware))
         return jax.vmap(read, (None, 0, 0))(realised, tokens, noise)
 
-    return score
-
-
-@pytest.mark.parametrize("law", ["tanh", "ekv"])
-def test_jit_vmap_and_map_over_chips_agree(law):
-    """Within 2 uV of a 0.5 V swing (float32; order of summation and fused multiply-adds differ)."""
-    score, keys = _score_of_chip(law), jax.random.split(jax.random.key(3), 3)
-    together = jax.jit(jax.vmap(score))(keys)
-    mapped = jax.jit(lambda k: jax.lax.map(score, k))(keys)
-    one_by_one = jax.jit(score)
+    together, one_by_one = jax.jit(jax.vmap(score))(keys), jax.jit(score)
     compiled = jnp.stack([one_by_one(key) for key in keys])
     np.testing.assert_allclose(together, compiled, atol=2e-6)
-    np.testing.assert_allclose(mapped, compiled, atol=2e-6)
+    np.testing.assert_allclose(score(keys[0]), compiled[0], atol=2e-6)
     assert float(jnp.std(together, axis=0).max()) > 1e-3  # the chips do differ
-
-
-def test_eager_agrees_with_jit():
-    """Within 2 uV, as above."""
-    score = _score_of_chip("tanh")
-    eager, compiled = score(jax.random.key(3)), jax.jit(score)(jax.random.key(3))
-    np.testing.assert_allclose(eager, compiled, atol=2e-6)
 
 
 def _noisy_case(prototypes=1):
@@ -262,7 +251,7 @@ def test_gradients_reach_program_inputs_design_chip_and_environment(x64, law):
     check_grads(jax.jit(outputs), arguments, order=1, rtol=1e-5, atol=1e-7, eps=1e-5)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", DIFFERENT_PRESETS)
 def test_gradients_are_finite_with_roundings_on_and_weights_off(name):
     hardware = get_preset(name)
     program = _program()
@@ -325,9 +314,7 @@ def test_curves_for_the_report():
     assert curves.shape == (2, 12, 2)
     sign = np.sign(_program().signed_current_a)
     np.testing.assert_allclose(curves[..., 1] - curves[..., 0], 2 * sign * realised.bias_current_a, rtol=1e-5)
-    np.testing.assert_allclose(
-        curves.sum(-1) / 2, realised.bias_current_a * chip.additive, rtol=1e-3, atol=1e-13
-    )
+    np.testing.assert_allclose(curves.sum(-1) / 2, realised.bias_current_a * chip.additive, rtol=1e-3, atol=1e-13)
     levels = jax.vmap(dac_levels_v, (1, None))(realised.dac_weights, realised.full_scale_v)
     assert levels.shape == (12, 64)
     np.testing.assert_allclose(levels[:, [0, -1]], [[-0.1, 0.1]] * 12, atol=1e-7)
@@ -336,7 +323,5 @@ def test_curves_for_the_report():
 def test_program_of_another_shape_is_refused():
     hardware = get_preset("nominal")
     chip = nominal_chip(hardware, ArrayGeometry(8, 2))
-    with pytest.raises(
-        ValueError, match=r"shape \(2, 12\) but the chip has \(prototypes, inputs\) = \(2, 8\)"
-    ):
+    with pytest.raises(ValueError, match=r"shape \(2, 12\) but the chip has \(prototypes, inputs\) = \(2, 8\)"):
         realise(_program(), hardware, chip, nominal_environment(hardware))

@@ -49,9 +49,7 @@ def test_ekv_limits(x64):
     # Strong inversion is the square-law pair, here in its textbook form with x = (V/V_ov) scaled.
     i = 1e6
     far = jnp.linspace(-900, 900, 31)
-    np.testing.assert_allclose(
-        ekv_transfer(far, i), 2 * far / np.sqrt(i) * np.sqrt(0.5 - far**2 / (4 * i)), atol=1e-4
-    )
+    np.testing.assert_allclose(ekv_transfer(far, i), 2 * far / np.sqrt(i) * np.sqrt(0.5 - far**2 / (4 * i)), atol=1e-4)
 
 
 def test_ekv_slope_at_zero_is_the_closed_form(x64):

@@ -39,9 +39,7 @@ def test_reference_rows_of_the_table(x64):
 def test_fixed_charge_is_the_derivative_formula_in_weak_inversion(x64):
     """dlnI/dT = (2-m)/T - kappa(V_GS-V_T0)/(U_T T) - (kappa/U_T) dV_T0/dT, integrated in 2000 Euler steps."""
     kappa, m, fall, specific_a, start_a = 0.72, 1.4, 0.8e-3, 1e-6, 1e-13
-    thermal = _thermal(
-        "fixed_charge", specific_current_a=specific_a, mobility_exponent=m, threshold_fall_v_per_k=fall
-    )
+    thermal = _thermal("fixed_charge", specific_current_a=specific_a, mobility_exponent=m, threshold_fall_v_per_k=fall)
     nominal_k, end_k = 300.15, 318.15
     over = np.log(start_a / specific_a) * K_OVER_Q * nominal_k / kappa  # V_GS - V_T0, negative
     log_current, steps = np.log(start_a), 2000

@@ -23,9 +23,7 @@ def test_loaded_gain_solves_the_nodal_equations(x64, gain):
     feedback, conductance, current = 78e3, 2e-5, 1e-6
     matrix = np.array([[1 / feedback + conductance, -1 / feedback], [gain, 1.0]])
     _, output = np.linalg.solve(matrix, [current, 0.0])
-    assert float(loaded_gain(feedback, conductance, gain)) == pytest.approx(
-        -output / (feedback * current), rel=1e-9
-    )
+    assert float(loaded_gain(feedback, conductance, gain)) == pytest.approx(-output / (feedback * current), rel=1e-9)
 
 
 def test_offset_of_the_op_amp_is_amplified_by_one_plus_r_g(x64):
@@ -80,9 +78,7 @@ def test_feedback_of_the_paper_array():
 def test_single_pole_noise_bandwidth():
     """Integral of 1/(1 + (f/f0)^2) by the trapezium rule over u = atan(f/f0), where it is a rectangle."""
     f = np.tan(np.linspace(0, np.pi / 2 - 1e-6, 200_001)) * 1e6
-    assert float(noise_bandwidth_hz(1e6)) == pytest.approx(
-        np.trapezoid(1 / (1 + (f / 1e6) ** 2), f), rel=1e-3
-    )
+    assert float(noise_bandwidth_hz(1e6)) == pytest.approx(np.trapezoid(1 / (1 + (f / 1e6) ** 2), f), rel=1e-3)
 
 
 def test_output_conductance():

@@ -69,15 +69,11 @@ def test_gamma_is_an_exponent_of_the_intensities():
 
 def test_a_digit_at_its_own_size_is_pasted_unchanged_into_its_box():
     layout = Layout(digit_px=8, fragments=0, noise=0.0, min_contrast=1.0)
-    drawn = canvas.render(
-        np.random.default_rng(0), DIGITS[:50], canvas.fragment_pool(DIGITS[:5]), layout=layout
-    )
+    drawn = canvas.render(np.random.default_rng(0), DIGITS[:50], canvas.fragment_pool(DIGITS[:5]), layout=layout)
     for digit, image, box in zip(DIGITS, drawn.image[..., 0], drawn.box, strict=False):
         ink = np.argwhere(digit > canvas._INK)
         (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0) + 1
-        np.testing.assert_allclose(
-            image[box[0] : box[2], box[1] : box[3]], digit[top:bottom, left:right], atol=1e-6
-        )
+        np.testing.assert_allclose(image[box[0] : box[2], box[1] : box[3]], digit[top:bottom, left:right], atol=1e-6)
         assert image.sum() == pytest.approx(digit.sum(), rel=1e-5)
 
 
@@ -127,8 +123,6 @@ def test_same_generator_state_same_canvas_and_values_in_range():
 
 def test_pool_holds_quarters_of_digits_with_ink():
     pool = canvas.fragment_pool(DIGITS[:20], Layout(digit_px=8))
-    crops = {
-        digit[r : r + 4, c : c + 4].tobytes() for digit in DIGITS[:20] for r in range(5) for c in range(5)
-    }
+    crops = {digit[r : r + 4, c : c + 4].tobytes() for digit in DIGITS[:20] for r in range(5) for c in range(5)}
     assert {np.ascontiguousarray(p).tobytes() for p in pool} <= crops
     assert pool.mean(axis=(1, 2)).min() >= 0.25

@@ -17,9 +17,7 @@ from atis_jax.validation import SettingError
 EXAMPLES = 53
 PLAIN = DataSpec(name="numbered", augmentation="none", batch_size=10, eval_batch_size=20)
 PLACED = DataSpec(batch_size=10)
-CROPPED = DataSpec(
-    name="numbered", augmentation="flip_crop", batch_size=10, colour_jitter=0.2, erase_probability=0.5
-)
+CROPPED = DataSpec(name="numbered", augmentation="flip_crop", batch_size=10, colour_jitter=0.2, erase_probability=0.5)
 
 
 def numbered_split() -> Split:
@@ -85,9 +83,7 @@ def test_rerun_is_identical_and_another_seed_is_not(spec):
 
 def test_every_epoch_draws_an_example_anew():
     one = dataclasses.replace(PLACED, batch_size=1)
-    single = dataclasses.replace(
-        SPLIT, images=SPLIT.images[:1], labels=SPLIT.labels[:1], digits=SPLIT.digits[:1]
-    )
+    single = dataclasses.replace(SPLIT, images=SPLIT.images[:1], labels=SPLIT.labels[:1], digits=SPLIT.digits[:1])
     drawn = [b["image"].tobytes() for b in take(train_iterator(one, 3, single), 6)]
     assert len(set(drawn)) == 6
 
@@ -147,9 +143,7 @@ def test_crop_flip_draws_every_shift_and_both_mirrors():
 
 def test_colour_jitter_of_strength_zero_changes_nothing_and_keeps_the_mean_otherwise():
     images = augment.to_float(SPLIT.images)
-    np.testing.assert_allclose(
-        augment.colour_jitter(np.random.default_rng(0), images, 0.0), images, atol=1e-6
-    )
+    np.testing.assert_allclose(augment.colour_jitter(np.random.default_rng(0), images, 0.0), images, atol=1e-6)
     grey = np.full((200, 4, 4, 3), 0.5, np.float32)  # contrast and saturation leave plain grey alone
     bright = augment.colour_jitter(np.random.default_rng(0), grey, 0.2)[:, 0, 0, 0]
     assert 0.4 <= bright.min() < 0.42

@@ -101,9 +101,7 @@ def test_missing_dataset_says_where_what_and_how(data_dir, tmp_path):
 
 
 def test_unknown_name_and_version_are_one_line(data_dir):
-    with pytest.raises(
-        DatasetError, match=r"'cifar11'.*knows no data set of that name.*data\.data_dir"
-    ) as error:
+    with pytest.raises(DatasetError, match=r"'cifar11'.*knows no data set of that name.*data\.data_dir") as error:
         load_split(DataSpec(name="cifar11", data_dir=str(data_dir), augmentation="none"), "train")
     assert "\n" not in str(error.value)
     with pytest.raises(DatasetError, match=r"'cifar10:9\.9\.9'.*cannot be opened") as error:
@@ -125,9 +123,7 @@ def damage_middle(path: Path) -> None:
 def test_damaged_records_are_reported(data_dir, tmp_path, damage):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / "cluttered_digits/1.0.0/cluttered_digits-test.array_record-00000-of-00001")
-    with pytest.raises(
-        DatasetError, match=r"cluttered_digits.*'test'.*cannot be read.*remove that directory"
-    ):
+    with pytest.raises(DatasetError, match=r"cluttered_digits.*'test'.*cannot be read.*remove that directory"):
         load_split(DataSpec(data_dir=str(tmp_path)), "test")
 
 

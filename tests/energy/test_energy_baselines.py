@@ -91,10 +91,7 @@ def test_folding_counts_the_macs_of_the_folded_matrix():
     prototype, projection, token = rng.normal(size=(2, 6)), rng.normal(size=(6, 20)), rng.normal(size=20)
     folded = prototype @ projection
     np.testing.assert_allclose(folded @ token, prototype @ (projection @ token), rtol=1e-12)
-    charged = (
-        folded_digital_ledger(PRICES, NETWORK, SCORER, jnp.array([1.0, 0.0]), KEPT).score_j
-        / PRICES.score_mac_j
-    )
+    charged = folded_digital_ledger(PRICES, NETWORK, SCORER, jnp.array([1.0, 0.0]), KEPT).score_j / PRICES.score_mac_j
     assert float(charged) == pytest.approx(folded.size, rel=1e-6)
 
 
@@ -112,9 +109,7 @@ def test_keeping_everything_costs_the_dense_network_and_its_scorer():
     assert float(scored.total_j - scored.scoring_j) == pytest.approx(float(dense.total_j), rel=1e-6)
     assert float(dense.scoring_j) == 0.0
     assert float(energy_ratio(scored, dense)) > 1.0
-    assert (
-        float(energy_ratio(ledger(PRICES, NETWORK, SCORER, SCORED, KEPT, jnp.ones(2), 1.0, 1.0), dense)) < 1.0
-    )
+    assert float(energy_ratio(ledger(PRICES, NETWORK, SCORER, SCORED, KEPT, jnp.ones(2), 1.0, 1.0), dense)) < 1.0
 
 
 def test_a_layer_without_scorer_is_charged_for_none():

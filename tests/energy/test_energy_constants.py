@@ -84,9 +84,7 @@ def test_an_unknown_preset_is_refused_with_the_list():
 
 def test_the_tables_in_the_docs_are_current():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == presets.with_current_tables(page), (
-        f"docs/energy.md is out of date; refresh it with: {REFRESH}"
-    )
+    assert page == presets.with_current_tables(page), f"docs/energy.md is out of date; refresh it with: {REFRESH}"
     assert presets.constants_table_markdown() in page
     assert all(f"| {constant.name} |" in page for constant in DEFINED)
 

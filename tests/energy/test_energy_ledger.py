@@ -47,11 +47,7 @@ def counted_by_loops(preset, network, scorer, scored, kept, bias, supply, time):
     for layer in range(network.depth):
         on = scorer.layers[layer]
         looked_at = scored[layer] if on else kept[layer]
-        total += (
-            (looked_at + network.protected)
-            * d
-            * (2 * preset.normalise_multiply_j + 3 * preset.normalise_add_j)
-        )
+        total += (looked_at + network.protected) * d * (2 * preset.normalise_multiply_j + 3 * preset.normalise_add_j)
         if on:
             n = scored[layer]
             if scorer.projection in ("learned", "gaussian"):
@@ -61,9 +57,7 @@ def counted_by_loops(preset, network, scorer, scored, kept, bias, supply, time):
             total += n * scorer.inputs * scorer.dac_bits * preset.dac_j_per_bit
             total += n * bias[layer] * supply * time
             for _ in range(scorer.prototypes):
-                total += n * (
-                    scorer.inputs * preset.ota_dynamic_j + preset.tia_w * time + preset.comparator_j
-                )
+                total += n * (scorer.inputs * preset.ota_dynamic_j + preset.tia_w * time + preset.comparator_j)
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * scorer.inputs * preset.switch_j
         n, key_width = kept[layer] + network.protected, d // network.heads
@@ -114,9 +108,7 @@ def test_the_parts_add_up_to_a_count_by_loops(case):
     assert total == pytest.approx(parts.sum(), rel=1e-12, abs=1e-300)
     assert total == pytest.approx(counted_by_loops(*case), rel=1e-12, abs=1e-300)
     assert list(result.as_dict()) == list(LINES)
-    assert scoring == pytest.approx(
-        sum(parts[LINES.index(line)] for line in SCORING_LINES), rel=1e-12, abs=1e-300
-    )
+    assert scoring == pytest.approx(sum(parts[LINES.index(line)] for line in SCORING_LINES), rel=1e-12, abs=1e-300)
 
 
 def test_float32_agrees_with_the_count_at_physical_magnitudes():
@@ -161,9 +153,7 @@ def test_each_line_draws_only_on_the_entries_it_names():
     touched = {line: set() for line in LINES}
     for projection in PROJECTIONS:
         scorer = dataclasses.replace(SCORER, projection=projection)
-        lines = jax.jacrev(lambda p, s=scorer: ledger(p, NETWORK, s, SCORED, KEPT, BIAS, 1.0, 1.0).as_dict())(
-            PRICES
-        )
+        lines = jax.jacrev(lambda p, s=scorer: ledger(p, NETWORK, s, SCORED, KEPT, BIAS, 1.0, 1.0).as_dict())(PRICES)
         for line, gradient in lines.items():
             touched[line] |= {name for name, value in vars(gradient).items() if name != "name" and value != 0}
     digital_only = {"score": {"score_mac_j"}, "comparator": {"compare_j"}}
@@ -238,9 +228,7 @@ def test_multiplexing_costs_turns_and_switching_not_more_conversions():
             r"bias_current_a has shape \(\)",
         ),
         (
-            lambda: ledger(
-                PRICES, NETWORK, dataclasses.replace(SCORER, layers=(True,)), SCORED, KEPT, BIAS, 1.0, 1.0
-            ),
+            lambda: ledger(PRICES, NETWORK, dataclasses.replace(SCORER, layers=(True,)), SCORED, KEPT, BIAS, 1.0, 1.0),
             "scorer.layers has shape",
         ),
     ],

@@ -12,9 +12,7 @@ from atis_jax.energy.shapes import NetworkShape, ScorerShape, attention_macs, ml
 
 PAPER = energy_preset("paper_4_2")
 NETWORK = NetworkShape(tokens=1024, width=512, depth=1, heads=8, mlp_width=2048, classes=1, stem_macs=0)
-SCORER = ScorerShape(
-    inputs=64, prototypes=1, dac_bits=6, projection="learned", arrangement="consensus", layers=(True,)
-)
+SCORER = ScorerShape(inputs=64, prototypes=1, dac_bits=6, projection="learned", arrangement="consensus", layers=(True,))
 TOKEN_S, SUPPLY_V, BIAS_A = 1e-6, 1.0, 64 * 100e-9
 ONE = [1.0]
 

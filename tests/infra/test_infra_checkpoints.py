@@ -30,9 +30,7 @@ class Design:
 def make_state(seed: int = 0, side: int = 8) -> dict:
     key = jax.random.key(seed)
     params = {"dense": {"kernel": jax.random.normal(jax.random.fold_in(key, 1), (side, side))}}
-    bits = np.array(
-        [0x7FC00001, 0x80000000, 0x00000001, 0x7F800000], np.uint32
-    )  # NaN payload, -0, denormal, inf
+    bits = np.array([0x7FC00001, 0x80000000, 0x00000001, 0x7F800000], np.uint32)  # NaN payload, -0, denormal, inf
     return {
         "params": params,
         "optimiser": optax.adamw(1e-3).init(params),
@@ -138,9 +136,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint(tmp_path, keep):
         store = Checkpoints(tmp_path / "count", "a", keep=keep)
         call_sites(patch, lambda label: labels.setdefault(label))
         store.save(2, new, {"at": 2})
-    assert {"save arrays", "_fingerprint data", "_write checkpoint.json", "rename .writing-00000002"} <= set(
-        labels
-    )
+    assert {"save arrays", "_fingerprint data", "_write checkpoint.json", "rename .writing-00000002"} <= set(labels)
     outcomes = set()
     for number, fatal in enumerate(labels):
         folder = tmp_path / f"kill{number}"
@@ -218,9 +214,7 @@ def test_every_file_missing_shortened_or_altered_gives_one_clear_error(tmp_path)
 def test_another_config_is_refused_with_the_fields_that_differ(tmp_path):
     Checkpoints(tmp_path, "a", config={"training": {"steps": 3, "rate": 0.1}}).save(1, {"x": jnp.ones(2)}, {})
     before = sorted(os.listdir(tmp_path))
-    with pytest.raises(
-        CheckpointError, match=r"another config:\n  config\.training\.steps: 3 there, 4 now\n"
-    ):
+    with pytest.raises(CheckpointError, match=r"another config:\n  config\.training\.steps: 3 there, 4 now\n"):
         Checkpoints(tmp_path, "b", config={"training": {"steps": 4, "rate": 0.1}})
     with pytest.raises(CheckpointError, match="another config"):
         Checkpoints(tmp_path, "b")

@@ -28,9 +28,7 @@ def start(*flags: str, die: str = "none") -> subprocess.CompletedProcess:
 
 def result_of(folder: Path) -> dict[str, object]:
     """What must not depend on interruptions: metrics, summary, and every checkpoint's state."""
-    found: dict[str, object] = {
-        name: (folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")
-    }
+    found: dict[str, object] = {name: (folder / name).read_bytes() for name in ("metrics.jsonl", "summary.json")}
     for step in sorted((folder / "checkpoints").iterdir()):
         record = json.loads((step / "checkpoint.json").read_text())
         found[step.name] = (record["leaves"], record["data_position"])
@@ -45,13 +43,8 @@ def final_arrays(folder: Path) -> list[bytes]:
     from atis_jax.config import config_hash
     from atis_jax.training.checkpoints import Checkpoints
 
-    restored, _, _ = Checkpoints(folder / "checkpoints", config_hash(TinySettings())).restore(
-        initial_state(1)
-    )
-    return [
-        np.asarray(x).tobytes()
-        for x in (restored.weights, restored.momentum, jax.random.key_data(restored.key))
-    ]
+    restored, _, _ = Checkpoints(folder / "checkpoints", config_hash(TinySettings())).restore(initial_state(1))
+    return [np.asarray(x).tobytes() for x in (restored.weights, restored.momentum, jax.random.key_data(restored.key))]
 
 
 def kill_while_orbax_writes(workdir: Path) -> None:
@@ -182,9 +175,7 @@ def test_a_finished_run_stays_as_it_is_and_damage_is_repaired(tmp_path, monkeypa
     assert result_of(run) == before
 
     newest = run / "checkpoints" / "step_00000012"
-    largest = max(
-        (path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
-    )
+    largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     os.truncate(largest, 100)
     code, err = again()
     assert code == 2 and "Traceback" not in err

@@ -106,9 +106,7 @@ def test_two_processes_cannot_hold_one_folder(tmp_path):
 
 def test_summary_leaves_out_what_was_not_measured_and_refuses_nan(tmp_path):
     with open_run(tmp_path / "run", TinySettings()) as folder:
-        path = folder.write_summary(
-            {"accuracy": {"dense": np.float32(0.5), "ideal": None}, "kept": jnp.ones(2)}
-        )
+        path = folder.write_summary({"accuracy": {"dense": np.float32(0.5), "ideal": None}, "kept": jnp.ones(2)})
         assert json.loads(path.read_text()) == {"schema": 1, "accuracy": {"dense": 0.5}, "kept": [1.0, 1.0]}
         with pytest.raises(FloatingPointError, match=r"accuracy\.dense is nan"):
             folder.write_summary({"accuracy": {"dense": float("nan")}})

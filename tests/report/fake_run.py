@@ -70,9 +70,7 @@ def fake_arrays(rng, kept_fraction, images, grid, chips) -> dict[str, np.ndarray
         ring = np.exp(-(((np.hypot(x - cx, (y - cy) / 1.4) - radius) / (0.05 * size)) ** 2))
         clutter = 0.5 * (rng.random((size, size)) > 0.97)
         colour = rng.uniform(0.5, 1.0, 3)
-        picture = np.clip(
-            ring[..., None] * colour + clutter[..., None] + rng.normal(0.05, 0.03, (size, size, 1)), 0, 1
-        )
+        picture = np.clip(ring[..., None] * colour + clutter[..., None] + rng.normal(0.05, 0.03, (size, size, 1)), 0, 1)
         pictures.append(picture)
         scores.append(picture.mean(-1).reshape(grid, 4, grid, 4).mean((1, 3)).ravel())
     score = 0.03 * (np.array(scores)[:, None] - 0.15) + rng.normal(0, 0.002, (images, layers, tokens))

@@ -46,9 +46,7 @@ def test_not_a_number_is_a_gap_a_mark_and_a_sentence(run):
     lines[6]["loss"] = None
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     picture, _ = build(training_curves, run)
-    assert "'loss' was not a number at 2 steps (first at step 5): a gap in its line." in plain(
-        picture.caption
-    )
+    assert "'loss' was not a number at 2 steps (first at step 5): a gap in its line." in plain(picture.caption)
     lines_drawn = picture.figure.axes[0].get_lines()
     total = next(line for line in lines_drawn if line.get_label() == "total")
     gaps = np.isnan(total.get_ydata())
@@ -147,13 +145,9 @@ def test_kept_per_layer_says_the_farthest_layer(run):
     mean, target = np.array([0.8, 0.3]), np.array([0.78, 0.4])
     edit_arrays(run / "artifacts.npz", kept_per_layer_mean=mean, kept_target=target, kept_per_layer_std=None)
     picture, absent = build(kept_per_layer, run)
-    assert "Averaged over layers 55.0 % of the patches are kept, in the last layer 30.0 %" in plain(
-        picture.caption
-    )
+    assert "Averaged over layers 55.0 % of the patches are kept, in the last layer 30.0 %" in plain(picture.caption)
     assert "farthest from its target is layer 2, by 10 points" in plain(picture.caption)
-    assert absent == {
-        "Spread of the kept fraction over chips": "artifacts.npz has no array 'kept_per_layer_std'"
-    }
+    assert absent == {"Spread of the kept fraction over chips": "artifacts.npz has no array 'kept_per_layer_std'"}
 
 
 def test_decisions_against_the_threshold_are_counted(run):
@@ -207,11 +201,7 @@ def test_waterfall_adds_up(run):
         assert math.isclose(bar.get_x(), start, rel_tol=1e-9, abs_tol=1e-12), label
         start += bar.get_width()
     zoomed = [label.get_text() for label in picture.figure.axes[1].get_yticklabels()]
-    assert (
-        zoomed[0] == "projection"
-        and "digital scorer, all of it" in zoomed
-        and "prototype switching" not in zoomed
-    )
+    assert zoomed[0] == "projection" and "digital scorer, all of it" in zoomed and "prototype switching" not in zoomed
     assert picture.figure.axes[1].get_xscale() == "log"
 
 
@@ -223,9 +213,7 @@ def test_energy_without_references_and_with_a_total_that_disagrees(run):
     edit_json(run / "summary.json", energy={"ledger_j": ledger, "total_j": 3e-6})
     picture, absent = build(energy, run)
     assert len(absent) == 3
-    assert "Careful: summary.json states a total of 3.00 µJ, the parts add up to 1.50 µJ." in plain(
-        picture.caption
-    )
+    assert "Careful: summary.json states a total of 3.00 µJ, the parts add up to 1.50 µJ." in plain(picture.caption)
     assert "cooling" in [label.get_text() for label in picture.figure.axes[0].get_yticklabels()]
     edit_json(run / "summary.json", energy={"ledger_j": {"ota": -1.0}})
     with pytest.raises(ReportError, match="'energy.ledger_j.ota' is -1.0; expected joules, at least 0"):

@@ -57,8 +57,6 @@ def test_small_words():
     assert formatting.points(-0.0012).replace("\u00a0", " ") == "−0.12 points"
     assert formatting.count(1, "patch", "patches").replace("\u00a0", " ") == "1 patch"
     assert formatting.count(10_000, "chip").replace("\u00a0", " ") == "10,000 chips"
-    assert (
-        formatting.join([]) == "" and formatting.join(["a"]) == "a" and formatting.join("abc") == "a, b and c"
-    )
+    assert formatting.join([]) == "" and formatting.join(["a"]) == "a" and formatting.join("abc") == "a, b and c"
     assert formatting.duration(12_000).replace("\u00a0", " ") == "3 h 20 min"
     assert formatting.one_line("a\n\tb\x00c" + "d" * 99, 8) == "a b cdd…"

@@ -105,12 +105,8 @@ def test_text_from_outside_is_escaped_and_absences_are_listed(tmp_path):
     run = write_fake_run(tmp_path / "<i>run", layers=1, images=1, grid=3, steps=3)
     evil = "<script>alert('x')</script>&\"'{{ 7*7 }}"
     edit_json(run / "config.json", note=evil, table={evil: evil})
-    edit_json(
-        run / "summary.json", experiment=evil, energy=None, versions={evil: "1<2"}, dataset={"name": evil}
-    )
-    edit_arrays(
-        run / "artifacts.npz", images=None, dac_v=None, ota_v=None, chip_accuracy=None, score_hist_v=None
-    )
+    edit_json(run / "summary.json", experiment=evil, energy=None, versions={evil: "1<2"}, dataset={"name": evil})
+    edit_arrays(run / "artifacts.npz", images=None, dac_v=None, ota_v=None, chip_accuracy=None, score_hist_v=None)
     edit_arrays(run / "artifacts.npz", agreement_layer_spearman=None, agreement_recall=None)
     (run / "metrics.jsonl").write_text("")
     (run / "figures").mkdir()
@@ -173,8 +169,6 @@ def test_folder_that_cannot_be_written(tmp_path):
 
 
 def test_import_brings_in_neither_pyplot_nor_the_network_code():
-    code = (
-        "import sys, atis_jax.report; print([m for m in ('flax', 'matplotlib.pyplot') if m in sys.modules])"
-    )
+    code = "import sys, atis_jax.report; print([m for m in ('flax', 'matplotlib.pyplot') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

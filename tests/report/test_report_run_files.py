@@ -105,9 +105,7 @@ def test_absent_says_which_file_and_what(run):
 def test_headline_numbers_and_what_was_not_measured(run):
     edit_json(run / "summary.json", accuracy={"random": None, "ideal": float("nan")})
     top = headline(read_run(run))
-    rows = {
-        row.what: (row.value.replace("\u00a0", " "), row.compared.replace("\u00a0", " ")) for row in top.rows
-    }
+    rows = {row.what: (row.value.replace("\u00a0", " "), row.compared.replace("\u00a0", " ")) for row in top.rows}
     assert rows["Accuracy: hardware, 5 sampled chips, between 0 and 50 °C".replace("5 s", "5\u00a0s")] == (
         "95.05 % ± 0.19",
         "−0.20 points against dense",
@@ -116,9 +114,7 @@ def test_headline_numbers_and_what_was_not_measured(run):
     assert rows["Patches pruned, last layer"][0] == "73.0 %"
     # Binomial standard error of 0.9525 over 2,000 examples.
     assert rows["Accuracy: dense (nothing pruned, same training budget)"][1].endswith("0.48 points")
-    assert top.absent == (
-        ("Accuracy: random pruning at the same fractions", "summary.json has no 'accuracy.random'"),
-    )
+    assert top.absent == (("Accuracy: random pruning at the same fractions", "summary.json has no 'accuracy.random'"),)
     assert "73.0\u00a0% pruned in the last layer" in top.sentence
     energy = json.loads((run / "summary.json").read_text())["energy"]
     less = 100 * (1 - energy["total_j"] / energy["dense_j"])

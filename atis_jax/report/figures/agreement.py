@@ -39,8 +39,7 @@ def agreement(run: RunFiles) -> Section:
             axes.set_ylabel("Spearman's ρ of score\nand attention received")
             axes.set_ylim(min(0.0, 1.15 * float(np.nanmin(array, initial=0.0))), 1.0)
             sentences.append(
-                "Rank correlation of score and attention received in the dense network: "
-                f"{_range(array, str_rho)}."
+                f"Rank correlation of score and attention received in the dense network: {_range(array, str_rho)}."
             )
         else:
             axes.bar(layers, array, width=0.6, color=GREEN, alpha=0.7, label="analog score")
@@ -81,9 +80,7 @@ def agreement(run: RunFiles) -> Section:
         if array is None
     )
     alt = "Bar charts by layer of agreement between the score and the attention that tokens receive."
-    return Section(
-        "Agreement with attention", (Picture("agreement", figure, alt, " ".join(sentences)),), absent
-    )
+    return Section("Agreement with attention", (Picture("agreement", figure, alt, " ".join(sentences)),), absent)
 
 
 def str_rho(value: float) -> str:

@@ -78,9 +78,7 @@ def _temperature_panel(axes, temperature, accuracy, dense, limits) -> None:
 
 
 def _sentences(accuracy: np.ndarray, temperature: np.ndarray | None, dense: float | None) -> list[str]:
-    spread = (
-        f", standard deviation {points(float(accuracy.std(ddof=1))).lstrip('+')}" if accuracy.size > 1 else ""
-    )
+    spread = f", standard deviation {points(float(accuracy.std(ddof=1))).lstrip('+')}" if accuracy.size > 1 else ""
     sentences = [
         f"{count(accuracy.size, 'chip')}: mean accuracy {percent(float(accuracy.mean()), 2)}{spread}, worst "
         f"{percent(float(accuracy.min()), 2)}, best {percent(float(accuracy.max()), 2)}; each tick under the "

@@ -64,11 +64,7 @@ class EnergyNumbers:
     def digital_scorers(self) -> dict[str, float]:
         """What the digital scorers alone cost: their totals less the network's parts, which they share."""
         rest = sum(self.network.values())
-        alone = {
-            label: self.references[label] - rest
-            for _, label, _ in _REFERENCES[:2]
-            if label in self.references
-        }
+        alone = {label: self.references[label] - rest for _, label, _ in _REFERENCES[:2] if label in self.references}
         return {label: value for label, value in alone.items() if value > 0}
 
 
@@ -117,9 +113,7 @@ def energy(run: RunFiles) -> Section:
     else:
         panels = [figure.subplots()]
     _waterfall(panels[0], numbers)
-    alt = (
-        "Waterfall of energy per image by part of the network, and the scorer's parts on a logarithmic scale."
-    )
+    alt = "Waterfall of energy per image by part of the network, and the scorer's parts on a logarithmic scale."
     picture = Picture("energy", figure, alt, " ".join(_sentences(run, numbers)))
     return Section("Energy", (picture,), absent)
 
@@ -220,7 +214,6 @@ def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
     stated = run.number("energy.total_j")
     if stated is not None and not math.isclose(stated, total, rel_tol=1e-2):
         sentences.append(
-            f"Careful: summary.json states a total of {si(stated, 'J')}, the parts add up to "
-            f"{si(total, 'J')}."
+            f"Careful: summary.json states a total of {si(stated, 'J')}, the parts add up to {si(total, 'J')}."
         )
     return sentences

@@ -26,15 +26,11 @@ def kept_patches(run: RunFiles) -> Section:
     images, kept = run.array("images"), run.array("kept").astype(bool)
     images = np.clip(np.asarray(images, dtype=float), 0, 1)
     if images.shape[-1] not in (1, 3):
-        raise ReportError(
-            f"artifacts.npz: 'images' has {images.shape[-1]} channels; expected 1 (grey) or 3 (RGB)"
-        )
+        raise ReportError(f"artifacts.npz: 'images' has {images.shape[-1]} channels; expected 1 (grey) or 3 (RGB)")
     total, layers, tokens = kept.shape
     grid = math.isqrt(tokens)
     if grid * grid != tokens:
-        raise ReportError(
-            f"artifacts.npz: 'kept' has {tokens} patches an image, which is not a square number"
-        )
+        raise ReportError(f"artifacts.npz: 'kept' has {tokens} patches an image, which is not a square number")
     shown = min(total, _MOST_IMAGES)
     columns = min(layers + 1, _COLUMNS)
     per_row = columns - 1
@@ -119,8 +115,7 @@ def _caption(run: RunFiles, kept: Bool[np.ndarray, "k l t"], total: int) -> str:
     shown, layers, tokens = kept.shape
     last = kept[:, -1].sum(axis=1)
     sentences = [
-        "Grey hatched patches were pruned before that layer and take no part in it; the class token is not "
-        "drawn.",
+        "Grey hatched patches were pruned before that layer and take no part in it; the class token is not drawn.",
         f"In {'this image' if shown == 1 else f'these {shown} images'} layer {layers} works on "
         + (f"{last[0]}" if shown == 1 else f"{last.min()} to {last.max()} (mean {last.mean():.3g})")
         + f" of {tokens} patches ({percent(last.mean() / tokens, 0)}).",
@@ -134,7 +129,6 @@ def _caption(run: RunFiles, kept: Bool[np.ndarray, "k l t"], total: int) -> str:
     back = int((kept[:, 1:] & ~kept[:, :-1]).sum())
     if back:
         sentences.append(
-            f"Careful: {count(back, 'patch', 'patches')} reappear after being pruned, so these masks do not "
-            "cascade."
+            f"Careful: {count(back, 'patch', 'patches')} reappear after being pruned, so these masks do not cascade."
         )
     return " ".join(sentences)

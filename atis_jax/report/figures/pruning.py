@@ -62,9 +62,7 @@ def kept_per_layer(run: RunFiles) -> Section:
         )
     if target is not None and np.isfinite(target).any():
         worst = int(np.nanargmax(np.abs(mean - target)))
-        sentences.append(
-            f"The farthest from its target is layer {worst + 1}, by {_points(abs(mean - target)[worst])}."
-        )
+        sentences.append(f"The farthest from its target is layer {worst + 1}, by {_points(abs(mean - target)[worst])}.")
     absent = tuple(
         (what, f"artifacts.npz has no array '{name}'")
         for what, name, array in (
@@ -74,9 +72,7 @@ def kept_per_layer(run: RunFiles) -> Section:
         if array is None
     )
     alt = "Bar chart of the kept fraction of patches in each layer."
-    return Section(
-        "Kept fraction per layer", (Picture("kept_per_layer", figure, alt, " ".join(sentences)),), absent
-    )
+    return Section("Kept fraction per layer", (Picture("kept_per_layer", figure, alt, " ".join(sentences)),), absent)
 
 
 def _points(fraction: float) -> str:
@@ -99,9 +95,7 @@ def score_distributions(run: RunFiles) -> Section:
             continue
         scaled = edges[layer] / factor
         axes.stairs(prune[layer], scaled, fill=True, color=ORANGE, alpha=0.55)
-        axes.stairs(
-            prune[layer], scaled, color="#8a5f00", linewidth=0.9, hatch="////", fill=False, label="pruned"
-        )
+        axes.stairs(prune[layer], scaled, color="#8a5f00", linewidth=0.9, hatch="////", fill=False, label="pruned")
         axes.stairs(keep[layer], scaled, fill=True, color=BLUE, alpha=0.45)
         axes.stairs(keep[layer], scaled, color="#00456c", linewidth=1.2, label="kept")
         if threshold is not None:
@@ -149,9 +143,7 @@ def _score_sentences(edges, keep, prune, threshold) -> list[str]:
     )
     if threshold is not None and threshold.shape[1] == 1:
         # Only bins wholly on one side of the threshold can be said to be on the wrong side.
-        against = np.where(edges[:, 1:] <= threshold, keep, 0) + np.where(
-            edges[:, :-1] >= threshold, prune, 0
-        )
+        against = np.where(edges[:, 1:] <= threshold, keep, 0) + np.where(edges[:, :-1] >= threshold, prune, 0)
         wrong = float(against.sum() / max(total.sum(), 1))
         sentences.append(
             f"{percent(wrong)} of the decisions fall on the other side of the drawn threshold, because "

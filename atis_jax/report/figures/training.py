@@ -160,10 +160,7 @@ def _log_if_wide(axes: Axes) -> None:
 
 
 def _mark_not_finite(axes: Axes, metrics: Metrics, names: list[str]) -> None:
-    bad = [
-        metrics.step[w][~np.isfinite(v.reshape(len(w), -1)).all(1)]
-        for w, v in (metrics.columns[n] for n in names)
-    ]
+    bad = [metrics.step[w][~np.isfinite(v.reshape(len(w), -1)).all(1)] for w, v in (metrics.columns[n] for n in names)]
     x = np.unique(np.concatenate(bad))
     if x.size:
         axes.plot(
@@ -191,10 +188,7 @@ def _shade_phases(rows: list[Axes], metrics: Metrics) -> list[Patch]:
             axes.axvline(start, color="#9aa3b2", linewidth=0.8, zorder=1)
         axes.set_xlim(metrics.step[0], end)
         axes.grid(axis="x", visible=False)
-    return [
-        Patch(facecolor=colors[name], edgecolor="#9aa3b2", linewidth=0.6, label=f"phase: {name}")
-        for name in names
-    ]
+    return [Patch(facecolor=colors[name], edgecolor="#9aa3b2", linewidth=0.6, label=f"phase: {name}") for name in names]
 
 
 def _end(values: np.ndarray) -> float:
@@ -213,9 +207,7 @@ _ENDS = (
 
 
 def _sentences(metrics: Metrics) -> list[str]:
-    sentences = [
-        f"{count(metrics.step.size, 'logged step')}; lines are means over 2 % of a phase, bands the range."
-    ]
+    sentences = [f"{count(metrics.step.size, 'logged step')}; lines are means over 2 % of a phase, bands the range."]
     if "accuracy" in metrics.columns:
         ends = [f"{percent(_end(values))} ({phase.name})" for phase, _, values in _runs(metrics, "accuracy")]
         where = "each phase" if len(ends) > 1 else "the run"
@@ -229,9 +221,7 @@ def _table(metrics: Metrics) -> tuple[tuple[str, ...], ...]:
     rows = [["phase", "steps", *(f"{what}, at its end" for _, what, _ in shown)]]
     ends = {name: {p.start: _end(v) for p, _, v in _runs(metrics, name)} for name, _, _ in shown}
     for phase in metrics.phases:
-        cells = [
-            form(ends[name][phase.start]) if phase.start in ends[name] else "" for name, _, form in shown
-        ]
+        cells = [form(ends[name][phase.start]) if phase.start in ends[name] else "" for name, _, form in shown]
         rows.append([phase.name, f"{phase.stop - phase.start:,}", *cells])
     return tuple(tuple(row) for row in rows)
 

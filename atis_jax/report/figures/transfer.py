@@ -53,18 +53,10 @@ def ota_transfer(run: RunFiles) -> Section:
         )
     if nominal is not None:
         worst = float(np.abs(current - nominal).max()) / scale
-        sentences.append(
-            f"The largest departure from nominal is {percent(worst)} of the largest nominal current."
-        )
-    absent = (
-        ()
-        if nominal is not None
-        else (("Nominal OTA curve", "artifacts.npz has no array 'ota_current_nominal'"),)
-    )
+        sentences.append(f"The largest departure from nominal is {percent(worst)} of the largest nominal current.")
+    absent = () if nominal is not None else (("Nominal OTA curve", "artifacts.npz has no array 'ota_current_nominal'"),)
     alt = "Output current against differential input voltage for sampled OTAs."
-    return Section(
-        "OTA transfer curves", (Picture("ota_transfer", figure, alt, " ".join(sentences)),), absent
-    )
+    return Section("OTA transfer curves", (Picture("ota_transfer", figure, alt, " ".join(sentences)),), absent)
 
 
 def _crossing(voltage: np.ndarray, current: np.ndarray) -> float | None:
@@ -92,9 +84,7 @@ def dac_transfer(run: RunFiles) -> Section:
     if code.size < 2:
         raise Absent("artifacts.npz: 'dac_code' has fewer than two codes")
     if (volts[:, 0] == volts[:, -1]).any():
-        raise ReportError(
-            "artifacts.npz: 'dac_v' has a converter with the same voltage at its first and last code"
-        )
+        raise ReportError("artifacts.npz: 'dac_v' has a converter with the same voltage at its first and last code")
     factor, prefix = si_scale([float(np.abs(volts).max())])
     figure = new_figure(2.9)
     left, right = figure.subplots(1, 2)
@@ -106,9 +96,7 @@ def dac_transfer(run: RunFiles) -> Section:
         left.step(code, nominal.astype(float)[order] / factor, where="mid", label="nominal", **_NOMINAL)
     worst = float(np.abs(inl).max())
     for bound in (-0.5, 0.5):
-        right.axhline(
-            bound, color=BLACK, linestyle=":", linewidth=1.2, label="± half an LSB" if bound > 0 else None
-        )
+        right.axhline(bound, color=BLACK, linestyle=":", linewidth=1.2, label="± half an LSB" if bound > 0 else None)
     span = 1.1 * max(worst, 0.5)
     right.set_ylim(-span, span)
     left.set_xlabel("code")
@@ -131,9 +119,7 @@ def dac_transfer(run: RunFiles) -> Section:
         if not backwards
         else f"{backwards} of them go backwards at some code (not monotonic)."
     )
-    absent = (
-        () if nominal is not None else (("Nominal DAC curve", "artifacts.npz has no array 'dac_v_nominal'"),)
-    )
+    absent = () if nominal is not None else (("Nominal DAC curve", "artifacts.npz has no array 'dac_v_nominal'"),)
     alt = "Output voltage against code, and integral nonlinearity against code, for sampled DACs."
     return Section(
         "DAC transfer curve and linearity",
