@@ -18,12 +18,14 @@ import jax.numpy as jnp
 
 from atis_jax import rng
 from atis_jax.config import as_dict, config_hash, differing_fields, from_config_dict
+from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.source import Split, load_split
 from atis_jax.energy.presets import energy_preset
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.scoring.types import initial_state
+from atis_jax.training import evaluate
 from atis_jax.training.calibrate import starting_design
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.energy_term import energy_ratio_term, network_shape, scorer_shape
@@ -47,26 +49,58 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
-    stages = plan(settings, root)
-    total = stages[-1].offset + stages[-1].steps
+    trained = train_stages(settings, folder, model, plan(settings, root), train, root)
+    summary = measure.measure(settings, folder, model, trained, train, test, root)
+    summary["timing"]["seconds"] = time.time() - started
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
+    """Train the dense network alone, for other runs to start from (``config.start_from``)."""
+    started = time.time()
+    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    root = jax.random.key(settings.seed)
+    model = build_model(settings, train)
+    trained = train_stages(settings, folder, model, plan(settings, root)[:1], train, root)
+    summary = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": measure.described(settings, test),
+        "accuracy": {
+            "dense": evaluate.dense_accuracy(model, trained["dense"].params, eval_batches(settings.data, test))
+        },
+        "timing": {"seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def train_stages(
+    settings: CodesignSettings,
+    folder: RunFolder,
+    model: VisionTransformer,
+    stages: list[Stage],
+    train: Split,
+    root: jax.Array,
+) -> dict[str, TrainState]:
+    """Every stage in turn, each from its newest checkpoint; the last state of each by name."""
     done = steps_done(folder, stages)
     trained: dict[str, TrainState] = {}
     if settings.start_from is not None:
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
     with (
         MetricsLog(folder.metrics, after_step=done) as log,
-        Progress(total, start_step=done) as bar,
+        Progress(stages[-1].offset + stages[-1].steps, start_step=done) as bar,
     ):
         loop = Loop(folder, settings.data, train, log, bar, settings.checkpoint_every)
         for stage in stages:
             step_fn, state = prepare(settings, stage, model, train, root, trained)
             teacher = {} if stage.name == "dense" else trained["dense"].params
             trained[stage.name] = loop.run(stage, step_fn, state, teacher)
-    summary = measure.measure(settings, folder, model, trained, train, test, root)
-    summary["timing"]["seconds"] = time.time() - started
-    folder.write_summary(summary)
-    write_report(folder.path)
-    return summary
+    return trained
 
 
 def build_model(settings: CodesignSettings, train: Split) -> VisionTransformer:

@@ -97,12 +97,7 @@ def measure(
     return {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {
-            "name": settings.data.name,
-            "split": "test",
-            "examples": len(test),
-            "class_names": list(test.class_names),
-        },
+        "dataset": described(settings, test),
         "accuracy": {
             "dense": evaluate.dense_accuracy(model, dense_params, batches),
             "dense_before": evaluate.dense_accuracy(model, trained["dense"].params, batches),
@@ -138,6 +133,16 @@ def measure(
             name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
         },
         "timing": {},
+    }
+
+
+def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
+    """The data set as the summary names it."""
+    return {
+        "name": settings.data.name,
+        "split": "test",
+        "examples": len(test),
+        "class_names": list(test.class_names),
     }
 
 
@@ -323,7 +328,7 @@ def transfer_curves(trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndar
         "ota_temperature_k": np.asarray(inputs.environment.temperature_k),  # type: ignore[union-attr]
     }
     if hardware.dac.bits is not None:
-        levels = jax.vmap(dac_levels_v, (0, None))
+        levels = jax.vmap(dac_levels_v, (1, None))
         curves["dac_code"] = np.arange(2**hardware.dac.bits)
         curves["dac_v"] = np.asarray(levels(realised.dac_weights, hardware.dac.full_scale_v))[:CURVES]
         curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights, hardware.dac.full_scale_v))[0]

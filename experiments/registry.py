@@ -24,7 +24,8 @@ class Experiment:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "codesign": Experiment("experiments.codesign:CodesignSettings", "experiments.codesign:run"),
+    "codesign": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run"),
+    "dense": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run_dense"),
 }
 
 

@@ -69,7 +69,9 @@ class EvaluationSpec:
 class CodesignSettings:
     """One co-design run: dense training, co-design, the controls, and what is measured."""
 
-    experiment: str = setting("codesign", choices=("codesign",), doc="which experiment the config is for")
+    experiment: str = setting(
+        "codesign", choices=("codesign", "dense"), doc="codesign, or the dense network alone (see start_from)"
+    )
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
     compare: tuple[str, ...] = setting(("dense", "random"), choices=ARMS, doc="controls trained beside the design")
     start_from: str | None = setting(

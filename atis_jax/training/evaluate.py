@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class Evaluator:
     hardware: Hardware
     first_layer: int
 
-    def masked(self) -> Callable[[Array, ScorerInputs, Key | None], Pruned]:
+    def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""
 
         @jax.jit
@@ -64,7 +65,7 @@ class Evaluator:
 
         return lambda images, inputs, key: run(self.params, images, inputs, key)
 
-    def gathered(self, capacities: tuple[int, ...]) -> Callable[[Array, ScorerInputs, Key | None], Pruned]:
+    def gathered(self, capacities: tuple[int, ...]) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
 
         @jax.jit
@@ -107,7 +108,7 @@ class Count:
         return self.correct / self.examples
 
 
-def count(run: Callable[[Array, ScorerInputs, Key | None], Pruned], batches, inputs: ScorerInputs, key) -> Count:
+def count(run: Callable[[Any, ScorerInputs, Key | None], Pruned], batches, inputs: ScorerInputs, key) -> Count:
     """Run ``batches`` (dicts of image, label, weight) and add up; ``key`` is folded with the batch's number."""
     totals = []
     for number, batch in enumerate(batches):

@@ -9,6 +9,7 @@ import pytest
 
 from atis_jax.circuits import ArrayGeometry, get_preset, nominal_chip, sample_chip, scale_spreads, with_fields
 
+sample_chip = jax.jit(sample_chip)
 NOMINAL = get_preset("nominal")
 FIELDS = tuple(field.name for field in dataclasses.fields(sample_chip(jax.random.key(0), NOMINAL, ArrayGeometry(2))))
 

@@ -24,6 +24,9 @@ from atis_jax.circuits import (
     with_fields,
 )
 
+eager_realise = realise
+realise, sample_chip = jax.jit(realise), jax.jit(sample_chip)  # hundreds of small compilations otherwise
+
 # Between them: every rounding on and off, infinite and finite fields, constant, PTAT and fixed-charge bias.
 DIFFERENT_PRESETS = ("ideal", "nominal", "pessimistic")
 
@@ -125,7 +128,7 @@ def test_float32_agrees_with_float64(name):
         with jax.enable_x64(dtype is np.float64):
             cast = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, dtype), tree)  # noqa: B023, E731
             environment = Environment(310.0, hardware.supply_v)
-            realised = jax.jit(realise)(cast(program), hardware, cast(chip), environment)
+            realised = realise(cast(program), hardware, cast(chip), environment)
             assert realised.weight_v.dtype == dtype
             outputs.append(np.asarray(read_many(realised, cast(tokens)), np.float64))
     np.testing.assert_allclose(outputs[0], outputs[1], atol=2e-6)
@@ -140,13 +143,14 @@ def test_jit_eager_and_vmap_over_chips_agree(law):
 
     def score(key):
         chip = sample_chip(key, hardware, ArrayGeometry(6))
-        realised = realise(_program(6, 1), hardware, chip, nominal_environment(hardware))
+        realised = eager_realise(_program(6, 1), hardware, chip, nominal_environment(hardware))
         return jax.vmap(read, (None, 0, 0))(realised, tokens, noise)
 
     together, one_by_one = jax.jit(jax.vmap(score))(keys), jax.jit(score)
     compiled = jnp.stack([one_by_one(key) for key in keys])
     np.testing.assert_allclose(together, compiled, atol=2e-6)
-    np.testing.assert_allclose(score(keys[0]), compiled[0], atol=2e-6)
+    if law == "tanh":  # one law: the rest of the path is the same, and eager is slow to start
+        np.testing.assert_allclose(score(keys[0]), compiled[0], atol=2e-6)
     assert float(jnp.std(together, axis=0).max()) > 1e-3  # the chips do differ
 
 
@@ -190,14 +194,15 @@ def test_noise_is_the_closed_form_of_its_parts(x64):
     chip = sample_chip(jax.random.key(6), hardware, ArrayGeometry(12))
     program, token = _program(12, 1), _tokens(1, 12)[0]
     realised = realise(program, hardware, chip, nominal_environment(hardware))
-    quiet, one_sigma = (float(read(realised, token, jnp.full(1, z))[0]) for z in (0.0, 1.0))
+    one = jax.jit(read)
+    quiet, one_sigma = (float(one(realised, token, jnp.full(1, z))[0]) for z in (0.0, 1.0))
     feedback = float(program.feedback_ohm[0]) * np.exp(float(chip.tia_log_gain_error[0]))
     bandwidth = np.pi / 2 * hardware.tia.bandwidth_hz
     total_a = float(realised.bias_current_a.sum())
     variance = feedback**2 * hardware.tia.shot_noise_factor * 4 * 1.602176634e-19 * total_a * bandwidth
     variance += 4 * 1.380649e-23 * 300.15 * feedback * bandwidth
     for j in range(12):
-        up, down = (float(read(realised, token.at[j].add(h))[0]) for h in (1e-5, -1e-5))
+        up, down = (float(one(realised, token.at[j].add(h))[0]) for h in (1e-5, -1e-5))
         variance += 1.380649e-23 * 300.15 / 20e-15 * ((up - down) / 2e-5 / hardware.dac.full_scale_v) ** 2
     assert one_sigma - quiet == pytest.approx(variance**0.5, rel=1e-6)
 
@@ -205,7 +210,8 @@ def test_noise_is_the_closed_form_of_its_parts(x64):
 def test_no_noise_argument_equals_zero_noise():
     _, realised = _noisy_case(2)
     token = _tokens(1, 12)[0].astype(jnp.float32)
-    np.testing.assert_allclose(read(realised, token), read(realised, token, jnp.zeros(2)), atol=1e-7)
+    quiet = jax.jit(read)
+    np.testing.assert_allclose(quiet(realised, token), quiet(realised, token, jnp.zeros(2)), atol=1e-7)
 
 
 @pytest.mark.parametrize("law", ["tanh", "ekv"])
@@ -248,7 +254,8 @@ def test_gradients_reach_program_inputs_design_chip_and_environment(x64, law):
         chip.log_program_error,
         jnp.array(1.02),
     )
-    check_grads(jax.jit(outputs), arguments, order=1, rtol=1e-5, atol=1e-7, eps=1e-5)
+    modes = ["fwd", "rev"] if law == "tanh" else ["rev"]
+    check_grads(jax.jit(outputs), arguments, order=1, modes=modes, rtol=1e-5, atol=1e-7, eps=1e-5)
 
 
 @pytest.mark.parametrize("name", DIFFERENT_PRESETS)
