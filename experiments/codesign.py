@@ -15,12 +15,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from atis_jax import rng
 from atis_jax.config import as_dict, config_hash, differing_fields, from_config_dict
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.source import Split, load_split
 from atis_jax.energy.presets import energy_preset
+from atis_jax.models.forward import check_capacities
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
 from atis_jax.scoring.registry import make_scorer
@@ -29,6 +31,7 @@ from atis_jax.training import evaluate
 from atis_jax.training.calibrate import starting_design
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.energy_term import energy_ratio_term, network_shape, scorer_shape
+from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.validation import UserError
@@ -49,6 +52,9 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
+    if settings.evaluation.capacities:
+        # Now, not when the training is over: only the images say how many tokens there are.
+        check_capacities(settings.evaluation.capacities, settings.model.depth, model.tokens)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
     summary["timing"]["seconds"] = time.time() - started
@@ -119,10 +125,10 @@ def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
     """The stages in order. All but the first see the same batches."""
     data_key = rng.stream(root, "data")
     seeds = [int(jax.random.bits(jax.random.fold_in(data_key, i))) for i in range(2)]
-    hard_from = round(settings.pruning.hard_from * settings.tune.steps)
+    hard = np.asarray(is_hard(jnp.arange(settings.tune.steps), settings.tune.steps, settings.pruning))
 
     def gates(step: int) -> str:
-        return "soft" if step - 1 < hard_from else "hard"
+        return "hard" if hard[step - 1] else "soft"
 
     stages = [] if settings.start_from else [Stage("dense", settings.dense.steps, 0, seeds[0], lambda step: "dense")]
     names = ["codesign"] + [{"dense": "dense_longer"}.get(arm, arm) for arm in settings.compare]
@@ -174,10 +180,7 @@ def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: 
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
     first = settings.pruning.first_layer
-    kept = settings.pruning.kept_per_layer(settings.model.depth)
-    # The adaptive threshold watches tokens that reach a comparator: its target is the share of those to keep.
-    incoming = (1.0, *kept[:-1])
-    target = jnp.asarray([k / max(i, 1e-6) for k, i in zip(kept, incoming, strict=True)])
+    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     setup = Codesign(
         model=model,
         scorer=make_scorer(spec, hardware, target),
@@ -213,6 +216,11 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
         raise UserError(
             f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"
         ) from error
+    if other.start_from is not None:
+        raise UserError(
+            f"config.start_from = {str(folder)!r} trained no dense network itself, it started from "
+            f"{other.start_from!r}; give that folder"
+        )
     for name in ("model", "dense"):
         mine, theirs = getattr(settings, name), getattr(other, name)
         if mine != theirs:
@@ -227,7 +235,7 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
             f"config.start_from = {str(folder)!r} was trained on {other.data.name!r}, this config is for "
             f"{settings.data.name!r}; use a run on the same data set"
         )
-    store = Checkpoints(folder / "checkpoints" / "dense", config_hash(other))
+    store = Checkpoints(folder / "checkpoints" / "dense", config_hash(other), read_only=True)
     if store.latest_step() != other.dense.steps:
         raise UserError(
             f"config.start_from = {str(folder)!r} stopped at step {store.latest_step()} of its {other.dense.steps} "

@@ -82,7 +82,7 @@ def measure(
     arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
     if design.evaluator.spec.kind == "analog":
-        arrays |= transfer_curves(design, first_chip)
+        arrays |= transfer_curves(settings, design, first_chip)
     arrays |= {
         "kept_per_layer_mean": kept,
         "kept_per_layer_std": chips.kept_per_layer.std(axis=0),
@@ -105,7 +105,7 @@ def measure(
             "hardware_mean": float(chips.accuracy.mean()),
             "hardware_std": float(chips.accuracy.std()),
             "hardware_worst": float(chips.accuracy.min()),
-            "chips": settings.evaluation.chips,
+            "chips": len(chips.accuracy),
             "temperature_c": list(settings.evaluation.temperature_c),
             **controls(settings, model, trained, batches, key),
         },
@@ -151,7 +151,7 @@ def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainStat
     spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
-    scorer = make_scorer(spec, hardware)
+    scorer = make_scorer(spec, hardware, jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth)))
     return Trained(Evaluator(model, state.params, scorer, spec, hardware, settings.pruning.first_layer), state)
 
 
@@ -264,16 +264,18 @@ def pictures(
         recall.append(r)
         outs.append((alive, voltage, logits))
     alive, voltage, logits = outs[0]
-    shown = min(settings.evaluation.pictures, int(batches[0]["weight"].sum()))
+    # Spread over the batch: stored sets are often in order of class.
+    real = int(batches[0]["weight"].sum())
+    shown = np.unique(np.linspace(0, real - 1, settings.evaluation.pictures).round().astype(int))
     kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]
     score_LxBxT = voltage.max(axis=-1)[:, :, PROTECTED:]
     edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, settings.pruning.first_layer)
     arrays = {
-        "images": batches[0]["image"][:shown],
-        "labels": batches[0]["label"][:shown],
-        "predicted": logits[:shown].argmax(axis=-1),
-        "kept": np.moveaxis(kept_LxBxT, 0, 1)[:shown],
-        "score_v": np.moveaxis(score_LxBxT, 0, 1)[:shown],
+        "images": batches[0]["image"][shown],
+        "labels": batches[0]["label"][shown],
+        "predicted": logits[shown].argmax(axis=-1),
+        "kept": np.moveaxis(kept_LxBxT, 0, 1)[shown],
+        "score_v": np.moveaxis(score_LxBxT, 0, 1)[shown],
         "score_hist_v": edges,
         "score_hist_keep": keep,
         "score_hist_prune": prune,
@@ -312,20 +314,25 @@ def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
     return realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
 
 
-def transfer_curves(trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:
-    """OTA and DAC transfer curves of the first scored layer of the chip used."""
+def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:
+    """OTA and DAC transfer curves of the first scored layer of the chip used.
+
+    Each OTA's current is scaled by what its own perfect curve would need to match the first one's, so that the
+    curves differ by the chip's errors and not by the weights programmed into them.
+    """
     hardware = trained.evaluator.hardware
     realised = realised_layer(trained, inputs, trained.evaluator.first_layer)
     voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * hardware.dac.full_scale_v
-    current_a = np.asarray(ota_curves_a(realised, voltage_v))[0]
-    largest = np.argsort(-np.abs(current_a).max(axis=-1))[:CURVES]
     nominal = perfect_inputs(trained, trained.evaluator.model.spec.depth)
     perfect = realised_layer(trained, nominal, trained.evaluator.first_layer)
+    current_a, wanted_a = (np.asarray(ota_curves_a(array, voltage_v))[0] for array in (realised, perfect))
+    largest = np.argsort(-np.abs(wanted_a[:, -1]))[:CURVES]
+    scale = wanted_a[largest[0], -1] / wanted_a[largest, -1]
     curves = {
         "ota_v": np.asarray(voltage_v),
-        "ota_current": current_a[largest],
-        "ota_current_nominal": np.asarray(ota_curves_a(perfect, voltage_v))[0][largest[0]],
-        "ota_temperature_k": np.asarray(inputs.environment.temperature_k),  # type: ignore[union-attr]
+        "ota_current": current_a[largest] * scale[:, None],
+        "ota_current_nominal": wanted_a[largest[0]],
+        "ota_temperature_k": np.asarray(celsius_to_kelvin(settings.evaluation.temperature_c[0])),
     }
     if hardware.dac.bits is not None:
         levels = jax.vmap(dac_levels_v, (1, None))

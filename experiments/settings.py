@@ -92,6 +92,13 @@ class CodesignSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
+        if self.experiment == "dense" and self.start_from is not None:
+            raise SettingError(
+                f"config.start_from = {self.start_from!r} with config.experiment = 'dense': there would be nothing to "
+                "train; set start_from = None, or experiment = 'codesign'"
+            )
+        if len(set(self.compare)) != len(self.compare):
+            raise SettingError(f"config.compare = {self.compare} names a control twice; give each once")
         depth, width, heads = self.model.depth, self.model.width, self.model.heads
         self.pruning.kept_per_layer(depth)
         hardware = self.hardware.build()

@@ -148,12 +148,14 @@ def _common_mode(x, inversion):
     root = jnp.sqrt(inversion)
     common = root + jnp.log(-jnp.expm1(-root)) - 0.5 * jnp.logaddexp(x, -x)
     target = jnp.log(inversion)
-    for _ in range(_NEWTON_STEPS):
+
+    def newton(_, common):
         upper, lower = jax.nn.softplus(common + 0.5 * x), jax.nn.softplus(common - 0.5 * x)
         slope = upper * jax.nn.sigmoid(common + 0.5 * x) + lower * jax.nn.sigmoid(common - 0.5 * x)
         total = upper**2 + lower**2
-        common = common - (jnp.log(total) - target) * total / (2.0 * slope)
-    return common
+        return common - (jnp.log(total) - target) * total / (2.0 * slope)
+
+    return jax.lax.fori_loop(0, _NEWTON_STEPS, newton, common)
 
 
 @_common_mode.defjvp

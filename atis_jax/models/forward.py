@@ -21,6 +21,7 @@ from atis_jax.pruning.masks import PROTECTED, cascade, protect, training_gate
 from atis_jax.scoring.prototype import update_query
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Int, Key, PyTree
+from atis_jax.validation import SettingError
 
 
 @pytree
@@ -62,9 +63,9 @@ class Pruned:
 
 
 def dense_forward(
-    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]
+    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"], dropout_key: Key | None = None
 ) -> tuple[Float[Array, "B classes"], Float[Array, "L B H N"], Float[Array, "L B H N"], Float[Array, "L B H D"]]:
-    """The network without pruning.
+    """The network without pruning; ``dropout_key`` turns dropout on.
 
     Returns:
         logits, attention each token receives averaged over query rows, attention it receives from CLS, and each
@@ -73,7 +74,7 @@ def dense_forward(
     x = embed(model, params, images)
     received, from_cls, queries = [], [], []
     for layer in range(model.spec.depth):
-        x, attention, query = block(model, params, layer, x)
+        x, attention, query = block(model, params, layer, x, dropout_key=dropout_key)
         received.append(jnp.mean(attention, axis=2))
         from_cls.append(attention[:, :, 0])
         queries.append(query)
@@ -264,13 +265,13 @@ def remember_query(state: ScorerState, query: Float[Array, "B H D"], rate: float
 
 
 def check_capacities(capacities: tuple[int, ...], depth: int, tokens: int) -> None:
-    """Raise ValueError naming the first capacity that cannot be."""
+    """Raise SettingError (a ValueError) naming the first capacity that cannot be."""
     if len(capacities) != depth:
-        raise ValueError(f"capacities has {len(capacities)} entries for {depth} layers; give one per layer")
+        raise SettingError(f"capacities has {len(capacities)} entries for {depth} layers; give one per layer")
     before = tokens + PROTECTED
     for layer, capacity in enumerate(capacities):
         if not PROTECTED <= capacity <= before:
-            raise ValueError(
+            raise SettingError(
                 f"capacities[{layer}] = {capacity} must be at least the {PROTECTED} protected tokens and at most the "
                 f"{before} of the layer before"
             )

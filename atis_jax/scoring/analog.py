@@ -13,7 +13,7 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
-from atis_jax.scoring.threshold import sequential_decisions
+from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Key
 
@@ -65,13 +65,16 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
                 hysteresis_v=realised.hysteresis_v if spec.hysteresis else 0.0,
                 adaptive_rate_v=spec.adaptive_rate_v,
                 activity_rate=spec.activity_rate,
-                target=0.5 if target is None else target[context.layer],
+                target=TARGET_WITHOUT_CONTEXT if target is None else target[context.layer],
             )
         else:
             threshold_v, state = realised.threshold_v, context.state
             keep = at_comparator > threshold_v
         probability = comparator.keep_probability(
-            voltage, threshold_v, realised.comparator_noise_v, context.smoothing * threshold_range(hardware).high
+            voltage,
+            threshold_v,
+            realised.comparator_noise_v,
+            jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(hardware).high,
         )
         return Decision(at_comparator, probability, keep), state
 

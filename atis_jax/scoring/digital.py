@@ -16,16 +16,22 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Key
 from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
 
-MIN_SMOOTHING = 1e-6
-"""Width of the soft comparator at evaluation, over the half span: a digital compare has no noise."""
 
+def digital(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | None = None) -> Scorer:
+    """A scorer that computes the same score exactly; chip, environment and key are not looked at.
 
-def digital(spec: ScorerSpec, hardware: Hardware) -> Scorer:
-    """A scorer that computes the same score exactly; chip, environment and key are not looked at."""
+    The threshold adapts as the analog scorer's does; hysteresis is a property of the analog comparator alone.
+
+    Args:
+        spec: structure of the scorer.
+        hardware: whose ideal transfer turns the score into volts.
+        target: (L,) wanted share of incoming tokens kept, for the adaptive threshold.
+    """
 
     def score(
         design: Design,
@@ -41,12 +47,23 @@ def digital(spec: ScorerSpec, hardware: Hardware) -> Scorer:
         # Ohms times amperes first: 1e-9 times 1e-2 would creep towards the small end of float32.
         weight = held.feedback_ohm[:, None] * held.signed_current_a * transfer
         voltage = inputs_of(design, normalise(tokens)) @ weight.T
+        if spec.adaptive_rate_v > 0:
+            keep, threshold_v, state = sequential_decisions(
+                voltage,
+                held.threshold_v,
+                context.alive,
+                context.state,
+                hysteresis_v=0.0,
+                adaptive_rate_v=spec.adaptive_rate_v,
+                activity_rate=spec.activity_rate,
+                target=TARGET_WITHOUT_CONTEXT if target is None else target[context.layer],
+            )
+        else:
+            threshold_v, state = held.threshold_v, context.state
+            keep = voltage > threshold_v
         probability = comparator.keep_probability(
-            voltage,
-            held.threshold_v,
-            0.0,
-            jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(hardware).high,
+            voltage, threshold_v, 0.0, jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(hardware).high
         )
-        return Decision(voltage, probability, voltage > held.threshold_v), context.state
+        return Decision(voltage, probability, keep), state
 
     return score

@@ -17,5 +17,5 @@ def make_scorer(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] 
     if spec.kind == "analog":
         return analog(spec, hardware, target)
     if spec.kind == "digital":
-        return digital(spec, hardware)
+        return digital(spec, hardware, target)
     return random_scorer()

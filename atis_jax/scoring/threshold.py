@@ -19,6 +19,9 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.scoring.types import ScorerState
 
 TARGET_WITHOUT_CONTEXT = 0.5
+"""Wanted activity of an adaptive threshold that was given no target."""
+MIN_SMOOTHING = 1e-6
+"""Least width of the soft comparator, over the half span: a comparator without noise has a probability too."""
 
 
 def sequential_decisions(

@@ -49,6 +49,7 @@ class Checkpoints:
         keep: int = 2,
         *,
         config: Mapping[str, Any] | None = None,
+        read_only: bool = False,
     ):
         """Open (and create) the folder, and clear what an interrupted save or deletion left behind.
 
@@ -58,6 +59,7 @@ class Checkpoints:
             keep: how many of the newest checkpoints stay.
             config: ``as_dict(settings, results_only=True)``, stored in each checkpoint so that a refusal can
                 name the fields that differ.
+            read_only: touch nothing in the folder, which another process may be writing to.
 
         Raises:
             CheckpointError: the folder cannot be written, or holds checkpoints of another config.
@@ -67,8 +69,9 @@ class Checkpoints:
         self.directory = Path(os.path.abspath(directory))
         self.config_hash, self.keep, self._config = config_hash, keep, dict(config or {})
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._clear_leftovers()
+            if not read_only:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self._clear_leftovers()
         except OSError as error:
             raise CheckpointError(
                 f"{self.directory}: cannot be written ({error.strerror}); choose another --workdir"
@@ -78,6 +81,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
+        if not self.directory.is_dir():
+            return []
         found = (_STEP.fullmatch(entry.name) for entry in self.directory.iterdir())
         return sorted(int(match[1]) for match in found if match)
 

@@ -35,7 +35,7 @@ from atis_jax.typing import Key, PyTree
 
 ROUNDING_V = 1e-5
 """Scores this near the threshold may fall either side of it by rounding alone (scores are of the order of 0.1 V)."""
-ROUNDING_CODE = 1e-3
+ROUNDING_CODE = 1e-4
 """A converter input this near the edge between two codes (in codes) may round to either."""
 
 
@@ -266,9 +266,12 @@ def _margins(
     evaluator: Evaluator, params: PyTree, images, inputs: ScorerInputs, pruned: Pruned
 ) -> Bool[Array, "L B N G"]:
     """Which decisions of the masked pass rounding could turn."""
+    model, spec, hardware = evaluator.model, evaluator.spec, evaluator.hardware
+    if spec.kind == "digital":
+        held = jax.vmap(lambda design, query: program(design, spec, hardware, query))(inputs.design, inputs.state.query)
+        return jnp.abs(pruned.voltage - held.threshold_v[:, None, None]) <= ROUNDING_V
     if inputs.chip is None or inputs.environment is None:
         return jnp.zeros(pruned.alive.shape, bool)
-    model, spec, hardware = evaluator.model, evaluator.spec, evaluator.hardware
     x = embed(model, params, images)
     near = []
     for layer in range(model.spec.depth):

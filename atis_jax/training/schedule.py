@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Num
 
 from atis_jax.numerics import pytree
 from atis_jax.training.spec import PruningSpec, StageSpec
@@ -31,6 +31,11 @@ def learning_rate(peak: float, stage: StageSpec) -> optax.Schedule:
     return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(stage.steps, warmup + 1))
 
 
+def is_hard(step: Num[Array, "*s"] | int, steps: int, pruning: PruningSpec) -> Bool[Array, "*s"]:
+    """Whether decisions are hard at ``step``, 0 at the start of co-design."""
+    return jnp.asarray(step, jnp.float32) / steps >= pruning.hard_from
+
+
 def codesign_knobs(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, target: Float[Array, "L"]) -> Knobs:
     """Gates start open and wide, close along a cosine (as EViT's keep rate does), narrow, then turn hard.
 
@@ -47,6 +52,6 @@ def codesign_knobs(step: Float[Array, ""] | int, steps: int, pruning: PruningSpe
     ratio = pruning.smoothing_end / pruning.smoothing_start
     return Knobs(
         smoothing=pruning.smoothing_start * ratio**narrowing,
-        hardness=(progress >= pruning.hard_from).astype(jnp.float32),
+        hardness=is_hard(step, steps, pruning).astype(jnp.float32),
         target=target + (1.0 - target) * open_share,
     )

@@ -63,6 +63,11 @@ class PruningSpec:
             )
         return (1.0,) * self.first_layer + kept
 
+    def kept_of_incoming(self, depth: int) -> tuple[float, ...]:
+        """Wanted share of the tokens that reach each layer's comparator: what an adaptive threshold watches."""
+        kept = self.kept_per_layer(depth)
+        return tuple(k / max(before, 1e-6) for k, before in zip(kept, (1.0, *kept[:-1]), strict=True))
+
 
 @dataclasses.dataclass(frozen=True)
 class LossSpec:

@@ -67,14 +67,14 @@ class Codesign:
 def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.GradientTransformation) -> Step:
     """A step of the network alone."""
 
-    def objective(values: dict[str, Any], batch: Batch):
-        logits, *_ = dense_forward(model, values["network"], batch["image"])
+    def objective(values: dict[str, Any], state: TrainState, batch: Batch):
+        logits, *_ = dense_forward(model, values["network"], batch["image"], dropout_key(model, state))
         loss = losses.cross_entropy(logits, batch["label"], stage.label_smoothing)
         return loss, {"loss_ce": loss, "accuracy": accuracy(logits, batch["label"])}
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
         del teacher
-        return _update(state, transform, lambda values: objective(values, batch))
+        return _update(state, transform, lambda values: objective(values, state, batch))
 
     return step
 
@@ -106,6 +106,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             smoothing=knobs.smoothing,
             hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
             detach_network=setup.codesign.detach_network,
+            dropout_key=dropout_key(setup.model, state),
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
         kept = losses.expected_kept(out.probability, out.alive)
@@ -155,6 +156,11 @@ def _update(state: TrainState, transform: optax.GradientTransformation, objectiv
         opt_state=opt_state,
     )
     return after, metrics
+
+
+def dropout_key(model: VisionTransformer, state: TrainState) -> Key | None:
+    """This step's dropout, or None for a network without any."""
+    return rng.step_key(state.key, "dropout", state.step) if model.spec.dropout > 0 else None
 
 
 def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environment | None]:
