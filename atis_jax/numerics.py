@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -103,9 +102,3 @@ class Bounded:
         fraction = (x - low) / (high - low)
         return jnp.log(fraction) - jnp.log1p(-fraction)
 
-
-def vmap_times(function: Callable, times: int, **kwargs: Any) -> Callable:
-    """``function`` vmapped over its first ``times`` leading axes (``in_axes`` applies to each)."""
-    for _ in range(times):
-        function = jax.vmap(function, **kwargs)
-    return function

@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     config.tune.label_smoothing = 0.1
     config.pruning.kept = (0.35, 0.28, 0.25)
     config.loss.attention = 0.3
+    config.loss.energy = 0.1
     config.codesign.temperature_c = (0.0, 70.0)
     config.evaluation.chips = 64
     config.evaluation.temperature_c = (0.0, 27.0, 70.0)

@@ -265,8 +265,8 @@ def pictures(
         outs.append((alive, voltage, logits))
     alive, voltage, logits = outs[0]
     # Spread over the batch: stored sets are often in order of class.
-    real = int(batches[0]["weight"].sum())
-    shown = np.unique(np.linspace(0, real - 1, settings.evaluation.pictures).round().astype(int))
+    examples = int(batches[0]["weight"].sum())
+    shown = np.unique(np.linspace(0, examples - 1, settings.evaluation.pictures).round().astype(int))
     kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]
     score_LxBxT = voltage.max(axis=-1)[:, :, PROTECTED:]
     edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, settings.pruning.first_layer)

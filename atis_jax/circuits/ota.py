@@ -66,7 +66,7 @@ def effective_kappa(law: str, kappa: Float[Array, "*s"], attenuation: Real = 1.0
     """The kappa that scales the input of ``law``.
 
     attenuated: kappa C_in/C_T. degenerated (one diode below each device): kappa^2/(1 + kappa), from
-    kappa V_G = (1 + 1/kappa) U_T ln I + ...  Others: kappa. Source: PHYSICS, derived.
+    kappa V_G = (1 + 1/kappa) U_T ln I + ...  Others: kappa. Derived.
     """
     if law == "attenuated":
         return kappa * attenuation
@@ -120,8 +120,7 @@ def ekv_transfer(x: Float[Array, "*s"], inversion: Real) -> Float[Array, "*s"]:
         x: kappa (V - V_os) / 2U_T.
         inversion: I_b / I_s, positive.
 
-    Source: Enz, Krummenacher and Vittoz, Analog Integr. Circuits Signal Process. 8 (1995) (recalled);
-    PHYSICS.
+    Source: Enz, Krummenacher and Vittoz, Analog Integr. Circuits Signal Process. 8 (1995) (recalled).
     """
     return _ekv(x, inversion)[0]
 

@@ -135,7 +135,7 @@ def _nominal() -> Hardware:
             mobility_exponent=1.5,  # V: 1.50 fitted to the sky130 NMOS against temperature
             threshold_fall_v_per_k=0.538e-3,  # V: same fit, kappa v' = 0.371 mV/K
             junction_v=0.65,  # R: silicon diode at microamperes
-            junction_fall_v_per_k=2e-3,  # R: with 0.65 V gives PHYSICS' -6.2 % of gm for 10 C (D)
+            junction_fall_v_per_k=2e-3,  # R: with 0.65 V gives -6.2 % of gm for 10 C (D)
         ),
     )
 

@@ -86,8 +86,8 @@ def bias_scale(
     Returns:
         The ratio, in the shape of ``current_a``.
 
-    Source: PHYSICS "fixed gate" row (derived); fitted to ngspice sky130 NMOS at 1, 10 and 100 nA it recovers
-    m = 1.50 and follows the current within 1.2 % from 0 to 60 C (tests/circuits/test_circuits_thermal.py).
+    Derived; fitted to ngspice sky130 NMOS at 1, 10 and 100 nA it recovers m = 1.50 and follows the current
+    within 1.5 % from 0 to 60 C (tests/circuits/test_circuits_spice.py).
     """
     change_k = temperature_k - thermal.nominal_temperature_k
     if thermal.bias == "fixed_charge":

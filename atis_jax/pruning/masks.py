@@ -6,7 +6,6 @@ a token is computed at all (attention rows, MLP) while any group keeps it.
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -59,7 +58,3 @@ def top_fraction(score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], 
     order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)
     return (order < count + PROTECTED) & alive_BxN
 
-
-def stop_gradient_tree(tree):
-    """``stop_gradient`` on every leaf."""
-    return jax.tree.map(jax.lax.stop_gradient, tree)

@@ -143,7 +143,7 @@ def test_four_ota_sum_is_predicted_blind(x64):
 
 
 def test_fixed_charge_follows_the_device_at_a_held_gate(x64):
-    """Current within 1.5 % from 0 to 60 C over a factor of 5-12; gm row of PHYSICS within 1.5 points."""
+    """Current within 1.5 % from 0 to 60 C over a factor of 5-12; change of gm for +10 C within 1.5 points."""
     hardware = get_preset("sky130_130nm")
     thermal = with_fields(hardware, {"thermal.bias": "fixed_charge"}).thermal
     expected = {1.0: 46.7, 10.0: 33.7, 100.0: 21.8}

@@ -39,7 +39,7 @@ def random_design(seed: int, groups: int, projection, dtype=np.float32) -> Desig
         prototype=rng.normal(0, 0.7, (groups, INPUTS)),
         bias_scale=rng.normal(0, 1),
         # The middle of the range is 3 megohm, into which 12 currents of a few nA make some tenths of a volt.
-        feedback=rng.normal(0.0, 0.2, groups),
+        feedback=rng.normal(0.2, 0.2, groups),
         threshold=rng.normal(0, 0.3, groups),
     )
     return Design(**{name: jnp.asarray(np.asarray(leaf, dtype)) for name, leaf in leaves.items()})
