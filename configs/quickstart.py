@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.model.heads = 2
     config.dense.optimiser = "muon"
     config.dense.steps = 2000
-    config.dense.learning_rate = 3e-3
+    config.dense.learning_rate = 5e-3
     config.dense.label_smoothing = 0.1
     config.tune.optimiser = "muon"
     config.tune.steps = 500

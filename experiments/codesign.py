@@ -160,7 +160,12 @@ def prepare(
     images = jnp.asarray(train.images[:CALIBRATION_IMAGES], jnp.float32) / 255.0
     design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
     design: Any
-    design, queries = starting_design(design_key, model, params, setup.spec, setup.hardware, images)
+
+    @jax.jit
+    def start(key, params, images):
+        return starting_design(key, model, params, setup.spec, setup.hardware, images)
+
+    design, queries = start(design_key, params, images)
     if kind == "random":
         design = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth)) * model.tokens
     memory = jax.vmap(lambda query: initial_state(setup.spec.groups, settings.model.width, query))(queries)
@@ -170,7 +175,8 @@ def prepare(
 def fresh_dense(settings: CodesignSettings, model: VisionTransformer, train: Split, root: jax.Array) -> TrainState:
     """The untrained network and its optimiser."""
     side, channels = train.images.shape[1], train.images.shape[3]
-    params = model.init(rng.stream(root, "init"), jnp.zeros((1, side, side, channels)))
+    # Jitted: operation by operation it would take longer than the first hundred steps.
+    params = jax.jit(model.init)(rng.stream(root, "init"), jnp.zeros((1, side, side, channels)))
     return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
 
 

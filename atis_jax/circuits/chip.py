@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import jax
@@ -110,6 +111,21 @@ def nominal_chip(hardware: Hardware, geometry: ArrayGeometry) -> Chip:
     )
 
 
+_DRAWN = (
+    "dac_element_error",
+    "log_current_error",
+    "log_program_error",
+    "log_kappa_error",
+    "log_kappa_chip_error",
+    "offset_v",
+    "additive",
+    "tia_log_gain_error",
+    "tia_offset_v",
+    "comparator_offset_v",
+)
+"""What is drawn at fabrication, each from the stream of its name."""
+
+
 def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry) -> Chip:
     """Draw a chip. The same key gives the same chip, and each quantity has its own stream.
 
@@ -131,8 +147,14 @@ def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry) -> Chip:
     scores, inputs, bits = geometry.prototypes, geometry.inputs, hardware.dac.bits or 0
     arrays = 1 if geometry.shared else scores
 
+    # One table of draws for all fields, a row a field: one random generator to compile instead of ten. Element i of
+    # a row depends on its key and i alone, so a row read to any length is the same draw.
+    longest = max(scores * inputs, inputs * bits)
+    streams = jnp.asarray([zlib.crc32(name.encode()) for name in _DRAWN], jnp.uint32)
+    rows = jax.vmap(lambda stream: jax.random.normal(jax.random.fold_in(key, stream), (longest,)))(streams)
+
     def normal(name: str, *shape: int) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, zlib.crc32(name.encode())), shape)
+        return rows[_DRAWN.index(name), : math.prod(shape)].reshape(shape)
 
     def physical(name: str, *shape: int) -> Array:
         return jnp.broadcast_to(normal(name, arrays, *shape), (scores, *shape))

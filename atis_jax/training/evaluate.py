@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax
@@ -58,30 +59,26 @@ class Evaluator:
 
     def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""
-
-        @jax.jit
-        def run(params, images, inputs, key):
-            return masked_forward(self.model, params, self.scorer, images, inputs, key, first_layer=self.first_layer)
-
-        return lambda images, inputs, key: run(self.params, images, inputs, key)
+        fixed = self.model, self.scorer, self.first_layer
+        return lambda images, inputs, key: _masked(*fixed, self.params, images, inputs, key)
 
     def gathered(self, capacities: tuple[int, ...]) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
+        fixed = self.model, self.scorer, self.first_layer, capacities
+        return lambda images, inputs, key: _gathered(*fixed, self.params, images, inputs, key)
 
-        @jax.jit
-        def run(params, images, inputs, key):
-            return gathered_forward(
-                self.model,
-                params,
-                self.scorer,
-                images,
-                inputs,
-                key,
-                capacities=capacities,
-                first_layer=self.first_layer,
-            )
 
-        return lambda images, inputs, key: run(self.params, images, inputs, key)
+# Jitted here, not in the methods: however often an evaluator is asked for a pass, it is compiled once.
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _masked(model, scorer, first_layer, params, images, inputs, key):
+    return masked_forward(model, params, scorer, images, inputs, key, first_layer=first_layer)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _gathered(model, scorer, first_layer, capacities, params, images, inputs, key):
+    return gathered_forward(
+        model, params, scorer, images, inputs, key, capacities=capacities, first_layer=first_layer
+    )
 
 
 @dataclasses.dataclass(frozen=True)
