@@ -56,6 +56,10 @@ def passes(spec, derivatives: bool):
     return both(analog(spec, IDEAL), spec.prototype == "static"), both(digital(spec, IDEAL), False)
 
 
+def random_like(rng, leaf):
+    return jnp.asarray(rng.normal(size=leaf.shape), jnp.float32)
+
+
 def shifted(tree, direction, step):
     return jax.tree.map(lambda a, b: np.asarray(a, np.float64) + step * np.asarray(b, np.float64), tree, direction)
 
@@ -74,7 +78,7 @@ def test_ideal_analog_is_digital_is_float64(arrangement, prototype):
         query = jnp.asarray(rng.normal(size=(spec.groups, WIDTH)), jnp.float32)
         if prototype == "extracted":
             design = with_extracted_prototype(design, query)
-        direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), (design, tokens))
+        direction = jax.tree.map(functools.partial(random_like, rng), (design, tokens))
 
         (va, pa), tangents_a, keep_a = run_analog(design, tokens, query, key(7), direction)
         (vd, pd), tangents_d, keep_d = run_digital(design, tokens, query, key(7), direction)
@@ -95,9 +99,7 @@ def test_ideal_analog_is_digital_is_float64(arrangement, prototype):
         if not derivatives:
             continue
         (dva, dpa), (dvd, dpd), step = tangents_a, tangents_d, 1e-6
-        ahead, behind = (
-            reference(*shifted((design, tokens), direction, sign * step), held)[0] for sign in (1.0, -1.0)
-        )
+        ahead, behind = (reference(*shifted((design, tokens), direction, sign * step), held)[0] for sign in (1.0, -1.0))
         expected = (ahead - behind) / (2 * step)
         largest = np.abs(expected).max()
         np.testing.assert_allclose(dva, expected, atol=1e-4 * largest)

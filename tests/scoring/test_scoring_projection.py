@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import linalg, stats
 
 from atis_jax.scoring.projection import gaussian, initial_projection, normalise, selection, sparse_sign
 
@@ -23,7 +23,8 @@ def test_normalise_is_the_float64_z_score_of_each_token():
 def test_normalise_of_a_constant_token_is_zero_with_a_finite_gradient():
     constant = jnp.full((8,), 2.5)
     np.testing.assert_array_equal(normalise(constant), 0.0)
-    assert np.all(np.isfinite(jax.jacobian(normalise)(constant)))
+    gradient = jax.jit(jax.grad(lambda x: normalise(x) @ jnp.arange(8.0)))(constant)
+    assert np.all(np.isfinite(gradient))
 
 
 @pytest.mark.parametrize("kind", [gaussian, sparse_sign])
@@ -34,7 +35,7 @@ def test_distances_survive_as_johnson_and_lindenstrauss_promise(kind):
     2/N, kurtosis 3 + 12/N. Exactly so for Gaussian entries, independent over orthogonal vectors; for sparse signs the
     fourth moment of an entry is 3, a Gaussian's, so the variance is the same.
     """
-    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(WIDTH, DIRECTIONS)))[0].T
+    basis = linalg.hadamard(WIDTH)[1 : 1 + DIRECTIONS] / np.sqrt(WIDTH)
     matrix = np.asarray(kind(jax.random.key(0), INPUTS, WIDTH), np.float64)
     projected = basis @ matrix.T * np.sqrt(WIDTH / INPUTS)
     length2 = (projected**2).sum(-1)
@@ -46,7 +47,7 @@ def test_distances_survive_as_johnson_and_lindenstrauss_promise(kind):
     epsilon = 0.4
     bound = 2 * np.exp(-INPUTS / 2 * (epsilon**2 / 2 - epsilon**3 / 3))
     assert np.mean(np.abs(length2 - 1) > epsilon) < bound
-    assert stats.kstest(length2 * INPUTS, "chi2", (INPUTS,)).pvalue > 1e-4
+    assert stats.kstest(length2 * INPUTS, "chi2", (INPUTS,), method="asymp").pvalue > 1e-4
     # Inner products of orthogonal vectors: mean 0, standard deviation 1/sqrt(N).
     cosine = (projected[::2] * projected[1::2]).sum(-1) * np.sqrt(INPUTS)
     assert abs(cosine.mean()) < 5 / np.sqrt(DIRECTIONS / 2)

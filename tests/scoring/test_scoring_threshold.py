@@ -55,9 +55,7 @@ def plain_loop(voltage, theta, alive, state, *, hysteresis_v, adaptive_rate_v, a
     return keep, met, ends
 
 
-@pytest.mark.parametrize(
-    ("hysteresis_v", "adaptive_rate_v"), [(0.0, 0.0), (0.08, 0.0), (0.0, 2e-3), (0.08, 2e-3)]
-)
+@pytest.mark.parametrize(("hysteresis_v", "adaptive_rate_v"), [(0.0, 0.0), (0.08, 0.0), (0.0, 2e-3), (0.08, 2e-3)])
 def test_scan_is_the_plain_loop(hysteresis_v, adaptive_rate_v):
     voltage, alive = stream(0, 300, alive_share=0.7)
     theta = np.array([0.01, -0.03], np.float32)
@@ -196,14 +194,16 @@ def test_the_dead_band_is_the_presets_share_of_the_span_and_off_unless_asked_for
         results[asked] = np.asarray(decision.keep)[:, 0], np.asarray(decision.voltage)[:, 0]
         assert bool(state.last_keep[0]) == (asked and bool(results[asked][0][-1]))
     (plain, voltage), (remembered, _) = results[False], results[True]
-    theta = (voltage[plain].min() + voltage[~plain].max()) / 2  # the plain comparator shows where its threshold is
+    wanted = reference(design, tokens)[1][0] * 0.8  # the same place in a span of 0.8 V instead of 1 V
+    step = 0.8 / 255
+    theta = round((wanted + 0.4) / step) * step - 0.4
+    np.testing.assert_array_equal(plain, voltage > theta)
     expected = np.zeros(60, bool)
     high = False
     for t, v in enumerate(voltage):
         high = v > theta + (-0.5 if high else 0.5) * band_v
         expected[t] = high
-    near = np.abs(np.abs(voltage - theta) - band_v / 2) < (voltage[plain].min() - voltage[~plain].max())
-    assert not near.any()
+    assert np.abs(np.abs(voltage - theta) - band_v / 2).min() > 1e-5
     np.testing.assert_array_equal(remembered, expected)
     assert np.any(remembered != plain)
 

@@ -1,0 +1,232 @@
+"""What the benchmark times, a function a section; run as a child process that times a case each time it is asked.
+
+``python -m experiments.benchmark_cases SECTION`` compiles the section's cases, then for every name read from standard
+input runs that case once and writes its seconds. The parent (``experiments.benchmark``) decides the order, the core
+and the XLA flags, so cases interleave across processes as well as within one.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_chip
+from atis_jax.circuits.frontend import Program, read, realise
+from atis_jax.circuits.presets import get_preset
+from atis_jax.config import from_config_dict
+from atis_jax.data.source import Split, load_split
+from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.pruning.gather import choose_capacity
+from atis_jax.scoring.analog import analog
+from atis_jax.scoring.design import initial_design
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import Context, initial_state
+from atis_jax.training.state import TrainState
+from atis_jax.training.step import draw_hardware
+from experiments import codesign
+from experiments.command_line import load_config
+from experiments.loop import Stage
+from experiments.settings import CodesignSettings
+
+QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.py"
+TOKENS = 4096
+CHIPS = 64
+INPUTS = 64
+WIDTH = 512
+
+Case = tuple[Callable[..., Any], tuple]
+"""A function to jit, and what it is called with."""
+
+
+def quickstart() -> tuple[CodesignSettings, Split, VisionTransformer, jax.Array, TrainState]:
+    """The quickstart's settings, training data, untrained network and root key."""
+    settings = from_config_dict(CodesignSettings, load_config(str(QUICKSTART)))
+    train = load_split(settings.data, "train")
+    root = jax.random.key(settings.seed)
+    model = codesign.build_model(settings, train)
+    return settings, train, model, root, codesign.fresh_dense(settings, model, train, root)
+
+
+def training_step(*kinds: str) -> dict[str, Case]:
+    """One optimiser step of the quickstart for each scorer: draws, forward, backward, update."""
+    settings, train, model, root, dense = quickstart()
+    images = jnp.asarray(train.images[: settings.data.batch_size], jnp.float32) / 255.0
+    batch = {"image": images, "label": jnp.asarray(train.labels[: settings.data.batch_size])}
+    cases: dict[str, Case] = {}
+    for kind in kinds:
+        # The configured scorer is the analog one; its stage is the one called codesign.
+        stage = Stage("codesign" if kind == "analog" else kind, settings.tune.steps, 0, 0, lambda step: kind)
+        step, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
+        cases[kind] = step, (state, batch, dense.params)
+    return cases
+
+
+def score() -> dict[str, Case]:
+    """Scores of 4096 tokens on a chip of ``nominal``: mismatch, read noise drawn inside, value and gradient.
+
+    The loss is a sum of squares, so that every token has a gradient of its own.
+    """
+    hardware, key = get_preset("nominal"), jax.random.key(0)
+    environment = nominal_environment(hardware)
+    chip = sample_chip(jax.random.fold_in(key, 1), hardware, ArrayGeometry(INPUTS))
+    noise_key = jax.random.fold_in(key, 2)
+    inputs = 0.3 * jax.random.normal(jax.random.fold_in(key, 3), (TOKENS, INPUTS))
+    program = some_program(jax.random.fold_in(key, 4))
+
+    def array(program, inputs, chip, key):
+        realised = realise(program, hardware, chip, environment)
+        noise = jax.random.normal(key, (TOKENS, 1))
+        return jnp.sum(jax.vmap(read, (None, 0, 0))(realised, inputs, noise) ** 2)
+
+    spec = ScorerSpec(inputs=INPUTS)
+    scorer, state = analog(spec, hardware), initial_state(1, WIDTH)
+    design = initial_design(jax.random.fold_in(key, 5), spec, hardware, WIDTH)
+    tokens = jax.random.normal(jax.random.fold_in(key, 6), (TOKENS, WIDTH))
+
+    def projected(design, tokens, chip, key):
+        context = Context(
+            alive=jnp.ones((TOKENS, 1), bool), token_index=jnp.arange(TOKENS), state=state, token_count=TOKENS
+        )
+        decision, _ = scorer(design, chip, environment, tokens, context, key)
+        return jnp.sum(decision.voltage**2) + jnp.sum(decision.keep_probability**2)
+
+    return {
+        "64->1, gradient to program and inputs": (
+            jax.value_and_grad(array, (0, 1)),
+            (program, inputs, chip, noise_key),
+        ),
+        "512->64, gradient to design": (jax.value_and_grad(projected), (design, tokens, chip, noise_key)),
+        "512->64, gradient to design and tokens": (
+            jax.value_and_grad(projected, (0, 1)),
+            (design, tokens, chip, noise_key),
+        ),
+    }
+
+
+def chips() -> dict[str, Case]:
+    """64 chips score 4096 tokens each: one vmapped call, one mapped call, and a jitted function called 64 times."""
+    hardware, key = get_preset("nominal"), jax.random.key(0)
+    environment = nominal_environment(hardware)
+    geometry = ArrayGeometry(INPUTS)
+    fabricated = jax.vmap(lambda k: sample_chip(k, hardware, geometry))(jax.random.split(key, CHIPS))
+    inputs = 0.3 * jax.random.normal(jax.random.fold_in(key, 3), (TOKENS, INPUTS))
+    program = some_program(jax.random.fold_in(key, 4))
+    noise = jax.random.normal(jax.random.fold_in(key, 5), (CHIPS, TOKENS, 1))
+
+    def one(chip, noise, inputs):
+        return jax.vmap(read, (None, 0, 0))(realise(program, hardware, chip, environment), inputs, noise)
+
+    compiled = jax.jit(one)
+    each = [jax.tree.map(lambda leaf, n=n: leaf[n], (fabricated, noise)) for n in range(CHIPS)]
+
+    def loop(inputs):
+        return [compiled(chip, noise, inputs) for chip, noise in each]
+
+    return {
+        "one vmapped call": (jax.vmap(one, (0, 0, None)), (fabricated, noise, inputs)),
+        "one lax.map call": (
+            lambda chips, noise, inputs: jax.lax.map(lambda pair: one(*pair, inputs), (chips, noise)),
+            (fabricated, noise, inputs),
+        ),
+        "Python loop": (NotJitted(loop), (inputs,)),
+    }
+
+
+def gathered() -> dict[str, Case]:
+    """Inference of the quickstart's network, every token against really removed ones, an evaluation batch each.
+
+    The capacities hold the kept fractions that the config asks for. Which tokens an untrained scorer keeps does not
+    change the time: shapes are static, and padding is computed like a token.
+    """
+    settings, train, model, root, dense = quickstart()
+    images = jnp.asarray(train.images[: settings.data.eval_batch_size], jnp.float32) / 255.0
+    setup, _ = codesign.codesign_setup(settings, model, train, "analog")
+    stage = Stage("codesign", settings.tune.steps, 0, 0, lambda step: "")
+    _, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
+    chip, environment = draw_hardware(setup, root, 0)
+    inputs = ScorerInputs(state.design, chip, environment, state.scorer_state)
+    kept = settings.pruning.kept_per_layer(settings.model.depth)
+    capacities = tuple(choose_capacity(round(fraction * model.tokens), model.tokens) for fraction in kept)
+    print(f"capacities {capacities} of {model.tokens + 1} tokens, {len(images)} images", file=sys.stderr)
+
+    def removed(params, images, key):
+        return gathered_forward(model, params, setup.scorer, images, inputs, key, capacities=capacities).logits
+
+    return {
+        "dense": (lambda params, images, key: dense_forward(model, params, images)[0], (dense.params, images, root)),
+        "gathered": (removed, (dense.params, images, root)),
+    }
+
+
+def some_program(key: jax.Array) -> Program:
+    """Currents of a few to 100 nA of either sign, and a feedback that leaves the score within the rails."""
+    current_a = 100e-9 * jax.random.uniform(key, (1, INPUTS), minval=-1.0)
+    return Program(signed_current_a=current_a, feedback_ohm=jnp.full((1,), 3e5), threshold_v=jnp.zeros((1,)))
+
+
+class NotJitted:
+    """A case that jits what it wants itself."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+
+
+SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
+    "training step": lambda: training_step("analog", "digital"),
+    "score": score,
+    "chips": chips,
+    "gathered": gathered,
+    "flag": lambda: training_step("analog"),
+}
+
+
+def ready(case: Case) -> tuple[Callable[[], None], float]:
+    """The case compiled and run once, and the seconds that compiling took."""
+    function, arguments = case
+    started = time.perf_counter()
+    compiled: Callable[..., Any]
+    if isinstance(function, NotJitted):
+        compiled = function.function
+    else:
+        compiled = jax.jit(function).lower(*arguments).compile()
+    seconds = time.perf_counter() - started
+
+    def once():
+        jax.block_until_ready(compiled(*arguments))
+
+    once()
+    return once, seconds
+
+
+def serve(section: str) -> None:
+    """Compile, then time what is asked for until standard input ends."""
+    cases = {name: ready(case) for name, case in SECTIONS[section]().items()}
+    say({"compile_s": {name: seconds for name, (_, seconds) in cases.items()}})
+    for line in sys.stdin:
+        started = time.perf_counter()
+        cases[line.strip()][0]()
+        say({"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes()})
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def say(message: dict[str, Any]) -> None:
+    """One line for the parent."""
+    print("@" + json.dumps(message), flush=True)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,73 @@
+"""Packing survivors and putting them back: round trips, overflow, capacities."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from atis_jax.pruning.gather import BUCKETS, choose_capacity, pack, scatter_back
+from atis_jax.pruning.masks import PROTECTED
+
+TOKENS = 9
+CAPACITIES = (1, 2, 5, 9)  # few shapes, few compilations
+jitted_pack = jax.jit(pack, static_argnums=1)
+jitted_back = jax.jit(scatter_back, static_argnums=(3, 4))
+masks = hnp.arrays(bool, (TOKENS,))
+
+
+@settings(max_examples=80, deadline=None)
+@given(masks, st.sampled_from(CAPACITIES))
+def test_pack_keeps_order_and_counts_what_does_not_fit(keep, capacity):
+    keep[0] = True
+    source, valid, overflow = (np.asarray(part) for part in jitted_pack(jnp.asarray(keep), capacity))
+    positions = np.flatnonzero(keep)
+    assert source.shape == valid.shape == (capacity,)
+    np.testing.assert_array_equal(source[valid], positions[:capacity])
+    assert valid.sum() == min(len(positions), capacity)
+    assert np.all(np.diff(valid.astype(int)) <= 0)  # valid slots come first
+    assert np.all((source >= 0) & (source < TOKENS))  # padding points at a real token too
+    assert overflow == max(len(positions) - capacity, 0)
+
+
+@settings(max_examples=80, deadline=None)
+@given(masks, st.sampled_from(CAPACITIES), hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-9, 9, width=32)))
+def test_packing_and_putting_back_is_the_identity_on_what_fits(keep, capacity, values):
+    source, valid, _ = jitted_pack(jnp.asarray(keep), capacity)
+    back = jitted_back(jnp.asarray(values)[source], source, valid, TOKENS, -99.0)
+    expected = np.full(TOKENS, -99.0, np.float32)
+    fits = np.flatnonzero(keep)[:capacity]
+    expected[fits] = values[fits]
+    np.testing.assert_array_equal(back, expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(masks, masks)
+def test_packing_twice_is_packing_what_both_keep(first, second):
+    """A layer packs what the layer before packed; positions of the full sequence come out the same."""
+    source, valid, _ = jitted_pack(jnp.asarray(first), TOKENS)
+    again, still, _ = jitted_pack(jnp.asarray(second)[source] & valid, TOKENS)
+    np.testing.assert_array_equal(np.asarray(source)[again][np.asarray(still)], np.flatnonzero(first & second))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 300), st.data())
+def test_capacity_is_the_smallest_bucket_that_holds_the_count(tokens, data):
+    count = data.draw(st.integers(0, tokens))
+    capacity = choose_capacity(count, tokens)
+    step = max(1, tokens // BUCKETS)
+    assert count + PROTECTED <= capacity <= tokens + PROTECTED
+    assert capacity - PROTECTED - count < step
+    assert (capacity - PROTECTED) % step == 0 or capacity == tokens + PROTECTED
+    # Few shapes, whatever the counts.
+    assert len({choose_capacity(c, tokens) for c in range(tokens + 1)}) <= 2 * BUCKETS + 1
+
+
+@pytest.mark.parametrize("count", [-1, 65])
+def test_impossible_counts_are_named(count):
+    with pytest.raises(ValueError, match=rf"largest_count = {count} must lie in 0..64"):
+        choose_capacity(count, 64)

@@ -1,0 +1,93 @@
+"""Masks: what cascades, who is protected, and the gate that training puts in their place."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from atis_jax.pruning.masks import (
+    PROTECTED,
+    cascade,
+    kept_fraction,
+    kept_tokens,
+    protect,
+    top_fraction,
+    training_gate,
+)
+
+LAYERS, IMAGES, TOKENS, GROUPS = 4, 2, 7, 2  # one shape, one compilation
+decisions = hnp.arrays(bool, (LAYERS, IMAGES, TOKENS, GROUPS))
+
+
+def cascaded(keep):
+    alive = jnp.ones((IMAGES, TOKENS, GROUPS), bool)
+    trail = []
+    for layer in range(LAYERS):
+        alive = cascade(jnp.asarray(keep[layer]), alive)
+        trail.append(np.asarray(alive))
+    return np.stack(trail)
+
+
+@settings(max_examples=60, deadline=None)
+@given(decisions)
+def test_a_pruned_token_never_comes_back_and_cls_never_goes(keep):
+    alive = cascaded(keep)
+    assert alive[:, :, :PROTECTED].all()
+    for layer in range(LAYERS):
+        # By the definition: alive after a layer means kept by it and by every one before.
+        expected = keep[: layer + 1, :, PROTECTED:].all(axis=0)
+        np.testing.assert_array_equal(alive[layer, :, PROTECTED:], expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(decisions)
+def test_counts_are_of_unprotected_tokens_that_any_group_keeps(keep):
+    alive = cascaded(keep)[-1]
+    expected = [[any(alive[i, t]) for t in range(PROTECTED, TOKENS)] for i in range(IMAGES)]
+    np.testing.assert_array_equal(kept_tokens(jnp.asarray(alive)), np.sum(expected, axis=1))
+    np.testing.assert_allclose(kept_fraction(jnp.asarray(alive)), np.mean(expected), rtol=1e-6)
+
+
+def test_protecting_sets_one_and_stops_the_gradient_there_only():
+    gate = jnp.full((1, TOKENS, GROUPS), 0.3)
+    protected = protect(gate)
+    np.testing.assert_array_equal(protected[:, :PROTECTED], 1.0)
+    np.testing.assert_array_equal(protected[:, PROTECTED:], gate[:, PROTECTED:])
+    gradient = jax.grad(lambda g: jnp.sum(protect(g)))(gate)
+    np.testing.assert_array_equal(gradient[:, :PROTECTED], 0.0)
+    np.testing.assert_array_equal(gradient[:, PROTECTED:], 1.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    hnp.arrays(np.float32, (6,), elements=st.floats(0, 1, width=32)),
+    hnp.arrays(bool, (6,)),
+    st.sampled_from([0.0, 0.25, 1.0]),
+)
+def test_the_training_gate_blends_soft_and_hard_with_the_gradient_of_the_soft(probability, keep, hardness):
+    def gate(p):
+        return training_gate(p[None, :, None], jnp.asarray(keep)[None, :, None], hardness)[0, :, 0]
+
+    value, slope = jax.jvp(gate, (jnp.asarray(probability),), (jnp.ones(6),))
+    np.testing.assert_allclose(value, (1 - hardness) * probability + hardness * keep, atol=1e-6)
+    if hardness == 1.0:
+        np.testing.assert_array_equal(value, keep.astype(np.float32))
+    np.testing.assert_array_equal(slope, 1.0)  # of p, at any hardness
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32), unique=True),
+    hnp.arrays(bool, (TOKENS,)),
+    st.integers(0, TOKENS - PROTECTED),
+)
+def test_top_fraction_is_the_count_best_alive_and_the_protected(score, alive, count):
+    alive[:PROTECTED] = True
+    chosen = np.asarray(top_fraction(jnp.asarray(score)[None], jnp.asarray(alive)[None], count))[0]
+    order = sorted((t for t in range(PROTECTED, TOKENS) if alive[t]), key=lambda t: -score[t])
+    assert set(np.flatnonzero(chosen)) == set(range(PROTECTED)) | set(order[:count])
+
