@@ -18,7 +18,6 @@ def get_config() -> ConfigDict:
     config.dense.steps = 2000
     config.dense.learning_rate = 5e-3
     config.dense.label_smoothing = 0.1
-    config.tune.optimiser = "muon"
     config.tune.steps = 500
     config.tune.learning_rate = 1e-3
     config.tune.label_smoothing = 0.1

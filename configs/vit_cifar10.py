@@ -38,7 +38,6 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.dense.steps = 12 * 781
     config.dense.learning_rate = 2e-3
     config.dense.label_smoothing = 0.1
-    config.tune.optimiser = "muon"
     config.tune.steps = 4 * 781
     config.tune.learning_rate = 1e-3
     config.tune.label_smoothing = 0.1

@@ -43,6 +43,7 @@ class Section:
         one_core: whether the processes may use one core only.
         ratio: the two cases compared, first over second, or None.
         ratio_means: what that ratio says, with its bound if there is one.
+        quick: whether ``--quick`` measures it too.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Section:
     one_core: bool = False
     ratio: tuple[str, str] | None = None
     ratio_means: str = ""
+    quick: bool = True
 
 
 SECTIONS = (
@@ -81,6 +83,7 @@ SECTIONS = (
         {"with the flag": ("flag", True), "without": ("flag", False)},
         ratio=("with the flag", "without"),
         ratio_means="cost of the flag",
+        quick=False,
     ),
 )
 
@@ -128,7 +131,7 @@ class Child:
         )
 
     def time(self, case: str) -> dict[str, Any]:
-        """Run one case once: its ``seconds`` and the process's ``peak_bytes``."""
+        """Give a case its turn: ``seconds`` of a run and the process's ``peak_bytes``."""
         assert self.process.stdin is not None
         self.process.stdin.write(case + "\n")
         self.process.stdin.flush()
@@ -244,14 +247,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every section; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the numbers to this file")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_REPETITIONS} repetitions: shows that it works")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_REPETITIONS} repetitions, no flag section")
     arguments = parser.parse_args(argv)
     repetitions = QUICK_REPETITIONS if arguments.quick else REPETITIONS
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = machine()
     console.print(f"{before['processor']}, {before['cores']} cores, jax {before['jax']}, {repetitions} repetitions")
     results = []
-    for section in SECTIONS:
+    for section in (section for section in SECTIONS if section.quick or not arguments.quick):
         results.append(measure(section, repetitions))
         console.print(table_of(results[-1]))
     after = machine()

@@ -7,6 +7,7 @@ and the XLA flags, so cases interleave across processes as well as within one.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import sys
@@ -42,8 +43,18 @@ TOKENS = 4096
 CHIPS = 64
 INPUTS = 64
 WIDTH = 512
+TURN_S = 0.02
+"""Aimed at for one turn: long against the clock and the pipe."""
 
-Case = tuple[Callable[..., Any], tuple]
+
+@dataclasses.dataclass(frozen=True)
+class NotJitted:
+    """A function that jits what it wants itself."""
+
+    function: Callable[..., Any]
+
+
+Case = tuple[Callable[..., Any] | NotJitted, tuple]
 """A function to jit, and what it is called with."""
 
 
@@ -64,7 +75,7 @@ def training_step(*kinds: str) -> dict[str, Case]:
     cases: dict[str, Case] = {}
     for kind in kinds:
         # The configured scorer is the analog one; its stage is the one called codesign.
-        stage = Stage("codesign" if kind == "analog" else kind, settings.tune.steps, 0, 0, lambda step: kind)
+        stage = Stage("codesign" if kind == "analog" else kind, settings.tune.steps, 0, 0, lambda step: "")
         step, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
         cases[kind] = step, (state, batch, dense.params)
     return cases
@@ -134,7 +145,7 @@ def chips() -> dict[str, Case]:
     return {
         "one vmapped call": (jax.vmap(one, (0, 0, None)), (fabricated, noise, inputs)),
         "one lax.map call": (
-            lambda chips, noise, inputs: jax.lax.map(lambda pair: one(*pair, inputs), (chips, noise)),
+            lambda chips, noise, inputs: jax.lax.map(lambda pair: one(pair[0], pair[1], inputs), (chips, noise)),
             (fabricated, noise, inputs),
         ),
         "Python loop": (NotJitted(loop), (inputs,)),
@@ -173,13 +184,6 @@ def some_program(key: jax.Array) -> Program:
     return Program(signed_current_a=current_a, feedback_ohm=jnp.full((1,), 3e5), threshold_v=jnp.zeros((1,)))
 
 
-class NotJitted:
-    """A case that jits what it wants itself."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self.function = function
-
-
 SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
     "training step": lambda: training_step("analog", "digital"),
     "score": score,
@@ -189,8 +193,31 @@ SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
 }
 
 
-def ready(case: Case) -> tuple[Callable[[], None], float]:
-    """The case compiled and run once, and the seconds that compiling took."""
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A compiled case.
+
+    Attributes:
+        once: runs it and waits for the result.
+        runs: how often it runs in one turn, so that a turn lasts about ``TURN_S``.
+        compile_s: seconds that compiling took.
+    """
+
+    once: Callable[[], Any]
+    runs: int
+    compile_s: float
+
+    def turn(self) -> float:
+        """Seconds of one run, averaged over a turn; one more run beforehand warms the caches."""
+        self.once()
+        started = time.perf_counter()
+        for _ in range(self.runs):
+            self.once()
+        return (time.perf_counter() - started) / self.runs
+
+
+def ready(case: Case) -> Ready:
+    """Compile the case and find out how often to run it in a turn."""
     function, arguments = case
     started = time.perf_counter()
     compiled: Callable[..., Any]
@@ -198,23 +225,23 @@ def ready(case: Case) -> tuple[Callable[[], None], float]:
         compiled = function.function
     else:
         compiled = jax.jit(function).lower(*arguments).compile()
-    seconds = time.perf_counter() - started
+    compile_s = time.perf_counter() - started
 
     def once():
         jax.block_until_ready(compiled(*arguments))
 
     once()
-    return once, seconds
+    started = time.perf_counter()
+    once()
+    return Ready(once, max(1, round(TURN_S / (time.perf_counter() - started))), compile_s)
 
 
 def serve(section: str) -> None:
     """Compile, then time what is asked for until standard input ends."""
     cases = {name: ready(case) for name, case in SECTIONS[section]().items()}
-    say({"compile_s": {name: seconds for name, (_, seconds) in cases.items()}})
+    say({"compile_s": {name: case.compile_s for name, case in cases.items()}})
     for line in sys.stdin:
-        started = time.perf_counter()
-        cases[line.strip()][0]()
-        say({"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes()})
+        say({"seconds": cases[line.strip()].turn(), "peak_bytes": peak_bytes()})
 
 
 def peak_bytes() -> int:

@@ -107,7 +107,7 @@ def measure(
             "hardware_worst": float(chips.accuracy.min()),
             "chips": len(chips.accuracy),
             "temperature_c": list(settings.evaluation.temperature_c),
-            **controls(settings, model, trained, batches, key),
+            **controls(settings, model, trained, batches, kept, key),
         },
         "tokens": {
             "kept_per_layer": kept.tolist(),
@@ -219,14 +219,20 @@ def controls(
     model: VisionTransformer,
     trained: dict[str, TrainState],
     batches: list[Batch],
+    kept: np.ndarray,
     key: jax.Array,
 ) -> dict[str, float]:
-    """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's."""
+    """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's.
+
+    Random pruning was trained at the target fractions and is measured at ``kept``, those of the analog scorer.
+    """
     found = {}
     for number, kind in enumerate(("digital", "random")):
         if kind in trained:
             control = ready(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
+            if kind == "random":
+                inputs = dataclasses.replace(inputs, design=jnp.asarray(kept * model.tokens, jnp.float32))
             noise = jax.random.fold_in(key, 10 + number)
             counted = evaluate.count(control.evaluator.masked(), batches, inputs, noise)
             found[kind] = counted.accuracy

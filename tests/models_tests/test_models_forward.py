@@ -193,6 +193,7 @@ def test_the_noise_both_see_is_there_and_belongs_to_the_key(case):
     assert abs(np.corrcoef(one[0].ravel(), one[1].ravel())[0, 1]) < 0.97
 
 
+@pytest.mark.parametrize("case", ["rotary-grouped-ema"], indirect=True)
 def test_tokens_without_room_are_counted(case):
     room = counts_of(case.hard.alive)
     first = case.first_layer

@@ -1,0 +1,32 @@
+"""A whole co-design run in seconds, for the test that stops it."""
+
+from atis_jax.config import to_config_dict
+from experiments.settings import CodesignSettings
+
+
+def get_config():
+    config = to_config_dict(CodesignSettings)
+    config.compare = ("random",)
+    config.checkpoint_every = 2
+    config.data.batch_size = 8
+    config.data.eval_batch_size = 20
+    config.data.train_examples = 64
+    config.data.eval_examples = 40
+    config.model.width = 16
+    config.model.depth = 2
+    config.model.heads = 2
+    config.model.mlp_width = 16
+    config.model.patch = 8
+    config.model.stem = "linear"
+    config.scorer.inputs = 8
+    config.scorer.prototype = "ema"  # the scorer's memory is part of what must come back
+    config.dense.steps = 5
+    config.dense.warmup = 0.2
+    config.tune.steps = 6
+    config.tune.warmup = 0.2
+    config.pruning.kept = (0.6, 0.4)
+    config.codesign.temperature_c = (0.0, 70.0)
+    config.evaluation.chips = 2
+    config.evaluation.agreement_examples = 20
+    config.evaluation.pictures = 1
+    return config

@@ -1,0 +1,44 @@
+"""``launch.py`` with, if asked, a SIGKILL at a call of a function.
+
+First argument: ``none`` or ``<function>:<text>:<n>``, the n-th call with ``text`` among its arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import experiments.metrics  # noqa: E402
+import launch  # noqa: E402
+from atis_jax.training import checkpoints, evaluate  # noqa: E402
+
+
+def die_at(holder, name: str, text: str, count: int) -> None:
+    """Replace ``holder.name`` by a version that kills this process before that call."""
+    original, calls = getattr(holder, name), 0
+
+    def deadly(*args, **kwargs):
+        nonlocal calls
+        calls += text in " ".join(str(arg) for arg in args if isinstance(arg, (str, Path, dict)))
+        if calls == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*args, **kwargs)
+
+    setattr(holder, name, deadly)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "none":
+        name, text, count = sys.argv[1].split(":")
+        holders = {
+            "write": experiments.metrics.MetricsLog,
+            "_fingerprint": checkpoints,  # arrays written, checkpoint.json not
+            "rename": checkpoints.os,  # the commit of a checkpoint
+            "count_gathered": evaluate,
+        }
+        die_at(holders[name], name, text, int(count))
+    sys.exit(launch.cli([sys.argv[0], *sys.argv[2:]]))
