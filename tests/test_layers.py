@@ -1,0 +1,80 @@
+"""Imports point down only; circuits and energy need JAX alone; nothing reaches for what it must not."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# A package may import itself and what stands in a lower rank.
+RANK = {
+    **dict.fromkeys(("units", "rng", "numerics", "typing", "validation"), 0),
+    "config": 1,
+    "circuits": 2,
+    "energy": 2,
+    "scoring": 3,
+    "pruning": 3,
+    "models": 4,
+    "data": 4,
+    "training": 5,
+    "report": 6,
+}
+MODULES = sorted((ROOT / "atis_jax").rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return names
+
+
+def part(module: str) -> str | None:
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "atis_jax" and len(pieces) > 1 and pieces[1] in RANK else None
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT / "atis_jax").parts[0].removesuffix(".py")
+
+
+def test_every_package_has_a_rank():
+    assert {name_of(path) for path in MODULES} - {"__init__"} == set(RANK)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path):
+    here = name_of(path)
+    for module in imported(path):
+        there = part(module)
+        if there is not None and there != here and here in RANK:
+            assert RANK[there] < RANK[here], f"{path.relative_to(ROOT)} ({here}) imports {module}"
+        assert module.split(".")[0] not in ("experiments", "configs", "launch"), f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("path", [*MODULES, *(ROOT / "experiments").rglob("*.py"), ROOT / "launch.py"], ids=str)
+def test_no_tensorflow_no_nnx(path):
+    for module in imported(path):
+        assert module.split(".")[0] != "tensorflow"
+        assert not module.startswith("flax.nnx")
+
+
+def test_flax_modules_live_in_models_only():
+    users = {name_of(path) for path in MODULES if any(module.startswith("flax") for module in imported(path))}
+    assert users <= {"models"}
+
+
+@pytest.mark.parametrize("package", ["circuits", "energy"])
+def test_circuits_and_energy_stand_alone(package):
+    code = (
+        f"import sys, pkgutil, importlib, atis_jax.{package} as p\n"
+        "for m in pkgutil.iter_modules(p.__path__): importlib.import_module(p.__name__ + '.' + m.name)\n"
+        "print([m for m in ('flax', 'optax', 'ml_collections', 'absl', 'tensorflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
