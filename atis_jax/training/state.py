@@ -113,8 +113,8 @@ def create_state(
     key: Key,
     transform: optax.GradientTransformation,
 ) -> TrainState:
-    """A state at step 0 of a stage."""
-    return TrainState(
+    """A state at step 0 of a stage, no leaf of a weak type: the step would be compiled again for its own result."""
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         design=design,
@@ -122,6 +122,7 @@ def create_state(
         opt_state=transform.init({"network": params, "design": design}),
         key=key,
     )
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
 
 
 def advance(state: TrainState, **changes: Any) -> TrainState:

@@ -1,0 +1,125 @@
+"""The generated parts of README.md and docs/: settings, hardware presets, configs, energy constants.
+
+    python -m experiments.docs_tables
+
+rewrites what stands between ``<!-- NAME table -->`` and ``<!-- end -->``. A test compares the pages with the code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atis_jax.energy import presets as energy
+from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
+from experiments import hardware_table
+from experiments.command_line import list_configs
+from experiments.settings import CodesignSettings
+
+ROOT = Path(__file__).parents[1]
+END = "<!-- end -->"
+
+
+def settings_markdown() -> str:
+    """Every field that a config may set: one table for the run itself, one for each section."""
+    top = [field for field in dataclasses.fields(CodesignSettings) if not _section(field)]
+    parts = ["### config\n\nThe run itself.\n\n" + _fields_table(CodesignSettings, top)]
+    seen: dict[type, str] = {}
+    for field in dataclasses.fields(CodesignSettings):
+        cls = _section(field)
+        if cls is None:
+            continue
+        heading = f"### config.{field.name}\n\n"
+        if cls in seen:
+            parts.append(heading + f"The same fields as `config.{seen[cls]}`, for the stages after the dense one.")
+            continue
+        seen[cls] = field.name
+        first = (cls.__doc__ or "").strip().splitlines()[0]
+        parts.append(heading + first + "\n\n" + _fields_table(cls, dataclasses.fields(cls)))
+    return "\n\n".join(parts)
+
+
+def _section(field: dataclasses.Field) -> type | None:
+    """The dataclass of a section, None for a plain field."""
+    factory: Any = field.default_factory
+    return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
+
+
+def _fields_table(cls: type, fields: Any) -> str:
+    hints = annotations_of(cls)
+    rows = ["| field | default | may be | meaning |", "|---|---|---|---|"]
+    for field in fields:
+        rule = rule_of(field)
+        meaning = rule.doc + ("" if rule.affects_result else " (may differ when a run goes on)")
+        rows.append(f"| `{field.name}` | `{field.default!r}` | {_allowed(hints[field.name], rule)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _allowed(annotation: Any, rule: Rule) -> str:
+    """Type and range in words."""
+    words = {int: "whole number", float: "number", bool: "True, False", str: "text"}
+    kinds = [kind for kind in alternatives(annotation) if kind is not type(None)]
+    kind = kinds[0]
+    several = getattr(kind, "__origin__", kind) is tuple
+    if several:
+        kind = kind.__args__[0]
+    text = ", ".join(f"`{choice}`" for choice in rule.choices) if rule.choices else words[kind]
+    if rule.low is not None:
+        text += f", {'above' if rule.exclusive_low else 'from'} {rule.low:g}"
+    if rule.high is not None:
+        text += f", to {rule.high:g}"
+    if several:
+        text = f"tuple of: {text}"
+    return text + (", or None" if len(kinds) < len(alternatives(annotation)) else "")
+
+
+def configs_markdown() -> str:
+    """Every config with the first line of its docstring, as ``launch.py --help`` lists them."""
+    rows = ["| config | what it is |", "|---|---|"]
+    return "\n".join(rows + [f"| `{path}` | {line} |" for path, line in list_configs(ROOT / "configs")])
+
+
+TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"configs": configs_markdown},
+    "docs/configuration.md": {"settings": settings_markdown},
+    "docs/hardware.md": {name: table for name, table in hardware_table.TABLES.items()},
+    "docs/energy.md": {
+        "constants": energy.constants_table_markdown,
+        "presets": energy.presets_table_markdown,
+    },
+}
+
+
+def current(page: str, tables: dict[str, Callable[[], str]], name: str) -> str:
+    """``page`` with its tables made anew.
+
+    Raises:
+        UserError: a marker is missing.
+    """
+    for table, make in tables.items():
+        pattern = re.compile(rf"(<!-- {table} table -->\n).*?({END})", re.DOTALL)
+        if not pattern.search(page):
+            raise UserError(f"{name} has no '<!-- {table} table -->' followed by '{END}'; put both where it belongs")
+        text = make()
+        page = pattern.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", page, count=1)
+    return page
+
+
+def main() -> int:
+    """Refresh every page."""
+    for name, tables in TABLES.items():
+        path = ROOT / name
+        old = path.read_text(encoding="utf-8")
+        new = current(old, tables, name)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+        print(f"{name}: {'rewritten' if new != old else 'current'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

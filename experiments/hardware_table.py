@@ -1,0 +1,133 @@
+"""Tables of the hardware presets: values from the presets themselves, sources from the comments beside them.
+
+The comment on a value's line in ``atis_jax/circuits/presets.py`` is its source, so that there is one place to change.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import io
+import math
+import tokenize
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from atis_jax.circuits import presets
+from atis_jax.circuits.hardware import Hardware, field
+
+COMPLETE = "nominal"
+"""The preset shown whole; of the others, what differs from it."""
+
+_TAGS = {"V": "measured", "D": "derived", "P": "paper", "R": "recalled", "C": "chosen"}
+_UNITS = {"v": "V", "a": "A", "f": "F", "k": "K", "hz": "Hz", "ohm": "ohm"}
+
+
+def sources(name: str) -> dict[str, str]:
+    """Dotted field -> comment on its line, for what the function of preset ``name`` sets itself."""
+    text = Path(presets.__file__).read_text(encoding="utf-8")
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+    }
+    functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    body = functions[f"_{name}"].body[-1]
+    assert isinstance(body, ast.Return)
+    return {path: comments.get(line, "") for path, line in _settings(body.value, "")}
+
+
+def _settings(node: ast.AST | None, prefix: str) -> Iterator[tuple[str, int]]:
+    """(dotted field, line) of every value in ``Hardware(dac=DacSpec(...), ...)`` or ``with_fields(x, {...})``."""
+    assert isinstance(node, ast.Call)
+    for keyword in node.keywords:
+        nested = isinstance(keyword.value, ast.Call) and bool(keyword.value.keywords)
+        if nested:
+            yield from _settings(keyword.value, f"{prefix}{keyword.arg}.")
+        else:
+            yield f"{prefix}{keyword.arg}", keyword.value.end_lineno or keyword.value.lineno
+    for argument in node.args:
+        if isinstance(argument, ast.Dict):
+            for key, value in zip(argument.keys, argument.values, strict=True):
+                assert isinstance(key, ast.Constant)
+                yield str(key.value), value.end_lineno or value.lineno
+
+
+def values(hardware: Hardware) -> dict[str, Any]:
+    """Dotted field -> value, for every field of the hardware."""
+    found: dict[str, Any] = {}
+
+    def walk(part: Any, prefix: str) -> None:
+        for entry in dataclasses.fields(part):
+            value = getattr(part, entry.name)
+            if dataclasses.is_dataclass(value):
+                walk(value, f"{prefix}{entry.name}.")
+            else:
+                found[f"{prefix}{entry.name}"] = value
+
+    walk(hardware, "")
+    return found
+
+
+def complete_markdown() -> str:
+    """Every value of ``nominal``."""
+    return _table(get(COMPLETE), [path for path in values(get(COMPLETE)) if path != "name"], sources(COMPLETE))
+
+
+def differences_markdown() -> str:
+    """For every other preset, the values it does not share with ``nominal``."""
+    common = values(get(COMPLETE))
+    parts = []
+    for name in presets.PRESETS:
+        if name == COMPLETE:
+            continue
+        own = values(get(name))
+        changed = [path for path, value in own.items() if value != common[path] and path != "name"]
+        doc = (presets._PRESETS[name].__doc__ or "").strip().splitlines()[0]
+        parts.append(f"### `{name}`\n\n{doc}\n\n" + _table(get(name), changed, sources(name)))
+    return "\n\n".join(parts)
+
+
+def get(name: str) -> Hardware:
+    """The preset."""
+    return presets.get_preset(name)
+
+
+def _table(hardware: Hardware, paths: list[str], said: dict[str, str]) -> str:
+    rows = ["| field | value | evidence | source |", "|---|---|---|---|"]
+    for path in paths:
+        tag, source = split_source(said.get(path, ""))
+        rows.append(f"| `{path}` | {shown(field(hardware, path), path)} | {tag} | {source} |")
+    return "\n".join(rows)
+
+
+def split_source(comment: str) -> tuple[str, str]:
+    """Evidence in a word, and the rest: ``V: sky130 at 10 nA`` gives measured, sky130 at 10 nA."""
+    head, _, rest = comment.partition(":")
+    letter, _, section = head.partition(" ")
+    if letter in _TAGS and (rest or not section):
+        return _TAGS[letter], f"{'section ' + section + ': ' if section else ''}{rest.strip()}"
+    if comment.startswith("P ") and not rest:
+        return _TAGS["P"], f"section {section}"
+    return "", comment
+
+
+def shown(value: Any, path: str) -> str:
+    """A value with its unit, in a few digits."""
+    if value is None:
+        return "none (continuous)"
+    if isinstance(value, (str, int)):
+        return str(value)
+    stem = path.rsplit(".", 1)[-1]
+    suffix = stem.rsplit("_", 1)[-1]
+    unit = "" if suffix not in _UNITS else _UNITS[suffix]
+    if "_per_" in stem:
+        unit = {"kappa_per_k": "1/K", "kappa_per_decade": "1/decade", "current_per_k": "1/K"}.get(stem, f"{unit}")
+        unit = "V/K" if stem.endswith("_v_per_k") else unit
+    if math.isinf(value):
+        return "infinite"
+    return f"{value:.4g} {unit}".strip()
+
+
+TABLES: dict[str, Callable[[], str]] = {"nominal": complete_markdown, "differences": differences_markdown}
