@@ -16,7 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from atis_jax.config import from_config_dict
-from atis_jax.numerics import configure_xla
+from atis_jax.numerics import configure_xla, keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import command_line, registry
 from experiments.progress import final_table
@@ -83,6 +83,7 @@ def _main(parsed: Sequence[str]) -> None:
 def cli(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (2 user error, 3 not a number, 130 interrupted)."""
     configure_xla()
+    keep_freed_memory()
     try:
         app.run(_main, list(sys.argv if argv is None else argv), flags_parser=_parse)
     except UserError as error:

@@ -93,9 +93,7 @@ def as_dict(settings: Any, *, results_only: bool = False) -> dict[str, Any]:
         if results_only and not rule_of(field).affects_result:
             continue
         value = getattr(settings, field.name)
-        out[field.name] = (
-            as_dict(value, results_only=results_only) if dataclasses.is_dataclass(value) else value
-        )
+        out[field.name] = as_dict(value, results_only=results_only) if dataclasses.is_dataclass(value) else value
     # tuples become lists, as they are in the file
     return json.loads(json.dumps(out, allow_nan=False))
 

@@ -96,9 +96,7 @@ def check_settings(obj: Any, path: str) -> None:
     """
     hints = annotations_of(type(obj))
     for field in dataclasses.fields(obj):
-        value = check_value(
-            getattr(obj, field.name), hints[field.name], rule_of(field), f"{path}.{field.name}"
-        )
+        value = check_value(getattr(obj, field.name), hints[field.name], rule_of(field), f"{path}.{field.name}")
         object.__setattr__(obj, field.name, value)
 
 
@@ -172,9 +170,7 @@ def _check_rule(value: Any, rule: Rule, path: str) -> Any:
         below = rule.low is not None and (value < rule.low or (rule.exclusive_low and value == rule.low))
         if below:
             verb = "is not above" if rule.exclusive_low else "is below"
-            raise SettingError(
-                f"{path} = {value} {verb} its lower bound {rule.low}; give {_range(rule)}{_about(rule)}"
-            )
+            raise SettingError(f"{path} = {value} {verb} its lower bound {rule.low}; give {_range(rule)}{_about(rule)}")
         if rule.high is not None and value > rule.high:
             raise SettingError(
                 f"{path} = {value} is above its upper bound {rule.high}; give {_range(rule)}{_about(rule)}"
@@ -208,8 +204,7 @@ def unknown_field(section: str, name: str, fields: Iterable[str]) -> SettingErro
     """The error for a field that does not exist: the nearest real one and all of the section's fields."""
     fields = tuple(fields)
     return SettingError(
-        f"{section}.{name} does not exist{did_you_mean(name, fields)}\n"
-        f"The fields of {section} are: {', '.join(fields)}"
+        f"{section}.{name} does not exist{did_you_mean(name, fields)}\nThe fields of {section} are: {', '.join(fields)}"
     )
 
 
@@ -238,11 +233,7 @@ def describe(kind: Any) -> str:
 def _range(rule: Rule) -> str:
     above = "" if rule.low is None else f"{'above' if rule.exclusive_low else 'at least'} {rule.low}"
     below = "" if rule.high is None else f"at most {rule.high}"
-    return (
-        "a value " + " and ".join(part for part in (above, below) if part)
-        if above or below
-        else "a finite value"
-    )
+    return "a value " + " and ".join(part for part in (above, below) if part) if above or below else "a finite value"
 
 
 def _about(rule: Rule) -> str:

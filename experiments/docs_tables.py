@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/: settings, hardware presets, configs, energy constants.
+"""The generated parts of docs/: settings, hardware presets, energy constants.
 
     python -m experiments.docs_tables
 
@@ -8,7 +8,6 @@ rewrites what stands between ``<!-- NAME table -->`` and ``<!-- end -->``. A tes
 from __future__ import annotations
 
 import dataclasses
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
 from experiments import hardware_table
-from experiments.command_line import list_configs
 from experiments.settings import CodesignSettings
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +38,7 @@ def settings_markdown() -> str:
         seen[cls] = field.name
         first = (cls.__doc__ or "").strip().splitlines()[0]
         parts.append(heading + first + "\n\n" + _fields_table(cls, dataclasses.fields(cls)))
-    return "\n\n".join(parts)
+    return "\n\n".join(parts).replace("``", "`")
 
 
 def _section(field: dataclasses.Field) -> type | None:
@@ -69,24 +67,21 @@ def _allowed(annotation: Any, rule: Rule) -> str:
         kind = kind.__args__[0]
     text = ", ".join(f"`{choice}`" for choice in rule.choices) if rule.choices else words[kind]
     if rule.low is not None:
-        text += f", {'above' if rule.exclusive_low else 'from'} {rule.low:g}"
+        text += f", {'above' if rule.exclusive_low else 'from'} {_number(rule.low)}"
     if rule.high is not None:
-        text += f", to {rule.high:g}"
+        text += f", to {_number(rule.high)}"
     if several:
         text = f"tuple of: {text}"
     return text + (", or None" if len(kinds) < len(alternatives(annotation)) else "")
 
 
-def configs_markdown() -> str:
-    """Every config with the first line of its docstring, as ``launch.py --help`` lists them."""
-    rows = ["| config | what it is |", "|---|---|"]
-    return "\n".join(rows + [f"| `{path}` | {line} |" for path, line in list_configs(ROOT / "configs")])
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"configs": configs_markdown},
     "docs/configuration.md": {"settings": settings_markdown},
-    "docs/hardware.md": {name: table for name, table in hardware_table.TABLES.items()},
+    "docs/hardware.md": hardware_table.TABLES,
     "docs/energy.md": {
         "constants": energy.constants_table_markdown,
         "presets": energy.presets_table_markdown,
@@ -101,11 +96,12 @@ def current(page: str, tables: dict[str, Callable[[], str]], name: str) -> str:
         UserError: a marker is missing.
     """
     for table, make in tables.items():
-        pattern = re.compile(rf"(<!-- {table} table -->\n).*?({END})", re.DOTALL)
-        if not pattern.search(page):
-            raise UserError(f"{name} has no '<!-- {table} table -->' followed by '{END}'; put both where it belongs")
-        text = make()
-        page = pattern.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", page, count=1)
+        begin = f"<!-- {table} table -->\n"
+        before, found, rest = page.partition(begin)
+        _, ended, after = rest.partition(END)
+        if not found or not ended:
+            raise UserError(f"{name} has no '{begin.strip()}' followed by '{END}'; put both where it belongs")
+        page = f"{before}{begin}{make()}\n{END}{after}"
     return page
 
 

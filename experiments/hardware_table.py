@@ -16,12 +16,14 @@ from typing import Any
 
 from atis_jax.circuits import presets
 from atis_jax.circuits.hardware import Hardware, field
+from atis_jax.report.formatting import si
 
 COMPLETE = "nominal"
 """The preset shown whole; of the others, what differs from it."""
 
-_TAGS = {"V": "measured", "D": "derived", "P": "paper", "R": "recalled", "C": "chosen"}
-_UNITS = {"v": "V", "a": "A", "f": "F", "k": "K", "hz": "Hz", "ohm": "ohm"}
+_TAGS = {"V": "SPICE or chips", "D": "derived", "P": "paper", "R": "recalled", "C": "chosen"}
+_UNITS = {"v": "V", "a": "A", "f": "F", "k": "K", "hz": "Hz"}
+_RATES = {"per_k": "/K", "per_decade": "/decade"}
 
 
 def sources(name: str) -> dict[str, str]:
@@ -32,10 +34,15 @@ def sources(name: str) -> dict[str, str]:
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
         if token.type == tokenize.COMMENT
     }
-    functions = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
-    body = functions[f"_{name}"].body[-1]
+    body = _function(name).body[-1]
     assert isinstance(body, ast.Return)
     return {path: comments.get(line, "") for path, line in _settings(body.value, "")}
+
+
+def _function(name: str) -> ast.FunctionDef:
+    """The definition of preset ``name``."""
+    body = ast.parse(Path(presets.__file__).read_text(encoding="utf-8")).body
+    return next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == f"_{name}")
 
 
 def _settings(node: ast.AST | None, prefix: str) -> Iterator[tuple[str, int]]:
@@ -84,7 +91,7 @@ def differences_markdown() -> str:
             continue
         own = values(get(name))
         changed = [path for path, value in own.items() if value != common[path] and path != "name"]
-        doc = (presets._PRESETS[name].__doc__ or "").strip().splitlines()[0]
+        doc = (ast.get_docstring(_function(name)) or "").splitlines()[0]
         parts.append(f"### `{name}`\n\n{doc}\n\n" + _table(get(name), changed, sources(name)))
     return "\n\n".join(parts)
 
@@ -119,15 +126,16 @@ def shown(value: Any, path: str) -> str:
         return "none (continuous)"
     if isinstance(value, (str, int)):
         return str(value)
-    stem = path.rsplit(".", 1)[-1]
-    suffix = stem.rsplit("_", 1)[-1]
-    unit = "" if suffix not in _UNITS else _UNITS[suffix]
-    if "_per_" in stem:
-        unit = {"kappa_per_k": "1/K", "kappa_per_decade": "1/decade", "current_per_k": "1/K"}.get(stem, f"{unit}")
-        unit = "V/K" if stem.endswith("_v_per_k") else unit
     if math.isinf(value):
         return "infinite"
-    return f"{value:.4g} {unit}".strip()
+    name, rate = path.rsplit(".", 1)[-1], ""
+    for ending, text in _RATES.items():
+        if name.endswith(f"_{ending}"):
+            name, rate = name.removesuffix(f"_{ending}"), text
+    unit = _UNITS.get(name.rsplit("_", 1)[-1], "")
+    if not unit or unit == "K":
+        return f"{value:.5g} {unit}{rate}".strip() if unit or not rate else f"{value:.5g} {rate.replace('/', 'per ')}"
+    return si(value, unit + rate)
 
 
 TABLES: dict[str, Callable[[], str]] = {"nominal": complete_markdown, "differences": differences_markdown}

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
 
 from atis_jax.numerics import XLA_CPU_CURE, configure_xla
+
+ROOT = Path(__file__).parents[1]
 
 CANARY = """
 import sys
@@ -50,3 +53,36 @@ def test_the_flag_is_appended_once_and_keeps_other_flags(monkeypatch):
 
 def test_the_tests_themselves_run_with_the_cure():
     assert XLA_CPU_CURE.split("=")[0].lstrip("-") in os.environ["XLA_FLAGS"]
+
+
+def test_a_users_own_choice_for_this_flag_stands(monkeypatch):
+    own = f"{XLA_CPU_CURE}LIBRARY_FUSION_TYPE_DOT"
+    monkeypatch.setenv("XLA_FLAGS", own)
+    configure_xla()
+    assert os.environ["XLA_FLAGS"] == own
+
+
+# Stands in for the first device use: prints the flags that XLA would read now, and ends there.
+SPY = """
+import os, runpy, sys
+import jax
+from jax._src import xla_bridge
+def first_use(*arguments, **named):
+    print("FLAGS", os.environ.get("XLA_FLAGS", ""), flush=True)
+    os._exit(0)
+xla_bridge.backends = first_use
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+jax.devices()
+"""
+
+
+@pytest.mark.parametrize("entry", ["launch.py", "tests/conftest.py"])
+def test_entry_points_set_the_flag_before_the_first_device_use(entry, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-c", SPY, entry, "--config=configs/quickstart.py", f"--workdir={tmp_path / 'run'}"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    flags = [line for line in done.stdout.splitlines() if line.startswith("FLAGS")]
+    assert flags, f"never came to a device:\n{done.stdout}\n{done.stderr}"
+    assert XLA_CPU_CURE in flags[0].split()

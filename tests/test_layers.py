@@ -78,3 +78,27 @@ def test_circuits_and_energy_stand_alone(package):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_below_the_launcher_imports_it():
+    for path in (ROOT / "experiments").rglob("*.py"):
+        assert not {module.split(".")[0] for module in imported(path)} & {"launch", "tests"}, path
+
+
+def test_a_run_loads_no_tensorflow():
+    """tensorflow_datasets imports it as soon as it is asked for the wrong thing; it need not be installed."""
+    code = (
+        "import sys, launch, experiments.codesign, experiments.benchmark_cases\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'tf_keras', 'clu')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("folder", ["atis_jax", "experiments", "configs"])
+def test_no_path_leads_out_of_the_repository(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                outside = "../" in node.value or node.value.startswith(("/work", "/home", "/root", "/opt"))
+                assert not outside, f"{path.relative_to(ROOT)}, line {node.lineno}: {node.value!r}"

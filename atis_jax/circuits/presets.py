@@ -88,11 +88,11 @@ def _nominal() -> Hardware:
             unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 uV of kT/C (D)
         ),
         ota=OtaSpec(
-            law="tanh",
+            law="tanh",  # D: weak inversion; `kappa_per_decade` stands in for the way out of it
             kappa=0.689,  # V: sky130 at 10 nA
             kappa_per_k=1.3e-4,  # V: sky130, 1.1-1.6e-4 from 1 to 100 nA
             kappa_per_decade=-0.04,  # V: sky130, 0.718 / 0.689 / 0.637 at 1 / 10 / 100 nA
-            kappa_current_a=10 * NANO,
+            kappa_current_a=10 * NANO,  # where the kappa above was measured
             kappa_sigma=0.0025,  # V: sky130 Monte Carlo, 0.2-0.3 %
             kappa_chip_sigma=0.01,  # C: between a calibrated line and RASP's 4 %
             offset_sigma_v=4.2 * MILLI,  # V: sky130 Monte Carlo, 4.2-4.3 mV
@@ -102,7 +102,7 @@ def _nominal() -> Hardware:
             offset_additive_correlation=-0.38,  # V: sky130, -0.40 / -0.37 at 10 / 100 nA
             early_voltage_v=7.0,  # V: 5-9 V at L = 2-4 um
             specific_current_a=2.1e-6,  # V: fitted to the sky130 NMOS against temperature
-            attenuation=1.0,
+            attenuation=1.0,  # none; law `attenuated` only
             capacitance_f=0.2 * PICO,  # D: 1 MHz tokens at 100 nA need 0.2 pF or less
         ),
         floating_gate=FloatingGateSpec(
@@ -129,7 +129,7 @@ def _nominal() -> Hardware:
         ),
         thermal=ThermalSpec(
             bias="constant",  # C
-            nominal_temperature_k=NOMINAL_TEMPERATURE_K,
+            nominal_temperature_k=NOMINAL_TEMPERATURE_K,  # V: 27 C, at which the sky130 data were taken
             current_per_k=4.5e-4,  # V: sky130 mirror, 4-5e-4
             specific_current_a=2.1e-6,  # V: as above
             mobility_exponent=1.5,  # V: 1.50 fitted to the sky130 NMOS against temperature

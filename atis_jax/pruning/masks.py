@@ -57,4 +57,3 @@ def top_fraction(score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], 
     ranked = jnp.where(alive_BxN, score_BxN, -jnp.inf).at[:, :PROTECTED].set(jnp.inf)
     order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)
     return (order < count + PROTECTED) & alive_BxN
-

@@ -76,9 +76,7 @@ def _masked(model, scorer, first_layer, params, images, inputs, key):
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _gathered(model, scorer, first_layer, capacities, params, images, inputs, key):
-    return gathered_forward(
-        model, params, scorer, images, inputs, key, capacities=capacities, first_layer=first_layer
-    )
+    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, first_layer=first_layer)
 
 
 @dataclasses.dataclass(frozen=True)

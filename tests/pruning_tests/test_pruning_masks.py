@@ -90,4 +90,3 @@ def test_top_fraction_is_the_count_best_alive_and_the_protected(score, alive, co
     chosen = np.asarray(top_fraction(jnp.asarray(score)[None], jnp.asarray(alive)[None], count))[0]
     order = sorted((t for t in range(PROTECTED, TOKENS) if alive[t]), key=lambda t: -score[t])
     assert set(np.flatnonzero(chosen)) == set(range(PROTECTED)) | set(order[:count])
-

@@ -13,7 +13,7 @@ def get_config():
     config.data.train_examples = 64
     config.data.eval_examples = 40
     config.model.width = 16
-    config.model.depth = 2
+    config.model.depth = 1
     config.model.heads = 2
     config.model.mlp_width = 16
     config.model.patch = 8
@@ -24,7 +24,7 @@ def get_config():
     config.dense.warmup = 0.2
     config.tune.steps = 6
     config.tune.warmup = 0.2
-    config.pruning.kept = (0.6, 0.4)
+    config.pruning.kept = (0.5,)
     config.codesign.temperature_c = (0.0, 70.0)
     config.evaluation.chips = 2
     config.evaluation.agreement_examples = 20

@@ -1,6 +1,6 @@
 """``launch.py`` with, if asked, a SIGKILL at a call of a function.
 
-First argument: ``none`` or ``<function>:<text>:<n>``, the n-th call with ``text`` among its arguments.
+First argument: ``none`` or ``<function>|<text>|<n>``, the n-th call with ``text`` among its arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def die_at(holder, name: str, text: str, count: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] != "none":
-        name, text, count = sys.argv[1].split(":")
+        name, text, count = sys.argv[1].split("|")
         holders = {
             "write": experiments.metrics.MetricsLog,
             "_fingerprint": checkpoints,  # arrays written, checkpoint.json not

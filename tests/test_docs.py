@@ -1,0 +1,84 @@
+"""The pages say what the code says: generated tables are current, every config is listed, commands run as printed."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from atis_jax.circuits.presets import PRESETS, get_preset
+from atis_jax.config import from_config_dict
+from experiments import docs_tables, hardware_table
+from experiments.command_line import list_configs, load_config
+from experiments.settings import CodesignSettings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", docs_tables.TABLES)
+def test_generated_tables_are_current(name):
+    page = (ROOT / name).read_text(encoding="utf-8")
+    refreshed = docs_tables.current(page, docs_tables.TABLES[name], name)
+    assert page == refreshed, f"{name} is out of date; refresh it with: python -m experiments.docs_tables"
+
+
+def test_every_setting_is_documented():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(CodesignSettings):
+        value = getattr(CodesignSettings(), field.name)
+        names = [f.name for f in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else [field.name]
+        for name in names:
+            assert f"| `{name}` |" in page, name
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert all(row.split("|")[4].strip() for row in rows), "a setting without a meaning: give it a doc"
+
+
+def test_every_value_of_the_nominal_hardware_has_a_source():
+    sources, values = hardware_table.sources("nominal"), hardware_table.values(get_preset("nominal"))
+    assert set(sources) == set(values), "the table would miss a value, or name one that does not exist"
+    assert [path for path in values if path != "name" and not sources[path]] == []
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("ideal", "nominal")])
+def test_every_value_that_a_preset_changes_has_a_source(name):
+    own, common = hardware_table.values(get_preset(name)), hardware_table.values(get_preset("nominal"))
+    changed = {path for path in own if own[path] != common[path]} - {"name"}
+    assert all(hardware_table.sources(name).get(path) for path in changed)
+
+
+def test_sources_are_read_from_the_right_line():
+    """Three values of presets.py looked up by hand: first and last of a call, and one of a dictionary."""
+    nominal, paper = hardware_table.sources("nominal"), hardware_table.sources("paper_4_2")
+    assert nominal["ota.kappa"] == "V: sky130 at 10 nA"
+    assert nominal["thermal.junction_v"] == "R: silicon diode at microamperes"
+    assert paper["dac.bits"] == "P 4.2: 64 x 6 bit x 1 pJ = 384 pJ"
+    assert hardware_table.split_source(nominal["ota.kappa"]) == ("SPICE or chips", "sky130 at 10 nA")
+    assert hardware_table.split_source("P 4.2") == ("paper", "section 4.2")
+    assert hardware_table.split_source("C") == ("chosen", "")
+    assert hardware_table.split_source("programming trims it: see below") == ("", "programming trims it: see below")
+
+
+def test_the_readme_lists_every_config():
+    for path, line in list_configs(ROOT / "configs"):
+        assert path in README
+        assert line != "(no description)"
+
+
+@pytest.mark.parametrize("path", [path for path, _ in list_configs(ROOT / "configs")])
+def test_every_config_is_valid(path):
+    settings = from_config_dict(CodesignSettings, load_config(str(ROOT / path)))
+    assert settings.experiment == "codesign"
+
+
+@pytest.mark.parametrize("marker", ["main command", "test command"])
+def test_the_readme_marks_the_commands_that_ci_runs(marker):
+    found = re.search(rf"<!-- {marker} -->\n```bash\n(?P<command>[^\n]+)\n```", README)
+    assert found, f".ci/run takes its command from below '<!-- {marker} -->'"
+    assert found["command"].startswith("python3 -m venv .venv && .venv/bin/pip install ")
+
+
+def test_links_of_the_pages_lead_somewhere():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,97 @@
+"""Where co-design starts: scores a third of the span wide, gates open, prototypes from the network's attention."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_training import QUICK, SIDE, changed, lively_params, split
+
+from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, read, realise
+from atis_jax.models.forward import dense_forward, layer_of
+from atis_jax.scoring.design import inputs_of, program
+from atis_jax.training.calibrate import layer_tokens, mean_queries, starting_design
+from experiments.codesign import build_model
+
+HARDWARE = get_preset("nominal")
+IMAGES = 48
+SPECS = {
+    "learned-static-grouped": dict(groups=2, arrangement="grouped"),
+    "selection-extracted": dict(projection="selection", prototype="extracted"),
+}
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def started(request):
+    settings = changed(scorer=SPECS[request.param])
+    model = build_model(settings, split())
+    params = lively_params(model)
+    images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def start(key, params, images):
+        design, queries = starting_design(key, model, params, settings.scorer, HARDWARE, images)
+        return design, queries, layer_tokens(model, params, images), dense_forward(model, params, images)[3]
+
+    return settings, *start(jax.random.key(1), params, images)
+
+
+def test_scores_on_the_nominal_chip_are_a_third_of_the_half_span_and_most_gates_are_open(started):
+    settings, design, queries, tokens, _ = started
+    spec = settings.scorer
+    chip, environment = nominal_chip(HARDWARE, spec.geometry), nominal_environment(HARDWARE)
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def scores(layer_design, query, tokens_NxD):
+        realised = realise(program(layer_design, spec, HARDWARE, query), HARDWARE, chip, environment)
+        return jax.vmap(read, (None, 0))(realised, inputs_of(layer_design, tokens_NxD)), realised.threshold_v
+
+    for layer in range(2):
+        voltage, threshold = scores(layer_of(design, layer), queries[layer], tokens[layer].reshape(-1, 16))
+        voltage = np.asarray(voltage)
+        # Fitted to a tanh without converters or rails: both change the spread by some percent.
+        np.testing.assert_allclose(voltage.std(0), 0.5 / 3, rtol=0.25)
+        expected = np.maximum(voltage.mean(0) - 2 * voltage.std(0), -0.49)
+        np.testing.assert_allclose(threshold, expected, atol=0.05)
+        assert np.all((voltage > threshold).mean(0) > 0.9)
+
+
+def test_tokens_are_normalised_and_queries_are_means_of_heads_in_order(started):
+    settings, _, queries, tokens, per_head = started
+    assert tokens.shape == (2, IMAGES, 16, 16)  # CLS is not scored, so not calibrated on
+    np.testing.assert_allclose(tokens.mean(-1), 0.0, atol=1e-5)
+    np.testing.assert_allclose(tokens.var(-1), 1.0, atol=1e-3)
+    heads = np.asarray(per_head, np.float64).mean(1)  # (L, H, D)
+    groups = settings.scorer.groups
+    expected = np.stack([heads[:, g * 2 // groups : (g + 1) * 2 // groups].mean(1) for g in range(groups)], axis=1)
+    np.testing.assert_allclose(queries, expected, atol=1e-5)
+
+
+def test_projection_and_prototype_are_what_the_spec_asks_for(started):
+    settings, design, queries, tokens, _ = started
+    if settings.scorer.projection == "selection":
+        variance = np.asarray(tokens, np.float64).var((1, 2))
+        for layer in range(2):
+            picked = np.sort(np.argsort(-variance[layer])[:8])
+            np.testing.assert_array_equal(design.projection[layer], np.eye(16)[picked])
+            # An extracted prototype is the mean query seen through the projection, the largest at 0.95.
+            mapped = np.asarray(queries[layer, 0], np.float64)[picked]
+            weights = np.tanh(np.asarray(design.prototype[layer, 0], np.float64))
+            np.testing.assert_allclose(weights, 0.95 * mapped / np.abs(mapped).max(), atol=1e-5)
+    else:
+        assert len(np.unique(design.projection)) == design.projection.size  # every layer its own draw
+        assert 0.3 < float(jnp.std(design.prototype)) < 0.7
+
+
+def test_queries_of_an_extracted_prototype_come_from_the_images():
+    settings = changed(scorer=SPECS["selection-extracted"])
+    model = build_model(settings, split())
+    params = lively_params(model)
+    mean = functools.partial(jax.jit, compiler_options=QUICK)(lambda x: mean_queries(model, params, x, 1))
+    images = jnp.asarray(np.random.default_rng(1).random((2, 4, SIDE, SIDE, 1)), jnp.float32)
+    both = mean(images[0]), mean(images[1])
+    assert np.abs(np.asarray(both[0] - both[1])).max() > 1e-3
+    np.testing.assert_allclose(mean(images[0][::-1]), both[0], atol=1e-6)

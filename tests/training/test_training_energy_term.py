@@ -1,0 +1,178 @@
+"""The ledger as the loss sees it: shapes counted from the program itself, one ledger for loss and summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_training import SETTINGS, SIDE, changed, design_for, lively_params, memory_for, split
+
+from atis_jax.circuits import get_preset
+from atis_jax.energy.baselines import dense_ledger
+from atis_jax.energy.presets import energy_preset
+from atis_jax.energy.shapes import attention_macs, mlp_macs
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.training.energy_term import array_current_a, network_shape, pruned_ledger, scorer_shape
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.state import TrainState
+from experiments.codesign import build_model, codesign_setup
+from experiments.measure import Trained, energy_summary
+
+SPLIT = split()
+PRESET = energy_preset(SETTINGS.energy.preset)
+
+
+def matrix_macs(function, *args) -> int:
+    """Multiply-accumulates of every matrix product in the program of ``function``."""
+
+    def count(jaxpr):
+        total = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                shape = equation.invars[0].aval.shape
+                total += math.prod(shape[axis] for axis in contracted) * math.prod(equation.outvars[0].aval.shape)
+            for value in equation.params.values():
+                for item in value if isinstance(value, (tuple, list)) else [value]:
+                    inner = getattr(item, "jaxpr", item)
+                    total += count(inner) if hasattr(inner, "eqns") else 0
+        return total
+
+    return count(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(stem="linear", patch=2),
+        dict(stem="linear", patch=4, width=24),
+        dict(stem="conv", patch=2, stem_width=5),
+        dict(stem="conv", patch=4, stem_width=7, width=24),
+    ],
+)
+def test_macs_are_those_of_the_traced_program(changes):
+    settings = changed(model=changes)
+    model = build_model(settings, SPLIT)
+    shape = network_shape(model, channels=1)
+    params, image = lively_params(model), jnp.zeros((1, SIDE, SIDE, 1))
+    assert matrix_macs(lambda p, x: model.apply(p, x, method="embed"), params, image) == shape.stem_macs
+
+    tokens = jnp.zeros((1, model.tokens + 1, model.spec.width))
+    block = matrix_macs(lambda p, x: model.apply(p, 0, x, method="block"), params, tokens)
+    pulled_back_query = model.spec.width**2  # not part of inference: for prototypes only
+    everyone = jnp.float32(model.tokens + 1)
+    assert block - pulled_back_query == float(attention_macs(shape, everyone) + mlp_macs(shape, everyone))
+    head = matrix_macs(lambda p, x: model.apply(p, x, method="classify"), params, tokens)
+    assert head == shape.width * shape.classes
+
+
+def summed_currents(design) -> np.ndarray:
+    """Sum over the array of largest current times |tanh|, float64; 4 to 100 nA in logarithm."""
+    raw = np.asarray(design.bias_scale, np.float64)
+    largest_a = 4e-9 * 25.0 ** (1 / (1 + np.exp(-raw)))
+    return largest_a * np.abs(np.tanh(np.asarray(design.prototype, np.float64))).sum((1, 2))
+
+
+def test_array_current_is_the_sum_of_bias_currents():
+    design = design_for()
+    found = array_current_a(design, SETTINGS.scorer, get_preset("nominal"), memory_for().query)
+    np.testing.assert_allclose(found, summed_currents(design), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["analog", "digital"])
+def test_the_summarys_ledger_is_the_losss(kind):
+    settings = changed(scorer=dict(kind=kind))
+    model = build_model(settings, SPLIT)
+    setup, _ = codesign_setup(settings, model, SPLIT, kind)
+    design, memory, kept = design_for(settings), memory_for(settings), np.array([0.55, 0.3])
+    ratio = setup.energy_ratio(jnp.asarray(kept, jnp.float32), design, memory.query)
+
+    hardware = settings.hardware.build()
+    state = TrainState(jnp.zeros(()), {}, design, memory, {}, jax.random.key(0))
+    evaluator = Evaluator(model, {}, make_scorer(setup.spec, hardware), setup.spec, hardware, 0)
+    summary = energy_summary(settings, model, Trained(evaluator, state), kept, channels=1)
+    np.testing.assert_allclose(ratio, summary["total_j"] / summary["dense_j"], rtol=1e-5)
+    np.testing.assert_allclose(summary["total_j"], sum(summary["ledger_j"].values()), rtol=1e-5)
+    # The rivals at the same fractions: what pruning saves without the analog part.
+    assert summary["digital_folded_j"] < summary["digital_j"]
+    assert (summary["total_j"] == pytest.approx(summary["digital_folded_j"], rel=1e-6)) == (kind == "digital")
+
+
+def test_the_analog_lines_by_hand():
+    """Bias current, supply and token time; DAC bits; tokens each layer's scorer still sees."""
+    model, hardware, design = build_model(SETTINGS, SPLIT), get_preset("nominal"), design_for()
+    shape = scorer_shape(SETTINGS.scorer, hardware, 2, 0)
+    kept = jnp.asarray([0.5, 0.25])
+    spent = pruned_ledger(
+        PRESET,
+        network_shape(model, 1),
+        shape,
+        SETTINGS.scorer,
+        hardware,
+        2e-6,
+        kept,
+        design,
+        memory_for().query,
+    )
+    scored = np.array([16.0, 8.0])  # the second layer looks at what the first left
+    currents = summed_currents(design)
+    ota_j = np.sum(scored * currents) * 1.8 * 2e-6 + scored.sum() * 8 * PRESET.ota_dynamic_j
+    np.testing.assert_allclose(spent.ota_j, ota_j, rtol=1e-5)
+    np.testing.assert_allclose(spent.dac_j, scored.sum() * 8 * 6 * PRESET.dac_j_per_bit, rtol=1e-6)
+    np.testing.assert_allclose(spent.projection_j, scored.sum() * 8 * 16 * PRESET.score_mac_j, rtol=1e-6)
+    tokens = np.array([8.0, 4.0]) + 1
+    np.testing.assert_allclose(spent.mlp_j, (2 * 16 * 16 * tokens).sum() * PRESET.network_mac_j, rtol=1e-6)
+    quarter = (4 * 16**2 * tokens + 2 * 16 * tokens**2).sum()
+    np.testing.assert_allclose(spent.attention_j, quarter * PRESET.network_mac_j, rtol=1e-6)
+
+
+def test_layers_without_a_scorer_are_charged_none():
+    shape = scorer_shape(SETTINGS.scorer, get_preset("nominal"), 3, 1)
+    assert shape.layers == (False, True, True) and shape.dac_bits == 6
+    assert scorer_shape(SETTINGS.scorer, get_preset("ideal"), 3, 0).dac_bits == 8  # charged as int8
+
+
+def test_random_pruning_is_charged_the_network_alone():
+    model, hardware = build_model(SETTINGS, SPLIT), get_preset("nominal")
+    spec, shape = dataclasses.replace(SETTINGS.scorer, kind="random"), scorer_shape(SETTINGS.scorer, hardware, 2, 0)
+    network, design = network_shape(model, 1), design_for()
+    args = (PRESET, network, shape, spec, hardware, 1e-6)
+    everything = pruned_ledger(*args, jnp.ones(2), design, memory_for().query)
+    np.testing.assert_allclose(everything.total_j, dense_ledger(PRESET, network).total_j, rtol=1e-6)
+    assert float(everything.scoring_j) == 0.0
+
+
+def test_a_moving_prototype_does_not_fold():
+    model, hardware = build_model(SETTINGS, SPLIT), get_preset("nominal")
+    network, kept = network_shape(model, 1), jnp.asarray([0.5, 0.25])
+    found = {}
+    for prototype in ("static", "ema"):
+        spec = dataclasses.replace(SETTINGS.scorer, kind="digital", prototype=prototype)
+        shape = scorer_shape(spec, hardware, 2, 0)
+        spent = pruned_ledger(PRESET, network, shape, spec, hardware, 1e-6, kept, design_for(), memory_for().query)
+        found[prototype] = float(spent.scoring_j - spent.comparator_j)
+    scored = 24
+    np.testing.assert_allclose(found["static"], scored * 16 * PRESET.score_mac_j, rtol=1e-5)  # d a token
+    np.testing.assert_allclose(found["ema"], scored * (8 * 16 + 8) * PRESET.score_mac_j, rtol=1e-5)  # N d + N
+
+
+def test_the_ratios_slope_is_its_finite_difference():
+    model = build_model(SETTINGS, SPLIT)
+    setup, _ = codesign_setup(SETTINGS, model, SPLIT, "analog")
+    design, query = design_for(), memory_for().query
+    ratio = jax.jit(setup.energy_ratio)
+    by_kept, by_design = jax.jit(jax.grad(setup.energy_ratio, argnums=(0, 1)))(jnp.asarray([0.5, 0.3]), design, query)
+    assert np.all(np.asarray(by_kept) > 0)  # a token more costs more
+    step = 0.05  # in float32 a wide step: the ledger is a quadratic in the counts, which central differences hit
+    for layer in range(2):
+        moved = [jnp.asarray([0.5, 0.3]).at[layer].add(sign * step) for sign in (1, -1)]
+        slope = (float(ratio(moved[0], design, query)) - float(ratio(moved[1], design, query))) / (2 * step)
+        np.testing.assert_allclose(by_kept[layer], slope, rtol=1e-3)
+    # Currents: a larger bias costs more, through the exponential of its range.
+    assert np.all(np.asarray(by_design.bias_scale) > 0)
+    for name in ("threshold", "feedback", "input_gain"):
+        np.testing.assert_array_equal(getattr(by_design, name), 0.0)

@@ -1,0 +1,193 @@
+"""Measuring: counts and capacities, masked against gathered on a chip with converters, agreement with attention."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from tiny_training import BATCH, SETTINGS, batch, design_for, lively_params, memory_for, split
+
+from atis_jax.circuits import get_preset, nominal_environment, sample_chip
+from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward, layer_of
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.training import evaluate
+from atis_jax.training.evaluate import Evaluator
+from experiments.codesign import build_model
+
+MODEL = build_model(SETTINGS, split())
+HARDWARE = get_preset("nominal")
+DEPTH, TOKENS = 2, 16
+
+
+def weighted(seed: int, real: int = BATCH):
+    return batch(seed) | {"weight": (np.arange(BATCH) < real).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def evaluator():
+    scorer = make_scorer(SETTINGS.scorer, HARDWARE)
+    return Evaluator(MODEL, lively_params(MODEL), scorer, SETTINGS.scorer, HARDWARE, first_layer=0)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    draw = functools.partial(jax.jit, static_argnums=0)(
+        lambda chips, key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, chips, sample_chip)
+    )
+    chips = draw(2, jax.random.key(0))
+    return ScorerInputs(design_for(), layer_of(chips, 0), nominal_environment(HARDWARE), memory_for())
+
+
+def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator, inputs):
+    batches = [weighted(0), weighted(1, real=5)]
+    counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
+    assert counted.examples == 13
+    capacities = evaluate.capacities_for(counted.largest, TOKENS, 0)
+    found = evaluate.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
+    # 13 images x 16 tokens in the first layer, and those it kept in the second.
+    assert found.decisions == 13 * TOKENS + int(counted.kept[0])
+    assert 0.05 < counted.kept[1] / (13 * TOKENS) < counted.kept[0] / (13 * TOKENS) < 0.95
+    assert found.unequal_outside == 0 and found.overflow == 0
+    assert found.decisions - found.equal <= found.inside < 0.02 * found.decisions
+    assert found.images_compared >= 12
+    assert found.max_abs_logit < 1e-4
+
+    # And the same counts come out of the gathered pass, as it is measured.
+    gathered, used = evaluate.count_gathered(evaluator, {}, capacities, batches, inputs, jax.random.key(1))
+    assert used == capacities and gathered.overflow == 0
+    if found.equal == found.decisions:
+        np.testing.assert_array_equal(gathered.kept, counted.kept)
+        assert gathered.correct == counted.correct
+
+
+def test_a_disagreement_would_be_seen(evaluator, inputs):
+    """Another draw of the read noise in one of the passes: decisions differ outside any rounding margin."""
+    room = (TOKENS + 1,) * DEPTH
+
+    class Other(Evaluator):
+        def gathered(self, capacities):
+            # The masked pass under another key stands in for a gathered pass that keys its noise wrongly.
+            run = self.masked()
+            return lambda images, inputs, key: run(images, inputs, jax.random.fold_in(key, 1))
+
+    other = Other(**{field.name: getattr(evaluator, field.name) for field in dataclasses.fields(evaluator)})
+    batches = [weighted(number) for number in range(4)]
+    found = evaluate.masked_against_gathered(other, room, batches, inputs, jax.random.key(1))
+    assert found.unequal_outside > 0
+    assert found.equal < found.decisions
+
+
+def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
+    spec = dataclasses.replace(SETTINGS.scorer, kind="digital")
+    digital = dataclasses.replace(evaluator, spec=spec, scorer=make_scorer(spec, HARDWARE))
+    design = design_for()
+    raw = np.asarray(design.threshold, np.float64)
+    threshold = 0.5 * (2 / (1 + np.exp(-raw)) - 1)
+    offset = np.resize([0.0, 0.5e-5, -0.5e-5, 2e-5, -2e-5], (DEPTH, 1, 5, 1))
+    shape = (DEPTH, 1, 5, 1)
+    pruned = Pruned(
+        logits=jnp.zeros((1, 3)),
+        alive=jnp.ones(shape, bool),
+        voltage=jnp.asarray(threshold[:, None, None] + offset, jnp.float32),
+        probability=jnp.ones(shape),
+        overflow=jnp.zeros((DEPTH, 1), jnp.int32),
+        state=memory_for(),
+    )
+    near = evaluate._margins(digital, None, None, ScorerInputs(design, None, None, memory_for()), pruned)
+    np.testing.assert_array_equal(near[..., 0], np.abs(offset[..., 0]) < 1e-5)
+
+
+def fake_pass(labels_right: float, kept_per_layer, overflow=0):
+    """A pass whose first images are right and that keeps given numbers of tokens in every image."""
+
+    def run(images, inputs, key):
+        count = images.shape[0]
+        alive = np.zeros((len(kept_per_layer), count, TOKENS + 1, 1), bool)
+        alive[:, :, 0] = True
+        for layer, kept in enumerate(kept_per_layer):
+            alive[layer, :, 1 : kept + 1] = True
+        alive[0, 0, 1 : kept_per_layer[0] + 3] = True  # one image keeps two more in the first layer
+        return types.SimpleNamespace(
+            logits=jnp.asarray(np.eye(3)[np.where(np.arange(count) < labels_right, 1, 0)]),
+            alive=jnp.asarray(alive),
+            overflow=jnp.full((len(kept_per_layer), count), overflow),
+        )
+
+    return run
+
+
+def test_counting_weighs_padding_out():
+    batches = [{"image": np.zeros((4, 1)), "label": np.ones(4, np.int32), "weight": np.array(w, np.float32)}
+               for w in ([1, 1, 1, 1], [1, 1, 0, 0])]  # fmt: skip
+    found = evaluate.count(fake_pass(3, (9, 4), overflow=2), batches, None, None)
+    assert (found.correct, found.examples) == (3 + 2, 6)
+    assert found.accuracy == pytest.approx(5 / 6)
+    np.testing.assert_array_equal(found.kept, [9 * 6 + 2 * 2, 4 * 6])
+    np.testing.assert_array_equal(found.largest, [11, 4])
+    assert found.overflow == 2 * 2 * 6
+
+
+def test_capacities_hold_the_largest_and_never_grow():
+    assert evaluate.capacities_for(np.array([64, 30, 31]), 64, 0) == (65, 33, 33)
+    assert evaluate.capacities_for(np.array([10, 12, 3]), 64, 0) == (17, 17, 9)
+    assert evaluate.capacities_for(np.array([64, 0]), 64, 1) == (65, 1)
+
+
+def test_room_is_made_until_nothing_overflows_and_passes_are_reused():
+    """The second layer needs 14 slots and starts with 5."""
+    made = []
+
+    def gathered(capacities):
+        made.append(capacities)
+        return fake_pass(1, (9, 4), overflow=max(0, 14 - capacities[1]))
+
+    stand_in = types.SimpleNamespace(model=types.SimpleNamespace(tokens=TOKENS), gathered=gathered)
+    batches, compiled = [weighted(0)], {}
+    total, capacities = evaluate.count_gathered(stand_in, compiled, (9, 5), batches, None, None)
+    assert total.overflow == 0 and capacities[1] >= 14 and capacities[0] <= TOKENS + 1
+    assert made == list(compiled) and len(made) == len(set(made))
+    evaluate.count_gathered(stand_in, compiled, (9, 5), batches, None, None)
+    assert len(made) == len(compiled)
+
+
+def test_dense_accuracy_is_the_share_of_right_answers():
+    params = lively_params(MODEL)
+    batches = [weighted(0), weighted(1, real=3)]
+    logits = [np.asarray(jax.jit(lambda x: dense_forward(MODEL, params, x)[0])(b["image"])) for b in batches]
+    right = sum((a.argmax(-1) == b["label"])[b["weight"] > 0].sum() for a, b in zip(logits, batches, strict=True))
+    assert evaluate.dense_accuracy(MODEL, params, batches) == pytest.approx(right / 11)
+
+
+def test_agreement_is_spearmans_and_recall_of_as_many_as_are_kept():
+    rng = np.random.default_rng(0)
+    score, received = rng.normal(size=(2, 3, 20)), rng.normal(size=(2, 3, 20))
+    received += 0.7 * score
+    keep = score > np.array([0.0, 0.5, 5.0])[None, :, None]  # the last image keeps nothing
+    spearman, recall = evaluate.attention_agreement(score, keep, received)
+    for layer in range(2):
+        for image in range(3):
+            expected = stats.spearmanr(score[layer, image], received[layer, image]).statistic
+            np.testing.assert_allclose(spearman[layer, image], expected, rtol=1e-9)
+            kept = keep[layer, image]
+            best = np.argsort(-received[layer, image])[: kept.sum()]
+            np.testing.assert_allclose(recall[layer, image], kept[best].mean() if kept.any() else 0.0)
+    perfect = evaluate.attention_agreement(received, received > 0, received)
+    np.testing.assert_allclose(perfect[0], 1.0)
+    np.testing.assert_allclose(perfect[1], 1.0)
+
+
+def test_every_chip_and_layer_is_its_own_draw():
+    draw = jax.jit(lambda key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, 3, sample_chip).offset_v)
+    found = np.asarray(draw(jax.random.key(0)))
+    assert found.shape == (3, DEPTH, 1, 8)
+    assert len(np.unique(found)) == found.size
+    np.testing.assert_array_equal(found, draw(jax.random.key(0)))
+    environments = evaluate.environments_for(HARDWARE, jnp.asarray([273.15, 343.15]))
+    np.testing.assert_allclose(environments.supply_v, 1.8)
+    np.testing.assert_allclose(environments.temperature_k, [273.15, 343.15])

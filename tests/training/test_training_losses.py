@@ -1,0 +1,120 @@
+"""The loss terms against float64 NumPy, and the gradient that reaches the thresholds through them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from atis_jax.training import losses
+
+B, N, G, L = 5, 7, 2, 3
+
+
+def log_softmax(a):
+    a = np.asarray(a, np.float64)
+    return a - a.max(-1, keepdims=True) - np.log(np.exp(a - a.max(-1, keepdims=True)).sum(-1, keepdims=True))
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(0, 2, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy(smoothing):
+    logits, labels = normal(0, B, 4), np.array([0, 3, 1, 1, 2])
+    targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+    expected = -(targets * log_softmax(logits)).sum(-1).mean()
+    np.testing.assert_allclose(losses.cross_entropy(logits, labels, smoothing), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distillation_is_the_scaled_divergence_and_leaves_the_teacher_alone(temperature):
+    student, teacher = normal(1, B, 4), normal(2, B, 4)
+    p, q = log_softmax(teacher / temperature), log_softmax(student / temperature)
+    expected = temperature**2 * (np.exp(p) * (p - q)).sum(-1).mean()
+    np.testing.assert_allclose(losses.distillation(student, teacher, temperature), expected, rtol=1e-5)
+    assert abs(float(losses.distillation(teacher, teacher, temperature))) < 1e-6
+    towards = jax.grad(losses.distillation, argnums=(0, 1))(jnp.asarray(student), jnp.asarray(teacher), temperature)
+    np.testing.assert_array_equal(towards[1], 0.0)
+    slope = temperature * (np.exp(q) - np.exp(p)) / B
+    np.testing.assert_allclose(towards[0], slope, atol=1e-6)
+
+
+def masks(seed):
+    rng = np.random.default_rng(seed)
+    probability = rng.uniform(0.05, 0.95, (L, B, N, G)).astype(np.float32)
+    alive = np.logical_and.accumulate(rng.random((L, B, N, G)) < 0.8, axis=0)
+    alive[:, :, 0] = True
+    return probability, alive
+
+
+def soft_count(probability, alive):
+    """Mean over unprotected tokens of the chance that some group keeps a token that reached the layer."""
+    total = np.zeros(L)
+    for layer in range(L):
+        for image in range(B):
+            for token in range(1, N):
+                gone = 1.0
+                for group in range(G):
+                    before = True if layer == 0 else alive[layer - 1, image, token, group]
+                    gone *= 1.0 - float(probability[layer, image, token, group]) * before
+                total[layer] += 1.0 - gone
+    return total / (B * (N - 1))
+
+
+def test_expected_kept_is_the_hard_count_with_the_soft_counts_gradient():
+    probability, alive = masks(3)
+    found = losses.expected_kept(jnp.asarray(probability), jnp.asarray(alive))
+    np.testing.assert_allclose(found, alive.any(-1)[:, :, 1:].mean((1, 2)), rtol=1e-6)
+    weight = np.array([1.0, -2.0, 0.5])
+    slope = jax.grad(lambda p: losses.expected_kept(p, jnp.asarray(alive)) @ weight)(jnp.asarray(probability))
+    direction = np.random.default_rng(4).normal(size=probability.shape)
+    step, wide = 1e-5, probability.astype(np.float64)
+    ahead, behind = (soft_count(wide + sign * step * direction, alive) @ weight for sign in (1, -1))
+    np.testing.assert_allclose(np.sum(slope * direction), (ahead - behind) / (2 * step), rtol=1e-4)
+    np.testing.assert_array_equal(slope[:, :, 0], 0.0)  # CLS is not counted
+    np.testing.assert_array_equal(np.asarray(slope)[1:][~alive[:-1]], 0.0)  # nor what was pruned before
+
+
+def test_raising_a_threshold_lowers_the_count_at_the_rate_of_the_normal_law():
+    """kept(theta) = mean Phi((V - theta)/w): slope -mean phi((V - theta)/w)/w, the same in finite differences."""
+    voltage, width = normal(5, 1, B, N, 1) * 0.1, 0.05
+
+    def probability(theta):
+        return jax.scipy.stats.norm.cdf((voltage - theta) / width)
+
+    def kept(theta):
+        return losses.expected_kept(probability(theta), jnp.asarray(voltage > theta))[0]
+
+    slope = float(jax.grad(kept)(0.02))
+    tokens = voltage[0, :, 1:, 0].astype(np.float64)
+    assert slope < 0
+    np.testing.assert_allclose(slope, -np.mean(stats.norm.pdf((tokens - 0.02) / width)) / width, rtol=1e-4)
+    soft = [np.mean(stats.norm.cdf((tokens - theta) / width)) for theta in (0.02 + 1e-5, 0.02 - 1e-5)]
+    np.testing.assert_allclose(slope, (soft[0] - soft[1]) / 2e-5, rtol=1e-4)
+    # Through the squared error: too many kept pushes the threshold up (a negative slope), too few down.
+    for target, sign in ((0.0, -1), (1.0, 1)):
+        pull = jax.grad(lambda theta, t=target: losses.keep_rate(kept(theta)[None], jnp.asarray([t])))(0.02)
+        assert np.sign(pull) == sign
+
+
+def test_keep_rate_is_the_sum_of_squares():
+    found = losses.keep_rate(jnp.asarray([0.5, 0.4, 0.1]), jnp.asarray([0.5, 0.2, 0.2]))
+    np.testing.assert_allclose(found, 0.04 + 0.01, rtol=1e-5)
+
+
+def test_attention_agreement_is_the_binary_cross_entropy_over_scored_layers():
+    probability, _ = masks(6)
+    important = np.random.default_rng(7).random((L, B, N)) < 0.4
+    scored = np.array([0.0, 1.0, 1.0], np.float32)
+    p = probability.astype(np.float64).mean(-1)
+    entropy = -(important * np.log(p) + (1 - important) * np.log(1 - p))[:, :, 1:].mean((1, 2))
+    found = losses.attention_agreement(jnp.asarray(probability), jnp.asarray(important), jnp.asarray(scored))
+    np.testing.assert_allclose(found, entropy[1:].mean(), rtol=1e-5)
+    sure = jnp.asarray(important[..., None] * jnp.ones(G), jnp.float32)  # probabilities of 0 and 1
+    value, slope = jax.value_and_grad(losses.attention_agreement)(sure, jnp.asarray(important), jnp.asarray(scored))
+    assert float(value) < 2 * losses.PROBABILITY_FLOOR and np.all(np.isfinite(slope))
+    assert float(losses.attention_agreement(sure, jnp.asarray(important), jnp.zeros(L))) == 0.0

@@ -1,0 +1,175 @@
+"""Settings that contradict each other, and runs to start from that cannot serve: one clear message each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_training import SETTINGS, changed, split
+
+import experiments.codesign
+import experiments.measure
+from atis_jax.config import config_hash, to_json
+from atis_jax.data.source import DataSpec
+from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.validation import SettingError, UserError
+from experiments.codesign import dense_from
+from experiments.settings import CodesignSettings
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            dict(scorer=dict(inputs=65)),
+            r"config.scorer.inputs = 65 exceeds the 64 array inputs of hardware.preset 'nominal'; lower scorer.inputs",
+        ),
+        (
+            dict(scorer=dict(inputs=17, projection="selection")),
+            r"config.scorer.inputs = 17 exceeds model.width = 16: selection .*another projection",
+        ),
+        (
+            dict(scorer=dict(groups=3, arrangement="grouped")),
+            r"config.scorer.groups = 3 does not divide model.heads = 2; every head group needs the same number",
+        ),
+        (dict(scorer=dict(kind="random")), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
+        (
+            dict(evaluation=dict(capacities=(9,))),
+            r"config.evaluation.capacities has 1 entries for 2 layers; give one per layer, or none",
+        ),
+        (dict(pruning=dict(first_layer=2)), r"pruning.first_layer = 2 leaves no layer of 2 .*at most 1"),
+        (
+            dict(experiment="dense", start_from="runs/x"),
+            r"config.start_from = 'runs/x' with config.experiment = 'dense'.*start_from = None",
+        ),
+        (dict(compare=("random", "random")), r"config.compare .* names a control twice"),
+        (dict(compare=("rnadom",)), r"config.compare\[0\] = 'rnadom' is not one of: dense, digital, random.*'random'"),
+    ],
+)
+def test_contradictions_name_field_value_and_remedy(sections, message):
+    with pytest.raises(SettingError, match=message):
+        changed(**sections)
+
+
+@pytest.mark.parametrize(
+    ("section", "fields", "message"),
+    [
+        ("scorer", dict(groups=2), r"scorer.groups = 2 with scorer.arrangement = 'consensus'.*groups = 1"),
+        ("scorer", dict(projection="fourier"), r"scorer.projection = 'fourier' is not one of: learned, gaussian"),
+        ("scorer", dict(inputs=0), r"scorer.inputs = 0 is below its lower bound 1"),
+        ("hardware", dict(preset="nominl"), r"hardware.preset = 'nominl' is not one of: .*did you mean 'nominal'"),
+        ("hardware", dict(bias="ptatt"), r"hardware.bias = 'ptatt' is not one of: .*did you mean 'ptat'"),
+        ("codesign", dict(temperature_c=(70.0, 0.0)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
+        ("codesign", dict(temperature_c=(27.0,)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
+        ("tune", dict(clip=0.0), r"stage.clip = 0.0 is not above its lower bound 0.0"),
+        ("evaluation", dict(capacities=(9, 0)), r"evaluation.capacities\[1\] = 0 is below its lower bound 1"),
+        ("energy", dict(preset="paper"), r"energy.preset = 'paper' is not one of: .*paper_4_2"),
+    ],
+)
+def test_sections_refuse_by_name(section, fields, message):
+    with pytest.raises(SettingError, match=message):
+        dataclasses.replace(getattr(SETTINGS, section), **fields)
+
+
+def test_the_hardware_is_the_preset_with_its_bias_replaced_on_demand():
+    assert SETTINGS.hardware.build().thermal.bias == "constant"
+    assert dataclasses.replace(SETTINGS.hardware, bias="ptat").build().thermal.bias == "ptat"
+
+
+def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(monkeypatch):
+    monkeypatch.setattr(experiments.codesign, "load_split", lambda *_: split())
+    monkeypatch.setattr(experiments.codesign, "train_stages", lambda *_: pytest.fail("it trained"))
+    for capacities, message in [((18, 5), r"capacities\[0\] = 18 .* at most the 17"), ((5, 6), r"capacities\[1\] = 6")]:
+        with pytest.raises(SettingError, match=message):
+            experiments.codesign.run(changed(evaluation=dict(capacities=capacities)), None)
+
+
+def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
+    """The adaptive threshold watches tokens that reach it: of those the first layer leaves, 0.4/0.6 are to stay."""
+    settings, targets = changed(scorer=dict(adaptive_rate_v=1e-3)), []
+    for module in (experiments.codesign, experiments.measure):
+        monkeypatch.setattr(module, "make_scorer", lambda spec, hardware, target: targets.append(np.asarray(target)))
+    model, state = experiments.codesign.build_model(settings, split()), types.SimpleNamespace(params={})
+    experiments.codesign.codesign_setup(settings, model, split(), "analog")
+    experiments.measure.ready(settings, model, state, "analog")
+    assert len(targets) == 2
+    for target in targets:
+        np.testing.assert_allclose(target, [0.6, 0.4 / 0.6], rtol=1e-6)
+
+
+STATE = {"weights": jnp.arange(3.0)}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A run whose dense stage is finished, as far as another run looks at it."""
+    folder = tmp_path / "finished"
+    folder.mkdir()
+    (folder / "config.json").write_text(to_json(SETTINGS))
+    store = Checkpoints(folder / "checkpoints" / "dense", config_hash(SETTINGS))
+    store.save(SETTINGS.dense.steps, STATE, {})
+    return folder
+
+
+def starting(folder, **sections) -> CodesignSettings:
+    return changed(start_from=str(folder), **sections)
+
+
+def test_a_finished_run_lends_its_dense_network_and_is_not_touched(finished):
+    # What a run that is still going leaves in passing; clearing it away would break that run.
+    (finished / "checkpoints" / "dense" / ".writing-00000099").mkdir()
+    before = sorted(path.name for path in finished.rglob("*"))
+    # Another scorer, another seed, other controls: the dense network is the same.
+    settings = starting(finished, scorer=dict(inputs=4), seed=3, compare=())
+    np.testing.assert_array_equal(dense_from(settings, STATE)["weights"], STATE["weights"])
+    assert sorted(path.name for path in finished.rglob("*")) == before
+
+
+def test_a_folder_that_holds_no_run_is_named_and_left_alone(tmp_path):
+    with pytest.raises(
+        UserError, match=r"config.start_from = '.*nowhere' holds no run .*give the folder of a codesign"
+    ):
+        dense_from(starting(tmp_path / "nowhere"), STATE)
+    (tmp_path / "config.json").write_text("{not json")
+    with pytest.raises(UserError, match="holds no run"):
+        dense_from(starting(tmp_path), STATE)
+    (tmp_path / "config.json").write_text('{"experiment": "tiny"}')
+    with pytest.raises(UserError, match="holds no run .*config.experiment = 'tiny'"):
+        dense_from(starting(tmp_path), STATE)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_another_network_is_listed_field_by_field(finished):
+    settings = starting(finished, model=dict(mlp_width=24), dense=dict(steps=7))
+    with pytest.raises(UserError) as caught:
+        dense_from(settings, STATE)
+    for part in ("trained another dense network", "config.model.mlp_width: 16 there, 24 now", "start_from=None"):
+        assert part in str(caught.value)
+    with pytest.raises(UserError, match="config.dense.steps: 6 there, 7 now"):
+        dense_from(starting(finished, dense=dict(steps=7)), STATE)
+
+
+def test_another_data_set_is_named(finished):
+    settings = starting(finished, data=DataSpec(name="cifar10", augmentation="none", batch_size=8))
+    with pytest.raises(
+        UserError, match="was trained on 'numbered', this config is for 'cifar10'; use a run on the same"
+    ):
+        dense_from(settings, STATE)
+
+
+def test_an_unfinished_run_says_how_far_it_is(finished):
+    store = Checkpoints(finished / "checkpoints" / "dense", config_hash(SETTINGS))
+    store.save(4, STATE, {})  # saving an earlier step drops the later one
+    with pytest.raises(UserError, match="stopped at step 4 of its 6 dense steps; finish that run first"):
+        dense_from(starting(finished), STATE)
+
+
+def test_a_run_that_was_lent_its_network_itself_names_the_lender(finished):
+    stored = json.loads(to_json(SETTINGS)) | {"start_from": "runs/first"}
+    (finished / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match="trained no dense network itself, it started from 'runs/first'; give that"):
+        dense_from(starting(finished), STATE)

@@ -1,0 +1,97 @@
+"""A network of one thousand parameters, sixteen tokens and a scorer: training that compiles in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.data.source import DataSpec, Split
+from atis_jax.models.spec import ModelSpec
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import initial_state
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from experiments.settings import CodesignSettings, EvaluationSpec
+
+SIDE, CLASSES, BATCH, EXAMPLES = 8, 3, 8, 40
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiler options: slower code, made in half the time."""
+
+SETTINGS = CodesignSettings(
+    data=DataSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
+    model=ModelSpec(width=16, depth=2, heads=2, mlp_width=16, patch=2, stem="linear"),
+    scorer=ScorerSpec(inputs=8),
+    dense=StageSpec(steps=6, warmup=0.2, learning_rate=3e-3),
+    tune=StageSpec(steps=40, warmup=0.1, learning_rate=1e-3),
+    pruning=PruningSpec(kept=(0.6, 0.4), ramp=0.0, hard_from=1.0),
+    loss=LossSpec(distill=0.5, keep=10.0, energy=0.1, attention=0.2),
+    codesign=CodesignSpec(threshold_learning_rate=0.1, temperature_c=(0.0, 70.0)),
+    evaluation=EvaluationSpec(chips=2),
+    checkpoint_every=2,
+)
+
+
+def changed(settings=SETTINGS, **sections) -> CodesignSettings:
+    """The settings with fields of some sections replaced: ``changed(scorer=dict(inputs=4))``."""
+    new = {
+        name: dataclasses.replace(getattr(settings, name), **fields) if isinstance(fields, dict) else fields
+        for name, fields in sections.items()
+    }
+    return dataclasses.replace(settings, **new)
+
+
+def split() -> Split:
+    rng = np.random.default_rng(0)
+    return Split(
+        images=rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8),
+        labels=rng.integers(0, CLASSES, EXAMPLES).astype(np.int32),
+        class_names=tuple("abc"),
+        mean=np.full(1, 0.5, np.float32),
+        std=np.full(1, 0.3, np.float32),
+    )
+
+
+def batch(seed: int = 0):
+    rng = np.random.default_rng(seed)
+    return {
+        "image": rng.random((BATCH, SIDE, SIDE, 1), dtype=np.float32),
+        "label": rng.integers(0, CLASSES, BATCH).astype(np.int32),
+    }
+
+
+def lively_params(model: VisionTransformer, seed: int = 0):
+    """Random everywhere, the head included, which starts at zero."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        scale = 1.0 / np.sqrt(leaf.shape[0]) if leaf.ndim == 2 else 0.3
+        return jnp.asarray(rng.normal(0, scale, leaf.shape), jnp.float32)
+
+    return jax.tree.map(draw, shapes)
+
+
+def design_for(settings: CodesignSettings = SETTINGS, seed: int = 0, threshold: float = 0.0) -> Design:
+    """A design for every layer, scores of a tenth of a volt or two."""
+    rng, depth, width = np.random.default_rng(seed), settings.model.depth, settings.model.width
+    groups, inputs = settings.scorer.groups, settings.scorer.inputs
+    leaves = dict(
+        projection=rng.normal(0, 1 / np.sqrt(width), (depth, inputs, width)),
+        input_gain=rng.normal(0.3, 0.1, depth),
+        prototype=rng.normal(0, 0.7, (depth, groups, inputs)),
+        bias_scale=rng.normal(1.0, 0.1, depth),
+        feedback=rng.normal(0.0, 0.1, (depth, groups)),
+        threshold=rng.normal(threshold, 0.01, (depth, groups)),
+    )
+    return Design(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()})
+
+
+def memory_for(settings: CodesignSettings = SETTINGS, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    shape = settings.model.depth, settings.scorer.groups, settings.model.width
+    query = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    return jax.vmap(lambda q: initial_state(settings.scorer.groups, settings.model.width, q))(query)
