@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 _T = TypeVar("_T")
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 XLA_CPU_CURE = "--xla_cpu_experimental_ynn_fusion_type="
 
 
@@ -32,14 +32,16 @@ def keep_freed_memory() -> bool:
     """Ask glibc to keep freed blocks instead of returning them to the system; True where that could be asked.
 
     XLA on CPU frees and allocates the same large buffers every step, and glibc hands blocks of this size straight
-    back, so a third of a training step went into page faults (22 ms of system time a step, 7 ms with this). Only an
-    entry point may call it: it holds for the whole process.
+    back, so a fifth to a third of a training step went into page faults. The arenas that glibc gives to threads
+    other than the first hold at most 64 MB, hence one arena for all. Only an entry point may call it: it holds for
+    the whole process.
     """
     try:
         adjust = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return bool(adjust(_M_MMAP_THRESHOLD, 1 << 30) and adjust(_M_TRIM_THRESHOLD, (1 << 31) - 1))
+    wanted = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_ARENA_MAX, 1))
+    return all(adjust(option, value) for option, value in wanted)
 
 
 def static(**kwargs: Any) -> Any:

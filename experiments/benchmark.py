@@ -94,19 +94,18 @@ class Child:
     def __init__(self, section: str, cure: bool, one_core: bool):
         self.command = [sys.executable, "-m", "experiments.benchmark_cases", section]
         environment = {**os.environ, "XLA_FLAGS": XLA_CPU_CURE if cure else ""}
-        # The core is chosen before Python starts: XLA sizes its thread pool when it is first imported.
-        pin = _pin_to_one_core if one_core and hasattr(os, "sched_setaffinity") else None
         self.errors: list[str] = []
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=pin,
-        )
+        # The core is chosen before the process starts: XLA sizes its thread pool when it is first used.
+        with _bound_to_one_core() if one_core else contextlib.nullcontext():
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         self._reader = threading.Thread(target=self._collect_errors, daemon=True)
         self._reader.start()
 
@@ -144,8 +143,18 @@ class Child:
         self.process.wait()
 
 
-def _pin_to_one_core() -> None:
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+@contextlib.contextmanager
+def _bound_to_one_core() -> Iterator[None]:
+    """This thread, and what it starts meanwhile, on one core; nothing happens where that cannot be asked."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from atis_jax.config import from_config_dict
 from atis_jax.data.source import Split, load_split
 from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
 from atis_jax.models.vit import VisionTransformer
+from atis_jax.numerics import keep_freed_memory
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.scoring.analog import analog
 from atis_jax.scoring.design import initial_design
@@ -256,4 +257,5 @@ def say(message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as the launcher does
     serve(sys.argv[1])

@@ -23,7 +23,7 @@ from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.design import program
 from atis_jax.scoring.registry import make_scorer
-from atis_jax.training import evaluate
+from atis_jax.training import agreement, evaluate
 from atis_jax.training.energy_term import network_shape, pruned_ledger, scorer_shape
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
@@ -76,7 +76,7 @@ def measure(
     chips = measure_chips(settings, design, batches, key, ideal)
     few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
     first_chip = design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
-    agreement = evaluate.masked_against_gathered(
+    agreed = agreement.masked_against_gathered(
         design.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
     )
     arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
@@ -115,15 +115,15 @@ def measure(
             "pruned_fraction_final_layer": float(1.0 - kept[-1]),
         },
         "agreement": {
-            "masked_vs_gathered_max_abs_logit": agreement.max_abs_logit,
-            "decisions_equal_fraction": agreement.equal / agreement.decisions,
-            "decisions": agreement.decisions,
-            "decisions_inside_margin": agreement.inside,
-            "decisions_unequal_outside_margin": agreement.unequal_outside,
-            "images_compared": agreement.images_compared,
-            "rounding_margin_v": evaluate.ROUNDING_V,
+            "masked_vs_gathered_max_abs_logit": agreed.max_abs_logit,
+            "decisions_equal_fraction": agreed.equal / agreed.decisions,
+            "decisions": agreed.decisions,
+            "decisions_inside_margin": agreed.inside,
+            "decisions_unequal_outside_margin": agreed.unequal_outside,
+            "images_compared": agreed.images_compared,
+            "rounding_margin_v": agreement.ROUNDING_V,
             "capacities": list(chips.capacities),
-            "capacity_overflow": chips.overflow + agreement.overflow,
+            "capacity_overflow": chips.overflow + agreed.overflow,
             "attention_spearman": float(np.mean(spearman[first:])),
             "attention_recall": float(np.mean(recall[first:])),
         },
@@ -194,8 +194,8 @@ def measure_chips(
     def on(number: int) -> ScorerInputs:
         return trained.inputs(layer_of(chips, number), layer_of(environments, number))
 
-    capacities = settings.evaluation.capacities
-    if not capacities:
+    capacities = given = settings.evaluation.capacities
+    if not given:
         masked = trained.evaluator.masked()
         scouts = [
             evaluate.count(masked, batches, on(number), noise[number]).largest
@@ -206,7 +206,7 @@ def measure_chips(
     accuracy, kept, overflow = [], [], 0
     for number in range(count):
         total, capacities = evaluate.count_gathered(
-            trained.evaluator, compiled, capacities, batches, on(number), noise[number]
+            trained.evaluator, compiled, capacities, batches, on(number), noise[number], not given
         )
         accuracy.append(total.accuracy)
         kept.append(total.kept / total.examples / tokens)
@@ -265,7 +265,7 @@ def pictures(
             (out.alive, out.voltage, out.logits, attention_received(batch["image"]))
         )
         score, kept = voltage.max(axis=-1)[:, :, PROTECTED:], alive.any(axis=-1)[:, :, PROTECTED:]
-        s, r = evaluate.attention_agreement(score[:, real], kept[:, real], received[:, real])
+        s, r = agreement.attention_agreement(score[:, real], kept[:, real], received[:, real])
         spearman.append(s)
         recall.append(r)
         outs.append((alive, voltage, logits))

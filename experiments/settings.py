@@ -58,7 +58,9 @@ class EvaluationSpec:
     agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
     pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
     capacities: tuple[int, ...] = setting(
-        (), low=PROTECTED, doc="tokens each layer has room for, CLS included; empty: chosen from the counts"
+        (),
+        low=PROTECTED,
+        doc="tokens each layer has room for, CLS included; tokens beyond it are lost and counted; empty: room for all",
     )
 
     def __post_init__(self):

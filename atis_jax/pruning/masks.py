@@ -52,7 +52,9 @@ def kept_tokens(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, "B"]:
     return jnp.sum(jnp.any(alive_BxNxG[:, PROTECTED:], axis=-1), axis=-1)
 
 
-def top_fraction(score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], count: int) -> Bool[Array, "B N"]:
+def top_fraction(
+    score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], count: Float[Array, ""] | int
+) -> Bool[Array, "B N"]:
     """The ``count`` highest-scoring unprotected tokens that are alive, and the protected ones."""
     ranked = jnp.where(alive_BxN, score_BxN, -jnp.inf).at[:, :PROTECTED].set(jnp.inf)
     order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
@@ -84,7 +84,6 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     depth = setup.model.spec.depth
     target = jnp.asarray(setup.pruning.kept_per_layer(depth))
     scored = (jnp.arange(depth) >= setup.pruning.first_layer).astype(jnp.float32)
-    counts = tuple(round(k * setup.model.tokens) for k in setup.pruning.kept_per_layer(depth))
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         knobs = codesign_knobs(state.step, setup.stage.steps, setup.pruning, target)
@@ -120,7 +119,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
             terms["loss_energy"] = setup.loss.energy * ratio
             if setup.loss.attention > 0:
-                important = _attended(from_cls, out.alive.shape, counts)
+                important = attended(from_cls, knobs.target * setup.model.tokens)
                 terms["loss_attention"] = setup.loss.attention * losses.attention_agreement(
                     out.probability, important, scored
                 )
@@ -147,7 +146,7 @@ def _update(state: TrainState, transform: optax.GradientTransformation, objectiv
     metrics, scorer_state = aux if isinstance(aux, tuple) else (aux, state.scorer_state)
     updates, opt_state = transform.update(gradient, state.opt_state, values)
     values = optax.apply_updates(values, updates)
-    metrics = metrics | {"loss": loss, "gradient_norm": optax.global_norm(gradient)}
+    metrics = metrics | {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
     after = advance(
         state,
         params=values["network"],
@@ -179,11 +178,11 @@ def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environ
     return chip, Environment(temperature_k=temperature_k, supply_v=jnp.asarray(setup.hardware.supply_v))
 
 
-def _attended(from_cls: Float[Array, "L B H N"], shape, counts: tuple[int, ...]):
-    """(L, B, N) tokens the dense network's CLS attends to most, averaged over layers and heads."""
+def attended(from_cls: Float[Array, "L B H N"], count: Float[Array, "L"]) -> Bool[Array, "L B N"]:
+    """For each layer the ``count`` tokens the dense network's CLS attends to most, averaged over layers and heads."""
     salience = jnp.mean(from_cls, axis=(0, 2))
-    everyone = jnp.ones(shape[1:3], bool)
-    return jnp.stack([top_fraction(salience, everyone, count) for count in counts])
+    everyone = jnp.ones(salience.shape, bool)
+    return jax.vmap(lambda wanted: top_fraction(salience, everyone, wanted))(jnp.round(count))
 
 
 def accuracy(logits: Float[Array, "B classes"], label) -> Float[Array, ""]:

@@ -120,3 +120,11 @@ def test_a_patch_that_does_not_fit_the_image_lists_those_that_do():
         SettingError, match=r"model.patch = 6 does not divide the image side 32.*\[1, 2, 4, 8, 16, 32\]"
     ):
         ModelSpec(patch=6).grid(32)
+
+
+def test_a_pruned_key_far_above_the_kept_ones_takes_nothing_from_them():
+    """Taking the largest of all logits off would leave 0 / 0 here: exp(-200) is zero in float32."""
+    logits = jnp.asarray([[0.0, 1.0, 200.0]])
+    gate = jnp.asarray([[1.0, 1.0, 0.0]])
+    np.testing.assert_allclose(softmax(logits, gate), [[0.26894143, 0.7310586, 0.0]], rtol=1e-6)
+    assert np.all(np.isfinite(slope(gate, logits, jnp.asarray([[1.0, 2.0, 3.0]]))))

@@ -59,7 +59,8 @@ def case(request):
     )
     design = Design(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()})
     keys = jax.random.split(jax.random.key(3), depth)
-    chip = jax.jit(jax.vmap(lambda k: sample_chip(k, HARDWARE, spec.geometry)))(keys)
+    draw = jax.jit(jax.vmap(lambda k: sample_chip(k, HARDWARE, spec.geometry)), compiler_options=QUICK)
+    chip = draw(keys)
     query = jnp.asarray(rng.normal(size=(depth, groups, 16)), jnp.float32)
     state = jax.vmap(lambda q: initial_state(groups, 16, q))(query)
     inputs = ScorerInputs(design, chip, Environment(jnp.float32(310.0), jnp.float32(1.8)), state)
@@ -244,7 +245,8 @@ def test_dense_pass_is_float64_numpy(rotary, stem):
     model = tiny_model(rotary=rotary, stem=stem, patch=4)  # two by two patches; the conv stem's squares regrouped
     images = images_for(4, 2)
     params = lively_params(model, images, seed=1)
-    logits, received, from_cls, queries = jax.jit(lambda p, x: dense_forward(model, p, x))(params, images)
+    run = jax.jit(lambda p, x: dense_forward(model, p, x), compiler_options=QUICK)
+    logits, received, from_cls, queries = run(params, images)
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)["params"]
     for number in range(2):
         expected, attention = numpy_vit.forward(model, params, images[number])
@@ -327,7 +329,7 @@ def test_impossible_capacities_are_named(capacities, message):
 def test_dropout_needs_a_key_and_changes_with_it():
     model, images = tiny_model(depth=1, dropout=0.5), images_for(10, 2)
     params = lively_params(model, images)
-    run = jax.jit(lambda p, x, k: dense_forward(model, p, x, k)[0])
+    run = jax.jit(lambda p, x, k: dense_forward(model, p, x, k)[0], compiler_options=QUICK)
     off, one, two = (np.asarray(run(params, images, k)) for k in (None, jax.random.key(1), jax.random.key(2)))
     np.testing.assert_allclose(off[0], numpy_vit.forward(model, params, images[0])[0], atol=2e-5)
     assert np.abs(one - off).max() > 1e-2 and np.abs(one - two).max() > 1e-2

@@ -11,6 +11,8 @@ from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 
 WIDTH, INPUTS, TOKENS = 24, 12, 10
+QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}
+"""Compiler options: slower code, made in half the time."""
 THERMAL_V = 1.380649e-23 * 300.15 / 1.602176634e-19
 
 # What the scorers are documented to use: the ranges of design.py, the ideal chip of presets.py.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scoring_reference import (
     INPUTS,
+    QUICK_TO_COMPILE,
     WIDTH,
     context_for,
     key,
@@ -30,7 +31,6 @@ from atis_jax.scoring.spec import PROTOTYPES
 
 IDEAL = get_preset("ideal")
 SMOOTHING = 0.3
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}
 
 
 @functools.cache

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scoring_reference import INPUTS, TOKENS, WIDTH, context_for, key, random_design, spec_for, tokens_for
+from scoring_reference import (
+    INPUTS,
+    QUICK_TO_COMPILE,
+    TOKENS,
+    WIDTH,
+    context_for,
+    key,
+    random_design,
+    spec_for,
+    tokens_for,
+)
 
-from atis_jax.circuits import Environment, get_preset, sample_chip, with_fields
+from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
 from atis_jax.scoring.analog import analog
 from atis_jax.scoring.projection import gaussian
 
@@ -28,7 +40,8 @@ def design():
 def chips():
     """CHIPS chips and environments, leading axis."""
     keys = jax.random.split(key(9), CHIPS)
-    drawn = jax.jit(jax.vmap(lambda k: sample_chip(k, NOMINAL, SPEC.geometry)))(keys)
+    draw = jax.jit(jax.vmap(lambda k: sample_chip(k, NOMINAL, SPEC.geometry)), compiler_options=QUICK_TO_COMPILE)
+    drawn = draw(keys)
     return drawn, Environment(jnp.linspace(280.0, 340.0, CHIPS), jnp.full(CHIPS, NOMINAL.supply_v))
 
 
@@ -36,7 +49,7 @@ def one_chip(chips, number=0):
     return jax.tree.map(lambda leaf: leaf[number], chips)
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
 def jitted(design, chip, environment, tokens, index, noise_key):
     context = context_for(SPEC.groups, tokens=tokens.shape[0], token_index=index, token_count=TOKENS)
     return score(design, chip, environment, tokens, context, noise_key)[0]
@@ -75,8 +88,8 @@ def test_noise_is_one_draw_a_token_and_score_and_none_without_a_key(design, chip
 def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(design):
     """Without any noise before the comparator the probability does not depend on the draw, the voltage does."""
     quiet = with_fields(get_preset("ideal"), {"comparator.noise_v": 1e-3})
-    scorer = jax.jit(lambda *args: analog(SPEC, quiet)(*args)[0])
-    chip = sample_chip(key(0), quiet, SPEC.geometry)
+    scorer = jax.jit(lambda *args: analog(SPEC, quiet)(*args)[0], compiler_options=QUICK_TO_COMPILE)
+    chip = nominal_chip(quiet, SPEC.geometry)
     environment, context = Environment(300.15, 1.0), context_for(SPEC.groups)
     drawn = [scorer(design, chip, environment, tokens_for(4), context, noise) for noise in (None, key(1), key(2))]
     np.testing.assert_array_equal(drawn[0].keep_probability, drawn[1].keep_probability)
@@ -90,7 +103,9 @@ def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(
 def test_jit_eager_and_vmap_over_chips_agree(design, chips):
     """Voltages of tenths of a volt to 2e-6 V; codes of converters on an edge would show as millivolts."""
     tokens, index = tokens_for(5), jnp.arange(TOKENS)
-    batched = jax.jit(jax.vmap(jitted, in_axes=(None, 0, 0, None, None, None)))(design, *chips, tokens, index, key(3))
+    batched = jax.jit(jax.vmap(jitted.__wrapped__, in_axes=(None, 0, 0, None, None, None)))(
+        design, *chips, tokens, index, key(3)
+    )
     for number in range(CHIPS):
         single = jitted(design, *one_chip(chips, number), tokens, index, key(3))
         np.testing.assert_allclose(single.voltage, batched.voltage[number], atol=2e-6)

@@ -8,7 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scoring_reference import INPUTS, WIDTH, context_for, random_design, reference, spec_for, tokens_for
+from scoring_reference import (
+    INPUTS,
+    QUICK_TO_COMPILE,
+    WIDTH,
+    context_for,
+    random_design,
+    reference,
+    spec_for,
+    tokens_for,
+)
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment
 from atis_jax.scoring.analog import analog
@@ -149,7 +158,7 @@ def adaptive_pair():
             context = context_for(1, tokens=tokens.shape[0], layer=layer)
             return scorer(design, chip, environment, tokens, context, None)
 
-        return jax.jit(score, static_argnums=2)
+        return jax.jit(score, static_argnums=2, compiler_options=QUICK_TO_COMPILE)
 
     return run(analog(spec, hardware, target)), run(digital(spec, hardware, target))
 
@@ -187,7 +196,7 @@ def test_the_dead_band_is_the_presets_share_of_the_span_and_off_unless_asked_for
     results = {}
     for asked in (False, True):
         spec = spec_for("consensus", hysteresis=asked)
-        score = jax.jit(analog(spec, hardware))
+        score = jax.jit(analog(spec, hardware), compiler_options=QUICK_TO_COMPILE)
         chip = nominal_chip(hardware, spec.geometry)
         context = context_for(1, tokens=60)
         decision, state = score(design, chip, nominal_environment(hardware), tokens, context, None)

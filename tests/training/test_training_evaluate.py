@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from tiny_training import BATCH, SETTINGS, batch, design_for, lively_params, memory_for, split
+from tiny_training import BATCH, QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
 
-from atis_jax.circuits import get_preset, nominal_environment, sample_chip
+from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip
 from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward, layer_of
+from atis_jax.scoring.design import program
 from atis_jax.scoring.registry import make_scorer
-from atis_jax.training import evaluate
+from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from experiments.codesign import build_model
 
@@ -37,7 +38,7 @@ def evaluator():
 
 @pytest.fixture(scope="module")
 def inputs():
-    draw = functools.partial(jax.jit, static_argnums=0)(
+    draw = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
         lambda chips, key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, chips, sample_chip)
     )
     chips = draw(2, jax.random.key(0))
@@ -49,7 +50,7 @@ def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator
     counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
     assert counted.examples == 13
     capacities = evaluate.capacities_for(counted.largest, TOKENS, 0)
-    found = evaluate.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
+    found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
     # 13 images x 16 tokens in the first layer, and those it kept in the second.
     assert found.decisions == 13 * TOKENS + int(counted.kept[0])
     assert 0.05 < counted.kept[1] / (13 * TOKENS) < counted.kept[0] / (13 * TOKENS) < 0.95
@@ -78,7 +79,7 @@ def test_a_disagreement_would_be_seen(evaluator, inputs):
 
     other = Other(**{field.name: getattr(evaluator, field.name) for field in dataclasses.fields(evaluator)})
     batches = [weighted(number) for number in range(4)]
-    found = evaluate.masked_against_gathered(other, room, batches, inputs, jax.random.key(1))
+    found = agreement.masked_against_gathered(other, room, batches, inputs, jax.random.key(1))
     assert found.unequal_outside > 0
     assert found.equal < found.decisions
 
@@ -99,8 +100,36 @@ def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
         overflow=jnp.zeros((DEPTH, 1), jnp.int32),
         state=memory_for(),
     )
-    near = evaluate._margins(digital, None, None, ScorerInputs(design, None, None, memory_for()), pruned)
+    near = agreement._margins(digital, None, None, ScorerInputs(design, None, None, memory_for()), pruned)
     np.testing.assert_array_equal(near[..., 0], np.abs(offset[..., 0]) < 1e-5)
+
+
+def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluator, inputs, monkeypatch):
+    """An input of zero lies between codes 31 and 32. What its turning does to the voltage is read from the circuit."""
+    realised = jax.jit(realise)(
+        program(layer_of(inputs.design, 0), SETTINGS.scorer, HARDWARE, inputs.state.query[0]),
+        HARDWARE,
+        layer_of(inputs.chip, 0),
+        inputs.environment,
+    )
+    at_code = 2 * 40 / 63 - 1  # every other input in the middle of a code
+    on_edge = jnp.full(8, at_code).at[3].set(0.0)
+    above, below = (jax.jit(read)(realised, on_edge.at[3].set(side)) for side in (1e-3, -1e-3))
+    jump_v = float(jnp.abs(above - below)[0])
+    assert jump_v > 100 * agreement.ROUNDING_V
+
+    # Distances from the threshold and whether the edge is there: near is what rounding could turn.
+    cases = [(0.9, True, True), (3.0, True, False), (0.9, False, False)]
+    tokens = jnp.stack([on_edge if edge else jnp.full(8, at_code) for _, edge, _ in cases])[None]
+    threshold_v = float(realised.threshold_v[0])
+    voltage = np.zeros((DEPTH, 1, 3, 1), np.float32)
+    voltage[0, 0, :, 0] = [threshold_v + distance * jump_v for distance, _, _ in cases]
+    monkeypatch.setattr(agreement, "embed", lambda *_: jnp.zeros((1, 3, 16)))
+    monkeypatch.setattr(agreement, "block", lambda *args: (args[3], None, None))
+    monkeypatch.setattr(agreement, "inputs_of", lambda *_: tokens)
+    pruned = types.SimpleNamespace(voltage=jnp.asarray(voltage), alive=jnp.ones(voltage.shape, bool))
+    near = jax.jit(lambda inputs: agreement._margins(evaluator, None, None, inputs, pruned))(inputs)
+    assert near[0, 0, :, 0].tolist() == [expected for _, _, expected in cases]
 
 
 def fake_pass(labels_right: float, kept_per_layer, overflow=0):
@@ -156,10 +185,19 @@ def test_room_is_made_until_nothing_overflows_and_passes_are_reused():
     assert len(made) == len(compiled)
 
 
+def test_given_room_is_kept_to_and_lost_tokens_are_counted():
+    stand_in = types.SimpleNamespace(
+        model=types.SimpleNamespace(tokens=TOKENS), gathered=lambda capacities: fake_pass(1, (9, 4), overflow=3)
+    )
+    total, capacities = evaluate.count_gathered(stand_in, {}, (9, 5), [weighted(0)], None, None, widen=False)
+    assert capacities == (9, 5) and total.overflow > 0
+
+
 def test_dense_accuracy_is_the_share_of_right_answers():
     params = lively_params(MODEL)
     batches = [weighted(0), weighted(1, real=3)]
-    logits = [np.asarray(jax.jit(lambda x: dense_forward(MODEL, params, x)[0])(b["image"])) for b in batches]
+    forward = jax.jit(lambda x: dense_forward(MODEL, params, x)[0], compiler_options=QUICK)
+    logits = [np.asarray(forward(b["image"])) for b in batches]
     right = sum((a.argmax(-1) == b["label"])[b["weight"] > 0].sum() for a, b in zip(logits, batches, strict=True))
     assert evaluate.dense_accuracy(MODEL, params, batches) == pytest.approx(right / 11)
 
@@ -169,7 +207,7 @@ def test_agreement_is_spearmans_and_recall_of_as_many_as_are_kept():
     score, received = rng.normal(size=(2, 3, 20)), rng.normal(size=(2, 3, 20))
     received += 0.7 * score
     keep = score > np.array([0.0, 0.5, 5.0])[None, :, None]  # the last image keeps nothing
-    spearman, recall = evaluate.attention_agreement(score, keep, received)
+    spearman, recall = agreement.attention_agreement(score, keep, received)
     for layer in range(2):
         for image in range(3):
             expected = stats.spearmanr(score[layer, image], received[layer, image]).statistic
@@ -177,13 +215,16 @@ def test_agreement_is_spearmans_and_recall_of_as_many_as_are_kept():
             kept = keep[layer, image]
             best = np.argsort(-received[layer, image])[: kept.sum()]
             np.testing.assert_allclose(recall[layer, image], kept[best].mean() if kept.any() else 0.0)
-    perfect = evaluate.attention_agreement(received, received > 0, received)
+    perfect = agreement.attention_agreement(received, received > 0, received)
     np.testing.assert_allclose(perfect[0], 1.0)
     np.testing.assert_allclose(perfect[1], 1.0)
 
 
 def test_every_chip_and_layer_is_its_own_draw():
-    draw = jax.jit(lambda key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, 3, sample_chip).offset_v)
+    draw = jax.jit(
+        lambda key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, 3, sample_chip).offset_v,
+        compiler_options=QUICK,
+    )
     found = np.asarray(draw(jax.random.key(0)))
     assert found.shape == (3, DEPTH, 1, 8)
     assert len(np.unique(found)) == found.size

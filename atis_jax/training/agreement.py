@@ -1,0 +1,154 @@
+"""Two agreements: of the masked with the gathered pass, decision by decision; and of the score with attention."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.circuits.frontend import realise
+from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
+from atis_jax.pruning.masks import PROTECTED
+from atis_jax.scoring.design import inputs_of, program
+from atis_jax.scoring.projection import normalise
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.typing import Key, PyTree
+
+ROUNDING_V = 1e-5
+"""Scores this near the threshold may fall either side of it by rounding alone (scores are of the order of 0.1 V)."""
+ROUNDING_CODE = 1e-4
+"""A converter input this near the edge between two codes (in codes) may round to either."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How far two ways to run the same design agree.
+
+    Attributes:
+        decisions: keep decisions compared (alive tokens of scored layers).
+        inside: of these, how many lie within the rounding margin of the threshold.
+        unequal_outside: decisions outside the margin that differ: a fault if not 0.
+        equal: decisions that are equal, wherever they lie.
+        max_abs_logit: largest difference of a logit over images whose decisions are all equal.
+        images_compared: number of such images.
+        overflow: tokens that found no room.
+    """
+
+    decisions: int
+    inside: int
+    unequal_outside: int
+    equal: int
+    max_abs_logit: float
+    images_compared: int
+    overflow: int
+
+
+def masked_against_gathered(
+    evaluator: Evaluator, capacities: tuple[int, ...], batches, inputs: ScorerInputs, key: Key | None
+) -> Agreement:
+    """Compare every decision and the logits of the two passes, noise and all.
+
+    A decision lies inside the rounding margin if its score is within ``ROUNDING_V`` of the threshold, or if some
+    converter input is within ``ROUNDING_CODE`` of the edge between two codes and the steps of those converters
+    reach from the score to the threshold. Once an image's decisions differ, its later layers are not compared.
+    """
+    masked, gathered = evaluator.masked(), evaluator.gathered(capacities)
+    margins = jax.jit(lambda params, images, inputs, pruned: _margins(evaluator, params, images, inputs, pruned))
+    totals = np.zeros(5)
+    largest = 0.0
+    overflow = 0
+    for number, batch in enumerate(batches):
+        batch_key = None if key is None else jax.random.fold_in(key, number)
+        a, b = masked(batch["image"], inputs, batch_key), gathered(batch["image"], inputs, batch_key)
+        near = margins(evaluator.params, batch["image"], inputs, a)
+        *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.first_layer))
+        totals += np.asarray(sums, dtype=float)
+        largest, overflow = max(largest, float(logit)), overflow + int(lost)
+    decisions, inside, unequal_outside, equal, images = (int(total) for total in totals)
+    return Agreement(decisions, inside, unequal_outside, equal, largest, images, overflow)
+
+
+def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], first_layer: int):
+    before = jnp.concatenate([jnp.ones_like(a.alive[:1]), a.alive[:-1]])
+    same = a.alive == b.alive
+    image_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
+    reached = jnp.concatenate([jnp.ones_like(image_same_so_far[:1]), image_same_so_far[:-1]]) & real
+    scored = (jnp.arange(a.alive.shape[0]) >= first_layer)[:, None, None, None]
+    unprotected = (jnp.arange(a.alive.shape[2]) >= PROTECTED)[:, None]
+    compared = before & reached[:, :, None, None] & scored & unprotected
+    untouched = image_same_so_far[-1] & real
+    difference = jnp.max(jnp.abs(a.logits - b.logits), axis=-1)
+    return (
+        jnp.sum(compared),
+        jnp.sum(compared & near),
+        jnp.sum(compared & ~near & ~same),
+        jnp.sum(compared & same),
+        jnp.sum(untouched),
+        jnp.max(jnp.where(untouched, difference, 0.0)),
+        jnp.sum(b.overflow * real),
+    )
+
+
+def _margins(
+    evaluator: Evaluator, params: PyTree, images, inputs: ScorerInputs, pruned: Pruned
+) -> Bool[Array, "L B N G"]:
+    """Which decisions of the masked pass rounding could turn."""
+    model, spec, hardware = evaluator.model, evaluator.spec, evaluator.hardware
+    if spec.kind == "digital":
+        held = jax.vmap(lambda design, query: program(design, spec, hardware, query))(inputs.design, inputs.state.query)
+        return jnp.abs(pruned.voltage - held.threshold_v[:, None, None]) <= ROUNDING_V
+    if inputs.chip is None or inputs.environment is None:
+        return jnp.zeros(pruned.alive.shape, bool)
+    x = embed(model, params, images)
+    near = []
+    for layer in range(model.spec.depth):
+        design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
+        realised = realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+        distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v)
+        reach_v = jnp.full(distance_v.shape, ROUNDING_V)
+        if hardware.dac.bits is not None:
+            levels = 2**hardware.dac.bits - 1
+            position = 0.5 * (inputs_of(design, normalise(x)) + 1.0) * levels
+            at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
+            step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)
+            # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
+            reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
+        near.append(distance_v <= reach_v)
+        gate = pruned.alive[layer].astype(x.dtype)
+        x, _, _ = block(model, params, layer, x, gate)
+    return jnp.stack(near)
+
+
+def attention_agreement(
+    score: Float[np.ndarray, "*s T"], keep: Bool[np.ndarray, "*s T"], received: Float[np.ndarray, "*s T"]
+) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
+    """Rank agreement between score and attention: the paper's Phase 1 question.
+
+    Args:
+        score: scores of all unprotected tokens.
+        keep: which of them are kept after that layer.
+        received: attention each receives in the dense network, averaged over heads and query rows.
+
+    Returns:
+        Spearman rank correlation, and recall: of the k most attended tokens, the share that is among the k kept
+        ones (k differs from image to image). Recall of an image that keeps nothing is 0.
+    """
+    a, b = ranks(score), ranks(received)
+    a, b = (r - r.mean(axis=-1, keepdims=True) for r in (a, b))
+    norm = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
+    spearman = (a * b).sum(axis=-1) / np.maximum(norm, 1e-12)
+    kept = keep.sum(axis=-1)
+    attended = ranks(-received) < kept[..., None]
+    recall = (attended & keep).sum(axis=-1) / np.maximum(kept, 1)
+    return spearman, recall
+
+
+def ranks(values: Float[np.ndarray, "*s T"]) -> Float[np.ndarray, "*s T"]:
+    """Ranks along the last axis, from 0, in order of value (ties in order of position)."""
+    order = np.argsort(values, axis=-1, kind="stable")
+    found = np.empty(values.shape)
+    np.put_along_axis(found, order, np.broadcast_to(np.arange(values.shape[-1], dtype=float), values.shape), axis=-1)
+    return found
