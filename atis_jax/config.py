@@ -121,7 +121,12 @@ def to_json(settings: Any) -> str:
 
 def config_hash(settings: Any) -> str:
     """SHA-256 of every setting that can change the result; the same on any machine and in any field order."""
-    canonical = json.dumps(as_dict(settings, results_only=True), sort_keys=True, separators=(",", ":"))
+    return stored_hash(as_dict(settings, results_only=True))
+
+
+def stored_hash(results: Mapping) -> str:
+    """``config_hash`` of a stored config (its ``results_part``), also if fields have been added since."""
+    canonical = json.dumps(results, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

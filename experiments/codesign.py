@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.config import as_dict, config_hash, differing_fields, from_config_dict
+from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.source import Split, load_split
 from atis_jax.energy.presets import energy_preset
@@ -217,7 +217,8 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
     """
     folder = Path(settings.start_from or "")
     try:
-        other = from_config_dict(CodesignSettings, json.loads((folder / "config.json").read_text()))
+        stored = json.loads((folder / "config.json").read_text())
+        other = from_config_dict(CodesignSettings, stored)
     except (OSError, ValueError) as error:
         raise UserError(
             f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"
@@ -241,10 +242,12 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
             f"config.start_from = {str(folder)!r} was trained on {other.data.name!r}, this config is for "
             f"{settings.data.name!r}; use a run on the same data set"
         )
-    store = Checkpoints(folder / "checkpoints" / "dense", config_hash(other), read_only=True)
+    stored_as = stored_hash(results_part(CodesignSettings, stored))
+    store = Checkpoints(folder / "checkpoints" / "dense", stored_as, read_only=True)
     if store.latest_step() != other.dense.steps:
         raise UserError(
             f"config.start_from = {str(folder)!r} stopped at step {store.latest_step()} of its {other.dense.steps} "
             "dense steps; finish that run first"
         )
-    return store.restore(abstract)[0]
+    # The network alone: which optimiser it was trained with does not matter to what comes after.
+    return dataclasses.replace(abstract, params=store.restore(abstract.params, part="params")[0])

@@ -1,4 +1,4 @@
-"""One Markdown table from finished co-design runs: runs that differ only in their seed share a row.
+"""One Markdown table from finished co-design runs: runs that differ only in seed and controls share a row.
 
 python -m experiments.table runs/vit_cifar10-0.5 runs/vit_cifar10-0.5-1 runs/vit_cifar10-0.5-2
 """
@@ -44,6 +44,8 @@ def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise UserError(f"{folder}: no finished run ({error}); finish it with launch.py, or leave it out") from error
     if "hardware_mean" not in summary.get("accuracy", {}):
         raise UserError(f"{folder}: measured no chips; give folders of codesign runs")
+    if "dense" not in config["compare"]:
+        del summary["accuracy"]["dense"]  # the network before co-design: not trained as long as the pruned one
     return config, summary
 
 

@@ -22,11 +22,10 @@ from atis_jax.scoring.design import (
 )
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.training.losses import SPREAD_OF_HALF_SPAN
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import thermal_voltage_v
 
-SPREAD_OF_SPAN = 1.0 / 3.0
-"""RMS of the score aimed at, over the half span: three standard deviations reach the rails."""
 OPEN_QUANTILES = 2.0
 """Thresholds start this many standard deviations below the mean score: nearly every gate open."""
 
@@ -90,7 +89,7 @@ def fit_spread(
     transferred = jnp.tanh(inputs_of(design, tokens) * hardware.dac.full_scale_v * slope)
     score_v = transferred @ (held.feedback_ohm[:, None] * held.signed_current_a).T
     span = threshold_range(hardware)
-    factor = SPREAD_OF_SPAN * span.high / jnp.maximum(jnp.std(score_v, axis=0), 1e-6 * span.high)
+    factor = SPREAD_OF_HALF_SPAN * span.high / jnp.maximum(jnp.std(score_v, axis=0), 1e-6 * span.high)
     feedback_ohm = jnp.clip(held.feedback_ohm * factor, 2.0 * FEEDBACK_OHM.low, 0.5 * FEEDBACK_OHM.high)
     factor = feedback_ohm / held.feedback_ohm
     open_v = factor * (jnp.mean(score_v, axis=0) - OPEN_QUANTILES * jnp.std(score_v, axis=0))

@@ -154,7 +154,9 @@ class Checkpoints:
         for old in self.steps()[: -self.keep]:
             self._discard(old)
 
-    def restore(self, abstract_state: PyTree, step: int | None = None) -> tuple[PyTree, dict[str, Any], dict[str, Any]]:
+    def restore(
+        self, abstract_state: PyTree, step: int | None = None, part: str | None = None
+    ) -> tuple[PyTree, dict[str, Any], dict[str, Any]]:
         """Read a checkpoint back, bit for bit.
 
         Args:
@@ -162,6 +164,8 @@ class Checkpoints:
                 initial state).
             step: which checkpoint; None for the newest. A damaged newest one is never passed over: ask for
                 the earlier step.
+            part: name of one field of the stored state (such as ``params``), of which ``abstract_state`` is then
+                the structure; the others are not looked at. None for the whole state.
 
         Returns:
             ``(state, data_position, extra)``.
@@ -179,7 +183,11 @@ class Checkpoints:
         record = self._read_record(step)
         self._verify(step, record)
         wanted, definition = named_leaves(abstract_state)
-        self._compare_structure(step, record["leaves"], wanted)
+        leaves = record["leaves"]
+        if part is not None:
+            wanted = {f"{part}.{name}": leaf for name, leaf in wanted.items()}
+            leaves = {name: leaf for name, leaf in leaves.items() if name.startswith(f"{part}.")}
+        self._compare_structure(step, leaves, wanted)
         stored = {name: leaf for name, leaf in record["leaves"].items() if leaf["stored"]}
         try:
             like: dict[str, Any] = {
@@ -188,8 +196,8 @@ class Checkpoints:
             arrays = ocp.load(self._folder(step) / _ARRAYS, like) if like else {}
         except Exception as error:  # the storage library raises many kinds
             raise self._damaged(step, f"the arrays cannot be read ({error})") from error
-        leaves = [from_storage(arrays.get(name), record["leaves"][name], leaf) for name, leaf in wanted.items()]
-        return jax.tree.unflatten(definition, leaves), record["data_position"], record["extra"]
+        values = [from_storage(arrays.get(name), leaves[name], leaf) for name, leaf in wanted.items()]
+        return jax.tree.unflatten(definition, values), record["data_position"], record["extra"]
 
     def _folder(self, step: int) -> Path:
         return self.directory / f"step_{step:08d}"

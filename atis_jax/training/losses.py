@@ -12,6 +12,8 @@ from atis_jax.pruning.masks import PROTECTED
 
 PROBABILITY_FLOOR = 1e-4
 """Keep probabilities are held this far from 0 and 1 inside logarithms."""
+SPREAD_OF_HALF_SPAN = 1.0 / 3.0
+"""Wanted standard deviation of the scores over half the comparator's span: three of them reach the rails."""
 
 
 def cross_entropy(
@@ -47,6 +49,31 @@ def expected_kept(probability: Float[Array, "L B N G"], alive: Bool[Array, "L B 
 def keep_rate(kept: Float[Array, "L"], target: Float[Array, "L"]) -> Float[Array, ""]:
     """Sum over layers of the squared error of the kept fraction (DynamicViT's rate loss, per layer)."""
     return jnp.sum((kept - target) ** 2)
+
+
+def score_swing(
+    voltage: Float[Array, "L B N G"], seen: Bool[Array, "L B N G"], half_span_v: float, scored: Float[Array, "L"]
+) -> Float[Array, ""]:
+    """How far the scores at the comparator are from using its range: (mean / h)^2 + (std / h - 1/3)^2, h half the span.
+
+    Averaged over scored layers and groups. Without it the cross-entropy, which likes every gate open, pushes all
+    scores of a layer against a rail, where the soft comparator has no slope and the layer never prunes.
+
+    Args:
+        voltage: scores, volts.
+        seen: tokens that reach the layer's comparator.
+        half_span_v: h, volts.
+        scored: 1 for layers with a scorer, 0 for others.
+    """
+    weight = seen.astype(voltage.dtype).at[:, :, :PROTECTED].set(0.0)
+    total = jnp.maximum(jnp.sum(weight, axis=(1, 2)), 1.0)
+    level = voltage / half_span_v
+    mean_LxG = jnp.sum(level * weight, axis=(1, 2)) / total
+    variance_LxG = jnp.sum((level - mean_LxG[:, None, None]) ** 2 * weight, axis=(1, 2)) / total
+    # The root's slope is infinite at zero; a spread below a thousandth of the span is as good as none.
+    spread_LxG = jnp.sqrt(variance_LxG + 1e-6)
+    miss_L = jnp.mean(mean_LxG**2 + (spread_LxG - SPREAD_OF_HALF_SPAN) ** 2, axis=1)
+    return jnp.sum(miss_L * scored) / jnp.maximum(jnp.sum(scored), 1.0)
 
 
 def attention_agreement(

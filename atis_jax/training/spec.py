@@ -25,16 +25,23 @@ class StageSpec:
 
 @dataclasses.dataclass(frozen=True)
 class PruningSpec:
-    """How many tokens each layer should keep, and how the gates get there."""
+    """How many tokens each layer should keep, and how the gates get there.
+
+    Decisions are hard from the first step by default, with the soft comparator's slope (straight-through): a network
+    trained with soft gates learns to make them all alike, which a softmax does not notice, and falls apart once they
+    turn hard.
+    """
 
     kept: tuple[float, ...] = setting(
         (0.5,), low=0.0, high=1.0, doc="wanted kept fraction after each layer, cascaded; one number, or one per layer"
     )
     first_layer: int = setting(0, low=0, high=63, doc="layers before it keep every token and have no scorer")
     ramp: float = setting(0.4, low=0.0, high=1.0, doc="fraction of co-design over which the target falls from 1")
-    hard_from: float = setting(0.7, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
-    smoothing_start: float = setting(0.3, low=1e-4, high=10.0, doc="soft comparator width over the half span, at first")
-    smoothing_end: float = setting(0.05, low=1e-4, high=10.0, doc="and at the end of the soft phase")
+    hard_from: float = setting(0.0, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
+    smoothing_start: float = setting(
+        0.15, low=1e-4, high=10.0, doc="soft comparator width over the half span, at first"
+    )
+    smoothing_end: float = setting(0.15, low=1e-4, high=10.0, doc="and from the end of the soft phase on")
 
     def __post_init__(self):
         check_settings(self, "pruning")
@@ -75,7 +82,12 @@ class LossSpec:
 
     distill: float = setting(1.0, low=0.0, high=100.0, doc="KL from the dense network's softened outputs")
     distill_temperature: float = setting(1.0, low=0.1, high=100.0, doc="temperature of that softening")
-    keep: float = setting(10.0, low=0.0, high=1000.0, doc="squared error of the kept fraction, summed over layers")
+    keep: float = setting(
+        10.0, low=0.0, high=1000.0, doc="squared error of the kept fraction, for codesign.threshold = 'gradient'"
+    )
+    swing: float = setting(
+        20.0, low=0.0, high=1000.0, doc="squared error of the scores' mean and spread against a third of the half span"
+    )
     energy: float = setting(0.0, low=0.0, high=1000.0, doc="energy of the pruned network over the dense one")
     attention: float = setting(
         0.0, low=0.0, high=100.0, doc="cross-entropy of keep probability with the dense network's top CLS attention"
@@ -90,7 +102,12 @@ class CodesignSpec:
     """Optimiser settings of the scorer's parts, beside the network's in ``StageSpec``."""
 
     scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
-    threshold_learning_rate: float = setting(2e-2, low=0.0, high=1.0, doc="Adam rate of the thresholds")
+    threshold: str = setting(
+        "tracked", choices=("tracked", "gradient"), doc="thresholds follow the kept fraction, or the loss's gradient"
+    )
+    threshold_learning_rate: float = setting(
+        1.0, low=0.0, high=100.0, doc="gain of the tracking, raw threshold per kept fraction; or Adam rate (try 0.02)"
+    )
     temperature_c: tuple[float, ...] = setting(
         (27.0, 27.0), low=-55.0, high=150.0, doc="chip temperature drawn uniformly from this range each step"
     )

@@ -78,12 +78,23 @@ def optimiser(
                 optax.clip_by_global_norm(stage.clip),
                 optax.adam(learning_rate(codesign.scorer_learning_rate, stage)),
             ),
-            # Thresholds follow the kept fraction to the end: constant rate, no warm-up.
-            "threshold": optax.adam(codesign.threshold_learning_rate),
+            "threshold": threshold_optimiser(stage, codesign),
             "frozen": optax.set_to_zero(),
         },
         lambda values: labels(values, projection, prototype),
     )
+
+
+def threshold_optimiser(stage: StageSpec, codesign: CodesignSpec) -> optax.GradientTransformation:
+    """What moves the thresholds: an integral controller on the kept fraction, or Adam on the loss.
+
+    The controller is plain gradient descent on a "gradient" that the step sets to (wanted - kept), the batch's
+    analogue of the circuit's adaptive threshold (``scoring.threshold``). Its gain falls with the learning rate, so
+    that the chips of the last steps do not decide where it ends.
+    """
+    if codesign.threshold == "tracked":
+        return optax.sgd(learning_rate(codesign.threshold_learning_rate, stage))
+    return optax.adam(codesign.threshold_learning_rate)
 
 
 def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:

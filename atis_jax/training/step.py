@@ -20,7 +20,8 @@ from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.forward import ScorerInputs, dense_forward, masked_forward
 from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import kept_fraction, top_fraction
+from atis_jax.pruning.masks import PROTECTED, kept_fraction, top_fraction
+from atis_jax.scoring.design import threshold_range
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Scorer
 from atis_jax.training import losses
@@ -70,11 +71,13 @@ def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.Grad
     def objective(values: dict[str, Any], state: TrainState, batch: Batch):
         logits, *_ = dense_forward(model, values["network"], batch["image"], dropout_key(model, state))
         loss = losses.cross_entropy(logits, batch["label"], stage.label_smoothing)
-        return loss, {"loss_ce": loss, "accuracy": accuracy(logits, batch["label"])}
+        return loss, ({"loss_ce": loss, "accuracy": accuracy(logits, batch["label"])},)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
         del teacher
-        return _update(state, transform, lambda values: objective(values, state, batch))
+        values = {"network": state.params, "design": state.design}
+        gradient, (metrics,) = gradient_of(lambda values: objective(values, state, batch), values)
+        return apply(state, transform, values, gradient, state.scorer_state), metrics
 
     return step
 
@@ -84,6 +87,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     depth = setup.model.spec.depth
     target = jnp.asarray(setup.pruning.kept_per_layer(depth))
     scored = (jnp.arange(depth) >= setup.pruning.first_layer).astype(jnp.float32)
+
+    half_span_v = threshold_range(setup.hardware).high
+    tracked = setup.codesign.threshold == "tracked" and setup.spec.kind != "random"
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         knobs = codesign_knobs(state.step, setup.stage.steps, setup.pruning, target)
@@ -116,7 +122,10 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             * losses.distillation(out.logits, teacher_logits, setup.loss.distill_temperature),
         }
         if setup.spec.kind != "random":
-            terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
+            if not tracked:
+                terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
+            before = jnp.concatenate([jnp.ones_like(out.alive[:1]), out.alive[:-1]])
+            terms["loss_swing"] = setup.loss.swing * losses.score_swing(out.voltage, before, half_span_v, scored)
             terms["loss_energy"] = setup.loss.energy * ratio
             if setup.loss.attention > 0:
                 important = attended(from_cls, knobs.target * setup.model.tokens)
@@ -131,30 +140,36 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             "energy_ratio": ratio,
             "gate_temperature": knobs.smoothing,
         }
-        return sum(terms.values()), (aux, out.state)
+        too_few = knobs.target[:, None] - jnp.mean(out.alive[:, :, PROTECTED:].astype(jnp.float32), axis=(1, 2))
+        return sum(terms.values()), (aux, out.state, too_few)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
-        return _update(state, transform, lambda values: objective(values, state, batch, teacher))
+        values = {"network": state.params, "design": state.design}
+        gradient, (metrics, scorer_state, too_few) = gradient_of(
+            lambda values: objective(values, state, batch, teacher), values
+        )
+        if tracked:
+            gradient["design"] = dataclasses.replace(gradient["design"], threshold=too_few)
+        return apply(state, transform, values, gradient, jax.lax.stop_gradient(scorer_state)), metrics
 
     return step
 
 
-def _update(state: TrainState, transform: optax.GradientTransformation, objective) -> tuple[TrainState, Metrics]:
-    """One optimiser step on ``objective(values) -> (loss, metrics or (metrics, scorer state))``."""
-    values = {"network": state.params, "design": state.design}
-    (loss, aux), gradient = jax.value_and_grad(objective, has_aux=True)(values)
-    metrics, scorer_state = aux if isinstance(aux, tuple) else (aux, state.scorer_state)
+def gradient_of(objective, values: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Gradient of ``objective(values) -> (loss, (metrics, ...))``, and its second result with loss and norm added."""
+    (loss, (metrics, *rest)), gradient = jax.value_and_grad(objective, has_aux=True)(values)
+    return gradient, (metrics | {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}, *rest)
+
+
+def apply(
+    state: TrainState, transform: optax.GradientTransformation, values: dict[str, Any], gradient, scorer_state
+) -> TrainState:
+    """The state after one optimiser step."""
     updates, opt_state = transform.update(gradient, state.opt_state, values)
     values = optax.apply_updates(values, updates)
-    metrics = metrics | {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
-    after = advance(
-        state,
-        params=values["network"],
-        design=values["design"],
-        scorer_state=jax.lax.stop_gradient(scorer_state),
-        opt_state=opt_state,
+    return advance(
+        state, params=values["network"], design=values["design"], scorer_state=scorer_state, opt_state=opt_state
     )
-    return after, metrics
 
 
 def dropout_key(model: VisionTransformer, state: TrainState) -> Key | None:

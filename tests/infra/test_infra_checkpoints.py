@@ -236,6 +236,17 @@ def test_another_structure_is_refused(tmp_path):
         assert part in str(caught.value)
 
 
+def test_one_part_of_a_state_is_read_alone_and_checked_alone(tmp_path):
+    store = Checkpoints(tmp_path, "a")
+    store.save(1, {"params": {"w": jnp.arange(3.0)}, "params_of_old": jnp.ones(2), "opt": jnp.ones(7)}, {})
+    found, *_ = store.restore({"w": jnp.zeros(3)}, part="params")
+    np.testing.assert_array_equal(found["w"], np.arange(3.0))
+    with pytest.raises(CheckpointError, match="params.w: float32\\[3\\] there, float32\\[4\\] here"):
+        store.restore({"w": jnp.zeros(4)}, part="params")
+    with pytest.raises(CheckpointError, match="params.extra: in the program only"):
+        store.restore({"w": jnp.zeros(3), "extra": jnp.zeros(1)}, part="params")
+
+
 def test_what_cannot_be_kept_exactly_is_refused_before_writing(tmp_path):
     store = Checkpoints(tmp_path, "a")
     with pytest.raises(TypeError, match="scale has a weak type"):

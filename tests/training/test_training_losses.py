@@ -118,3 +118,22 @@ def test_attention_agreement_is_the_binary_cross_entropy_over_scored_layers():
     value, slope = jax.value_and_grad(losses.attention_agreement)(sure, jnp.asarray(important), jnp.asarray(scored))
     assert float(value) < 2 * losses.PROBABILITY_FLOOR and np.all(np.isfinite(slope))
     assert float(losses.attention_agreement(sure, jnp.asarray(important), jnp.zeros(L))) == 0.0
+
+
+def test_score_swing_is_mean_and_spread_of_what_the_comparator_sees():
+    """Against NumPy; CLS, pruned tokens and layers without a scorer do not count."""
+    rng = np.random.default_rng(3)
+    voltage = rng.normal(0.1, 0.2, (3, 4, 9, 2)).astype(np.float32)
+    seen = rng.random((3, 4, 9, 2)) < 0.6
+    misses = []
+    for layer in (1, 2):
+        for group in range(2):
+            values = voltage[layer, :, 1:, group][seen[layer, :, 1:, group]].astype(np.float64) / 0.5
+            misses.append(values.mean() ** 2 + (values.std() - 1 / 3) ** 2)
+    scored = jnp.asarray([0.0, 1.0, 1.0])
+    found = losses.score_swing(jnp.asarray(voltage), jnp.asarray(seen), 0.5, scored)
+    np.testing.assert_allclose(found, np.mean(misses), rtol=1e-3)
+    # Scores without any spread, and a layer nobody reaches, have finite slopes.
+    flat = jax.grad(lambda v: losses.score_swing(v, jnp.asarray(seen), 0.5, scored))(jnp.full(voltage.shape, 0.1))
+    none = jax.grad(lambda v: losses.score_swing(v, jnp.zeros(seen.shape, bool), 0.5, scored))(jnp.asarray(voltage))
+    assert np.all(np.isfinite(flat)) and not np.any(none)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from tiny_training import SETTINGS, changed, split
 
 import experiments.codesign
 import experiments.measure
-from atis_jax.config import config_hash, to_json
+from atis_jax.config import config_hash, results_part, stored_hash, to_json
 from atis_jax.data.source import DataSpec
 from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.training.state import create_state, optimiser
 from atis_jax.validation import SettingError, UserError
 from experiments.codesign import dense_from
 from experiments.settings import CodesignSettings
@@ -101,7 +103,12 @@ def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
         np.testing.assert_allclose(target, [0.6, 0.4 / 0.6], rtol=1e-6)
 
 
-STATE = {"weights": jnp.arange(3.0)}
+def state_of(weights=(0.0, 1.0, 2.0), **codesign):
+    transform = optimiser(SETTINGS.dense, dataclasses.replace(SETTINGS.codesign, **codesign))
+    return create_state({"weights": jnp.asarray(weights)}, (), (), jax.random.key(0), transform)
+
+
+STATE = state_of()
 
 
 @pytest.fixture
@@ -125,8 +132,22 @@ def test_a_finished_run_lends_its_dense_network_and_is_not_touched(finished):
     before = sorted(path.name for path in finished.rglob("*"))
     # Another scorer, another seed, other controls: the dense network is the same.
     settings = starting(finished, scorer=dict(inputs=4), seed=3, compare=())
-    np.testing.assert_array_equal(dense_from(settings, STATE)["weights"], STATE["weights"])
+    # And so are other optimisers: only the network is read.
+    fresh = state_of((9.0, 9.0, 9.0), threshold="tracked")
+    assert jax.tree.structure(fresh.opt_state) != jax.tree.structure(STATE.opt_state)
+    np.testing.assert_array_equal(dense_from(settings, fresh).params["weights"], STATE.params["weights"])
     assert sorted(path.name for path in finished.rglob("*")) == before
+
+
+def test_a_run_from_before_a_setting_existed_still_lends_its_network(finished):
+    """Its checkpoints carry the hash of the config as it was stored, without the new field."""
+    stored = json.loads((finished / "config.json").read_text())
+    del stored["loss"]["swing"]
+    (finished / "config.json").write_text(json.dumps(stored))
+    record = finished / "checkpoints" / "dense" / f"step_{SETTINGS.dense.steps:08d}" / "checkpoint.json"
+    old = json.loads(record.read_text()) | {"config_hash": stored_hash(results_part(CodesignSettings, stored))}
+    record.write_text(json.dumps(old))
+    np.testing.assert_array_equal(dense_from(starting(finished), STATE).params["weights"], STATE.params["weights"])
 
 
 def test_a_folder_that_holds_no_run_is_named_and_left_alone(tmp_path):

@@ -43,7 +43,16 @@ def dense():
 
 @pytest.fixture(scope="module")
 def codesign():
-    setup, transform = codesign_setup(SETTINGS, MODEL, SPLIT, "analog")
+    return codesign_of(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def keep_rate_alone():
+    return codesign_of(changed(loss=dict(attention=0.0, swing=0.0)))
+
+
+def codesign_of(settings):
+    setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
     step = quick_jit(make_codesign_step(setup, transform))
 
     def start(seed, threshold=0.0):
@@ -89,7 +98,7 @@ def test_the_same_seed_gives_the_same_bits_after_three_steps(kind, request):
 def test_metrics_are_the_terms_and_add_up_to_the_loss(codesign):
     step, start = codesign
     _, [values] = run(step, start(0), 1)
-    terms = {"loss_ce", "loss_distill", "loss_keep", "loss_energy", "loss_attention"}
+    terms = {"loss_ce", "loss_distill", "loss_keep", "loss_swing", "loss_energy", "loss_attention"}
     assert terms < set(values)
     np.testing.assert_allclose(values["loss"], sum(values[name] for name in terms), rtol=1e-6)
     assert values["kept_per_layer"].shape == (2,)
@@ -103,9 +112,9 @@ def test_metrics_are_the_terms_and_add_up_to_the_loss(codesign):
 
 
 @pytest.mark.parametrize(("threshold", "start_side"), [(-1.5, 1), (1.5, -1)])
-def test_keep_rate_moves_thresholds_towards_the_target(codesign, threshold, start_side):
+def test_keep_rate_moves_thresholds_towards_the_target(keep_rate_alone, threshold, start_side):
     """From too open and from too closed; 30 steps at 0.1 raw units of 0.25 V each, scores of a tenth of a volt."""
-    step, start = codesign
+    step, start = keep_rate_alone
     state = start(3, threshold)
     before = np.asarray(state.design.threshold)
     state, metrics = run(step, state, 30)
@@ -115,6 +124,44 @@ def test_keep_rate_moves_thresholds_towards_the_target(codesign, threshold, star
     miss = np.abs(kept - target).sum(1)
     assert miss[-5:].mean() < 0.35 * miss[1:3].mean()
     assert np.sign(np.asarray(state.design.threshold)[0] - before[0]) == start_side
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    """A co-design step whose thresholds follow the kept fraction: gain 2, no warm-up, cosine over 40 steps."""
+    settings = changed(
+        codesign=dict(threshold="tracked", threshold_learning_rate=2.0), tune=dict(warmup=0.0), pruning=dict(ramp=0.0)
+    )
+    setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
+
+    def start(threshold):
+        design = dataclasses.replace(design_for(settings), threshold=jnp.full((2, 1), threshold))
+        return create_state(lively_params(MODEL), design, memory_for(settings), jax.random.key(0), transform)
+
+    return quick_jit(make_codesign_step(setup, transform)), start
+
+
+def test_tracked_thresholds_move_by_the_gain_times_the_miss_and_by_nothing_else(tracked):
+    """Three steps by hand: theta += gain(step) (kept - wanted), wanted 1 in the first step (a ramp of no length)."""
+    step, start = tracked
+    state = start(-0.5)
+    wanted = [np.ones(2), np.array([0.6, 0.4]), np.array([0.6, 0.4])]
+    for number in range(3):
+        before = np.asarray(state.design.threshold)[:, 0]
+        state, values = step(state, batch(number), teacher())
+        # The schedule's warm-up is one step at least, and that step is at rate zero.
+        gain = 0.0 if number == 0 else 2.0 * 0.5 * (1 + np.cos(np.pi * (number - 1) / 39))
+        moved = np.asarray(state.design.threshold)[:, 0] - before
+        np.testing.assert_allclose(moved, gain * (values["kept_per_layer"] - wanted[number]), rtol=1e-4, atol=1e-6)
+        assert "loss_keep" not in values
+
+
+@pytest.mark.parametrize("threshold", [-1.5, 1.5])
+def test_tracking_reaches_the_target_from_both_sides(tracked, threshold):
+    step, start = tracked
+    _, metrics = run(step, start(threshold), 30)
+    kept = np.array([values["kept_per_layer"] for values in metrics])
+    np.testing.assert_allclose(kept[-10:].mean(0), [0.6, 0.4], atol=0.06)
 
 
 def test_thresholds_have_their_own_rate_and_no_warm_up(codesign):

@@ -27,9 +27,9 @@ SETTINGS = CodesignSettings(
     scorer=ScorerSpec(inputs=8),
     dense=StageSpec(steps=6, warmup=0.2, learning_rate=3e-3),
     tune=StageSpec(steps=40, warmup=0.1, learning_rate=1e-3),
-    pruning=PruningSpec(kept=(0.6, 0.4), ramp=0.0, hard_from=1.0),
-    loss=LossSpec(distill=0.5, keep=10.0, energy=0.1, attention=0.2),
-    codesign=CodesignSpec(threshold_learning_rate=0.1, temperature_c=(0.0, 70.0)),
+    pruning=PruningSpec(kept=(0.6, 0.4), ramp=0.0, hard_from=1.0, smoothing_start=0.3, smoothing_end=0.05),
+    loss=LossSpec(distill=0.5, keep=10.0, swing=0.05, energy=0.1, attention=0.2),
+    codesign=CodesignSpec(threshold="gradient", threshold_learning_rate=0.1, temperature_c=(0.0, 70.0)),
     evaluation=EvaluationSpec(chips=2),
     checkpoint_every=2,
 )

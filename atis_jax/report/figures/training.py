@@ -28,6 +28,9 @@ _LABELS = {
     "loss_ce": "cross-entropy",
     "loss_distill": "distillation",
     "loss_keep": "keep rate",
+    "loss_swing": "score swing",
+    "loss_attention": "attention",
+    "loss_energy": "energy",
     "accuracy": "training batch",
     "kept_fraction": "all layers",
 }
