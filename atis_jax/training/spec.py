@@ -102,6 +102,9 @@ class CodesignSpec:
     """Optimiser settings of the scorer's parts, beside the network's in ``StageSpec``."""
 
     scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
+    scorer_until: float = setting(
+        0.5, low=0.01, high=1.0, doc="fraction of co-design after which all of the scorer but its thresholds rests"
+    )
     threshold: str = setting(
         "tracked", choices=("tracked", "gradient"), doc="thresholds follow the kept fraction, or the loss's gradient"
     )

@@ -70,13 +70,18 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
 def optimiser(
     stage: StageSpec, codesign: CodesignSpec, projection: str = "learned", prototype: str = "static"
 ) -> optax.GradientTransformation:
-    """AdamW for the network, Adam with their own rates for the scorer and its thresholds, one gradient clip each."""
+    """AdamW or Muon for the network, others with their own rates for the scorer and its thresholds, a clip each.
+
+    The scorer's rate reaches zero at ``codesign.scorer_until`` of the stage; the network then adapts to a selection
+    that holds still.
+    """
+    scorer_stage = dataclasses.replace(stage, steps=max(1, round(codesign.scorer_until * stage.steps)))
     return optax.partition(
         {
             "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
             "scorer": optax.chain(
                 optax.clip_by_global_norm(stage.clip),
-                optax.adam(learning_rate(codesign.scorer_learning_rate, stage)),
+                optax.adam(learning_rate(codesign.scorer_learning_rate, scorer_stage)),
             ),
             "threshold": threshold_optimiser(stage, codesign),
             "frozen": optax.set_to_zero(),

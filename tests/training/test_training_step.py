@@ -203,6 +203,28 @@ def test_fixed_parts_of_a_design_do_not_move(projection, prototype, frozen):
     assert np.all(np.asarray(updates["network"]["w"]) < 0)
 
 
+def test_the_scorer_rests_after_its_share_and_the_rest_goes_on():
+    """Half of ten steps: its rate is zero from the sixth update on."""
+    values = {"network": {"w": jnp.ones((2, 2))}, "design": design_for()}
+    stage = dataclasses.replace(SETTINGS.tune, steps=10, warmup=0.1)
+    transform = optimiser(stage, dataclasses.replace(SETTINGS.codesign, scorer_until=0.5))
+
+    @quick_jit
+    def sizes(values):
+        def one(state, _):
+            updates, state = transform.update(jax.tree.map(jnp.ones_like, values), state, values)
+            return state, jax.tree.map(lambda leaf: jnp.max(jnp.abs(leaf)), updates)
+
+        return jax.lax.scan(one, transform.init(values), None, length=10)[1]
+
+    moved = sizes(values)
+    for name in ("projection", "prototype", "feedback", "bias_scale", "input_gain"):
+        size = np.asarray(getattr(moved["design"], name))
+        assert np.all(size[1:5] > 0) and not np.any(size[5:]), name
+    assert np.all(np.asarray(moved["design"].threshold) > 0)
+    assert np.all(np.asarray(moved["network"]["w"])[1:9] > 0)
+
+
 def test_the_random_controls_counts_are_nobodys_to_train():
     values = {"network": {"w": jnp.ones(2)}, "design": jnp.asarray([8.0, 4.0])}
     assert labels(values, "learned", "static") == {"network": {"w": "network"}, "design": "frozen"}
