@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.dense.steps = 2000
     config.dense.learning_rate = 5e-3
     config.dense.label_smoothing = 0.1
+    config.tune.optimiser = "muon"
     config.tune.steps = 500
     config.tune.learning_rate = 1e-3
     config.tune.label_smoothing = 0.1
@@ -25,6 +26,7 @@ def get_config() -> ConfigDict:
     config.loss.attention = 0.3
     config.loss.energy = 0.1
     config.codesign.temperature_c = (0.0, 70.0)
+    config.codesign.detach_network = True
     config.evaluation.chips = 64
     config.evaluation.temperature_c = (0.0, 27.0, 70.0)
     return config

@@ -83,7 +83,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
     """Make or reopen the folder of a run and hold it until the block ends (or the process dies).
 
     Nothing is written before the folder is known to be new or this config's own, and an existing
-    ``config.json`` is never rewritten.
+    ``config.json`` is never rewritten. A new folder in which a ``UserError`` comes before any result is free again.
 
     Args:
         workdir: the folder.
@@ -116,7 +116,13 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
                 write_text_atomically(path / _CONFIG, to_json(settings))
             except OSError as error:
                 raise RunDirError(f"--workdir={path}: cannot be written ({error.strerror})") from error
-        yield RunFolder(path, config_hash(settings), as_dict(settings, results_only=True), resumed)
+        try:
+            yield RunFolder(path, config_hash(settings), as_dict(settings, results_only=True), resumed)
+        except UserError:
+            # A mistake found before anything was computed: the corrected config may use the folder.
+            if not resumed and {entry.name for entry in path.iterdir()} == {_CONFIG, _LOCK}:
+                (path / _CONFIG).unlink()
+            raise
 
 
 def _look_inside(path: Path, settings: Any) -> bool:

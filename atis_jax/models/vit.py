@@ -20,6 +20,10 @@ from atis_jax.models.spec import ModelSpec
 ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
 
+PRUNED_HEADROOM = 40.0
+"""exp of this is far from overflow, squared too, and far above any ratio of attention weights that matters. Much less
+costs accuracy: how far a pruned key stands above the kept ones is what brings it back."""
+
 
 class Stem(nn.Module):
     """Image to patch tokens: one strided linear map, or a strided 3x3 neighbourhood and a residual map around it.
@@ -67,8 +71,7 @@ def gated_softmax(
     With gates of zero and one this is the softmax over the kept keys alone; the gradient with respect to a gate is
     finite everywhere, also at zero, because the gate multiplies instead of adding its logarithm. At least one gate
     in a row must be positive (CLS always is). The largest kept logit is taken off first, so that no pruned key,
-    however large, starves the kept ones; a pruned key above it counts as equal to it, which only bounds the
-    gradient of its gate: the true slope at zero would be many times what opening the gate could ever do.
+    however large, starves the kept ones; one above it by more than ``PRUNED_HEADROOM`` counts as that much.
     After DynamicViT (Rao et al. 2021, eq. 11) without its self term, which only changes rows that nobody reads.
     ``gate`` broadcasts against ``logits``.
     """
@@ -77,7 +80,7 @@ def gated_softmax(
     else:
         kept = jnp.where(gate > 0, logits, -jnp.inf)
         peak = jax.lax.stop_gradient(jnp.max(kept, axis=-1, keepdims=True))
-        weight = jnp.exp(jnp.minimum(logits - peak, 0.0)) * gate
+        weight = jnp.exp(jnp.minimum(logits - peak, PRUNED_HEADROOM)) * gate
     return weight / jnp.sum(weight, axis=-1, keepdims=True)
 
 

@@ -128,7 +128,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             terms["loss_swing"] = setup.loss.swing * losses.score_swing(out.voltage, before, half_span_v, scored)
             terms["loss_energy"] = setup.loss.energy * ratio
             if setup.loss.attention > 0:
-                important = attended(from_cls, knobs.target * setup.model.tokens)
+                important = attended(from_cls, target * setup.model.tokens)
                 terms["loss_attention"] = setup.loss.attention * losses.attention_agreement(
                     out.probability, important, scored
                 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_experiment import LoopSpec, TinySettings
 
+from atis_jax.validation import UserError
 from experiments.files import plain, write_json_atomically
 from experiments.metrics import MetricsError, MetricsLog, read_metrics
 from experiments.progress import Progress, final_table
@@ -71,6 +72,17 @@ def test_an_attempt_killed_before_its_config_was_in_place_is_no_obstacle(tmp_pat
     (tmp_path / ".config.json.tmp").write_text('{"exper')
     with open_run(tmp_path, TinySettings()) as folder:
         assert not folder.resumed
+
+
+def test_a_mistake_found_before_any_result_frees_the_folder_and_later_ones_do_not(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(UserError, match="a bad setting"), open_run(path, TinySettings()):
+        raise UserError("a bad setting")
+    with pytest.raises(UserError, match="too late"), open_run(path, TinySettings(seed=8)) as folder:
+        folder.metrics.write_text("{}")
+        raise UserError("too late")
+    with pytest.raises(RunDirError, match="another config"), open_run(path, TinySettings()):
+        pass
 
 
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/atis"])
