@@ -34,6 +34,7 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.model.depth = 3
     config.model.heads = 3
     config.model.mlp_width = 192
+    config.scorer.inputs = 64
     config.dense.optimiser = "muon"
     config.dense.steps = 16 * 781
     config.dense.learning_rate = 4e-3

@@ -123,6 +123,11 @@ class CodesignSettings:
             raise SettingError(
                 "config.scorer.kind = 'random' has nothing to design; it is a control: put 'random' into config.compare"
             )
+        if self.data.batch_size % self.codesign.chips_per_step:
+            raise SettingError(
+                f"config.codesign.chips_per_step = {self.codesign.chips_per_step} does not divide data.batch_size = "
+                f"{self.data.batch_size}; every chip of a step needs the same number of images"
+            )
         if self.evaluation.capacities and len(self.evaluation.capacities) != depth:
             raise SettingError(
                 f"config.evaluation.capacities has {len(self.evaluation.capacities)} entries for {depth} layers; "

@@ -17,7 +17,7 @@ from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import pytree
 from atis_jax.pruning.gather import pack, scatter_back
-from atis_jax.pruning.masks import PROTECTED, cascade, protect, training_gate
+from atis_jax.pruning.masks import PROTECTED, at_fixed_rate, cascade, protect, training_gate
 from atis_jax.scoring.prototype import update_query
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Int, Key, PyTree
@@ -30,8 +30,9 @@ class ScorerInputs:
 
     Attributes:
         design: what is optimised.
-        chip: what fabrication gave, or None for scorers without one.
-        environment: temperature and supply, shared by all layers.
+        chip: what fabrication gave, or None for scorers without one. A second axis, after that of the layers, deals
+            the images to several chips: the first B / chips images to the first, and so on.
+        environment: temperature and supply, shared by all layers; one entry a chip if there are several.
         state: the scorers' memory.
     """
 
@@ -94,6 +95,7 @@ def masked_forward(
     ema_rate: float = 0.0,
     smoothing: Float[Array, ""] | float = 0.0,
     hardness: Float[Array, ""] | float = 1.0,
+    fixed_rate: bool = False,
     detach_network: bool = False,
     dropout_key: Key | None = None,
 ) -> Pruned:
@@ -110,6 +112,7 @@ def masked_forward(
         ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
         smoothing: width of the soft comparator relative to the score's half span.
         hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
+        fixed_rate: take the gradient as if the thresholds held the kept fraction (``at_fixed_rate``).
         detach_network: stop the gradient that the scorer would send into the tokens it looks at.
         dropout_key: turns dropout on.
     """
@@ -125,19 +128,23 @@ def masked_forward(
         if layer >= first_layer:
             looked_at = jax.lax.stop_gradient(x) if detach_network else x
             decision, state = score_layer(scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing)
+            probability = decision.keep_probability
+            if fixed_rate:
+                probability = at_fixed_rate(probability, alive)
             alive = cascade(decision.keep, alive)
-            gate = gate * protect(training_gate(decision.keep_probability, decision.keep, hardness))
+            gate = gate * protect(training_gate(probability, decision.keep, hardness))
         else:
             decision = keep_everything(alive)
+            probability = decision.keep_probability
         x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key)
-        trail.append((alive, decision.voltage, decision.keep_probability))
+        trail.append((alive, decision.voltage, probability))
         states.append(remember_query(state, query, ema_rate))
-    alive_LxBxNxG, voltage, probability = (jnp.stack(parts) for parts in zip(*trail, strict=True))
+    alive_LxBxNxG, voltage_LxBxNxG, probability_LxBxNxG = (jnp.stack(parts) for parts in zip(*trail, strict=True))
     return Pruned(
         logits=classify(model, params, x),
         alive=alive_LxBxNxG,
-        voltage=voltage,
-        probability=probability,
+        voltage=voltage_LxBxNxG,
+        probability=probability_LxBxNxG,
         overflow=jnp.zeros((model.spec.depth, batch), jnp.int32),
         state=stack(states),
     )
@@ -232,14 +239,21 @@ def score_layer(
     """
     design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
 
-    def one(tokens_NxD, alive_NxG, index_N, image_key):
+    def one(chip, environment, tokens_NxD, alive_NxG, index_N, image_key):
         context = Context(
             alive=alive_NxG, token_index=index_N, state=state, smoothing=smoothing, token_count=tokens, layer=layer
         )
-        return scorer(design, chip, inputs.environment, tokens_NxD, context, image_key)
+        return scorer(design, chip, environment, tokens_NxD, context, image_key)
 
     keys = None if key is None else jax.random.split(jax.random.fold_in(key, layer), x.shape[0])
-    decision, after = jax.vmap(one, in_axes=(0, 0, 0, None if key is None else 0))(x, alive, index, keys)
+    images = jax.vmap(one, in_axes=(None, None, 0, 0, 0, None if key is None else 0))
+    if inputs.environment is None or jnp.ndim(inputs.environment.temperature_k) == 0:
+        decision, after = images(chip, inputs.environment, x, alive, index, keys)
+    else:
+        chips = len(inputs.environment.temperature_k)
+        dealt = jax.tree.map(lambda a: a.reshape(chips, -1, *a.shape[1:]), (x, alive, index, keys))
+        on_chips = jax.vmap(images)(chip, inputs.environment, *dealt)
+        decision, after = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), on_chips)
     return decision, jax.tree.map(mean_over_images, after, state)
 
 

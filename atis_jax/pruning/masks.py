@@ -6,6 +6,7 @@ a token is computed at all (attention rows, MLP) while any group keeps it.
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -39,6 +40,31 @@ def training_gate(
     hard = keep_BxNxG.astype(probability_BxNxG.dtype)
     forward = (1.0 - hardness) * probability_BxNxG + hardness * hard
     return straight_through(forward, probability_BxNxG)
+
+
+def at_fixed_rate(
+    probability_BxNxG: Float[Array, "B N G"], counted_BxNxG: Bool[Array, "B N G"]
+) -> Float[Array, "B N G"]:
+    """The same probabilities, with the gradient they have when the threshold keeps their sum where it is.
+
+    A threshold that follows the kept fraction undoes what moves all scores alike. With p = Phi((V - theta) / w),
+    holding sum(p) over the counted tokens of the batch fixed gives d theta = sum(p' dV) / sum(p'), so
+
+        dp_i -> dp_i - p'_i / sum_j(p'_j) * sum_j(dp_j).
+
+    Without it the cross-entropy, which likes every gate open, drives a layer's scores to the end of their range
+    while the threshold runs after them.
+
+    Args:
+        probability_BxNxG: soft decisions of a probit comparator (``circuits.comparator.keep_probability``).
+        counted_BxNxG: tokens that reach the comparator; protected ones are left out here.
+    """
+    counted = counted_BxNxG.at[:, :PROTECTED].set(False)
+    slope = jnp.where(counted, jax.scipy.stats.norm.pdf(jax.scipy.special.ndtri(probability_BxNxG)), 0.0)
+    slope = jax.lax.stop_gradient(slope)
+    share = slope / jnp.maximum(jnp.sum(slope, axis=(0, 1)), jnp.finfo(slope.dtype).tiny)
+    total = jnp.sum(jnp.where(counted, probability_BxNxG, 0.0), axis=(0, 1))
+    return probability_BxNxG - share * (total - jax.lax.stop_gradient(total))
 
 
 def kept_fraction(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, ""]:

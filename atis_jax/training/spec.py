@@ -114,7 +114,8 @@ class CodesignSpec:
     temperature_c: tuple[float, ...] = setting(
         (27.0, 27.0), low=-55.0, high=150.0, doc="chip temperature drawn uniformly from this range each step"
     )
-    fresh_chip: bool = setting(True, doc="draw a new chip each step (else every step sees the nominal chip)")
+    fresh_chip: bool = setting(True, doc="draw new chips each step (else every step sees the nominal chip)")
+    chips_per_step: int = setting(4, low=1, high=1024, doc="chips, each at its temperature, that share a batch")
     read_noise: bool = setting(True, doc="draw read noise each step")
     detach_network: bool = setting(False, doc="stop the scorer's gradient from reaching the network's tokens")
 

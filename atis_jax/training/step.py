@@ -83,7 +83,7 @@ def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.Grad
 
 
 def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> Step:
-    """A step that moves network, projection, prototype and thresholds together, on a chip drawn for it."""
+    """A step that moves network, projection, prototype and thresholds together, on chips drawn for it."""
     depth = setup.model.spec.depth
     target = jnp.asarray(setup.pruning.kept_per_layer(depth))
     scored = (jnp.arange(depth) >= setup.pruning.first_layer).astype(jnp.float32)
@@ -110,6 +110,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             ema_rate=setup.spec.ema_rate if setup.spec.prototype == "ema" else 0.0,
             smoothing=knobs.smoothing,
             hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
+            fixed_rate=tracked,
             detach_network=setup.codesign.detach_network,
             dropout_key=dropout_key(setup.model, state),
         )
@@ -178,19 +179,21 @@ def dropout_key(model: VisionTransformer, state: TrainState) -> Key | None:
 
 
 def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environment | None]:
-    """This step's chip (one array per layer) and temperature, each from its own stream."""
+    """This step's chips (leaves (L, chips, ...): one array per layer) and temperatures, each from its own stream."""
     if not setup.analog:
         return None, None
-    depth, geometry = setup.model.spec.depth, setup.spec.geometry
+    depth, chips, geometry = setup.model.spec.depth, setup.codesign.chips_per_step, setup.spec.geometry
     if setup.codesign.fresh_chip:
-        keys = jax.random.split(rng.step_key(key, "chip", step), depth)
-        chip = jax.vmap(lambda k: sample_chip(k, setup.hardware, geometry))(keys)
+        keys = jax.random.split(rng.step_key(key, "chip", step), (depth, chips))
+        chip = jax.vmap(jax.vmap(lambda k: sample_chip(k, setup.hardware, geometry)))(keys)
     else:
-        chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), nominal_chip(setup.hardware, geometry))
+        nominal = nominal_chip(setup.hardware, geometry)
+        chip = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (depth, chips, *jnp.shape(leaf))), nominal)
     low, high = setup.codesign.temperature_c
-    draw = jax.random.uniform(rng.step_key(key, "temperature", step), (), minval=0.0, maxval=1.0)
+    draw = jax.random.uniform(rng.step_key(key, "temperature", step), (chips,), minval=0.0, maxval=1.0)
     temperature_k = celsius_to_kelvin(low + (high - low) * draw)
-    return chip, Environment(temperature_k=temperature_k, supply_v=jnp.asarray(setup.hardware.supply_v))
+    supply_v = jnp.full_like(temperature_k, setup.hardware.supply_v)
+    return chip, Environment(temperature_k=temperature_k, supply_v=supply_v)
 
 
 def attended(from_cls: Float[Array, "L B H N"], count: Float[Array, "L"]) -> Bool[Array, "L B N"]:

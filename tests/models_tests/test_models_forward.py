@@ -179,6 +179,30 @@ def test_gathered_equals_masked_when_there_is_room(case):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), out.state, case.hard.state)
 
 
+def test_several_chips_share_a_batch_each_with_its_own_images_and_temperature(case):
+    """Three chips, two images each: what each chip alone says of them, with the same read noise."""
+    temperatures = jnp.asarray([273.15, 300.15, 343.15])
+    keys = jax.random.split(jax.random.key(9), (3, case.depth))
+    draw = jax.jit(jax.vmap(jax.vmap(lambda k: sample_chip(k, HARDWARE, case.spec.geometry))), compiler_options=QUICK)
+    chips, key = draw(keys), jax.random.key(5)
+    inputs = dataclasses.replace(
+        case.inputs,
+        chip=jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), chips),
+        environment=Environment(temperatures, jnp.full(3, 1.8)),
+    )
+    shared = case.masked(case.params, case.images, inputs, key, 0.0, 1.0)
+    voltages = []
+    for number in range(3):
+        environment = Environment(temperatures[number], jnp.float32(1.8))
+        alone = dataclasses.replace(case.inputs, chip=layer_of(chips, number), environment=environment)
+        out = case.masked(case.params, case.images, alone, key, 0.0, 1.0)
+        mine = slice(2 * number, 2 * number + 2)
+        np.testing.assert_array_equal(shared.alive[:, mine], out.alive[:, mine])
+        np.testing.assert_allclose(shared.logits[mine], out.logits[mine], atol=2e-5)
+        voltages.append(np.asarray(out.voltage)[case.first_layer])
+    assert min(np.abs(voltages[a] - voltages[b]).max() for a, b in ((0, 1), (0, 2), (1, 2))) > 1e-3
+
+
 def test_the_noise_both_see_is_there_and_belongs_to_the_key(case):
     seeds = [np.asarray(case.hard.voltage)]
     for seed in (6, 7):

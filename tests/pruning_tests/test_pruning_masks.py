@@ -5,12 +5,15 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from atis_jax.pruning.masks import (
     PROTECTED,
+    at_fixed_rate,
     cascade,
     kept_fraction,
     kept_tokens,
@@ -77,6 +80,50 @@ def test_the_training_gate_blends_soft_and_hard_with_the_gradient_of_the_soft(pr
     if hardness == 1.0:
         np.testing.assert_array_equal(value, keep.astype(np.float32))
     np.testing.assert_array_equal(slope, 1.0)  # of p, at any hardness
+
+
+def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_sum():
+    """Against SciPy: solve for the threshold that restores sum(p) after each score's step, and difference."""
+    rng, width, h = np.random.default_rng(0), 0.4, 1e-4
+    voltage, pull = rng.normal(0, 0.5, (IMAGES, TOKENS)), rng.normal(size=(IMAGES, TOKENS))
+    counted = rng.random((IMAGES, TOKENS)) < 0.7
+    alive = counted | (np.arange(TOKENS) < PROTECTED)
+    counted[:, :PROTECTED] = False
+
+    def probability(v, threshold):
+        return scipy.stats.norm.cdf((v - threshold) / width)
+
+    wanted = probability(voltage, 0.1)[counted].sum()
+
+    def loss(v):
+        threshold = scipy.optimize.brentq(lambda t: probability(v, t)[counted].sum() - wanted, -5, 5, xtol=1e-13)
+        return np.sum(pull * probability(v, threshold) * counted)
+
+    def loss_jax(v, threshold):
+        p = at_fixed_rate(jax.scipy.stats.norm.cdf((v - threshold) / width)[..., None], jnp.asarray(alive)[..., None])
+        return jnp.sum(pull * p[..., 0] * counted)
+
+    with jax.enable_x64():
+        value, (found, of_threshold) = jax.value_and_grad(loss_jax, (0, 1))(jnp.asarray(voltage), 0.1)
+    np.testing.assert_allclose(value, loss(voltage), rtol=1e-9)
+    for place in np.argwhere(counted):
+        step = np.zeros_like(voltage)
+        step[tuple(place)] = h
+        expected = (loss(voltage + step) - loss(voltage - step)) / (2 * h)
+        np.testing.assert_allclose(found[tuple(place)], expected, rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(found[~counted], 0.0)
+    assert abs(float(of_threshold)) < 1e-12  # it is no longer the loss's to move
+
+
+def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
+    certain = jnp.asarray([0.0, 1.0, 1.0, 0.0])[None, :, None]
+
+    def total(p):
+        return jnp.sum(jnp.arange(4.0)[None, :, None] * at_fixed_rate(p, jnp.ones((1, 4, 1), bool)))
+
+    value, gradient = jax.value_and_grad(total)(certain)
+    assert float(value) == 3.0
+    assert np.all(np.isfinite(gradient))
 
 
 @settings(max_examples=60, deadline=None)

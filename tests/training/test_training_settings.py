@@ -43,6 +43,10 @@ from experiments.settings import CodesignSettings
             dict(evaluation=dict(capacities=(9,))),
             r"config.evaluation.capacities has 1 entries for 2 layers; give one per layer, or none",
         ),
+        (
+            dict(codesign=dict(chips_per_step=3)),
+            r"config.codesign.chips_per_step = 3 does not divide data.batch_size = 8; every chip",
+        ),
         (dict(pruning=dict(first_layer=2)), r"pruning.first_layer = 2 leaves no layer of 2 .*at most 1"),
         (
             dict(experiment="dense", start_from="runs/x"),

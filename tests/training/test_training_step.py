@@ -273,14 +273,16 @@ def test_chip_and_temperature_are_what_their_streams_say_and_nothing_else():
         drawn.append(quick_jit(lambda key, s=setup: draw_hardware(s, key, step))(root))
     (chip, environment), (chip_again, environment_again) = drawn
     assert stored(chip) == stored(chip_again)
-    assert float(environment.temperature_k) == float(environment_again.temperature_k)
-    layers = jax.random.split(folded("chip"), 2)
+    assert stored(environment) == stored(environment_again)
+    keys = jax.random.split(folded("chip"), (2, 4))
     one = jax.jit(lambda key: sample_chip(key, hardware, SETTINGS.scorer.geometry))
-    for layer in range(2):
-        for name, value in vars(one(layers[layer])).items():
-            np.testing.assert_allclose(getattr(chip, name)[layer], value, rtol=1e-6, atol=1e-9, err_msg=name)
-    expected_k = 273.15 + 70.0 * float(jax.random.uniform(folded("temperature")))
-    assert float(environment.temperature_k) == pytest.approx(expected_k, rel=1e-6)
+    for layer, number in np.ndindex(2, 4):
+        for name, value in vars(one(keys[layer, number])).items():
+            drawn_value = getattr(chip, name)[layer, number]
+            np.testing.assert_allclose(drawn_value, value, rtol=1e-6, atol=1e-9, err_msg=name)
+    expected_k = 273.15 + 70.0 * np.asarray(jax.random.uniform(folded("temperature"), (4,)))
+    np.testing.assert_allclose(environment.temperature_k, expected_k, rtol=1e-6)
+    assert len(set(expected_k)) == 4
 
 
 def test_settings_of_the_scorer_leave_data_and_first_parameters_alone():
