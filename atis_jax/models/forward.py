@@ -250,7 +250,7 @@ def score_layer(
     if inputs.environment is None or jnp.ndim(inputs.environment.temperature_k) == 0:
         decision, after = images(chip, inputs.environment, x, alive, index, keys)
     else:
-        chips = len(inputs.environment.temperature_k)
+        chips = jnp.shape(inputs.environment.temperature_k)[0]
         dealt = jax.tree.map(lambda a: a.reshape(chips, -1, *a.shape[1:]), (x, alive, index, keys))
         on_chips = jax.vmap(images)(chip, inputs.environment, *dealt)
         decision, after = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), on_chips)
