@@ -93,10 +93,10 @@ def train_stages(
     root: jax.Array,
 ) -> dict[str, TrainState]:
     """Every stage in turn, each from its newest checkpoint; the last state of each by name."""
-    done = steps_done(folder, stages)
     trained: dict[str, TrainState] = {}
-    if settings.start_from is not None:
+    if settings.start_from is not None:  # before anything is written: it may be the wrong folder
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+    done = steps_done(folder, stages)
     with (
         MetricsLog(folder.metrics, after_step=done) as log,
         Progress(stages[-1].offset + stages[-1].steps, start_step=done) as bar,

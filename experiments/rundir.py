@@ -120,8 +120,9 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
             yield RunFolder(path, config_hash(settings), as_dict(settings, results_only=True), resumed)
         except UserError:
             # A mistake found before anything was computed: the corrected config may use the folder.
-            if not resumed and {entry.name for entry in path.iterdir()} == {_CONFIG, _LOCK}:
-                (path / _CONFIG).unlink()
+            with contextlib.suppress(OSError):
+                if not resumed and {entry.name for entry in path.iterdir()} == {_CONFIG, _LOCK}:
+                    (path / _CONFIG).unlink()
             raise
 
 

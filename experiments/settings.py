@@ -123,7 +123,14 @@ class CodesignSettings:
             raise SettingError(
                 "config.scorer.kind = 'random' has nothing to design; it is a control: put 'random' into config.compare"
             )
-        if self.data.batch_size % self.codesign.chips_per_step:
+        if self.scorer.adaptive_rate_v > 0 and self.codesign.threshold == "tracked":
+            raise SettingError(
+                f"config.scorer.adaptive_rate_v = {self.scorer.adaptive_rate_v} with config.codesign.threshold = "
+                "'tracked': both would steer the kept fraction, against each other; set codesign.threshold = "
+                "'gradient' and codesign.threshold_learning_rate = 0.02, or adaptive_rate_v = 0"
+            )
+        on_chips = self.experiment == "codesign" and self.scorer.kind == "analog"
+        if on_chips and self.data.batch_size % self.codesign.chips_per_step:
             raise SettingError(
                 f"config.codesign.chips_per_step = {self.codesign.chips_per_step} does not divide data.batch_size = "
                 f"{self.data.batch_size}; every chip of a step needs the same number of images"

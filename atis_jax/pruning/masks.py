@@ -57,7 +57,8 @@ def at_fixed_rate(
 
     Args:
         probability_BxNxG: soft decisions of a probit comparator (``circuits.comparator.keep_probability``).
-        counted_BxNxG: tokens that reach the comparator; protected ones are left out here.
+        counted_BxNxG: tokens that reach the comparator; protected ones are left out here. The others, which no
+            threshold decides about any more, keep the gradient they have.
     """
     counted = counted_BxNxG.at[:, :PROTECTED].set(False)
     slope = jnp.where(counted, jax.scipy.stats.norm.pdf(jax.scipy.special.ndtri(probability_BxNxG)), 0.0)

@@ -71,7 +71,8 @@ def initial_design(
     projection_key, prototype_key = jax.random.split(key)
     span_v = threshold_range(hardware).high
     weights = 0.5 * jax.random.normal(prototype_key, (spec.groups, spec.inputs))
-    # Expected score: N independent currents of about 0.4 x 0.4 of the maximum; a third of the span is a sound RMS.
+    # N independent currents of about 0.4 x 0.4 of the maximum; a third of the span is a sound RMS. Real tokens
+    # replace the estimate (``training.calibrate``).
     feedback = span_v / 3.0 / (INITIAL_BIAS_A * 0.16 * jnp.sqrt(spec.inputs))
     return Design(
         projection=initial_projection(spec.projection, projection_key, spec.inputs, width, variance),

@@ -74,7 +74,9 @@ def masked_against_gathered(
 def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], first_layer: int):
     before = jnp.concatenate([jnp.ones_like(a.alive[:1]), a.alive[:-1]])
     same = a.alive == b.alive
+    lost = jnp.sum(b.overflow * real)
     image_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
+    real = real & jnp.all(b.overflow == 0, axis=0)  # what found no room is counted as such
     reached = jnp.concatenate([jnp.ones_like(image_same_so_far[:1]), image_same_so_far[:-1]]) & real
     scored = (jnp.arange(a.alive.shape[0]) >= first_layer)[:, None, None, None]
     unprotected = (jnp.arange(a.alive.shape[2]) >= PROTECTED)[:, None]
@@ -88,7 +90,7 @@ def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Arra
         jnp.sum(compared & same),
         jnp.sum(untouched),
         jnp.max(jnp.where(untouched, difference, 0.0)),
-        jnp.sum(b.overflow * real),
+        lost,
     )
 
 

@@ -82,7 +82,7 @@ def attention_agreement(
     """Cross-entropy between keep probability and "the dense network attends to it", over scored layers.
 
     Args:
-        probability: soft decisions.
+        probability: soft decisions, of tokens pruned before as well: what an earlier layer lost can still teach.
         important: tokens among those the dense network's CLS attends to most, as many as the layer should keep.
         scored: 1 for layers with a scorer, 0 for others.
     """

@@ -6,6 +6,9 @@ import dataclasses
 
 from atis_jax.validation import SettingError, check_settings, setting
 
+LARGEST_ADAM_RATE = 0.5
+"""Of raw thresholds: a step of it already crosses an eighth of the comparator's span."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StageSpec:
@@ -39,9 +42,12 @@ class PruningSpec:
     ramp: float = setting(0.4, low=0.0, high=1.0, doc="fraction of co-design over which the target falls from 1")
     hard_from: float = setting(0.0, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
     smoothing_start: float = setting(
-        0.15, low=1e-4, high=10.0, doc="soft comparator width over the half span, at first"
+        0.15,
+        low=1e-4,
+        high=10.0,
+        doc="soft comparator width over the half span at step 0",
     )
-    smoothing_end: float = setting(0.15, low=1e-4, high=10.0, doc="and from the end of the soft phase on")
+    smoothing_end: float = setting(0.15, low=1e-4, high=10.0, doc="and from hard_from on, the slope of hard decisions")
 
     def __post_init__(self):
         check_settings(self, "pruning")
@@ -88,7 +94,12 @@ class LossSpec:
     swing: float = setting(
         20.0, low=0.0, high=1000.0, doc="squared error of the scores' mean and spread against a third of the half span"
     )
-    energy: float = setting(0.0, low=0.0, high=1000.0, doc="energy of the pruned network over the dense one")
+    energy: float = setting(
+        0.0,
+        low=0.0,
+        high=1000.0,
+        doc="energy over the dense network's; tracked thresholds leave it the bias currents",
+    )
     attention: float = setting(
         0.0, low=0.0, high=100.0, doc="cross-entropy of keep probability with the dense network's top CLS attention"
     )
@@ -103,7 +114,10 @@ class CodesignSpec:
 
     scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
     scorer_until: float = setting(
-        0.5, low=0.01, high=1.0, doc="fraction of co-design after which all of the scorer but its thresholds rests"
+        0.5,
+        low=0.01,
+        high=1.0,
+        doc="fraction of co-design after which the trained scorer rests, thresholds apart",
     )
     threshold: str = setting(
         "tracked", choices=("tracked", "gradient"), doc="thresholds follow the kept fraction, or the loss's gradient"
@@ -124,4 +138,10 @@ class CodesignSpec:
         if len(self.temperature_c) != 2 or self.temperature_c[0] > self.temperature_c[1]:
             raise SettingError(
                 f"codesign.temperature_c = {self.temperature_c} must be (lowest, highest) in degrees Celsius"
+            )
+        if self.threshold == "gradient" and self.threshold_learning_rate > LARGEST_ADAM_RATE:
+            raise SettingError(
+                f"codesign.threshold_learning_rate = {self.threshold_learning_rate} with codesign.threshold = "
+                f"'gradient' is Adam's rate, and moves a threshold that far each step; give at most "
+                f"{LARGEST_ADAM_RATE}, 0.02 is a start"
             )

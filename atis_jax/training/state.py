@@ -44,11 +44,6 @@ class TrainState:
     key: Key
 
 
-def trainable(state: TrainState) -> dict[str, Any]:
-    """The part of the state that has gradients."""
-    return {"network": state.params, "design": state.design}
-
-
 def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str, Any]:
     """Which optimiser moves which leaf: network, scorer, threshold or frozen."""
     design = values["design"]
@@ -70,7 +65,9 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
 def optimiser(
     stage: StageSpec, codesign: CodesignSpec, projection: str = "learned", prototype: str = "static"
 ) -> optax.GradientTransformation:
-    """AdamW or Muon for the network, others with their own rates for the scorer and its thresholds, a clip each.
+    """AdamW or Muon for the network, others with their own rates for the scorer and its thresholds.
+
+    Network and scorer are clipped each by its own norm.
 
     The scorer's rate reaches zero at ``codesign.scorer_until`` of the stage; the network then adapts to a selection
     that holds still.

@@ -20,7 +20,7 @@ from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.forward import ScorerInputs, dense_forward, masked_forward
 from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import PROTECTED, kept_fraction, top_fraction
+from atis_jax.pruning.masks import kept_fraction, top_fraction
 from atis_jax.scoring.design import threshold_range
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Scorer
@@ -141,7 +141,8 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             "energy_ratio": ratio,
             "gate_temperature": knobs.smoothing,
         }
-        too_few = knobs.target[:, None] - jnp.mean(out.alive[:, :, PROTECTED:].astype(jnp.float32), axis=(1, 2))
+        # The same for every head group: a token is pruned when no group keeps it.
+        too_few = (knobs.target - kept_per_layer)[:, None]
         return sum(terms.values()), (aux, out.state, too_few)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
@@ -150,7 +151,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             lambda values: objective(values, state, batch, teacher), values
         )
         if tracked:
-            gradient["design"] = dataclasses.replace(gradient["design"], threshold=too_few)
+            design = gradient["design"]
+            threshold = jnp.broadcast_to(too_few, design.threshold.shape)
+            gradient["design"] = dataclasses.replace(design, threshold=threshold)
         return apply(state, transform, values, gradient, jax.lax.stop_gradient(scorer_state)), metrics
 
     return step

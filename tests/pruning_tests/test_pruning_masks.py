@@ -111,7 +111,7 @@ def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_su
         step[tuple(place)] = h
         expected = (loss(voltage + step) - loss(voltage - step)) / (2 * h)
         np.testing.assert_allclose(found[tuple(place)], expected, rtol=1e-5, atol=1e-8)
-    np.testing.assert_array_equal(found[~counted], 0.0)
+    np.testing.assert_array_equal(found[~counted], 0.0)  # the loss does not look at them
     assert abs(float(of_threshold)) < 1e-12  # it is no longer the loss's to move
 
 

@@ -47,6 +47,10 @@ from experiments.settings import CodesignSettings
             dict(codesign=dict(chips_per_step=3)),
             r"config.codesign.chips_per_step = 3 does not divide data.batch_size = 8; every chip",
         ),
+        (
+            dict(scorer=dict(adaptive_rate_v=1e-3), codesign=dict(threshold="tracked")),
+            r"config.scorer.adaptive_rate_v = 0.001 with config.codesign.threshold = 'tracked'.*'gradient'",
+        ),
         (dict(pruning=dict(first_layer=2)), r"pruning.first_layer = 2 leaves no layer of 2 .*at most 1"),
         (
             dict(experiment="dense", start_from="runs/x"),
@@ -71,6 +75,11 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
         ("hardware", dict(bias="ptatt"), r"hardware.bias = 'ptatt' is not one of: .*did you mean 'ptat'"),
         ("codesign", dict(temperature_c=(70.0, 0.0)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         ("codesign", dict(temperature_c=(27.0,)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
+        (
+            "codesign",
+            dict(threshold_learning_rate=1.0),
+            r"threshold_learning_rate = 1.0 .*'gradient'.*at most 0.5",
+        ),
         ("tune", dict(clip=0.0), r"stage.clip = 0.0 is not above its lower bound 0.0"),
         ("evaluation", dict(capacities=(9, 0)), r"evaluation.capacities\[1\] = 0 is below its lower bound 1"),
         ("energy", dict(preset="paper"), r"energy.preset = 'paper' is not one of: .*paper_4_2"),
@@ -79,6 +88,12 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
 def test_sections_refuse_by_name(section, fields, message):
     with pytest.raises(SettingError, match=message):
         dataclasses.replace(getattr(SETTINGS, section), **fields)
+
+
+def test_only_runs_with_chips_must_deal_their_batches_to_them():
+    three = dict(chips_per_step=3)
+    assert changed(codesign=three, experiment="dense").codesign.chips_per_step == 3
+    assert changed(codesign=three, scorer=dict(kind="digital")).codesign.chips_per_step == 3
 
 
 def test_the_hardware_is_the_preset_with_its_bias_replaced_on_demand():

@@ -126,33 +126,41 @@ def test_keep_rate_moves_thresholds_towards_the_target(keep_rate_alone, threshol
     assert np.sign(np.asarray(state.design.threshold)[0] - before[0]) == start_side
 
 
-@pytest.fixture(scope="module")
-def tracked():
+@pytest.fixture(scope="module", params=[1, 2])
+def tracked(request):
     """A co-design step whose thresholds follow the kept fraction: gain 2, no warm-up, cosine over 40 steps."""
+    groups = request.param
     settings = changed(
-        codesign=dict(threshold="tracked", threshold_learning_rate=2.0), tune=dict(warmup=0.0), pruning=dict(ramp=0.0)
+        codesign=dict(threshold="tracked", threshold_learning_rate=2.0),
+        tune=dict(warmup=0.0),
+        pruning=dict(ramp=0.0),
+        scorer=dict(groups=groups, arrangement="consensus" if groups == 1 else "grouped"),
     )
     setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
 
     def start(threshold):
-        design = dataclasses.replace(design_for(settings), threshold=jnp.full((2, 1), threshold))
+        design = dataclasses.replace(design_for(settings), threshold=jnp.full((2, groups), threshold))
         return create_state(lively_params(MODEL), design, memory_for(settings), jax.random.key(0), transform)
 
     return quick_jit(make_codesign_step(setup, transform)), start
 
 
 def test_tracked_thresholds_move_by_the_gain_times_the_miss_and_by_nothing_else(tracked):
-    """Three steps by hand: theta += gain(step) (kept - wanted), wanted 1 in the first step (a ramp of no length)."""
+    """Three steps by hand: theta += gain(step) (kept - wanted), wanted 1 in the first step (a ramp of no length).
+
+    Kept by any head group: the groups' thresholds move alike.
+    """
     step, start = tracked
     state = start(-0.5)
     wanted = [np.ones(2), np.array([0.6, 0.4]), np.array([0.6, 0.4])]
     for number in range(3):
-        before = np.asarray(state.design.threshold)[:, 0]
+        before = np.asarray(state.design.threshold)
         state, values = step(state, batch(number), teacher())
         # The schedule's warm-up is one step at least, and that step is at rate zero.
         gain = 0.0 if number == 0 else 2.0 * 0.5 * (1 + np.cos(np.pi * (number - 1) / 39))
-        moved = np.asarray(state.design.threshold)[:, 0] - before
-        np.testing.assert_allclose(moved, gain * (values["kept_per_layer"] - wanted[number]), rtol=1e-4, atol=1e-6)
+        miss = np.asarray(values["kept_per_layer"] - wanted[number])[:, None]
+        moved = np.asarray(state.design.threshold) - before
+        np.testing.assert_allclose(moved, np.broadcast_to(gain * miss, moved.shape), rtol=1e-4, atol=1e-6)
         assert "loss_keep" not in values
 
 
