@@ -131,9 +131,9 @@ def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
         return "hard" if hard[step - 1] else "soft"
 
     stages = [] if settings.start_from else [Stage("dense", settings.dense.steps, 0, seeds[0], lambda step: "dense")]
-    names = ["codesign"] + [{"dense": "dense_longer"}.get(arm, arm) for arm in settings.compare]
-    for name in names:
-        phase = {"dense_longer": lambda step: "dense", "random": lambda step: "random"}.get(name, gates)
+    arms = {"dense": "dense_longer"}
+    phases = {"codesign": gates} | {arms.get(arm, arm): lambda step, arm=arm: arm for arm in settings.compare}
+    for name, phase in phases.items():
         offset = stages[-1].offset + stages[-1].steps if stages else 0
         stages.append(Stage(name, settings.tune.steps, offset, seeds[1], phase))
     return stages
