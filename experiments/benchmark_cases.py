@@ -24,7 +24,7 @@ from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import from_config_dict
 from atis_jax.data.source import Split, load_split
-from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
+from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward, layer_of
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import keep_freed_memory
 from atis_jax.pruning.gather import choose_capacity
@@ -164,8 +164,9 @@ def gathered() -> dict[str, Case]:
     setup, _ = codesign.codesign_setup(settings, model, train, "analog")
     stage = Stage("codesign", settings.tune.steps, 0, 0, lambda step: "")
     _, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
-    chip, environment = draw_hardware(setup, root, 0)
-    inputs = ScorerInputs(state.design, chip, environment, state.scorer_state)
+    chips, environments = draw_hardware(setup, root, 0)
+    first_chip, environment = jax.tree.map(lambda leaf: leaf[:, 0], chips), layer_of(environments, 0)
+    inputs = ScorerInputs(state.design, first_chip, environment, state.scorer_state)
     kept = settings.pruning.kept_per_layer(settings.model.depth)
     capacities = tuple(choose_capacity(round(fraction * model.tokens), model.tokens) for fraction in kept)
     print(f"capacities {capacities} of {model.tokens + 1} tokens, {len(images)} images", file=sys.stderr)
