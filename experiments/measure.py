@@ -323,13 +323,14 @@ def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
 def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:
     """OTA and DAC transfer curves of the first scored layer of the chip used.
 
-    Each OTA's current is scaled by what its own perfect curve would need to match the first one's, so that the
-    curves differ by the chip's errors and not by the weights programmed into them.
+    The perfect curves are at the chip's temperature, and each OTA's current is scaled by what its own perfect curve
+    would need to match the first one's: the curves differ by the chip's errors, not by temperature or weights.
     """
     hardware = trained.evaluator.hardware
     realised = realised_layer(trained, inputs, trained.evaluator.first_layer)
     voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * hardware.dac.full_scale_v
     nominal = perfect_inputs(trained, trained.evaluator.model.spec.depth)
+    nominal = dataclasses.replace(nominal, environment=inputs.environment)
     perfect = realised_layer(trained, nominal, trained.evaluator.first_layer)
     current_a, wanted_a = (np.asarray(ota_curves_a(array, voltage_v))[0] for array in (realised, perfect))
     largest = np.argsort(-np.abs(wanted_a[:, -1]))[:CURVES]
