@@ -1,0 +1,104 @@
+"""A finished co-design run read back: network, design and memory, ready to be measured again on other chips."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from atis_jax.config import from_config_dict, results_part, stored_hash
+from atis_jax.data.source import Split, load_split
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.training.state import TrainState
+from atis_jax.validation import UserError
+from experiments import codesign, measure
+from experiments.loop import Stage
+from experiments.measure import Trained
+from experiments.settings import CodesignSettings
+
+STAGE = "codesign"
+"""The stage whose checkpoint is read: the network trained together with the configured scorer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """What a finished co-design run leaves behind.
+
+    Attributes:
+        settings: of that run, as its config.json holds them.
+        model: the network's structure.
+        trained: its parameters, design and scorer memory after the last step of co-design. The optimiser's memory
+            is not read: ``trained.state.opt_state`` is empty.
+        train: the training images.
+        test: the test images.
+        root: the run's root key.
+        folder: where it was read from.
+    """
+
+    settings: CodesignSettings
+    model: VisionTransformer
+    trained: Trained
+    train: Split
+    test: Split
+    root: jax.Array
+    folder: Path
+
+
+def load_trained(folder: str | Path) -> TrainedRun:
+    """Read the co-design stage of a finished run; nothing in ``folder`` is written.
+
+    Args:
+        folder: of the run, such as runs/quickstart.
+
+    Raises:
+        UserError: the folder holds no run, another experiment's, an unfinished one, or a damaged checkpoint; the
+            message says which and what to do.
+        DatasetError: the run's data set is not on this machine.
+    """
+    folder = Path(folder)
+    settings, stored_as = _settings_of(folder)
+    store = Checkpoints(folder / "checkpoints" / STAGE, stored_as, read_only=True)
+    done = store.latest_step()
+    if done != settings.tune.steps:
+        raise UserError(
+            f"{str(folder)!r} is no finished co-design run: it has "
+            + ("no checkpoint" if done is None else f"done {done} of the {settings.tune.steps} steps")
+            + f" of stage {STAGE!r}; launch its config again to finish it"
+        )
+    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    root = jax.random.key(settings.seed)
+    model = codesign.build_model(settings, train)
+
+    # Traced, not run: only shapes and types are wanted, and calibration would cost seconds.
+    def states() -> TrainState:
+        dense = codesign.fresh_dense(settings, model, train, root)
+        stage = Stage(STAGE, settings.tune.steps, 0, 0, lambda step: STAGE)
+        return codesign.prepare(settings, stage, model, train, root, {"dense": dense})[1]
+
+    wanted = jax.eval_shape(states)
+    found = {part: store.restore(getattr(wanted, part), part=part)[0] for part in ("params", "design", "scorer_state")}
+    state = TrainState(step=jnp.asarray(done, jnp.int32), opt_state=(), key=root, **found)
+    trained = measure.ready(settings, model, jax.tree.map(jnp.asarray, state), settings.scorer.kind)
+    return TrainedRun(settings, model, trained, train, test, root, folder)
+
+
+def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
+    """The settings in ``folder`` and the hash its checkpoints carry."""
+    try:
+        stored = json.loads((folder / "config.json").read_text())
+        if isinstance(stored, dict) and stored.get("experiment") != "codesign":
+            raise ValueError(f"its experiment is {stored.get('experiment')!r}, not 'codesign'")
+        settings = from_config_dict(CodesignSettings, stored)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{str(folder)!r} holds no co-design run ({error}); give the folder of a finished one, such as "
+            "runs/quickstart (python launch.py --config=configs/quickstart.py makes it)"
+        ) from error
+    return settings, stored_hash(results_part(CodesignSettings, stored))
+
+
+__all__ = ["STAGE", "TrainedRun", "load_trained"]
