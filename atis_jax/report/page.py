@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import SECTIONS
+from atis_jax.report.figures import CODESIGN, sections_for
 from atis_jax.report.formatting import join
 from atis_jax.report.headline import headline
 from atis_jax.report.run_files import RunFiles, read_run
@@ -68,15 +68,17 @@ def write_report(run_dir: str | Path) -> Path:
 def render(run: RunFiles) -> str:
     """Draw and save the figures; the page as a string."""
     top = headline(run)
-    absent = list(top.absent)
+    entries = sections_for(run.experiment)
+    # A run that trains nothing does not lack a training run's headline numbers.
+    absent = list(top.absent) if any(set(CODESIGN) & set(entry.experiments) for entry in entries) else []
     sections: list[dict[str, Any]] = []
     with drawing():
-        for title, names, build in SECTIONS:
+        for entry in entries:
             try:
-                section = build(run)
+                section = entry.build(run)
             except Absent as reason:
-                absent.append((title, str(reason)))
-                for name in names:
+                absent.append((entry.title, str(reason)))
+                for name in entry.figures:
                     for ending in ("png", "svg"):
                         (run.path / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
                 continue

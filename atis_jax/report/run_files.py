@@ -60,6 +60,11 @@ class RunFiles:
     metrics: Metrics = field(default_factory=Metrics)
     missing: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def experiment(self) -> str:
+        """Which experiment the run was of, empty when neither file says."""
+        return str(self.summary.get("experiment") or self.config.get("experiment") or "")
+
     def array(self, name: str) -> np.ndarray:
         """An array of artifacts.npz; ``Absent`` when this run has none of that name."""
         if name in self.arrays:

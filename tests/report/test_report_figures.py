@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from atis_jax.energy.ledger import LINES, SCORING_LINES
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import SECTIONS, patches
+from atis_jax.report.figures import patches, sections_for
 from atis_jax.report.figures.agreement import agreement
 from atis_jax.report.figures.chips import chip_accuracy
 from atis_jax.report.figures.energy import NETWORK_PARTS, SCORER_PARTS, energy
@@ -265,12 +265,12 @@ def test_agreement_with_layers_that_have_no_value(run):
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
-    for title, _, builder in SECTIONS:
-        picture, absent = build(builder, run)
-        assert picture.caption and picture.alt and absent == {}, title
+    for entry in sections_for("codesign"):
+        picture, absent = build(entry.build, run)
+        assert picture.caption and picture.alt and absent == {}, entry.title
         if picture.name == "kept_patches":
             continue
         for axes in picture.figure.axes:
             shared = axes.get_shared_x_axes().get_siblings(axes)
-            assert any(other.get_xlabel() for other in shared) or picture.name == "scores", title
-            assert axes.get_ylabel() or picture.name in ("scores", "energy"), title
+            assert any(other.get_xlabel() for other in shared) or picture.name == "scores", entry.title
+            assert axes.get_ylabel() or picture.name in ("scores", "energy"), entry.title

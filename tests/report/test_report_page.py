@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 
 import matplotlib
 import pytest
-from fake_run import edit_arrays, edit_json, write_fake_run
+from fake_run import edit_arrays, edit_json, write_fake_run, write_json
 
-from atis_jax.report import ReportError, style, write_report
+from atis_jax.report import ReportError, figures, style, write_report
 from atis_jax.report.__main__ import main
-from atis_jax.report.figures import SECTIONS
+from atis_jax.report.errors import Absent
+from atis_jax.report.figures import SECTIONS, Entry, sections_for
 
+TRAINED = sections_for("codesign")
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -63,19 +65,20 @@ def written(tmp_path_factory):
 
 def test_sections_in_order(written):
     path, page = written
-    titles = ["Headline numbers", *(title for title, _, _ in SECTIONS), "Configuration and software"]
+    titles = ["Headline numbers", *(entry.title for entry in TRAINED), "Configuration and software"]
     assert page.headings == titles  # nothing is missing, so there is no list of what is
     assert path.name == "report.html" and not list(path.parent.glob(".report*"))
-    for _, names, _ in SECTIONS:
-        for name in names:
+    for entry in TRAINED:
+        for name in entry.figures:
             assert (path.parent / "figures" / f"{name}.png").stat().st_size > 1000
 
 
 def test_self_contained(written):
     path, page = written
     images = page.attributes("img")
-    assert len(images) == len(SECTIONS)
-    for image, (_, (name,), _) in zip(images, SECTIONS, strict=True):
+    assert len(images) == len(TRAINED)
+    for image, entry in zip(images, TRAINED, strict=True):
+        (name,) = entry.figures
         kind, _, data = image["src"].partition(",")
         assert kind == "data:image/png;base64"
         assert base64.b64decode(data) == (path.parent / "figures" / f"{name}.png").read_bytes()
@@ -148,6 +151,21 @@ def test_the_same_files_give_the_same_bytes(tmp_path):
 
     first = content()
     assert first == content() and len(first) > 8
+
+
+def test_a_section_is_drawn_and_missed_only_in_runs_it_is_meant_for(tmp_path, monkeypatch):
+    def build(run):
+        raise Absent("nothing was swept")
+
+    swept = Entry("Sweep", ("sweep",), build, ("sweep",))
+    monkeypatch.setattr(figures, "SECTIONS", (*SECTIONS, swept))
+    assert sections_for("sweep") == (swept,)
+    assert sections_for("codesign") == sections_for("unheard_of") == TRAINED
+    write_json(tmp_path / "summary.json", {"experiment": "sweep"})
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    missed = page.text.split("Not in this run")[-1]
+    assert "Sweep: nothing was swept." in missed
+    assert "Training" not in missed and "Accuracy" not in missed
 
 
 def test_only_metrics(tmp_path, capsys):

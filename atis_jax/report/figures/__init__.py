@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from atis_jax.report.figures.agreement import agreement
 from atis_jax.report.figures.chips import chip_accuracy
@@ -14,17 +15,44 @@ from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Section
 
-# Title (for the list of what is not in a run), file names of the figures it writes, builder; in page order.
-SECTIONS: tuple[tuple[str, tuple[str, ...], Callable[[RunFiles], Section]], ...] = (
-    ("Training", ("training",), training_curves),
-    ("Kept patches, layer by layer", ("kept_patches",), kept_patches),
-    ("Kept fraction per layer", ("kept_per_layer",), kept_per_layer),
-    ("Scores against their threshold", ("scores",), score_distributions),
-    ("Accuracy from chip to chip", ("chip_accuracy",), chip_accuracy),
-    ("Energy", ("energy",), energy),
-    ("OTA transfer curves", ("ota_transfer",), ota_transfer),
-    ("DAC transfer curve and linearity", ("dac_transfer",), dac_transfer),
-    ("Agreement with attention", ("agreement",), agreement),
+CODESIGN = ("codesign", "dense")
+"""Experiments that train a network; a run of an unknown experiment gets their sections."""
+
+
+class Entry(NamedTuple):
+    """A section the page may have.
+
+    Attributes:
+        title: for the list of what is not in a run.
+        figures: file names of the figures it writes, without ending.
+        build: makes it from the run's files, or raises ``Absent``.
+        experiments: whose runs it is meant for; in a run of another experiment it is not even missed.
+    """
+
+    title: str
+    figures: tuple[str, ...]
+    build: Callable[[RunFiles], Section]
+    experiments: tuple[str, ...] = CODESIGN
+
+
+# In page order.
+SECTIONS: tuple[Entry, ...] = (
+    Entry("Training", ("training",), training_curves),
+    Entry("Kept patches, layer by layer", ("kept_patches",), kept_patches),
+    Entry("Kept fraction per layer", ("kept_per_layer",), kept_per_layer),
+    Entry("Scores against their threshold", ("scores",), score_distributions),
+    Entry("Accuracy from chip to chip", ("chip_accuracy",), chip_accuracy),
+    Entry("Energy", ("energy",), energy),
+    Entry("OTA transfer curves", ("ota_transfer",), ota_transfer),
+    Entry("DAC transfer curve and linearity", ("dac_transfer",), dac_transfer),
+    Entry("Agreement with attention", ("agreement",), agreement),
 )
 
-__all__ = ["SECTIONS"]
+
+def sections_for(experiment: str) -> tuple[Entry, ...]:
+    """The sections meant for runs of ``experiment``; those of a co-design run if no section names it."""
+    meant = tuple(entry for entry in SECTIONS if experiment in entry.experiments)
+    return meant or sections_for(CODESIGN[0])
+
+
+__all__ = ["CODESIGN", "SECTIONS", "Entry", "sections_for"]
