@@ -21,6 +21,8 @@ class ComparatorSpec:
         noise_v: RMS input noise of one decision, V.
         hysteresis_fraction: width of the dead band over ``reference_span_v``. The paper says 5-10 % of the
             threshold, which vanishes at a threshold of zero; the span is what stays.
+        trim_bits: resolution of a second, finer DAC that adds to the reference, or None for no such DAC. Static.
+        trim_span_v: its range, V: 2^trim_bits steps, about as many below zero as above.
     """
 
     reference_bits: int | None = static()
@@ -28,6 +30,8 @@ class ComparatorSpec:
     offset_sigma_v: Real
     noise_v: Real
     hysteresis_fraction: Real
+    trim_bits: int | None = static(default=None)
+    trim_span_v: Real = 0.0
 
     def __post_init__(self):
         if self.reference_bits is not None and not 1 <= self.reference_bits <= 16:
@@ -35,20 +39,45 @@ class ComparatorSpec:
                 f"comparator.reference_bits = {self.reference_bits} is outside 1..16; "
                 "a continuous reference is None, not 0"
             )
+        if self.trim_bits is not None and not 1 <= self.trim_bits <= 16:
+            raise ValueError(
+                f"comparator.trim_bits = {self.trim_bits} is outside 1..16; a comparator without trim is None, not 0"
+            )
 
 
 def reference_v(threshold_v: Float[Array, "*s"], spec: ComparatorSpec) -> Float[Array, "*s"]:
     """The reference nearest to ``threshold_v``: a grid of 2^bits levels from -span/2 to span/2, V.
 
-    A threshold outside the span clips to it. Gradient one inside the span and zero outside. A continuous
-    reference passes any threshold.
+    A trim DAC adds the multiple of its step trim_span / 2^trim_bits, from -trim_span/2 to one step below
+    trim_span/2, that comes nearest to what the grid leaves. A threshold outside the span clips to it. Gradient
+    one inside the span and zero outside. A continuous reference passes any threshold.
     """
     if spec.reference_bits is None:
         return threshold_v
     half = 0.5 * spec.reference_span_v
     limited = jnp.clip(threshold_v, -half, half)
     step = spec.reference_span_v / (2**spec.reference_bits - 1)
-    return straight_through(jnp.round((limited + half) / step) * step - half, limited)
+    level = jnp.round((limited + half) / step) * step - half
+    return straight_through(level + _trim_v(limited - level, spec), limited)
+
+
+def trim_steps_v(spec: ComparatorSpec) -> Float[Array, "codes"]:
+    """What each code of the trim DAC adds to the reference, ascending, V; a single zero without one."""
+    if spec.trim_bits is None:
+        return jnp.zeros(1)
+    codes = 2**spec.trim_bits
+    return (jnp.arange(codes) - codes // 2) * (spec.trim_span_v / codes)
+
+
+def _trim_v(left_v: Float[Array, "*s"], spec: ComparatorSpec) -> Float[Array, "*s"]:
+    """The trim DAC's output nearest to ``left_v``, V; zero without one."""
+    if spec.trim_bits is None:
+        return jnp.zeros_like(left_v)
+    codes = 2**spec.trim_bits
+    # A span of zero, as of a sweep's first point, must not divide.
+    step = jnp.where(jnp.asarray(spec.trim_span_v) > 0, spec.trim_span_v, 1.0) / codes
+    code = jnp.clip(jnp.round(left_v / step), -(codes // 2), codes // 2 - 1)
+    return jnp.where(jnp.asarray(spec.trim_span_v) > 0, code * step, 0.0)
 
 
 def keep_probability(

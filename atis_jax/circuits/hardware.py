@@ -87,6 +87,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "comparator.offset_sigma_v": _SPREAD,
     "comparator.noise_v": _SPREAD,
     "comparator.hysteresis_fraction": (-1e-30, 1.0, "between 0 and 1"),
+    "comparator.trim_span_v": (-1e-30, 1e30, "zero or more"),
     "thermal.nominal_temperature_k": _FINITE_POSITIVE,
     "thermal.specific_current_a": _FINITE_POSITIVE,
     "thermal.junction_v": _FINITE_POSITIVE,

@@ -126,6 +126,8 @@ def _nominal() -> Hardware:
             offset_sigma_v=3 * MILLI,  # R: 2-10 mV
             noise_v=0.5 * MILLI,  # R: 0.1-1 mV
             hysteresis_fraction=0.0,  # C: reset before each token; the paper's 5-10 % is in `paper_4_2`
+            trim_bits=None,  # C: no trim DAC; calibration adds one, see the page on calibration
+            trim_span_v=0.0,  # C: as above
         ),
         thermal=ThermalSpec(
             bias="constant",  # C

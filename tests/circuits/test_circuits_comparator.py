@@ -1,5 +1,6 @@
 """The comparator against the normal integral, counted decisions and a plain loop with memory."""
 
+import dataclasses
 import math
 
 import jax
@@ -16,6 +17,7 @@ from atis_jax.circuits.comparator import (
     keep_probability,
     keep_straight_through,
     reference_v,
+    trim_steps_v,
 )
 
 
@@ -101,3 +103,26 @@ def test_hysteresis_with_noise_and_straight_through(x64):
 def test_zero_reference_bits_are_refused():
     with pytest.raises(ValueError, match="comparator.reference_bits = 0 is outside 1..16"):
         _spec(bits=0)
+
+
+def test_trim_dac_adds_the_nearest_of_its_steps(x64):
+    """Coarse grid of 5 levels' span 1 V and 3 bits of 0.5 V: every sum of both, searched by brute force."""
+    trimmed = dataclasses.replace(_spec(2), trim_bits=3, trim_span_v=0.5)
+    steps = np.asarray(trim_steps_v(trimmed))
+    np.testing.assert_allclose(steps, np.arange(-4, 4) * 0.0625)
+    wanted = np.linspace(-0.7, 0.7, 301)
+    coarse = np.asarray(reference_v(jnp.asarray(wanted), _spec(2)))
+    limited = np.clip(wanted, -0.5, 0.5)
+    expected = coarse + steps[np.abs(limited[:, None] - coarse[:, None] - steps).argmin(1)]
+    tie = np.abs(np.abs((limited - coarse) / 0.0625 % 1) - 0.5) < 1e-9
+    np.testing.assert_allclose(np.asarray(reference_v(jnp.asarray(wanted), trimmed))[~tie], expected[~tie], atol=1e-12)
+
+
+def test_no_trim_dac_is_a_step_of_zero_and_a_span_of_zero_does_nothing():
+    np.testing.assert_array_equal(trim_steps_v(_spec(8)), [0.0])
+    none = dataclasses.replace(_spec(4), trim_bits=4, trim_span_v=0.0)
+    wanted = jnp.linspace(-0.6, 0.6, 77)
+    np.testing.assert_array_equal(reference_v(wanted, none), reference_v(wanted, _spec(4)))
+    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda v: reference_v(v, none)))(wanted), np.abs(wanted) < 0.5)
+    with pytest.raises(ValueError, match="comparator.trim_bits = 0 is outside 1..16"):
+        dataclasses.replace(_spec(4), trim_bits=0)
