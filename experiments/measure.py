@@ -21,7 +21,7 @@ from atis_jax.energy.presets import energy_preset
 from atis_jax.models.forward import ScorerInputs, dense_forward, layer_of
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.design import program
+from atis_jax.scoring.design import array_program
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.energy_term import network_shape, pruned_ledger, scorer_shape
@@ -288,7 +288,10 @@ def pictures(
     }
     if inputs.chip is not None:
         arrays["threshold_v"] = np.stack(
-            [np.asarray(realised_layer(trained, inputs, layer).threshold_v) for layer in range(len(alive))]
+            [
+                np.asarray(realised_layer(trained, inputs, layer).threshold_v)[: trained.evaluator.spec.groups]
+                for layer in range(len(alive))
+            ]
         )
     first = settings.pruning.first_layer
     mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)
@@ -313,11 +316,11 @@ def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, first_layer: int
 
 
 def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
-    """One layer's array as programmed on the chip."""
+    """One layer's array as programmed on the chip, both halves of a differential one."""
     spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
     design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
     assert inputs.environment is not None
-    return realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+    return realise(array_program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
 
 
 def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:

@@ -164,8 +164,8 @@ def ledger(
         scorer: shape of the scorer.
         scored_per_layer: (L,) patch tokens the scorer of each layer looks at; ignored where it has none.
         kept_per_layer: (L,) patch tokens that go through each layer (kept by any prototype).
-        bias_current_a: (L,) sum of the bias currents of all G x N OTAs, amperes. A multiplexed array burns
-            each prototype's share in its own turn, so the sum is right for it too.
+        bias_current_a: (L,) sum of the bias currents of all G x N OTAs (2 G x N if differential), amperes. A
+            multiplexed array burns each prototype's share in its own turn, so the sum is right for it too.
         supply_v: analog supply, volts.
         token_time_s: time the array is on for one token and one prototype, seconds.
 
@@ -178,8 +178,8 @@ def ledger(
     scored, kept, normalised = counts(network, scorer, scored_per_layer, kept_per_layer)
     bias = _per_layer(bias_current_a, network, "bias_current_a")
     scored_tokens = jnp.sum(scored)
-    arrays, otas = scorer.prototypes, scorer.prototypes * scorer.inputs
-    switched = otas if scorer.arrangement == "multiplexed" and arrays > 1 else 0
+    otas = scorer.arrays * scorer.inputs
+    switched = otas if scorer.arrangement == "multiplexed" and scorer.prototypes > 1 else 0
     static_j = jnp.sum(scored * bias) * supply_v * token_time_s
     return Ledger(
         normalisation_j=normalisation_line(preset, network, normalised),
@@ -188,8 +188,8 @@ def ledger(
         # One conversion an input and a token: the held voltage serves all prototypes.
         dac_j=scored_tokens * (scorer.inputs * scorer.dac_bits * preset.dac_j_per_bit),
         ota_j=static_j + scored_tokens * (otas * preset.ota_dynamic_j),
-        tia_j=scored_tokens * (arrays * preset.tia_w * token_time_s),
-        comparator_j=scored_tokens * (arrays * preset.comparator_j),
+        tia_j=scored_tokens * (scorer.arrays * preset.tia_w * token_time_s),
+        comparator_j=scored_tokens * (scorer.prototypes * preset.comparator_j),
         switching_j=scored_tokens * (switched * preset.switch_j),
         **network_lines(preset, network, kept),
     )

@@ -55,6 +55,8 @@ class ScorerShape:
         projection: one of ``PROJECTIONS``.
         arrangement: one of ``ARRANGEMENTS``: G arrays side by side, or one that takes G turns (multiplexed).
         layers: (L,) which layers have a scorer.
+        differential: two half arrays of opposite weights a score, each with its own TIA, behind one set of DACs
+            and in front of one comparator (paper 5.3).
 
     Raises:
         SettingError: for a count below 1 or a name that does not exist.
@@ -66,6 +68,7 @@ class ScorerShape:
     projection: str = static()
     arrangement: str = static()
     layers: tuple[bool, ...] = static()
+    differential: bool = static(default=False)
 
     def __post_init__(self):
         _check_counts(self, "scorer")
@@ -73,6 +76,11 @@ class ScorerShape:
         check_choice(self.arrangement, ARRANGEMENTS, "scorer.arrangement")
         if not isinstance(self.layers, tuple) or not all(isinstance(flag, bool) for flag in self.layers):
             raise SettingError(f"scorer.layers = {self.layers!r}; give a tuple with True or False for each layer")
+
+    @property
+    def arrays(self) -> int:
+        """Array rows with a TIA that a token passes: G, or 2 G for differential scores."""
+        return self.prototypes * (2 if self.differential else 1)
 
 
 def attention_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -1,4 +1,19 @@
-"""The analog scorer: projection, DACs, OTA array, TIA, comparator (ATIS paper, section 3)."""
+"""The analog scorer: projection, DACs, OTA array, TIA, comparator (ATIS paper, section 3).
+
+A differential scorer (paper 5.3) has two half arrays of weights w and -w on the same DACs, each with its own TIA, and
+one comparator that sees half the difference of the two: V = (V+ - V-) / 2. In this model of a chip
+
+* what is the same in both halves before the difference cancels: an offset of the op-amps or of the OTAs that both
+  halves share, a disturbance of the common mode, and the even-order part of the halves' transfer;
+* what each half draws for itself is averaged: OTA offsets, additive currents, programming and gain errors and op-amp
+  offsets, which ``sample_chip`` draws independently for every device, so that the score's error falls by sqrt(2) for
+  twice the array;
+* what multiplies both halves alike does not cancel: temperature and chip-wide kappa act on the score itself, and so do
+  the converters' errors and the comparator's offset, of which there is one.
+
+Read noise is independent in the halves too. The kT/C of the shared converters, part of it, is not independent on
+silicon; drawn as if it were, its share of the noise power is half of what it should be.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +23,9 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits import comparator
 from atis_jax.circuits.chip import Chip, Environment
-from atis_jax.circuits.frontend import read, realise
+from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
+from atis_jax.scoring.design import Design, array_program, inputs_of, threshold_range
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
@@ -49,17 +64,18 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
     ) -> tuple[Decision, ScorerState]:
         if chip is None or environment is None:
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
-        realised = realise(program(design, spec, hardware, context.state.query), hardware, chip, environment)
+        realised = realise(array_program(design, spec, hardware, context.state.query), hardware, chip, environment)
         inputs = inputs_of(design, normalise(tokens))
-        node_noise, comparator_noise = _read_noise(key, context, spec.groups)
-        voltage = jax.vmap(read, in_axes=(None, 0, None if node_noise is None else 0))(realised, inputs, node_noise)
+        node_noise, comparator_noise = _read_noise(key, context, spec)
+        voltage = read_scores(realised, spec, inputs, node_noise)
+        reference_v = realised.threshold_v[: spec.groups]
         at_comparator = voltage
         if comparator_noise is not None:
             at_comparator = voltage + realised.comparator_noise_v * comparator_noise
         if spec.sequential:
             keep, threshold_v, state = sequential_decisions(
                 at_comparator,
-                realised.threshold_v,
+                reference_v,
                 context.alive,
                 context.state,
                 hysteresis_v=realised.hysteresis_v if spec.hysteresis else 0.0,
@@ -68,7 +84,7 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
                 target=TARGET_WITHOUT_CONTEXT if target is None else target[context.layer],
             )
         else:
-            threshold_v, state = realised.threshold_v, context.state
+            threshold_v, state = reference_v, context.state
             keep = at_comparator > threshold_v
         probability = comparator.keep_probability(
             voltage,
@@ -81,9 +97,30 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
     return score
 
 
-def _read_noise(key: Key | None, context: Context, groups: int):
-    """Standard normals (n, G) for the summing node and the comparator, or (None, None) without a key."""
+def read_scores(
+    realised: Realised,
+    spec: ScorerSpec,
+    inputs: Float[Array, "n N"],
+    node_noise: Float[Array, "n HG"] | None,
+) -> Float[Array, "n G"]:
+    """What the comparators see of each token without their own noise, V.
+
+    Args:
+        realised: the arrays, ``spec.geometry.prototypes`` = H G rows.
+        spec: whether the scores are differential (H = 2, rows of w before rows of -w) or not (H = 1).
+        inputs: array inputs, +-1 full scale.
+        node_noise: a standard normal a token and row, or None for a noiseless read.
+    """
+    rows_v = jax.vmap(read, in_axes=(None, 0, None if node_noise is None else 0))(realised, inputs, node_noise)
+    if not spec.differential:
+        return rows_v
+    return 0.5 * (rows_v[:, : spec.groups] - rows_v[:, spec.groups :])
+
+
+def _read_noise(key: Key | None, context: Context, spec: ScorerSpec):
+    """Standard normals (n, H G) for the summing nodes and (n, G) for the comparators, or (None, None) without a key."""
     if key is None:
         return None, None
-    draw = jax.random.normal(key, (2, context.token_count, groups))
-    return tuple(jnp.take(draw, context.token_index, axis=1))
+    draw = jax.random.normal(key, (spec.halves + 1, context.token_count, spec.groups))
+    *nodes, at_comparator = jnp.take(draw, context.token_index, axis=1)
+    return jnp.concatenate(nodes, axis=-1), at_comparator

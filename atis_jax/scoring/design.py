@@ -114,3 +114,19 @@ def program(design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[A
         feedback_ohm=FEEDBACK_OHM.forward(design.feedback),
         threshold_v=threshold_range(hardware).forward(design.threshold),
     )
+
+
+def array_program(design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"]) -> Program:
+    """``program`` for the arrays that are really there: itself, or for a differential scorer its halves w and -w.
+
+    Returns:
+        Leaves of ``spec.geometry.prototypes`` rows, H G: the rows of weights w, then those of -w.
+    """
+    held = program(design, spec, hardware, query)
+    if not spec.differential:
+        return held
+    return Program(
+        signed_current_a=jnp.concatenate([held.signed_current_a, -held.signed_current_a]),
+        feedback_ohm=jnp.tile(held.feedback_ohm, 2),
+        threshold_v=jnp.tile(held.threshold_v, 2),
+    )

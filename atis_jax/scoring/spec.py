@@ -28,6 +28,7 @@ class ScorerSpec:
         0.0, low=0.0, high=1.0, doc="eta of theta <- theta + eta (activity - target), volts a token; 0 is off"
     )
     activity_rate: float = setting(0.02, low=1e-6, high=1.0, doc="alpha of the activity's low-pass, per token")
+    differential: bool = setting(False, doc="two half arrays of opposite weights, half their difference (paper 5.3)")
 
     def __post_init__(self):
         check_settings(self, "scorer")
@@ -36,11 +37,26 @@ class ScorerSpec:
                 f"scorer.groups = {self.groups} with scorer.arrangement = 'consensus'; consensus has one score: "
                 "set groups = 1, or arrangement = 'grouped' or 'multiplexed'"
             )
+        if self.differential and self.arrangement == "multiplexed":
+            raise SettingError(
+                "scorer.differential = True with scorer.arrangement = 'multiplexed'; the two halves are read at the "
+                "same time, which one array in turns cannot do: set arrangement = 'grouped', or differential = False"
+            )
 
     @property
     def geometry(self) -> ArrayGeometry:
-        """Size of the analog array; a multiplexed one shares its devices between the prototypes."""
-        return ArrayGeometry(inputs=self.inputs, prototypes=self.groups, shared=self.arrangement == "multiplexed")
+        """Size of the analog array; a multiplexed one shares its devices between the prototypes.
+
+        A differential one has two rows a score, those of weights w before those of -w.
+        """
+        return ArrayGeometry(
+            inputs=self.inputs, prototypes=self.halves * self.groups, shared=self.arrangement == "multiplexed"
+        )
+
+    @property
+    def halves(self) -> int:
+        """Arrays that make one score: 2 for a differential scorer, else 1."""
+        return 2 if self.differential else 1
 
     @property
     def sequential(self) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.circuits.frontend import realise
 from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
 from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.design import inputs_of, program
+from atis_jax.scoring.design import array_program, inputs_of, program
 from atis_jax.scoring.projection import normalise
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
@@ -108,14 +108,15 @@ def _margins(
     near = []
     for layer in range(model.spec.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
-        realised = realise(program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
-        distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v)
+        realised = realise(array_program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+        distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v[: spec.groups])
         reach_v = jnp.full(distance_v.shape, ROUNDING_V)
         if hardware.dac.bits is not None:
             levels = 2**hardware.dac.bits - 1
             position = 0.5 * (inputs_of(design, normalise(x)) + 1.0) * levels
             at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
             step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)
+            step_v = jnp.mean(step_v.reshape(spec.halves, spec.groups, -1), axis=0)
             # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
             reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
         near.append(distance_v <= reach_v)

@@ -14,7 +14,7 @@ from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NetworkShape, ScorerShape
 from atis_jax.models.vit import VisionTransformer
-from atis_jax.scoring.design import Design, program
+from atis_jax.scoring.design import Design, array_program
 from atis_jax.scoring.spec import ScorerSpec
 
 IDEAL_DAC_BITS = 8
@@ -50,14 +50,15 @@ def scorer_shape(spec: ScorerSpec, hardware: Hardware, depth: int, first_layer: 
         projection=spec.projection,
         arrangement=spec.arrangement,
         layers=tuple(layer >= first_layer for layer in range(depth)),
+        differential=spec.differential,
     )
 
 
 def array_current_a(
     design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "L G D"]
 ) -> Float[Array, "L"]:
-    """Sum of the bias currents of each layer's array, amperes."""
-    held = jax.vmap(lambda d, q: program(d, spec, hardware, q))(design, query)
+    """Sum of the bias currents of each layer's array, or of its two halves, amperes."""
+    held = jax.vmap(lambda d, q: array_program(d, spec, hardware, q))(design, query)
     return jnp.sum(jnp.abs(held.signed_current_a), axis=(1, 2))
 
 
