@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,17 +22,71 @@ def cross_entropy(
     logits: Float[Array, "B classes"], labels: Int[Array, "B"], smoothing: float = 0.0
 ) -> Float[Array, ""]:
     """Mean softmax cross-entropy with label smoothing."""
+    return jnp.mean(cross_entropies(logits, labels, smoothing))
+
+
+def cross_entropies(
+    logits: Float[Array, "B classes"], labels: Int[Array, "B"], smoothing: float = 0.0
+) -> Float[Array, "B"]:
+    """Softmax cross-entropy of each image, with label smoothing."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
-    return jnp.mean(optax.softmax_cross_entropy(logits, targets))
+    return optax.softmax_cross_entropy(logits, targets)
 
 
 def distillation(
     student: Float[Array, "B classes"], teacher: Float[Array, "B classes"], temperature: float
 ) -> Float[Array, ""]:
     """T^2 KL(teacher_T || student_T) (Hinton et al. 2015, arXiv 1503.02531); the teacher gets no gradient."""
-    target = jax.nn.softmax(jax.lax.stop_gradient(teacher) / temperature)
-    log_student = jax.nn.log_softmax(student / temperature)
+    target, log_student = _softened(student, teacher, temperature)
     return temperature**2 * jnp.mean(optax.losses.kl_divergence(log_student, target))
+
+
+def distillations(
+    student: Float[Array, "B classes"], teacher: Float[Array, "B classes"], temperature: float
+) -> Float[Array, "B"]:
+    """``distillation`` of each image."""
+    target, log_student = _softened(student, teacher, temperature)
+    return temperature**2 * optax.losses.kl_divergence(log_student, target)
+
+
+def _softened(student: Array, teacher: Array, temperature: float) -> tuple[Array, Array]:
+    """The teacher's probabilities and the student's log probabilities at ``temperature``."""
+    target = jax.nn.softmax(jax.lax.stop_gradient(teacher) / temperature)
+    return target, jax.nn.log_softmax(student / temperature)
+
+
+def worst_count(fraction: float, chips: int) -> int:
+    """How many of ``chips`` the worst ``fraction`` is: the next whole number above fraction * chips, at least one."""
+    # 0.07 * 100 is 7.000000000000001, and means 7.
+    return max(1, math.ceil(fraction * chips - 1e-9))
+
+
+def worst_chips(loss: Float[Array, "chips"], fraction: float) -> Float[Array, "chips"]:
+    """Weights that make a mean over the worst chips: 1/k for the k with the largest loss, 0 for the others.
+
+    They carry no gradient: where the choice of chips does not change, that of CVaR is the mean of theirs.
+
+    Args:
+        loss: one value for each chip; among equal ones the first counts as worse.
+        fraction: share of chips that are the worst, in (0, 1]; k is ``worst_count``.
+    """
+    count = worst_count(fraction, loss.shape[0])
+    _, worst = jax.lax.top_k(jax.lax.stop_gradient(loss), count)
+    return jnp.zeros_like(loss).at[worst].set(1.0 / count)
+
+
+def cvar(loss: Float[Array, "chips"], fraction: float) -> Float[Array, ""]:
+    """Conditional value at risk: the mean loss of the worst ``fraction`` of chips.
+
+    Where fraction * chips is whole it is min over t of t + mean(max(loss - t, 0)) / fraction (Rockafellar and
+    Uryasev, Journal of Risk 2(3), 2000); elsewhere the number of chips is rounded up, and it is that minimum at the
+    rounded fraction. Mean at fraction 1, maximum at 1 / chips or below.
+
+    Args:
+        loss: one value for each chip.
+        fraction: in (0, 1].
+    """
+    return jnp.sum(worst_chips(loss, fraction) * loss)
 
 
 def expected_kept(probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"]) -> Float[Array, "L"]:

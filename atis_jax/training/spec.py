@@ -132,6 +132,16 @@ class CodesignSpec:
     chips_per_step: int = setting(4, low=1, high=1024, doc="chips, each at its temperature, that share a batch")
     read_noise: bool = setting(True, doc="draw read noise each step")
     detach_network: bool = setting(False, doc="stop the scorer's gradient from reaching the network's tokens")
+    objective: str = setting(
+        "mean", choices=("mean", "cvar"), doc="cross-entropy and distillation over all chips of a step, or its worst"
+    )
+    cvar_fraction: float = setting(
+        0.25,
+        low=0.0,
+        high=1.0,
+        exclusive_low=True,
+        doc="share of a step's chips that objective 'cvar' takes, rounded up",
+    )
 
     def __post_init__(self):
         check_settings(self, "codesign")

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
@@ -117,11 +117,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
         kept = losses.expected_kept(out.probability, out.alive)
         ratio = setup.energy_ratio(kept, values["design"], state.scorer_state.query)
-        terms = {
-            "loss_ce": losses.cross_entropy(out.logits, batch["label"], setup.stage.label_smoothing),
-            "loss_distill": setup.loss.distill
-            * losses.distillation(out.logits, teacher_logits, setup.loss.distill_temperature),
-        }
+        terms = task_terms(setup, out.logits, batch["label"], teacher_logits)
         if setup.spec.kind != "random":
             if not tracked:
                 terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
@@ -157,6 +153,31 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         return apply(state, transform, values, gradient, jax.lax.stop_gradient(scorer_state)), metrics
 
     return step
+
+
+def task_terms(
+    setup: Codesign, logits: Float[Array, "B classes"], labels: Int[Array, "B"], teacher: Float[Array, "B classes"]
+) -> dict[str, Float[Array, ""]]:
+    """Cross-entropy and weighted distillation, over all images or over those of the step's worst chips.
+
+    The worst are chosen by the sum of the two, so that the sum of the terms is the CVaR of the sum.
+    """
+    smoothing, temperature = setup.stage.label_smoothing, setup.loss.distill_temperature
+    chips = setup.codesign.chips_per_step if setup.analog else 1
+    worst = losses.worst_count(setup.codesign.cvar_fraction, chips)
+    if setup.codesign.objective == "mean" or worst == chips:
+        return {
+            "loss_ce": losses.cross_entropy(logits, labels, smoothing),
+            "loss_distill": setup.loss.distill * losses.distillation(logits, teacher, temperature),
+        }
+
+    def per_chip(of_image: Float[Array, "B"]) -> Float[Array, "chips"]:
+        return jnp.mean(of_image.reshape(chips, -1), axis=1)  # dealt in order, as the scorer deals them
+
+    entropy = per_chip(losses.cross_entropies(logits, labels, smoothing))
+    distilled = setup.loss.distill * per_chip(losses.distillations(logits, teacher, temperature))
+    weight = losses.worst_chips(entropy + distilled, setup.codesign.cvar_fraction)
+    return {"loss_ce": jnp.sum(weight * entropy), "loss_distill": jnp.sum(weight * distilled)}
 
 
 def gradient_of(objective, values: dict[str, Any]) -> tuple[dict[str, Any], Any]:
