@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/quickstart.py [--workdir=runs/mine] [--config.any.field=value]
 
-The same command again goes on with an interrupted run.
+The same command again goes on with an interrupted run. With --sweep it runs every point of the config's get_sweep().
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from atis_jax.validation import UserError
 from experiments import command_line, registry
 from experiments.progress import final_table
 from experiments.rundir import open_run
+from experiments.sweeps import flags as sweep_flags
+from experiments.sweeps.spec import ExecutorSpec
 
 CONFIGS = Path(__file__).parent / "configs"
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Path of the config file, as in configs/quickstart.py.")
@@ -40,6 +42,7 @@ def usage() -> str:
             "  --config=FILE[:VARIANT]      the config file",
             "  --config.section.field=VALUE override one field of it",
             "  --workdir=FOLDER             folder of the run; runs/<config name> unless given",
+            *sweep_flags.USAGE,
             "",
             "configs:",
             *lines,
@@ -64,13 +67,16 @@ def _parse(argv: Sequence[str]) -> list[str]:
         raise UserError(str(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; write flags as --config=FILE or --workdir=FOLDER")
-    return [given[-1]]
+    return [given[-1], *argv[1:]]
 
 
-def _main(parsed: Sequence[str]) -> None:
+def _main(parsed: Sequence[str]) -> int | None:
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells of every step of a save at INFO
     config = _CONFIG.value
+    where = sweep_flags.sweep_asked()
+    if where is not None:
+        return _sweep(parsed[0], parsed[1:], where)
     settings_class, run = registry.find(config.get("experiment"))
     settings: Any = from_config_dict(settings_class, config)
     with open_run(_WORKDIR.value or Path("runs") / command_line.run_name(parsed[0]), settings) as folder:
@@ -78,10 +84,23 @@ def _main(parsed: Sequence[str]) -> None:
         summary = run(settings, folder)
     if summary is not None:
         final_table(summary)
+    return None
+
+
+def _sweep(argument: str, argv: Sequence[str], where: ExecutorSpec) -> int:
+    from experiments.sweeps.launcher import run_sweep  # submitit is of no use to a single run
+
+    space = command_line.load_sweep(argument)
+    workdir = Path(_WORKDIR.value or Path("runs") / f"{command_line.run_name(argument)}-sweep")
+    names = [name for name, _ in command_line.overrides(argv)]
+    return 1 if run_sweep(argument, _CONFIG.value, space, workdir, where, names) else 0
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (2 user error, 3 not a number, 130 interrupted)."""
+    """Run the command line; returns the exit code.
+
+    It is 1 for a sweep in which runs failed, 2 for a user error, 3 for a number that is none, 130 when interrupted.
+    """
     configure_xla()
     keep_freed_memory()
     try:

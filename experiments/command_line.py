@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import re
 import traceback
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,24 @@ def load_config(argument: str) -> config_dict.ConfigDict:
     Raises:
         UserError: no such file, or the file fails; names the file and its line.
     """
+    config = _returned(argument, "get_config")
+    if not isinstance(config, config_dict.ConfigDict):
+        path = argument.partition(":")[0]
+        raise UserError(f"{path}: get_config() returned a {type(config).__name__}; return a ConfigDict")
+    return config
+
+
+def load_sweep(argument: str) -> Any:
+    """What ``get_sweep()`` of ``--config=path[:variant]`` returns; it may take the variant as ``get_config`` does.
+
+    Raises:
+        UserError: the file has no sweep, or fails; names the file and its line.
+    """
+    return _returned(argument, "get_sweep")
+
+
+def _returned(argument: str, function: str) -> Any:
+    """What a function of the config file returns."""
     name, _, variant = argument.partition(":")
     path = Path(name)
     if not path.is_file():
@@ -54,14 +73,18 @@ def load_config(argument: str) -> config_dict.ConfigDict:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        config = module.get_config(*([variant] if variant else []))
+        if function == "get_sweep" and not hasattr(module, function):
+            raise UserError(
+                "has no get_sweep(), so there is nothing to sweep; add one that returns a list of overrides such as "
+                "experiments.sweeps.product({'seed': [0, 1]}), or leave out --sweep"
+            )
+        called = getattr(module, function)
+        takes_variant = function == "get_config" or bool(inspect.signature(called).parameters)
+        return called(*([variant] if variant and takes_variant else []))
     except UserError as error:
         raise UserError(f"{_where(path, error)}: {error}") from error
     except Exception as error:
         raise UserError(f"{_where(path, error)}: {type(error).__name__}: {_bare(error)}") from error
-    if not isinstance(config, config_dict.ConfigDict):
-        raise UserError(f"{path}: get_config() returned a {type(config).__name__}; return a ConfigDict")
-    return config
 
 
 def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None:
@@ -70,7 +93,7 @@ def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None
     Raises:
         SettingError: names the field, the value, and the nearest field or the type wanted.
     """
-    for name, value in _overrides(argv):
+    for name, value in overrides(argv):
         holder: Any = config
         parts = name.split(".")
         for depth, part in enumerate(parts):
@@ -94,7 +117,7 @@ def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None
                 ) from None
 
 
-def _overrides(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+def overrides(argv: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Name and text of each override; the text is None for a bare flag such as ``--noconfig.shuffle``."""
     for i, argument in enumerate(argv):
         match = _OVERRIDE.fullmatch(argument)

@@ -35,8 +35,21 @@ def find(name: Any) -> tuple[type, Callable[..., Any]]:
     Raises:
         SettingError: no such experiment; lists those there are.
     """
-    entry = EXPERIMENTS[check_choice(name, EXPERIMENTS, "config.experiment")]
-    return _resolve(entry.settings), _resolve(entry.run)
+    return load(entry(name))
+
+
+def entry(name: Any) -> Experiment:
+    """Where the code of the experiment ``name`` is.
+
+    Raises:
+        SettingError: no such experiment; lists those there are.
+    """
+    return EXPERIMENTS[check_choice(name, EXPERIMENTS, "config.experiment")]
+
+
+def load(experiment: Experiment) -> tuple[type, Callable[..., Any]]:
+    """The settings class and the run function of an entry; imports their modules."""
+    return _resolve(experiment.settings), _resolve(experiment.run)
 
 
 def _resolve(target: str) -> Any:

@@ -94,7 +94,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
             differing fields are named), or is in use by another process.
     """
     path = Path(os.path.abspath(workdir))
-    _look_inside(path, settings)
+    belongs_to_run(path, settings)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / _LOCK, "a")
@@ -110,7 +110,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
                 f"--workdir={path}: another process is running in this folder; wait for it or choose another folder"
             ) from None
         # A second look: another process may have made the folder its own before we held the lock.
-        resumed = _look_inside(path, settings)
+        resumed = belongs_to_run(path, settings)
         if not resumed:
             try:
                 write_text_atomically(path / _CONFIG, to_json(settings))
@@ -126,8 +126,12 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
             raise
 
 
-def _look_inside(path: Path, settings: Any) -> bool:
-    """Whether the folder is this config's own (True) or free to take (False); anything else is refused."""
+def belongs_to_run(path: Path, settings: Any) -> bool:
+    """Whether the folder is this config's own (True) or free to take (False); writes nothing.
+
+    Raises:
+        RunDirError: the folder cannot be read, holds something else, or belongs to another config.
+    """
     try:
         names = {entry.name for entry in path.iterdir()}
     except FileNotFoundError:

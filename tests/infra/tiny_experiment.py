@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import time
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +25,10 @@ class LoopSpec:
     widths: tuple[int, ...] = setting((2, 3), low=1)
     log: bool = setting(False, affects_result=False)
     poison_step: int = setting(0, low=0, doc="step whose loss is NaN, 0 for none")
+    pause_s: float = setting(0.0, low=0.0, affects_result=False, doc="pause of every step")
+    # These two happen only while TINY_FAULTS is set, so that a later attempt can succeed.
+    fail_step: int = setting(0, low=0, doc="step that raises, 0 for none")
+    kill_step: int = setting(0, low=0, doc="step at which the process kills itself, 0 for none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +77,11 @@ def run(settings: TinySettings, folder) -> dict:
     batches = jax.random.normal(jax.random.key(7), (5, 64))
     with MetricsLog(folder.metrics, after_step=start) as log, Progress(spec.steps, start_step=start) as bar:
         for step in range(start + 1, spec.steps + 1):
+            time.sleep(spec.pause_s)
+            if os.environ.get("TINY_FAULTS") and step == spec.fail_step:
+                raise ValueError(f"step {step} was told to fail")
+            if os.environ.get("TINY_FAULTS") and step == spec.kill_step:
+                os.kill(os.getpid(), signal.SIGKILL)
             state, loss = update(state, batches[position["next_batch"] % 5], jnp.float32(spec.rate))
             position = {"next_batch": position["next_batch"] + 1}
             loss = float("nan") if step == spec.poison_step else float(loss)
@@ -80,7 +92,7 @@ def run(settings: TinySettings, folder) -> dict:
     summary = {
         "experiment": "tiny",
         "weights_sum": float(jnp.sum(state.weights)),
-        "accuracy": {"dense": None},
+        "accuracy": {"dense": None, "hardware_mean": float(jnp.mean(jnp.abs(state.weights) < 1))},
     }
     folder.write_summary(summary)
     return summary
