@@ -107,7 +107,7 @@ def masked_forward(
         scorer: decides which tokens stay.
         images: in [0, 1].
         inputs: design, chip, environment and memory of the scorers.
-        key: read noise; None switches it off.
+        key: read noise, one key for the batch or (B,) one an image; None switches it off.
         first_layer: layers before it are not scored and keep every token.
         ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
         smoothing: width of the soft comparator relative to the score's half span.
@@ -172,9 +172,27 @@ def gathered_forward(
             protected tokens.
     """
     check_capacities(capacities, model.spec.depth, model.tokens)
-    groups = inputs.state.activity.shape[-1]
-    batch, tokens = images.shape[0], model.tokens + 1
     x = embed(model, params, images)
+    return gathered_layers(
+        model, params, scorer, x, inputs, key, capacities=capacities, first_layer=first_layer, ema_rate=ema_rate
+    )
+
+
+def gathered_layers(
+    model: VisionTransformer,
+    params: PyTree,
+    scorer: Scorer,
+    x: Float[Array, "B N D"],
+    inputs: ScorerInputs,
+    key: Key | None,
+    *,
+    capacities: tuple[int, ...],
+    first_layer: int = 0,
+    ema_rate: float = 0.0,
+) -> Pruned:
+    """``gathered_forward`` from the embedded tokens on, which many chips can share."""
+    groups = inputs.state.activity.shape[-1]
+    batch, tokens = x.shape[0], model.tokens + 1
     alive = jnp.ones((batch, tokens, groups), bool)
     index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
     trail, states = [], []
@@ -245,7 +263,7 @@ def score_layer(
         )
         return scorer(design, chip, environment, tokens_NxD, context, image_key)
 
-    keys = None if key is None else jax.random.split(jax.random.fold_in(key, layer), x.shape[0])
+    keys = image_keys(key, layer, x.shape[0])
     images = jax.vmap(one, in_axes=(None, None, 0, 0, 0, None if key is None else 0))
     if inputs.environment is None or jnp.ndim(inputs.environment.temperature_k) == 0:
         decision, after = images(chip, inputs.environment, x, alive, index, keys)
@@ -255,6 +273,19 @@ def score_layer(
         on_chips = jax.vmap(images)(chip, inputs.environment, *dealt)
         decision, after = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), on_chips)
     return decision, jax.tree.map(mean_over_images, after, state)
+
+
+def image_keys(key: Key | None, layer: int, batch: int) -> Key | None:
+    """A key for each image at this layer.
+
+    Split from one key for the batch by position; or, if ``key`` is (B,), each image's own, so that an image meets the
+    same noise in whatever batch it comes.
+    """
+    if key is None:
+        return None
+    if key.ndim == 0:
+        return jax.random.split(jax.random.fold_in(key, layer), batch)
+    return jax.vmap(jax.random.fold_in, (0, None))(key, layer)
 
 
 def mean_over_images(batched: Array, before: Array) -> Array:
