@@ -1,0 +1,126 @@
+"""Calibrating a layer with the methods that a ``CalibrationSpec`` names, and all layers of a fabricated chip."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.scoring.calibration.bench import Measure, chip_bench
+from atis_jax.scoring.calibration.currents import program_currents
+from atis_jax.scoring.calibration.spec import CalibrationSpec
+from atis_jax.scoring.calibration.temperature import MeasureAt, look_up, sense, temperature_table
+from atis_jax.scoring.calibration.threshold import offset_trim, threshold_code
+from atis_jax.scoring.calibration.tokens import CalibrationTokens
+from atis_jax.scoring.calibration.trim import Calibrated, no_trim
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.typing import Key, Real
+
+_CURRENTS, _THRESHOLD, _SENSOR = range(3)
+"""Streams of one layer's key."""
+
+
+def calibrate_layer(
+    measure_at: MeasureAt,
+    design: Design,
+    tokens: CalibrationTokens,
+    spec: ScorerSpec,
+    hardware: Hardware,
+    calibration: CalibrationSpec,
+    temperature_k: Real,
+    key: Key | None,
+) -> Calibrated:
+    """What one layer of one chip is programmed with when it works at ``temperature_k``.
+
+    Currents are programmed at ``calibration.temperature_k``, once. Thresholds are set there too, or measured at the
+    working temperature (``periodic``; give the temperature of the last calibration if the chip has drifted since), or
+    looked up with one reading of the sensor in a table measured in the chamber (``table``).
+
+    Args:
+        measure_at: the chip's bench at a temperature.
+        design: what all chips are meant to hold.
+        tokens: known inputs of this layer.
+        spec: structure of the scorer.
+        hardware: with the trim DAC if 'offset' is calibrated, see ``with_trim_dac``.
+        calibration: the methods.
+        temperature_k: where the chip works, K.
+        key: of the noise of measurements and sensor; None for none.
+
+    Returns:
+        The trim in force, and the measurements of all methods together, the table's chamber included.
+    """
+    trim, measurements, methods = no_trim(spec), jnp.asarray(0), calibration.methods
+    if "currents" in methods:
+        bench = measure_at(calibration.temperature_k)
+        found = program_currents(bench, design, trim, spec, hardware, calibration, _stream(key, _CURRENTS))
+        trim, measurements = found.trim, measurements + found.measurements
+
+    def thresholds(measure: Measure, key: Key | None) -> Calibrated:
+        found = threshold_code(measure, design, trim, tokens, spec, hardware, _stream(key, 0))
+        if "offset" not in methods:
+            return found
+        finer = offset_trim(measure, design, found.trim, tokens, spec, hardware, _stream(key, 1))
+        return Calibrated(finer.trim, found.measurements + finer.measurements)
+
+    threshold_key = _stream(key, _THRESHOLD)
+    if "table" in methods:
+        table, taken = temperature_table(measure_at, thresholds, calibration.chamber_temperatures_k, threshold_key)
+        sensed_k = sense(_stream(key, _SENSOR), jnp.asarray(temperature_k), calibration.sensor)
+        trim, measurements = dataclasses.replace(trim, threshold_v=look_up(table, sensed_k)), measurements + taken
+    elif "threshold" in methods:
+        at_k = temperature_k if "periodic" in methods else calibration.temperature_k
+        found = thresholds(measure_at(at_k), threshold_key)
+        trim, measurements = found.trim, measurements + found.measurements
+    return Calibrated(trim, measurements)
+
+
+def calibrate_chip(
+    design: Design,
+    chip: Chip,
+    environment: Environment,
+    tokens: CalibrationTokens,
+    spec: ScorerSpec,
+    hardware: Hardware,
+    calibration: CalibrationSpec,
+    key: Key | None,
+    query: Float[Array, "L G D"] | None = None,
+) -> Calibrated:
+    """Put every layer of a fabricated chip on the bench and calibrate it; ``vmap`` over chips and environments.
+
+    The chip goes into the benches and nowhere else. Each layer is in the same chamber and has a sensor reading of its
+    own.
+
+    Args:
+        design: leaves (L, ...).
+        chip: leaves (L, ...).
+        environment: where it will work; its supply holds on the bench too.
+        tokens: leaves (L, ...).
+        spec: structure of the scorer.
+        hardware: with the trim DAC if 'offset' is calibrated, see ``with_trim_dac``.
+        calibration: the methods.
+        key: one a chip; None for benches and sensors without noise.
+        query: what ``ema`` prototypes hold meanwhile.
+
+    Returns:
+        Trims (L, ...), for ``trimmed``, and each layer's measurements (L,).
+    """
+    keys = None if key is None else jax.random.split(key, len(design.threshold))
+
+    def layer(design, chip, tokens, query, key) -> Calibrated:
+        def measure_at(temperature_k) -> Measure:
+            return chip_bench(spec, hardware, chip, Environment(temperature_k, environment.supply_v), query)
+
+        return calibrate_layer(measure_at, design, tokens, spec, hardware, calibration, environment.temperature_k, key)
+
+    in_axes = (0, 0, 0, None if query is None else 0, None if keys is None else 0)
+    return jax.vmap(layer, in_axes=in_axes)(design, chip, tokens, query, keys)
+
+
+def _stream(key: Key | None, number: int) -> Key | None:
+    """The key of one purpose, or none where there is none."""
+    return None if key is None else jax.random.fold_in(key, number)
