@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
-from atis_jax.units import thermal_voltage_v
+from atis_jax.units import ZERO_CELSIUS_K, thermal_voltage_v
+from atis_jax.validation import SettingError
 
 BIAS_KINDS = ("fixed_charge", "constant", "ptat", "ctat")
+
+MODEL_LOW_C, MODEL_HIGH_C = -55.0, 150.0
+"""Where the model is stated to hold, degrees Celsius: the widest range that parts are sold for (-55 C of the military
+range to 150 C of AEC-Q100 grade 0). Compared with SPICE from 0 to 85 C (tests/data/spice); beyond, the laws are
+extrapolated, and above 150 C the junctions' leakage, which they leave out, is no longer small beside nanoamperes."""
 
 
 @pytree
@@ -42,6 +52,35 @@ class ThermalSpec:
     def __post_init__(self):
         if self.bias not in BIAS_KINDS:
             raise ValueError(f"thermal.bias = {self.bias!r} is not one of {', '.join(BIAS_KINDS)}")
+
+
+def check_temperature_c(values: Any, name: str = "temperature_c") -> tuple[float, ...]:
+    """``values`` as a tuple of floats, once all lie between ``MODEL_LOW_C`` and ``MODEL_HIGH_C``.
+
+    Args:
+        values: a temperature or several, degrees Celsius, concrete.
+        name: what they are called, for the message.
+
+    Raises:
+        SettingError: (a ValueError) not a number, below absolute zero, or outside the model's range; names the
+            value and the bound.
+    """
+    if isinstance(values, jax.core.Tracer):
+        raise SettingError(f"{name} is traced; check temperatures where they are still numbers")
+    found = []
+    for value in np.ravel(np.asarray(values, np.float64)).tolist():
+        if not value >= -ZERO_CELSIUS_K:
+            below = f"below absolute zero, -{ZERO_CELSIUS_K} C" if value < 0 else "not a number"
+            raise SettingError(
+                f"{name} = {value} is {below}; give degrees Celsius from {MODEL_LOW_C} to {MODEL_HIGH_C}"
+            )
+        if not MODEL_LOW_C <= value <= MODEL_HIGH_C:
+            kelvin = f"; {value} K would be {value - ZERO_CELSIUS_K:g} C" if value > MODEL_HIGH_C else ""
+            raise SettingError(
+                f"{name} = {value} is outside {MODEL_LOW_C}..{MODEL_HIGH_C} C, where the circuit model holds{kelvin}"
+            )
+        found.append(value)
+    return tuple(found)
 
 
 def kappa_at(kappa: Real, kappa_per_k: Real, temperature_k: Real, nominal_temperature_k: Real) -> Float[Array, "*s"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.validation import SettingError, check_settings, setting
 
 LARGEST_ADAM_RATE = 0.5
@@ -126,7 +127,10 @@ class CodesignSpec:
         1.0, low=0.0, high=100.0, doc="gain of the tracking, raw threshold per kept fraction; or Adam rate (try 0.02)"
     )
     temperature_c: tuple[float, ...] = setting(
-        (27.0, 27.0), low=-55.0, high=150.0, doc="chip temperature drawn uniformly from this range each step"
+        (27.0, 27.0),
+        low=MODEL_LOW_C,
+        high=MODEL_HIGH_C,
+        doc="chip temperature drawn uniformly from this range each step",
     )
     fresh_chip: bool = setting(True, doc="draw new chips each step (else every step sees the nominal chip)")
     chips_per_step: int = setting(4, low=1, high=1024, doc="chips, each at its temperature, that share a batch")

@@ -1,12 +1,21 @@
 """Temperature: closed forms, the table of bias references, and weights that do not track."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
 from atis_jax.circuits import get_preset, with_fields
-from atis_jax.circuits.thermal import BIAS_KINDS, bias_scale, kappa_at, specific_current_at
+from atis_jax.circuits.thermal import (
+    BIAS_KINDS,
+    MODEL_HIGH_C,
+    MODEL_LOW_C,
+    bias_scale,
+    check_temperature_c,
+    kappa_at,
+    specific_current_at,
+)
 from atis_jax.units import thermal_voltage_v
 
 K_OVER_Q = 8.617333262e-5
@@ -92,3 +101,28 @@ def test_small_laws(x64):
 def test_unknown_bias_is_named():
     with pytest.raises(ValueError, match="thermal.bias = 'ptot' is not one of fixed_charge, constant"):
         _thermal("ptot")
+
+
+def test_temperatures_of_the_models_range_pass_as_floats():
+    assert check_temperature_c((0, 27, jnp.float32(70.0))) == (0.0, 27.0, 70.0)
+    assert check_temperature_c(np.array([MODEL_LOW_C, MODEL_HIGH_C])) == (-55.0, 150.0)
+    assert check_temperature_c(27) == (27.0,)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (-300.0, r"oven_c = -300.0 is below absolute zero, -273.15 C; give degrees Celsius from -55.0 to 150.0"),
+        ((27.0, -56.0), r"oven_c = -56.0 is outside -55.0..150.0 C, where the circuit model holds$"),
+        ((300.15,), r"oven_c = 300.15 is outside .*; 300.15 K would be 27 C"),
+        (float("nan"), r"oven_c = nan is not a number"),
+    ],
+)
+def test_temperatures_beyond_the_model_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        check_temperature_c(values, "oven_c")
+
+
+def test_a_traced_temperature_is_not_taken_for_a_checked_one():
+    with pytest.raises(ValueError, match="temperature_c is traced"):
+        jax.jit(check_temperature_c)(27.0)
