@@ -51,6 +51,8 @@ class RunJob:
             self._prepare_process()
         records = Records(self.sweep, self.name)
         before = records.run()
+        if before.get("state") == "finished":
+            return  # it came to its end in the moments between being put back into the queue and being stopped
         about = {**this_process(), "restarts": before.get("restarts", -1) + 1}
         started = time.monotonic()
 

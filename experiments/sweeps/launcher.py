@@ -22,7 +22,7 @@ from experiments.sweeps.store import Records
 
 _POLL_S = {"local": 0.2, "slurm": 2.0}
 # What a node wrote shows up late on a network file system.
-_LATE_FILES_S = {"local": 0.0, "slurm": 10.0}
+_LATE_FILES_S = {"local": 0.0, "slurm": 5.0}
 
 
 def run_sweep(
