@@ -26,6 +26,7 @@ class Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "codesign": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run"),
     "dense": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run_dense"),
+    "drift": Experiment("experiments.drift_settings:DriftSettings", "experiments.drift:run"),
 }
 
 

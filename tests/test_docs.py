@@ -8,7 +8,7 @@ import pytest
 
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.config import from_config_dict
-from experiments import docs_tables, hardware_table
+from experiments import docs_tables, hardware_table, registry
 from experiments.command_line import list_configs, load_config
 from experiments.settings import CodesignSettings
 
@@ -67,8 +67,9 @@ def test_the_readme_lists_every_config():
 
 @pytest.mark.parametrize("path", [path for path, _ in list_configs(ROOT / "configs")])
 def test_every_config_is_valid(path):
-    settings = from_config_dict(CodesignSettings, load_config(str(ROOT / path)))
-    assert settings.experiment == "codesign"
+    config = load_config(str(ROOT / path))
+    settings_class, _ = registry.find(config.experiment)
+    assert from_config_dict(settings_class, config).experiment == config.experiment
 
 
 @pytest.mark.parametrize("marker", ["main command", "test command"])

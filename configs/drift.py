@@ -1,0 +1,18 @@
+"""Drift: a trained design on a stream of images while temperature or images change, with and without feedback.
+
+    python launch.py --config=configs/drift.py --config.checkpoint=runs/quickstart
+
+The checkpoint is a finished co-design run. What it gave: docs/streams.md.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from atis_jax.config import to_config_dict
+from experiments.drift_settings import DriftSettings
+
+
+def get_config() -> ConfigDict:
+    """The run described above."""
+    return to_config_dict(DriftSettings)

@@ -1,0 +1,204 @@
+"""Drift: a trained design on a stream of images while the temperature ramps or the images change.
+
+Each change is met with fixed and adaptive thresholds, without and with hysteresis, and with a prototype that follows
+the queries; the first layer's loop is then looked at token by token.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax.report import write_report
+from atis_jax.validation import UserError
+from experiments import measure
+from experiments.drift_arms import RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
+from experiments.drift_loop import dead_bands, record, step_response
+from experiments.drift_query import query_response
+from experiments.drift_settings import DriftSettings
+from experiments.files import write_text_atomically
+from experiments.response import limit_cycle, settling
+from experiments.rundir import RunFolder
+from experiments.trained_run import TrainedRun, load_trained
+
+
+def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run the experiment; writes cells.csv, artifacts.npz, summary.json and the report.
+
+    Raises:
+        UserError: ``settings.checkpoint`` is no finished co-design run, its scorer is not analog, or the stream is
+            shorter than the windows it is to be cut into.
+    """
+    started = time.time()
+    trained = load_trained(settings.checkpoint)
+    if trained.trained.evaluator.spec.kind != "analog":
+        raise UserError(
+            f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer, which "
+            "no temperature moves; give a run with scorer.kind = 'analog'"
+        )
+    root = jax.random.key(settings.seed)
+    stream = make_stream(settings, trained, root)
+    if len(stream.labels) < settings.windows:
+        raise UserError(
+            f"config.windows = {settings.windows} is above the {len(stream.labels)} test images of "
+            f"{settings.checkpoint!r}; lower it"
+        )
+    wanted = np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth))
+    unpruned = unpruned_correct(trained, stream)
+    arms = []
+    for arm in run_arms(settings, trained, stream, root):
+        print(
+            f"{arm.name}: accuracy {arm.correct[:, stream.before].mean():.3f} before, "
+            f"{arm.correct[:, stream.after].mean():.3f} after",
+            flush=True,
+        )
+        arms.append(arm)
+    chips = sample_chips(settings, trained, root)
+    recording = record(settings, trained, stream.images[settings.shifts[0]], chips, root)
+    response, response_curves = step_response(settings, trained, stream, recording)
+    still = record(settings, trained, stream.images["steady"], chips, root)
+    bands, band_curves = dead_bands(settings, trained, still)
+    query, query_curves = query_response(settings, stream, arms)
+
+    arrays = windows(settings, trained, stream, arms, unpruned) | response_curves | band_curves | query_curves
+    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    tokens = trained.model.tokens + 1
+    write_cells(folder.path / "cells.csv", settings, stream, arms, arrays, tokens)
+    summary: dict[str, Any] = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": measure.described(trained.settings, trained.test) | {"examples": len(stream.labels)},
+        "drift": {
+            "chips": settings.chips,
+            "tokens_per_image": tokens,
+            "change_image": stream.change,
+            "arrived_image": stream.arrived,
+            "before_images": stream.change - stream.change // 3,
+            "after_images": len(stream.labels) - stream.arrived,
+            "kept_target": wanted.tolist(),
+            "unpruned": {
+                name: {"before": right[stream.before].mean(), "after": right[stream.after].mean()}
+                for name, right in unpruned.items()
+            },
+            "arms": [arm_row(arm, stream, wanted, tokens) for arm in arms],
+            "step_response": {"shift": settings.shifts[0], "rates": response},
+            "hysteresis": bands,
+            "query": query,
+        },
+        "timing": {"seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int) -> dict[str, Any]:
+    """What one arm comes to, each number over the stated images and chips."""
+    kept = arm.out.kept
+    shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
+    before, after = kept[:, stream.before].mean(axis=(0, 1)), kept[:, stream.after].mean(axis=(0, 1))
+    changed = [settled(shift_CxNxL[:, :, layer], stream) for layer in range(kept.shape[-1])]
+    steps = arm.mode.startswith("adaptive") and arm.scenario not in (RAMP, "steady")
+    cycles = [
+        [limit_cycle(chip[stream.arrived :]) for chip in shift_CxNxL[:, :, layer]] for layer in range(kept.shape[-1])
+    ]
+    return {
+        "name": arm.name,
+        "scenario": arm.scenario,
+        "bias": arm.bias,
+        "mode": arm.mode,
+        "accuracy_before": arm.correct[:, stream.before].mean(),
+        "accuracy_after": arm.correct[:, stream.after].mean(),
+        "kept_before": before.tolist(),
+        "kept_after": after.tolist(),
+        "kept_error_before": float(np.abs(before - wanted).mean()),
+        "kept_error_after": float(np.abs(after - wanted).mean()),
+        "threshold_shift_after_v": shift_CxNxL[:, stream.after].mean(axis=(0, 1)).tolist(),
+        "largest_shift_v": float(np.abs(shift_CxNxL).max()),
+        "settling_tokens": [None if n is None else n * tokens for n in changed] if steps else None,
+        "cycles": [sum(cycle is not None for cycle in layer) for layer in cycles],
+        "toggles_per_token": (
+            arm.out.toggles.sum(axis=(0, 1)) / np.maximum(arm.out.pairs.sum(axis=(0, 1)), 1)
+        ).tolist(),
+        "toggle_pairs": arm.out.pairs.sum(axis=(0, 1)).tolist(),
+        "chips": len(kept),
+        "images": kept.shape[1],
+    }
+
+
+def settled(shift_CxN: np.ndarray, stream: Stream) -> int | None:
+    """Images until the mean threshold of the chips stays within 10 % of its step; None if it does not.
+
+    A step below three times the scatter of the final value cannot be told from hunting and has no settling time.
+    """
+    mean = shift_CxN.mean(axis=0)
+    start, end = mean[stream.before].mean(), mean[stream.after].mean()
+    if abs(end - start) < 3.0 * mean[stream.after].std():
+        return None
+    return settling(mean, float(start), float(end), stream.change)
+
+
+def windows(
+    settings: DriftSettings, trained: TrainedRun, stream: Stream, arms: list[Arm], unpruned: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Means over each window of the stream and over chips, for the figures and the table."""
+    edges = np.linspace(0, len(stream.labels), settings.windows + 1).round().astype(int)
+
+    def over(values: np.ndarray, axis: int) -> np.ndarray:
+        parts = [values.take(range(a, b), axis).mean(axis) for a, b in zip(edges, edges[1:], strict=False)]
+        return np.stack(parts, axis)
+
+    shift = [np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1) for arm in arms]
+    return {
+        "drift_edges": edges,
+        "drift_kept_target": np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth)),
+        "drift_temperature_c": np.stack([over(stream.temperature_c[arm.scenario], 0) for arm in arms]),
+        "drift_accuracy": np.stack([over(arm.correct.mean(axis=0), 0) for arm in arms]),
+        "drift_unpruned": np.stack([over(unpruned[arm.scenario].astype(float), 0) for arm in arms]),
+        "drift_kept": np.stack([over(np.asarray(arm.out.kept).mean(axis=0), 0) for arm in arms]),
+        "drift_shift_v": np.stack([over(part.mean(axis=0), 0) for part in shift]),
+    }
+
+
+def write_cells(
+    path: Path, settings: DriftSettings, stream: Stream, arms: list[Arm], arrays: dict[str, np.ndarray], tokens: int
+) -> None:
+    """One row for each arm and window."""
+    edges, kept = arrays["drift_edges"], arrays["drift_kept"]
+    layers = range(1, kept.shape[-1] + 1)
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(
+        [
+            "scenario",
+            "bias",
+            "mode",
+            "window",
+            "first_image",
+            "last_image",
+            "first_token",
+            "temperature_c",
+            "changed",
+            "accuracy",
+        ]
+        + ["accuracy_unpruned", *(f"kept_layer{n}" for n in layers), *(f"threshold_shift_v_layer{n}" for n in layers)]
+        + ["chips", "images"]
+    )
+    for number, arm in enumerate(arms):
+        for window, (first, end) in enumerate(zip(edges, edges[1:], strict=False)):
+            out.writerow(
+                [arm.scenario, arm.bias, arm.mode, window, first, end - 1, first * tokens]
+                + [f"{arrays['drift_temperature_c'][number, window]:.2f}"]
+                + [int(arm.scenario != "steady" and first >= stream.change)]
+                + [f"{arrays[name][number, window]:.5f}" for name in ("drift_accuracy", "drift_unpruned")]
+                + [f"{value:.5f}" for value in kept[number, window]]
+                + [f"{value:.6f}" for value in arrays["drift_shift_v"][number, window]]
+                + [settings.chips, end - first]
+            )
+    write_text_atomically(path, text.getvalue())

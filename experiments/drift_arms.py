@@ -1,0 +1,202 @@
+"""The streams of the drift experiment and the arms that run on them.
+
+A *scenario* is what happens (temperature and images against time), a *mode* how the comparator is run; an arm is one
+of each on one kind of bias.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from atis_jax import rng
+from atis_jax.circuits.chip import Chip, nominal_environment, sample_chip
+from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.models.forward import ScorerInputs, dense_forward
+from atis_jax.models.stream import Streamed, stream_forward
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import ScorerState
+from atis_jax.training.evaluate import chips_for
+from atis_jax.units import celsius_to_kelvin
+from experiments.drift_settings import DriftSettings
+from experiments.trained_run import TrainedRun
+
+STEADY, RAMP = "steady", "ramp"
+MODES = ("fixed", "adaptive", "hysteresis", "adaptive + hysteresis", "adaptive + ema")
+"""How the comparator is run. The last one also takes its prototype from the moving average of the queries."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """The images in time order, and how temperature and images change.
+
+    Attributes:
+        labels: (n,) true classes.
+        images: scenario to (n, S, S, C), in [0, 1].
+        temperature_c: scenario to (n,), Celsius.
+        change: first image at which something differs.
+        arrived: first image at which the change is complete and had time to settle.
+    """
+
+    labels: Int[np.ndarray, "n"]
+    images: dict[str, np.ndarray]
+    temperature_c: dict[str, np.ndarray]
+    change: int
+    arrived: int
+
+    @property
+    def before(self) -> slice:
+        """Images that stand for the time ahead of the change: the last two thirds of it."""
+        return slice(self.change // 3, self.change)
+
+    @property
+    def after(self) -> slice:
+        """Images that stand for the end."""
+        return slice(self.arrived, len(self.labels))
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One scenario run in one mode: what came out, leading axis the chips."""
+
+    scenario: str
+    bias: str
+    mode: str
+    correct: np.ndarray
+    out: Streamed
+
+    @property
+    def name(self) -> str:
+        """Scenario, bias where the temperature makes it matter, and mode."""
+        where = f"{self.scenario} ({self.bias})" if self.scenario == RAMP else self.scenario
+        return f"{where}: {self.mode}"
+
+
+def make_stream(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Stream:
+    """Test images in a random order (stored sets are often in order of class), each used once."""
+    count = min(settings.images or len(run.test), len(run.test))
+    keys = jax.random.split(rng.stream(root, "data"))
+    order = np.asarray(jax.random.permutation(keys[0], len(run.test)))[:count]
+    clean = run.test.images[order].astype(np.float32) / 255.0
+    change, arrived = round(settings.change_from * count), round(settings.change_until * count)
+    later = (np.arange(count) >= change)[:, None, None, None]
+    noise = np.asarray(jax.random.normal(keys[1], clean.shape))
+    mean = np.asarray(run.train.mean, np.float32)
+    shifted = {
+        "contrast": mean + settings.contrast * (clean - mean),
+        "brightness": clean + settings.brightness,
+        "noise": clean + settings.noise * noise,
+    }
+    images = {STEADY: clean, RAMP: clean}
+    images |= {name: np.where(later, np.clip(shifted[name], 0.0, 1.0), clean) for name in settings.shifts}
+    rest = np.full(count, settings.rest_temperature_c, np.float32)
+    temperature = dict.fromkeys(images, rest)
+    temperature[RAMP] = np.interp(np.arange(count), (change, arrived), settings.temperature_c).astype(np.float32)
+    return Stream(run.test.labels[order], images, temperature, change, arrived)
+
+
+def sample_chips(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Chip:
+    """The chips of every arm: leaves (chips, L, ...)."""
+    evaluator = run.trained.evaluator
+    depth = run.settings.model.depth
+    key = rng.stream(root, "chip")
+    return chips_for(key, evaluator.hardware, evaluator.spec, depth, settings.chips, sample_chip)
+
+
+def run_arms(settings: DriftSettings, run: TrainedRun, stream: Stream, root: jax.Array) -> Iterator[Arm]:
+    """Every arm. Scenarios that differ in data alone run side by side in one compiled scan for each structure."""
+    chips, noise = sample_chips(settings, run, root), rng.stream(root, "read_noise")
+    own = run.trained.evaluator.hardware.thermal.bias
+    for bias in dict.fromkeys((own, "fixed_charge")):
+        for mode in MODES:
+            scenarios = [name for name in stream.images if bias == own or name == RAMP]
+            if mode.endswith("ema"):
+                scenarios = [name for name in scenarios if name != RAMP]
+            if not scenarios:
+                continue
+            out = jax.device_get(_side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise))
+            for number, scenario in enumerate(scenarios):
+                one = jax.tree.map(lambda leaf, number=number: leaf[number], out)
+                yield Arm(scenario, bias, mode, one.predicted == stream.labels, one)
+
+
+def structure(settings: DriftSettings, run: TrainedRun, mode: str, bias: str) -> tuple[ScorerSpec, Hardware]:
+    """Scorer and hardware of an arm: the trained ones with feedback, dead band and bias as the arm has them."""
+    evaluator = run.trained.evaluator
+    spec = dataclasses.replace(
+        evaluator.spec,
+        adaptive_rate_v=settings.adaptive_rate_v if mode.startswith("adaptive") else 0.0,
+        activity_rate=settings.activity_rate,
+        hysteresis=mode.endswith("hysteresis"),
+        prototype="ema" if mode.endswith("ema") else evaluator.spec.prototype,
+    )
+    fields = {"comparator.hysteresis_fraction": settings.hysteresis_fraction, "thermal.bias": bias}
+    return spec, with_fields(evaluator.hardware, fields)
+
+
+def targets(run: TrainedRun) -> Float[Array, "L"]:
+    """Share of the tokens reaching each layer that the design was to keep."""
+    return jnp.asarray(run.settings.pruning.kept_of_incoming(run.settings.model.depth), jnp.float32)
+
+
+def rested(run: TrainedRun) -> ScorerState:
+    """The trained memory with the activity filter at its target: a loop that has been at rest."""
+    state = run.trained.state.scorer_state
+    return dataclasses.replace(state, activity=jnp.broadcast_to(targets(run)[:, None], state.activity.shape))
+
+
+def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) -> Streamed:
+    """Leaves (scenarios, chips, n, ...)."""
+    evaluator = run.trained.evaluator
+    spec, hardware = structure(settings, run, mode, bias)
+    scorer, environment = make_scorer(spec, hardware, targets(run)), nominal_environment(hardware)
+    design, memory = run.trained.state.design, rested(run)
+
+    @jax.jit
+    def streams(params, chips, keys, images, temperature_k):
+        def one(chip, key, images, temperature_k):
+            inputs = ScorerInputs(design, chip, environment, memory)
+            # The query is followed in every arm; only a prototype of kind "ema" looks at it.
+            return stream_forward(
+                evaluator.model,
+                params,
+                scorer,
+                images,
+                temperature_k,
+                inputs,
+                key,
+                first_layer=evaluator.first_layer,
+                ema_rate=settings.ema_rate,
+            )
+
+        return jax.vmap(jax.vmap(one, (0, 0, None, None)), (None, None, 0, 0))(chips, keys, images, temperature_k)
+
+    return streams(
+        evaluator.params,
+        chips,
+        jax.random.split(noise, settings.chips),
+        jnp.stack([stream.images[name] for name in scenarios]),
+        jnp.stack([celsius_to_kelvin(stream.temperature_c[name]) for name in scenarios]),
+    )
+
+
+def unpruned_correct(run: TrainedRun, stream: Stream) -> dict[str, np.ndarray]:
+    """(n,) right answers of the same network with every token kept, by scenario: what the images alone cost."""
+    evaluator = run.trained.evaluator
+
+    @jax.jit
+    def predicted(params, images):
+        return jnp.argmax(dense_forward(evaluator.model, params, images)[0], axis=-1)
+
+    size = run.settings.data.eval_batch_size
+    found = {}
+    for name, images in stream.images.items():
+        parts = [predicted(evaluator.params, images[i : i + size]) for i in range(0, len(images), size)]
+        found[name] = np.concatenate([np.asarray(part) for part in parts]) == stream.labels
+    return found

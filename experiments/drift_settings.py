@@ -1,0 +1,64 @@
+"""The settings of the drift experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.validation import SettingError, check_settings, setting
+
+SHIFTS = ("contrast", "brightness", "noise")
+"""What can happen to the images part-way."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DriftSettings:
+    """A trained design on a stream of images while temperature or images change."""
+
+    experiment: str = setting("drift", choices=("drift",), doc="name of the experiment")
+    seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, order, noise")
+    checkpoint: str = setting("runs/quickstart", doc="folder of the finished co-design run to measure")
+    chips: int = setting(4, low=1, high=1000, doc="chips sampled; all see the same images in the same order")
+    images: int | None = setting(None, low=20, doc="length of the stream; None: every test image once")
+    windows: int = setting(20, low=4, high=1000, doc="windows that the stream is cut into for the table and figures")
+    change_from: float = setting(0.3, low=0.1, high=0.8, doc="share of the stream after which something changes")
+    change_until: float = setting(0.8, low=0.2, high=0.95, doc="share at which the temperature ramp has arrived")
+    temperature_c: tuple[float, ...] = setting((0.0, 85.0), low=-55.0, high=150.0, doc="ends of the ramp")
+    rest_temperature_c: float = setting(27.0, low=-55.0, high=150.0, doc="temperature where it does not change")
+    shifts: tuple[str, ...] = setting(SHIFTS, choices=SHIFTS, doc="changes of the images, each a stream of its own")
+    contrast: float = setting(0.75, low=0.0, high=10.0, doc="factor on the distance to the mean grey")
+    brightness: float = setting(0.05, low=-1.0, high=1.0, doc="added to every pixel; pixels are 0 to 1")
+    noise: float = setting(0.1, low=0.0, high=1.0, doc="standard deviation of the noise added to every pixel")
+    adaptive_rate_v: float = setting(
+        1e-4, low=0.0, high=1.0, exclusive_low=True, doc="eta of the adaptive arms, volts a token"
+    )
+    activity_rate: float = setting(1e-3, low=1e-6, high=1.0, doc="alpha of the activity's low-pass, per token")
+    hysteresis_fraction: float = setting(
+        0.05, low=0.0, high=1.0, doc="dead band of the hysteresis arms over the comparator's span"
+    )
+    ema_rate: float = setting(0.02, low=0.0, high=1.0, exclusive_low=True, doc="share of a new query in the EMA")
+    loop_rates_v: tuple[float, ...] = setting(
+        (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2), low=0.0, high=1.0, doc="eta compared in the step response"
+    )
+    band_fractions: tuple[float, ...] = setting(
+        (0.0, 0.01, 0.02, 0.05, 0.1, 0.2), low=0.0, high=1.0, doc="dead bands compared at the first layer"
+    )
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        if len(self.temperature_c) != 2:
+            raise SettingError(
+                f"config.temperature_c = {self.temperature_c} must be two temperatures: where the ramp starts and ends"
+            )
+        if not self.change_from < self.change_until:
+            raise SettingError(
+                f"config.change_from = {self.change_from} must be below config.change_until = {self.change_until}"
+            )
+        if not self.shifts or not self.loop_rates_v or not self.band_fractions:
+            raise SettingError("config.shifts, loop_rates_v and band_fractions need one entry at least")
+        if min(self.loop_rates_v) <= 0:
+            raise SettingError(f"config.loop_rates_v = {self.loop_rates_v} must all be above zero: zero is no loop")
+        if self.images is not None and self.images < self.windows:
+            raise SettingError(
+                f"config.images = {self.images} is below config.windows = {self.windows}; raise the one or lower "
+                "the other"
+            )
