@@ -1,0 +1,37 @@
+"""How far a number measured on a few chips and images can be trusted: intervals, paired tests, yields, causes."""
+
+from atis_jax.statistics.attribution import Attribution, Correlation, correlation, linear_attribution
+from atis_jax.statistics.intervals import (
+    Interval,
+    MeanEstimate,
+    clopper_pearson_interval,
+    mean_estimate,
+    wilson_interval,
+)
+from atis_jax.statistics.paired import (
+    PairedDifference,
+    accuracy_resolution,
+    discordant_counts,
+    paired_difference,
+    paired_standard_error,
+)
+from atis_jax.statistics.yields import YieldEstimate, yield_estimate
+
+__all__ = [
+    "Attribution",
+    "Correlation",
+    "Interval",
+    "MeanEstimate",
+    "PairedDifference",
+    "YieldEstimate",
+    "accuracy_resolution",
+    "clopper_pearson_interval",
+    "correlation",
+    "discordant_counts",
+    "linear_attribution",
+    "mean_estimate",
+    "paired_difference",
+    "paired_standard_error",
+    "wilson_interval",
+    "yield_estimate",
+]
