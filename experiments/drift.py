@@ -77,6 +77,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
         "drift": {
             "chips": settings.chips,
             "tokens_per_image": tokens,
+            "hold_tokens": settings.hold_tokens,
             "change_image": stream.change,
             "arrived_image": stream.arrived,
             "before_images": stream.change - stream.change // 3,
@@ -86,7 +87,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
                 name: {"before": right[stream.before].mean(), "after": right[stream.after].mean()}
                 for name, right in unpruned.items()
             },
-            "arms": [arm_row(arm, stream, wanted, tokens) for arm in arms],
+            "arms": [arm_row(arm, stream, wanted, tokens, -(-settings.hold_tokens // tokens)) for arm in arms],
             "step_response": {"shift": settings.shifts[0], "rates": response},
             "hysteresis": bands,
             "query": query,
@@ -98,12 +99,12 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int) -> dict[str, Any]:
+def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int) -> dict[str, Any]:
     """What one arm comes to, each number over the stated images and chips."""
     kept = arm.out.kept
     shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
     before, after = kept[:, stream.before].mean(axis=(0, 1)), kept[:, stream.after].mean(axis=(0, 1))
-    changed = [settled(shift_CxNxL[:, :, layer], stream) for layer in range(kept.shape[-1])]
+    changed = [settled(shift_CxNxL[:, :, layer], stream, hold) for layer in range(kept.shape[-1])]
     steps = arm.mode.startswith("adaptive") and arm.scenario not in (RAMP, "steady")
     cycles = [
         [limit_cycle(chip[stream.arrived :]) for chip in shift_CxNxL[:, :, layer]] for layer in range(kept.shape[-1])
@@ -132,8 +133,8 @@ def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int) -> dict[s
     }
 
 
-def settled(shift_CxN: np.ndarray, stream: Stream) -> int | None:
-    """Images until the mean threshold of the chips stays within 10 % of its step; None if it does not.
+def settled(shift_CxN: np.ndarray, stream: Stream, hold: int) -> int | None:
+    """Images until the mean threshold of the chips stays within 10 % of its step for ``hold`` images; None if not.
 
     A step below three times the scatter of the final value cannot be told from hunting and has no settling time.
     """
@@ -141,7 +142,7 @@ def settled(shift_CxN: np.ndarray, stream: Stream) -> int | None:
     start, end = mean[stream.before].mean(), mean[stream.after].mean()
     if abs(end - start) < 3.0 * mean[stream.after].std():
         return None
-    return settling(mean, float(start), float(end), stream.change)
+    return settling(mean, float(start), float(end), stream.change, hold=hold)
 
 
 def windows(

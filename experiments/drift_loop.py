@@ -108,16 +108,16 @@ def step_response(
     change, end = stream.change * each, stream.arrived * each
     before = slice(stream.before.start * each, change)
     drawn = np.unique(np.linspace(change, shift_RxCxT.shape[-1] - 1, POINTS).astype(int))
-    wanted = _wanted_shift(recording, target, change)
+    wanted, hold = _wanted_shift(recording, target, change), settings.hold_tokens
     start_RxC, end_RxC = shift_RxCxT[:, :, before].mean(axis=-1), shift_RxCxT[:, :, end:].mean(axis=-1)
     theory_RxCxT = _expected(recording, rates, settings.activity_rate, target, start_RxC, change)
     rows, measured, expected = [], [], []
     for number, rate in enumerate(rates):
         keep_CxT, shift_CxT, theory_CxT = keep_RxCxT[number], shift_RxCxT[number], theory_RxCxT[number]
         start_v, end_v = start_RxC[number], end_RxC[number]
-        times = [settling(s, a, b, change) for s, a, b in zip(shift_CxT, start_v, end_v, strict=True)]
+        times = [settling(s, a, b, change, hold=hold) for s, a, b in zip(shift_CxT, start_v, end_v, strict=True)]
         cycles = [cycle for s in shift_CxT if (cycle := limit_cycle(s[end:])) is not None]
-        theory = [settling(s, a, b, 0) for s, a, b in zip(theory_CxT, start_v, wanted, strict=True)]
+        theory = [settling(s, a, b, 0, hold=hold) for s, a, b in zip(theory_CxT, start_v, wanted, strict=True)]
         rows.append(
             {
                 "rate_v": float(rate),

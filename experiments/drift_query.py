@@ -27,6 +27,7 @@ def query_response(
         a row for each shift and layer, and the curves to draw (NaN for a layer whose query made no step).
     """
     rate, change = settings.ema_rate, stream.change
+    hold = max(1, round(2.0 / rate))
     by_name = {arm.scenario: arm for arm in arms if arm.mode == "fixed" and arm.scenario in settings.shifts}
     after = np.arange(len(stream.labels) - change)
     rows, curves = [], []
@@ -42,13 +43,14 @@ def query_response(
                     "shift": scenario,
                     "layer": layer + 1,
                     "step_over_scatter": ratio,
-                    "settling_images": settling(mean, 0.0, 1.0, change) if is_step else None,
+                    "settling_images": settling(mean, 0.0, 1.0, change, hold=hold) if is_step else None,
                     "expected_settling_images": int(np.ceil(np.log(0.1) / np.log1p(-rate))) if rate < 1 else 1,
                     "rms_from_filter": float(
                         np.sqrt(np.mean((mean[change:] - 1.0 + (1.0 - rate) ** (after + 1.0)) ** 2))
                     )
                     if is_step
                     else None,
+                    "hold_images": hold,
                     "chips": len(query_CxNxLxX),
                     "images": len(after),
                 }

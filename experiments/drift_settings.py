@@ -6,8 +6,10 @@ import dataclasses
 
 from atis_jax.validation import SettingError, check_settings, setting
 
-SHIFTS = ("contrast", "brightness", "noise")
-"""What can happen to the images part-way."""
+SHIFTS = ("brightness", "contrast", "noise")
+"""What can happen to the images part-way; the step response is that to the first."""
+HOLD = 5.0
+"""A loop has settled when it stays within the band for so many time constants of the activity filter."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +19,7 @@ class DriftSettings:
     experiment: str = setting("drift", choices=("drift",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, order, noise")
     checkpoint: str = setting("runs/quickstart", doc="folder of the finished co-design run to measure")
-    chips: int = setting(4, low=1, high=1000, doc="chips sampled; all see the same images in the same order")
+    chips: int = setting(3, low=1, high=1000, doc="chips sampled; all see the same images in the same order")
     images: int | None = setting(None, low=20, doc="length of the stream; None: every test image once")
     windows: int = setting(20, low=4, high=1000, doc="windows that the stream is cut into for the table and figures")
     change_from: float = setting(0.3, low=0.1, high=0.8, doc="share of the stream after which something changes")
@@ -42,6 +44,11 @@ class DriftSettings:
     band_fractions: tuple[float, ...] = setting(
         (0.0, 0.01, 0.02, 0.05, 0.1, 0.2), low=0.0, high=1.0, doc="dead bands compared at the first layer"
     )
+
+    @property
+    def hold_tokens(self) -> int:
+        """Tokens for which a threshold must stay within its band to have settled."""
+        return max(1, round(HOLD / self.activity_rate))
 
     def __post_init__(self):
         check_settings(self, "config")

@@ -27,9 +27,17 @@ class Cycle:
 
 
 def settling(
-    signal: Float[np.ndarray, "t"], before: float, after: float, step_at: int, tolerance: float = 0.1
+    signal: Float[np.ndarray, "t"],
+    before: float,
+    after: float,
+    step_at: int,
+    tolerance: float = 0.1,
+    hold: int | None = None,
 ) -> int | None:
     """Samples from the step until the signal stays within ``tolerance`` of the step around its final value.
+
+    A loop driven by noise leaves any band now and then, so a long enough record would never settle: ``hold`` says
+    for how long it must stay.
 
     Args:
         signal: the record.
@@ -37,24 +45,31 @@ def settling(
         after: its final value.
         step_at: sample at which the cause changed.
         tolerance: of |after - before|.
+        hold: samples it must stay within, None for the rest of the record.
 
     Returns:
-        The first sample, counted from ``step_at``, from which on |signal - after| <= tolerance |after - before|;
-        None if the last sample is still outside, or there is no step.
+        The first sample, counted from ``step_at``, from which on |signal - after| <= tolerance |after - before| for
+        ``hold`` samples; None if there is none within the record, or no step.
 
     Raises:
-        ValueError: ``step_at`` is not a sample, or the tolerance is not above zero.
+        ValueError: ``step_at`` is not a sample, the tolerance is not above zero, or ``hold`` is below one.
     """
     if not 0 <= step_at < len(signal):
         raise ValueError(f"step_at = {step_at} is not one of the {len(signal)} samples")
     if not tolerance > 0:
         raise ValueError(f"tolerance = {tolerance} must be above zero")
+    if hold is not None and hold < 1:
+        raise ValueError(f"hold = {hold} must be one sample or more")
     if after == before:
         return None
     outside = np.flatnonzero(np.abs(signal[step_at:] - after) > tolerance * abs(after - before))
-    if outside.size == 0:
-        return 0
-    return None if outside[-1] == len(signal) - step_at - 1 else int(outside[-1]) + 1
+    length = len(signal) - step_at
+    # Runs within the band: from after one excursion up to the next, or to the end of the record.
+    starts, ends = np.r_[0, outside + 1], np.r_[outside, length]
+    if hold is None:
+        return int(starts[-1]) if starts[-1] < length else None
+    long_enough = np.flatnonzero(ends - starts >= hold)
+    return int(starts[long_enough[0]]) if long_enough.size else None
 
 
 def limit_cycle(signal: Float[np.ndarray, "t"]) -> Cycle | None:
