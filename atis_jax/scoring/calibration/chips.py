@@ -54,7 +54,7 @@ def calibrate_layer(
     Returns:
         The trim in force, and the measurements of all methods together, the table's chamber included.
     """
-    trim, measurements, methods = no_trim(spec), jnp.asarray(0), calibration.methods
+    trim, measurements, methods = no_trim(spec), jnp.zeros((), jnp.int32), calibration.methods
     if "currents" in methods:
         bench = measure_at(calibration.temperature_k)
         found = program_currents(bench, design, trim, spec, hardware, calibration, _stream(key, _CURRENTS))

@@ -51,15 +51,16 @@ def convert(
     column = jnp.arange(groups)
 
     def compare(found, step):
-        weight, step_key = step
+        weight, number = step
+        # Not split outside and scanned over: batching such keys twice moves their axes, which counts as reuse.
+        step_key = None if key is None else jax.random.fold_in(key, number)
         asked = found + weight
         within = asked <= count
         exceeds = measure(design, inputs, levels_v[jnp.where(within, asked, count) - 1, column], step_key)
         return jnp.where(exceeds & within, asked, found), None
 
     start = jnp.zeros((inputs.shape[0], groups), weights.dtype)
-    keys = None if key is None else jax.random.split(key, steps)
-    return jax.lax.scan(compare, start, (weights, keys))[0]
+    return jax.lax.scan(compare, start, (weights, jnp.arange(steps)))[0]
 
 
 def voltage_of(found: Int[Array, "*s"], levels_v: Float[Array, "K"]) -> Float[Array, "*s"]:

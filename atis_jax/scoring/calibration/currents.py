@@ -85,7 +85,8 @@ def program_currents(
     played = stimulus(spec, calibration.current_repeats)
     step = grid_step(hardware.floating_gate)
 
-    def iterate(log_current, round_key):
+    def iterate(log_current, number):
+        round_key = None if key is None else jax.random.fold_in(key, number)
         held = trimmed(measured_with, dataclasses.replace(trim, log_current=log_current), spec, hardware)
         found = convert(measure, held, played, jnp.tile(levels_v[:, None], spec.groups), round_key)
         measured_v = _contributions(voltage_of(found, levels_v), spec)
@@ -96,9 +97,8 @@ def program_currents(
         return log_current - correction.T, None
 
     rounds = calibration.current_iterations
-    keys = None if key is None else jax.random.split(key, rounds)
-    log_current, _ = jax.lax.scan(iterate, trim.log_current, keys, length=rounds)
-    measurements = jnp.asarray(rounds * len(played) * comparisons(len(levels_v)))
+    log_current, _ = jax.lax.scan(iterate, trim.log_current, jnp.arange(rounds))
+    measurements = jnp.asarray(rounds * len(played) * comparisons(len(levels_v)), jnp.int32)
     return Calibrated(dataclasses.replace(trim, log_current=log_current), measurements)
 
 

@@ -62,8 +62,12 @@ def look_up(table: TrimTable, sensed_temperature_k: Float[Array, ""]) -> Float[A
 
     It costs a reading of the sensor and one interpolation in digital; the reference rounds what comes out.
     """
-    interpolate = jax.vmap(jnp.interp, in_axes=(None, None, 1))
-    return interpolate(sensed_temperature_k, table.temperatures_k, table.threshold_v)
+    entries_k = table.temperatures_k
+    above = jnp.clip(jnp.searchsorted(entries_k, sensed_temperature_k), 1, len(entries_k) - 1)
+    below_k, above_k = entries_k[above - 1], entries_k[above]
+    part = jnp.clip((sensed_temperature_k - below_k) / (above_k - below_k), 0.0, 1.0)
+    # Both products, so that either entry comes out to the bit.
+    return (1.0 - part) * table.threshold_v[above - 1] + part * table.threshold_v[above]
 
 
 def sense(key: Key | None, temperature_k: Float[Array, ""], sensor: SensorSpec) -> Float[Array, ""]:

@@ -96,7 +96,7 @@ def _nearest_level(
     code = jax.vmap(nearest_code, in_axes=(1, None, 0))(found, len(levels_v), tokens.kept_fraction)
     chosen_v = jnp.take_along_axis(levels_v, code[None], axis=0)[0]
     threshold_v = chosen_v - threshold_range(hardware).forward(design.threshold)
-    measurements = jnp.asarray(len(tokens.inputs) * comparisons(len(levels_v)))
+    measurements = jnp.asarray(len(tokens.inputs) * comparisons(len(levels_v)), jnp.int32)
     return Calibrated(dataclasses.replace(trim, threshold_v=threshold_v), measurements)
 
 
