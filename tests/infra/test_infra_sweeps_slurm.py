@@ -83,6 +83,15 @@ def test_runs_put_back_into_the_queue_go_on_and_a_killed_launcher_is_replaced(tm
         assert "step 1/12" in log and log.count("step 1/12") == 1  # the second start went on from a checkpoint
 
 
+def test_a_single_run_with_its_resources(tmp_path, here):
+    """One run is a job, not an array."""
+    sweep = tmp_path / "sweep"
+    assert sweep_here(sweep, [{"seed": 4}], executor="slurm", time_min=5, cpus=2, mem_gb=1.5) == 0
+    script = next((sweep / ".jobs" / "launch-1").glob("*_submission.sh")).read_text()
+    assert "#SBATCH --cpus-per-task=2\n" in script and "#SBATCH --mem=1536MB\n" in script and "--array" not in script
+    assert table_of(sweep)["seed=4"]["status"] == "finished"
+
+
 def test_what_sbatch_refuses_is_shown_in_its_own_words(tmp_path, here):
     with pytest.raises(UserError, match=r"--executor=slurm: refused the sweep: .*invalid partition specified: long"):
         sweep_here(tmp_path / "sweep", [{"seed": 0}, {"seed": 1}], executor="slurm", time_min=5, partition="long")
