@@ -149,7 +149,7 @@ def threshold_motion(run: RunFiles) -> Section:
             axes.plot(drift.time, shift[number, :, layer], color=color, linestyle=dash, label=f"layer {layer + 1}")
         arm = drift.arms[number]
         axes.set_title(
-            f"ramp, {BIAS_WORDS.get(arm['bias'], arm['bias'])}"
+            f"ramp, {arm['bias'].replace('_', ' ')}"
             if arm["scenario"] == "ramp"
             else SHIFT_WORDS.get(arm["scenario"], arm["scenario"]),
             pad=3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 
 from atis_jax.report.errors import Absent
 from atis_jax.report.figures.drift import SHIFT_WORDS, DriftRun, drift_run
@@ -47,17 +47,19 @@ def step_response(run: RunFiles) -> Section:
     settling = np.array([row.get("settling_tokens") or np.nan for row in rows], float)
     theory = np.array([row.get("expected_settling_tokens") or np.nan for row in rows], float)
     hunting = np.array([row["hunting_v"] for row in rows], float)
-    right.loglog(rates, settling, "o-", color=BLUE, label="settling, measured")
-    right.loglog(rates, theory, "s--", color=BLUE, markerfacecolor="white", label="settling, expected")
-    right.set_xlabel("rate (V a token)")
+    right.loglog(1e6 * rates, settling, "o-", color=BLUE, label="settling, measured")
+    right.loglog(1e6 * rates, theory, "s--", color=BLUE, markerfacecolor="white", label="settling, expected")
+    right.set_xlabel("rate (µV a token)")
     right.set_ylabel("settling (tokens)", color=BLUE)
     other = right.twinx()
-    other.loglog(rates, 1e3 * hunting, "^:", color=VERMILLION, label="hunting")
+    other.loglog(1e6 * rates, 1e3 * hunting, "^:", color=VERMILLION, label="hunting")
     other.set_ylabel("hunting, RMS (mV)", color=VERMILLION)
     other.grid(visible=False)
     other.spines["right"].set_visible(True)
-    for axis in (right.yaxis, other.yaxis):
+    for axis in (right.xaxis, right.yaxis, other.yaxis):
         plain_log_ticks(axis)
+    for axis in (right.yaxis, other.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     name = SHIFT_WORDS.get(str(table.get("shift")), "the images")
     caption = " ".join([_response_words(rows, name, int(drift.table["hold_tokens"])), _cycle_words(rows, drift)])
     heads = ("rate", "step", "settling, tokens", "expected", "overshoot", "hunting, RMS", "kept: off by", "cycle")
@@ -87,10 +89,11 @@ def _response_words(rows: list[dict[str, Any]], name: str, hold: int) -> str:
     missed = [row for row in rows if row.get("settling_tokens") is None]
     if missed:
         text += f" {len(missed)} of {len(rows)} rates do not settle within 10 % on every chip: too slow, or hunting."
-    slow, fast = rows[0], rows[-1]
+    calm, fast = min(rows, key=lambda row: row["hunting_v"]), rows[-1]
     return text + (
-        f" Hunting grows from {si(float(slow['hunting_v']), 'V')} at the slowest rate to "
-        f"{si(float(fast['hunting_v']), 'V')} at the fastest (last {after:,} tokens)."
+        f" Over the last {after:,} tokens the threshold moves least at {si(float(calm['rate_v']), 'V', 1)} a token, by "
+        f"{si(float(calm['hunting_v']), 'V', 2)} RMS; slower rates are still on their way there, faster ones hunt, at "
+        f"the fastest by {si(float(fast['hunting_v']), 'V', 2)}."
     )
 
 
