@@ -180,7 +180,8 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
     return streams(
         evaluator.params,
         chips,
-        jax.random.split(noise, settings.chips),
+        # The same noise in every arm on purpose: arms then differ by what they are, not by chance.
+        jax.random.split(jax.random.clone(noise), settings.chips),
         jnp.stack([stream.images[name] for name in scenarios]),
         jnp.stack([celsius_to_kelvin(stream.temperature_c[name]) for name in scenarios]),
     )
