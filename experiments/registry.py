@@ -26,6 +26,14 @@ class Experiment:
 EXPERIMENTS: dict[str, Experiment] = {
     "codesign": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run"),
     "dense": Experiment("experiments.settings:CodesignSettings", "experiments.codesign:run_dense"),
+    "yield": Experiment("experiments.montecarlo.yields_settings:YieldSettings", "experiments.montecarlo.yields:run"),
+    "noise_sweep": Experiment(
+        "experiments.montecarlo.noise_sweep:NoiseSweepSettings", "experiments.montecarlo.noise_sweep:run"
+    ),
+    "temperature_sweep": Experiment(
+        "experiments.montecarlo.temperature_sweep:TemperatureSweepSettings",
+        "experiments.montecarlo.temperature_sweep:run",
+    ),
     "drift": Experiment("experiments.drift_settings:DriftSettings", "experiments.drift:run"),
 }
 

@@ -10,10 +10,13 @@ from atis_jax.report.figures.chips import chip_accuracy
 from atis_jax.report.figures.drift import image_shift, temperature_ramp, threshold_motion
 from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, step_response
 from atis_jax.report.figures.energy import energy
+from atis_jax.report.figures.noise import noise_sweep
 from atis_jax.report.figures.patches import kept_patches
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
+from atis_jax.report.figures.thermal import temperature_sweep, transconductance
 from atis_jax.report.figures.training import training_curves
 from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
+from atis_jax.report.figures.yields import chip_yield, yield_causes
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Section
 
@@ -54,6 +57,11 @@ SECTIONS: tuple[Entry, ...] = (
     Entry("Step response of the adaptive threshold", ("drift_response",), step_response, ("drift",)),
     Entry("Hysteresis", ("drift_hysteresis",), hysteresis, ("drift",)),
     Entry("Prototype that follows the stream", ("drift_prototype",), moving_prototype, ("drift",)),
+    Entry("Yield", ("yield",), chip_yield, ("yield",)),
+    Entry("Which chips differ, and why", ("yield_causes",), yield_causes, ("yield",)),
+    Entry("What each imperfection costs", ("noise_sweep",), noise_sweep, ("noise_sweep",)),
+    Entry("Accuracy from cold to hot", ("temperature_sweep",), temperature_sweep, ("temperature_sweep",)),
+    Entry("Transconductance against temperature", ("gm_temperature",), transconductance, ("temperature_sweep",)),
 )
 
 

@@ -1,0 +1,187 @@
+"""Monte-Carlo evaluation: one compiled program over chips, temperatures, noise scales and inputs.
+
+A *cell* is one fabricated chip at one temperature with its imperfections scaled by stated factors. The program draws
+each cell's chip inside the compiled code from the chip's number, so a cell is a few numbers; it takes a chunk of cells
+and a batch of inputs and counts. Cells run ``width`` at a time (``lax.map`` with ``batch_size``): 1 is a loop, all of
+them a plain ``vmap``. Inputs are embedded once for all cells. Read noise is keyed by chip and by the input's number,
+so neither the batch an input comes in nor the room a layer has changes what a cell meets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int
+
+from atis_jax import rng
+from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.imperfections import scale_imperfections
+from atis_jax.models.forward import ScorerInputs, embed, gathered_layers
+from atis_jax.numerics import pytree
+from atis_jax.pruning.masks import kept_tokens
+from atis_jax.scoring.calibration import Trim, trimmed
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.typing import Key, PyTree
+
+CELLS = "cells"
+"""Name of the mesh axis that the cells of a chunk are shared over."""
+
+
+@pytree
+class Cells:
+    """What tells cells apart; every leaf has a leading axis of cells.
+
+    Attributes:
+        chip: number of the chip; the same number is the same chip at every temperature and factor.
+        temperature_k: K.
+        factors: of each imperfection, in the order of ``circuits.imperfections.IMPERFECTIONS``.
+        trim: what calibration set on that chip, leaves (cells, L, ...); zero for a chip as fabricated.
+    """
+
+    chip: Int[Array, "C"]
+    temperature_k: Float[Array, "C"]
+    factors: Float[Array, "C K"]
+    trim: Trim
+
+
+@pytree
+class Inputs:
+    """A batch of examples.
+
+    Attributes:
+        image: in [0, 1].
+        label: class.
+        weight: 1, or 0 for padding.
+        number: of the example in its data set; keys its read noise.
+        reference: whether the reference (the perfect chip) is right on it.
+    """
+
+    image: Float[Array, "B S S C"]
+    label: Int[Array, "B"]
+    weight: Float[Array, "B"]
+    number: Int[Array, "B"]
+    reference: Bool[Array, "B"]
+
+
+@pytree
+class Tally:
+    """Counts of one chunk over the inputs it has seen; leading axis of cells.
+
+    Attributes:
+        correct: right answers.
+        lost: examples that the reference gets right and the cell wrong.
+        gained: the other way round.
+        kept: (C, L) unprotected tokens kept, summed over examples.
+        largest: (C, L) most tokens that any example kept.
+        overflow: kept tokens that found no room; such a cell's counts are void.
+    """
+
+    correct: Int[Array, "C"]
+    lost: Int[Array, "C"]
+    gained: Int[Array, "C"]
+    kept: Int[Array, "C L"]
+    largest: Int[Array, "C L"]
+    overflow: Int[Array, "C"]
+
+
+def no_tally(cells: int, depth: int) -> Tally:
+    """Nothing counted yet."""
+
+    def zero(*shape: int) -> Array:
+        return jnp.zeros((cells, *shape), jnp.int32)
+
+    return Tally(zero(), zero(), zero(), zero(depth), zero(depth), zero())
+
+
+def add(one: Tally, other: Tally) -> Tally:
+    """The counts of both."""
+    total = jax.tree.map(jnp.add, one, other)
+    return dataclasses.replace(total, largest=jnp.maximum(one.largest, other.largest))
+
+
+def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
+    """Chip ``number`` of the fabrication run ``key``: an array for each layer, leaves (L, ...)."""
+    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "chip"), number), depth)
+    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry))(keys)
+
+
+def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
+    """A key for each example on a chip: a chip that sees the same example twice meets the same noise."""
+    on_chip = jax.random.fold_in(rng.stream(key, "read_noise"), chip)
+    return jax.vmap(jax.random.fold_in, (None, 0))(on_chip, number)
+
+
+Program = Callable[[PyTree, Design, Any, Key, Inputs, Cells, Tally], Tally]
+"""(network, design, scorer state, key, inputs, cells, counts so far) -> counts."""
+
+
+def program(
+    evaluator: Evaluator, target: tuple[float, ...], capacities: tuple[int, ...], width: int, mesh: Mesh
+) -> Program:
+    """The count of a chunk of cells over a batch of inputs, to be jitted by the caller.
+
+    Args:
+        evaluator: network and analog scorer.
+        target: wanted share of incoming tokens kept at each layer (adaptive threshold).
+        capacities: tokens each layer has room for, CLS included.
+        width: cells that run at once on each device; it bounds the memory.
+        mesh: one axis, ``CELLS``, over the devices that share a chunk; its size must divide the chunk's.
+    """
+    model, hardware, spec = evaluator.model, evaluator.hardware, evaluator.spec
+    depth = model.spec.depth
+
+    def one(cell: Cells, params, design, state, key, inputs: Inputs, x) -> Tally:
+        scaled = scale_imperfections(hardware, cell.factors)
+        chip = draw_chip(key, cell.chip, scaled, depth, spec.geometry)
+        environment = Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
+        design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
+        noise = noise_keys(key, cell.chip, inputs.number)
+        scorer = make_scorer(spec, scaled, jnp.asarray(target))
+        out = gathered_layers(
+            model,
+            params,
+            scorer,
+            x,
+            ScorerInputs(design, chip, environment, state),
+            noise,
+            capacities=capacities,
+            first_layer=evaluator.first_layer,
+        )
+        real = inputs.weight > 0
+        right = jnp.argmax(out.logits, axis=-1) == inputs.label
+        kept_LxB = jax.vmap(kept_tokens)(out.alive).astype(jnp.int32) * real
+        return Tally(
+            correct=jnp.sum(right & real),
+            lost=jnp.sum(inputs.reference & ~right & real),
+            gained=jnp.sum(~inputs.reference & right & real),
+            kept=jnp.sum(kept_LxB, axis=1),
+            largest=jnp.max(kept_LxB, axis=1),
+            overflow=jnp.sum(out.overflow * real),
+        )
+
+    def chunk(params, design, state, key, inputs: Inputs, cells: Cells) -> Tally:
+        x = embed(model, params, inputs.image)
+        at_once = width if width > 1 else None
+        return jax.lax.map(lambda cell: one(cell, params, design, state, key, inputs, x), cells, batch_size=at_once)
+
+    shared, split = PartitionSpec(), PartitionSpec(CELLS)
+    sharded = jax.shard_map(chunk, mesh=mesh, in_specs=(*(shared,) * 5, split), out_specs=split, check_vma=False)
+
+    def count(params, design, state, key, inputs: Inputs, cells: Cells, tally: Tally) -> Tally:
+        return add(tally, sharded(params, design, state, key, inputs, cells))
+
+    return count
+
+
+def take_cells(cells: Cells, numbers: np.ndarray) -> Cells:
+    """The cells of these numbers."""
+    return jax.tree.map(lambda leaf: leaf[numbers], cells)

@@ -1,0 +1,154 @@
+"""From a trained run, a hardware and a grid of chips to the cells of an arm; and the evaluation of all arms."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.scoring.calibration import Trim, no_trim
+from atis_jax.training.montecarlo import Cells, Inputs
+from atis_jax.units import celsius_to_kelvin
+from atis_jax.validation import SettingError, UserError
+from experiments.files import write_text_atomically
+from experiments.montecarlo.engine import Account, Arm, Engine, batches, columns, with_reference
+from experiments.montecarlo.inputs import test_inputs
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.table import NAME, CellTable, read_table
+from experiments.rundir import RunFolder
+from experiments.trained_run import TrainedRun, load_trained
+
+
+def one_device_a_core() -> None:
+    """Make every core of a CPU a device of its own, so that they share chunks of cells.
+
+    Two devices of one core each do a third more than one device of two cores: the work is many small operations, of
+    which one core is the fastest user. Nothing happens if JAX runs already, or on another back end.
+    """
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+
+def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
+    """The finished co-design runs in ``folders``.
+
+    Raises:
+        UserError: none given, one twice, no finished run, no analog scorer, or networks on different data sets.
+    """
+    if not folders or len(set(folders)) != len(folders):
+        raise SettingError(f"config.checkpoints = {tuple(folders)} must name at least one run folder, and none twice")
+    runs = [load_trained(folder) for folder in folders]
+    for run in runs:
+        if run.settings.scorer.kind != "analog":
+            raise UserError(f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; chips need an analog one")
+        if run.settings.data.name != runs[0].settings.data.name:
+            raise UserError(
+                f"{run.folder}: its data set is {run.settings.data.name!r}, that of {runs[0].folder} is "
+                f"{runs[0].settings.data.name!r}; compare runs on one data set"
+            )
+    return runs
+
+
+def make_arm(
+    run: TrainedRun,
+    labels: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    hardware: Hardware | None = None,
+    factors: np.ndarray | None = None,
+    trim: Trim | None = None,
+) -> Arm:
+    """An arm of cells.
+
+    Args:
+        run: network and design.
+        labels: what the table says of every cell.
+        rows: of each cell at least ``chip`` and ``temperature_c``.
+        hardware: the run's own unless given.
+        factors: (cells, K) of each imperfection; ones unless given.
+        trim: what calibration set, leaves (cells, L, ...).
+    """
+    evaluator = run.trained.evaluator
+    if hardware is not None:
+        evaluator = dataclasses.replace(evaluator, hardware=hardware)
+    temperature_k = np.asarray([celsius_to_kelvin(row["temperature_c"]) for row in rows], np.float32)
+    leaves: Any = dict(
+        chip=np.asarray([row["chip"] for row in rows], np.int32),
+        temperature_k=temperature_k,
+        factors=np.ones((len(rows), len(IMPERFECTIONS)), np.float32) if factors is None else factors,
+        trim=untrimmed(run, len(rows)) if trim is None else trim,
+    )
+    cells = Cells(**leaves)
+    target = run.settings.pruning.kept_of_incoming(run.settings.model.depth)
+    return Arm(labels, evaluator, run.trained.state, target, cells, rows)
+
+
+def untrimmed(run: TrainedRun, cells: int) -> Trim:
+    """Chips as fabricated: trims of zero, leaves (cells, L, ...)."""
+    shape = cells, run.settings.model.depth
+    return jax.tree.map(lambda leaf: np.zeros((*shape, *leaf.shape), np.float32), no_trim(run.settings.scorer))
+
+
+def chip_rows(spec: MonteCarloSpec) -> list[dict[str, Any]]:
+    """Every chip at every temperature, chip by chip."""
+    return [{"chip": chip, "temperature_c": t} for chip in range(spec.chips) for t in spec.temperature_c]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """Arms, the rows of their cells in order, and what they are compared with.
+
+    Attributes:
+        rows: of the whole table, in the order of the cells.
+        ideal: accuracy of each arm's perfect chip on the same inputs.
+        account: what it took.
+    """
+
+    rows: list[dict[str, Any]]
+    ideal: list[float]
+    account: Account
+
+
+def evaluate(
+    arms: Sequence[Arm], spec: MonteCarloSpec, folder: RunFolder, key: jax.Array, run: TrainedRun
+) -> Evaluated:
+    """Every cell of every arm, going on where an earlier attempt stopped; the table ends sorted by cell."""
+    images, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
+    plain = batches(images, labels, spec.batch_size)
+    known: dict[Any, tuple[list[Inputs], float]] = {}
+    work, ideal = [], []
+    for arm in arms:
+        # Arms of one design and hardware share their perfect chip.
+        of = (id(arm.state), arm.evaluator.spec, arm.evaluator.hardware)
+        if of not in known:
+            known[of] = with_reference(arm, plain)
+        work.append((arm, known[of][0]))
+        ideal.append(known[of][1])
+    engine = Engine(spec, key)
+    path = folder.path / NAME
+    with CellTable(path, columns(arms[0])) as table:
+        engine.run(work, table)
+    rows = read_table(path)
+    _sort(path, rows)
+    return Evaluated(rows, ideal, engine.account)
+
+
+def _sort(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """The table's lines in the order of the cells, whatever the order they were finished in."""
+    lines = path.read_text().splitlines(keepends=True)
+    if [row["cell"] for row in rows] != [int(line.split(",", 1)[0]) for line in lines[1:]]:
+        ordered = sorted(lines[1:], key=lambda line: int(line.split(",", 1)[0]))
+        write_text_atomically(path, "".join([lines[0], *ordered]))
+
+
+def fabrication_key(seed: int) -> jax.Array:
+    """The root of every chip and every read of an evaluation."""
+    return rng.stream(jax.random.key(seed), "evaluation")

@@ -1,0 +1,284 @@
+"""Runs cells on the devices there are: chunk by chunk within a memory budget, into a table that survives a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.pruning.masks import PROTECTED
+from atis_jax.training import montecarlo
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.montecarlo import CELLS, Cells, Inputs, Tally
+from atis_jax.training.state import TrainState
+from atis_jax.typing import Key
+from experiments import measure
+from experiments.montecarlo import memory
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.table import CellTable
+from experiments.progress import Progress
+
+SCOUTS, SCOUTED = 16, 1024
+"""Cells of an arm, evenly spread over it, whose counts choose the room of each layer; and on how many inputs."""
+FEW = 8
+"""Cells in a chunk of those that are computed with room for every token: scouts, and cells that found too little."""
+WIDTH = {"cpu": 4}
+"""Fastest number of cells at once where it was measured (``python -m experiments.montecarlo.price``)."""
+WIDEST = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """Cells that share a network, a design and one structure of hardware.
+
+    Attributes:
+        labels: what the table says of every cell of the arm.
+        evaluator: network, scorer and hardware.
+        state: whose parameters, design and scorer memory are used.
+        target: wanted share of incoming tokens kept, each layer.
+        cells: what tells the cells apart (NumPy leaves).
+        rows: what the table says of each cell.
+    """
+
+    labels: Mapping[str, Any]
+    evaluator: Evaluator
+    state: TrainState
+    target: tuple[float, ...]
+    cells: Cells
+    rows: Sequence[Mapping[str, Any]]
+
+    def on(self, hardware: Hardware) -> Arm:
+        """The same arm on another hardware."""
+        return dataclasses.replace(self, evaluator=dataclasses.replace(self.evaluator, hardware=hardware))
+
+
+@dataclasses.dataclass
+class Account:
+    """What an evaluation took, for ``summary.json``.
+
+    Attributes:
+        cells: in the whole table.
+        computed: of these, in this process.
+        redone: cells computed again with more room.
+        passes: inputs times cells computed, those again included.
+        seconds: spent computing, compilation included.
+        planned_bytes: the most that any program plans for.
+        widths, capacities: of the programs used.
+    """
+
+    cells: int = 0
+    computed: int = 0
+    redone: int = 0
+    passes: int = 0
+    seconds: float = 0.0
+    planned_bytes: int = 0
+    widths: set[int] = dataclasses.field(default_factory=set)
+    capacities: set[tuple[int, ...]] = dataclasses.field(default_factory=set)
+
+    def summary(self, spec: MonteCarloSpec) -> dict[str, Any]:
+        """The account as the summary tells it."""
+        return {
+            "cells": self.cells,
+            "cells_computed_here": self.computed,
+            "cells_redone": self.redone,
+            "examples": spec.examples,
+            "chips": spec.chips,
+            "seconds": self.seconds,
+            "inputs_per_s": self.passes / self.seconds if self.seconds else None,
+            "devices": len(jax.devices()),
+            "widths": sorted(self.widths),
+            "capacities": sorted(self.capacities),
+            "memory": {
+                "budget_bytes": spec.memory_mb * memory.MIB,
+                "planned_bytes": self.planned_bytes,
+                "peak_resident_bytes": memory.peak_bytes(),
+            },
+        }
+
+
+def batches(images: np.ndarray, labels: np.ndarray, size: int) -> list[Inputs]:
+    """Examples in batches of one size, the last one padded with weight 0; the reference is not known yet."""
+    found = []
+    for first in range(0, len(images), size):
+        number = np.arange(first, first + size)
+        real = number < len(images)
+        index = np.minimum(number, len(images) - 1)
+        found.append(
+            Inputs(
+                image=jnp.asarray(images[index], jnp.float32) / 255.0,
+                label=jnp.asarray(labels[index], jnp.int32),
+                weight=jnp.asarray(real, jnp.int32),
+                number=jnp.asarray(number, jnp.int32),
+                reference=jnp.zeros(size, bool),
+            )
+        )
+    return found
+
+
+def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], float]:
+    """The inputs with what the arm's perfect chip, at the nominal temperature and without noise, is right on.
+
+    Returns:
+        The inputs, and that chip's accuracy.
+    """
+    perfect = perfect_chip(arm.evaluator, arm.state)
+    room = (arm.evaluator.model.tokens + PROTECTED,) * arm.evaluator.model.spec.depth
+    run = arm.evaluator.gathered(room)
+    found, correct = [], 0
+    for batch in inputs:
+        right = jnp.argmax(run(batch.image, perfect, None).logits, axis=-1) == batch.label
+        found.append(dataclasses.replace(batch, reference=right))
+        correct += int(jnp.sum(right * batch.weight))
+    return found, correct / sum(int(batch.weight.sum()) for batch in inputs)
+
+
+def perfect_chip(evaluator: Evaluator, state: TrainState) -> ScorerInputs:
+    """The design on the chip without any error."""
+    return measure.perfect_inputs(measure.Trained(evaluator, state), evaluator.model.spec.depth)
+
+
+class Engine:
+    """Evaluates arms into one table. Programs are compiled once for each structure and kept."""
+
+    def __init__(self, spec: MonteCarloSpec, key: Key):
+        """Prepare.
+
+        Args:
+            spec: portions and budget.
+            key: chips and read noise are drawn from it.
+        """
+        self._spec, self._key = spec, key
+        self._mesh = jax.make_mesh((len(jax.devices()),), (CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
+        self._chunk = self._whole(spec.chunk)
+        self._programs: dict[Any, Any] = {}
+        self.account = Account()
+
+    def _whole(self, cells: int) -> int:
+        """``cells`` rounded up to what the devices can share evenly."""
+        return -(-cells // self._mesh.size) * self._mesh.size
+
+    def run(self, arms: Sequence[tuple[Arm, Sequence[Inputs]]], table: CellTable) -> None:
+        """Compute the cells that are not in the table yet, arm after arm, chunk after chunk."""
+        first = 0
+        total = sum(len(arm.rows) for arm, _ in arms)
+        self.account.cells = total
+        with Progress(total, unit="inputs", start_step=len(table.done)) as bar:
+            for arm, inputs in arms:
+                self._run_arm(arm, inputs, first, table, bar)
+                first += len(arm.rows)
+
+    def _run_arm(self, arm: Arm, inputs: Sequence[Inputs], first: int, table: CellTable, bar: Progress) -> None:
+        capacities: tuple[int, ...] | None = None
+        phase = " ".join(str(value) for value in arm.labels.values())
+        for start in range(0, len(arm.rows), self._chunk):
+            numbers = np.arange(start, min(start + self._chunk, len(arm.rows)))
+            wanted = [n for n in numbers if first + n not in table.done]
+            if not wanted:
+                continue
+            began = time.perf_counter()
+            if capacities is None:
+                capacities = self.room(arm, inputs)
+            tally = self.count(arm, inputs, numbers, capacities)
+            tight = tally.overflow > 0
+            if tight.any():
+                again = self.count(arm, inputs, numbers[tight], full_room(arm.evaluator.model), FEW)
+                for name in ("correct", "lost", "gained", "kept", "largest"):
+                    getattr(tally, name)[tight] = getattr(again, name)
+                self.account.redone += int(tight.sum())
+            self.account.seconds += time.perf_counter() - began
+            self.account.computed += len(wanted)
+            examples = sum(int(batch.weight.sum()) for batch in inputs)
+            table.append([self._row(arm, first, int(n), tally, int(n) - start, examples) for n in wanted])
+            bar.update(len(table.done), count=len(wanted) * examples, phase=phase)
+
+    def room(self, arm: Arm, inputs: Sequence[Inputs]) -> tuple[int, ...]:
+        """Tokens each layer needs room for, from a few cells of the arm on all inputs.
+
+        A cell that needs more is computed again with room for all.
+        """
+        model = arm.evaluator.model
+        scouts = np.unique(np.linspace(0, len(arm.rows) - 1, SCOUTS).round().astype(int))
+        few = inputs[: max(1, SCOUTED // len(inputs[0].label))]
+        largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=0)
+        capacities, before = [], model.tokens + PROTECTED
+        for layer, most in enumerate(largest):
+            wanted = model.tokens if layer < arm.evaluator.first_layer else int(most) + 1
+            before = min(before, wanted + PROTECTED)
+            capacities.append(before)
+        return tuple(capacities)
+
+    def count(
+        self,
+        arm: Arm,
+        inputs: Sequence[Inputs],
+        numbers: np.ndarray,
+        capacities: tuple[int, ...],
+        chunk: int | None = None,
+    ) -> Tally:
+        """Counts of the cells ``numbers`` of an arm over all inputs, as NumPy arrays that may be written to."""
+        chunk = self._chunk if chunk is None else self._whole(chunk)
+        parts = [
+            self._chunk_count(arm, inputs, numbers[i : i + chunk], capacities, chunk)
+            for i in range(0, len(numbers), chunk)
+        ]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+    def _chunk_count(
+        self, arm: Arm, inputs: Sequence[Inputs], numbers: np.ndarray, capacities: tuple[int, ...], chunk: int
+    ) -> Tally:
+        cells = jax.tree.map(jnp.asarray, montecarlo.take_cells(arm.cells, np.resize(numbers, chunk)))
+        tally = montecarlo.no_tally(chunk, arm.evaluator.model.spec.depth)
+        arguments = arm.state.params, arm.state.design, arm.state.scorer_state, self._key
+        run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells, tally))
+        for batch in inputs:
+            tally = run(*arguments, batch, cells, tally)
+        self.account.passes += chunk * sum(len(batch.label) for batch in inputs)
+        return jax.tree.map(lambda leaf: np.array(leaf[: len(numbers)]), jax.device_get(tally))
+
+    def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:
+        evaluator = arm.evaluator
+        structure = jax.tree.structure(arguments)
+        known = (evaluator.model, evaluator.spec, evaluator.hardware, arm.target, capacities, chunk, structure)
+        if known not in self._programs:
+
+            def compile_at(width: int) -> Any:
+                function = montecarlo.program(evaluator, arm.target, capacities, width, self._mesh)
+                return jax.jit(function, donate_argnums=6).lower(*arguments).compile()
+
+            widest = min(self._spec.width or WIDTH.get(jax.default_backend(), WIDEST), chunk // self._mesh.size)
+            compiled, width, planned = memory.fit(compile_at, widest, self._spec.memory_mb)
+            self._programs[known] = compiled
+            self.account.planned_bytes = max(self.account.planned_bytes, planned)
+            self.account.widths.add(width)
+            self.account.capacities.add(capacities)
+        return self._programs[known]
+
+    def _row(self, arm: Arm, first: int, number: int, tally: Tally, place: int, examples: int) -> dict[str, Any]:
+        tokens = arm.evaluator.model.tokens * examples
+        row: dict[str, Any] = {"cell": first + number, **arm.labels, **arm.rows[number], "examples": examples}
+        row["correct"] = int(tally.correct[place])
+        row["accuracy"] = row["correct"] / examples
+        row["lost"], row["gained"] = int(tally.lost[place]), int(tally.gained[place])
+        for layer, kept in enumerate(tally.kept[place], start=1):
+            row[f"kept_{layer}"] = int(kept) / tokens
+        return row
+
+
+def columns(arm: Arm) -> tuple[str, ...]:
+    """Names of the table's columns; every arm of a table has the same."""
+    depth = arm.evaluator.model.spec.depth
+    kept = tuple(f"kept_{layer}" for layer in range(1, depth + 1))
+    return ("cell", *arm.labels, *arm.rows[0], "examples", "correct", "accuracy", "lost", "gained", *kept)
+
+
+def full_room(model: VisionTransformer) -> tuple[int, ...]:
+    """Room for every token in every layer."""
+    return (model.tokens + PROTECTED,) * model.spec.depth

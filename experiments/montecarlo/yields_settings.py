@@ -1,0 +1,50 @@
+"""Settings of the yield experiment."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.validation import SettingError, check_settings, setting
+from experiments.montecarlo.settings import MonteCarloSpec
+
+UNCALIBRATED = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class YieldSettings:
+    """What share of fabricated chips meets the specification, before and after calibration."""
+
+    experiment: str = setting("yield", choices=("yield",), doc="yield")
+    seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips, noise and measurements")
+    checkpoints: tuple[str, ...] = setting(("runs/quickstart",), doc="folders of finished co-design runs")
+    limit: float = setting(
+        0.01, low=0.0, high=1.0, doc="a chip passes within this accuracy of the perfect chip of its design"
+    )
+    confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
+    calibrations: tuple[str, ...] = setting(
+        (UNCALIBRATED, "threshold"),
+        doc="'none', or methods of config.calibration joined by '+'; each is an arm",
+    )
+    montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
+    calibration: CalibrationSpec = setting(CalibrationSpec)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        if not self.calibrations or len(set(self.calibrations)) != len(self.calibrations):
+            raise SettingError(f"config.calibrations = {self.calibrations} must name at least one arm, and none twice")
+        for name in self.calibrations:
+            self.method(name)
+
+    def method(self, name: str) -> CalibrationSpec | None:
+        """The calibration of an arm; None for chips as fabricated.
+
+        Raises:
+            SettingError: a method that does not exist or cannot stand alone.
+        """
+        if name == UNCALIBRATED:
+            return None
+        try:
+            return dataclasses.replace(self.calibration, methods=tuple(name.split("+")))
+        except SettingError as error:
+            raise SettingError(f"config.calibrations: {name!r}: {error}") from error

@@ -1,0 +1,63 @@
+"""A tiny network and design on tiny data as an arm of cells: compiles in seconds."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.circuits.presets import get_preset
+from atis_jax.models.spec import ModelSpec
+from atis_jax.models.vit import VisionTransformer
+from atis_jax.scoring.calibration import no_trim
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import initial_state
+from atis_jax.training.calibrate import starting_design
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.montecarlo import Cells
+from atis_jax.training.state import TrainState
+from experiments.montecarlo.engine import Arm
+
+SIDE, CLASSES, EXAMPLES = 8, 3, 20
+MODEL = ModelSpec(width=16, depth=2, heads=2, mlp_width=16, patch=2, stem="linear")
+SPEC = ScorerSpec(inputs=8)
+TARGET = (0.6, 0.6)
+
+
+def data() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
+    return images, rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+
+
+def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
+    """An untrained network whose head is random, and a design whose thresholds cut through the scores."""
+    model = VisionTransformer(MODEL, classes=CLASSES, tokens=(SIDE // MODEL.patch) ** 2)
+    hardware = get_preset(preset)
+    images = jnp.asarray(data()[0], jnp.float32) / 255.0
+    # Large weights: what is pruned must matter to the answer of an untrained network.
+    params = jax.tree.map(lambda leaf: 3.0 * leaf, model.init(jax.random.key(0), images[:1]))
+    head = jax.random.normal(jax.random.key(5), params["params"]["head"]["kernel"].shape)
+    params = {"params": {**params["params"], "head": {**params["params"]["head"], "kernel": head}}}
+    design, query = starting_design(jax.random.key(1), model, params, SPEC, hardware, images)
+    design = jax.tree.map(jnp.asarray, design)
+    design = type(design)(**{**vars(design), "threshold": jnp.full_like(design.threshold, -0.1)})
+    state = jax.vmap(lambda q: initial_state(SPEC.groups, MODEL.width, q))(query)
+    trained = TrainState(jnp.asarray(1), params, design, state, (), jax.random.key(0))
+    scorer = make_scorer(SPEC, hardware, jnp.asarray(TARGET))
+    return Evaluator(model, params, scorer, SPEC, hardware, 0), trained
+
+
+def arm(chips: int = 3, temperature_c: tuple[float, ...] = (0.0, 70.0), factor: float = 1.0, preset: str = "nominal"):
+    found, state = evaluator(preset)
+    rows = [{"chip": chip, "temperature_c": t} for chip in range(chips) for t in temperature_c]
+    trim = jax.tree.map(lambda leaf: np.zeros((len(rows), MODEL.depth, *leaf.shape), np.float32), no_trim(SPEC))
+    cells = Cells(
+        chip=np.asarray([row["chip"] for row in rows], np.int32),
+        temperature_k=np.asarray([row["temperature_c"] + 273.15 for row in rows], np.float32),
+        factors=np.full((len(rows), len(IMPERFECTIONS)), factor, np.float32),
+        trim=trim,
+    )
+    return Arm({"arm": "tiny"}, found, state, TARGET, cells, rows)
