@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import experiments.metrics  # noqa: E402
 import launch  # noqa: E402
 from atis_jax.training import checkpoints, evaluate  # noqa: E402
+from experiments.montecarlo.table import CellTable  # noqa: E402
 
 
 def die_at(holder, name: str, text: str, count: int) -> None:
@@ -39,6 +40,7 @@ if __name__ == "__main__":
             "_fingerprint": checkpoints,  # arrays written, checkpoint.json not
             "rename": checkpoints.os,  # the commit of a checkpoint
             "count_gathered": evaluate,
+            "append": CellTable,
         }
         die_at(holders[name], name, text, int(count))
     sys.exit(launch.cli([sys.argv[0], *sys.argv[2:]]))

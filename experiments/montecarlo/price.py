@@ -1,0 +1,157 @@
+"""What simulating chips costs, against the bare network and against simpler ways to run the scorer. Medians of one run.
+
+    python -m experiments.montecarlo.price [--run=runs/quickstart] [--repeats=9]
+
+1. Cells of a trained design (a chip each, tokens really removed) against the bare network's forward pass over as many
+   inputs at the mean kept tokens: no scorer, no gather, every input embedded. And against the bare network that shares
+   the embedding between cells as the Monte-Carlo program does.
+2. The scorer alone, 64 chips x 4096 tokens x 64 inputs in one call: ``lax.map``, chunked ``vmap``, plain ``vmap``,
+   against a Python loop over chips of one jitted call, and against compiling for each chip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_chip
+from atis_jax.circuits.frontend import Program, read, realise
+from atis_jax.circuits.presets import get_preset
+from atis_jax.models.forward import block, classify, embed
+from atis_jax.numerics import configure_xla, keep_freed_memory
+from atis_jax.pruning.masks import PROTECTED
+from atis_jax.training import montecarlo
+from atis_jax.training.montecarlo import CELLS
+from experiments.montecarlo import arms, engine
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.trained_run import load_trained
+
+WIDTHS = (1, 2, 4, 8, 16)
+COMPILED_CHIPS = 3
+"""Chips that are compiled for one by one; the time of 64 is theirs in proportion."""
+
+
+def medians(cases: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each case, the cases taking turns; compiled before."""
+    for case in cases.values():
+        jax.block_until_ready(case())
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(repeats):
+        for name, case in cases.items():
+            began = time.perf_counter()
+            jax.block_until_ready(case())
+            seconds[name].append(time.perf_counter() - began)
+    return {name: float(np.median(taken)) for name, taken in seconds.items()}
+
+
+def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) -> None:
+    """Print what a chip's pass costs over the bare network's."""
+    run = load_trained(folder)
+    spec = MonteCarloSpec(chips=chunk, temperature_c=(27.0,), examples=batch, batch_size=batch, chunk=chunk)
+    arm = arms.make_arm(run, {"run": folder}, arms.chip_rows(spec))
+    key = arms.fabrication_key(0)
+    (inputs,) = engine.batches(run.test.images[:batch], run.test.labels[:batch], batch)
+    runner = engine.Engine(spec, key)
+    room = runner.room(arm, [inputs])
+    model, params, depth = arm.evaluator.model, arm.state.params, arm.evaluator.model.spec.depth
+    counts = runner.count(arm, [inputs], np.arange(chunk), engine.full_room(model))
+    kept = counts.kept.sum(axis=0) / (chunk * batch)
+    tokens = tuple(int(np.ceil(one)) + PROTECTED for one in kept)
+    mesh = jax.make_mesh((len(jax.devices()),), (CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def bare(shared: bool, width: int) -> Callable[[], Any]:
+        def cell(number, images, x):
+            if not shared:
+                x = embed(model, params, images + 1e-9 * number)  # depends on the cell: not taken out of the loop
+            for layer, count in enumerate(tokens):
+                x = x[:, :count] + (1e-9 * number if layer == 0 else 0.0)
+                index = jnp.broadcast_to(jnp.arange(count), x.shape[:2])
+                x, _, _ = block(model, params, layer, x, jnp.ones((*x.shape[:2], 1)), index)
+            return jnp.argmax(classify(model, params, x), axis=-1)
+
+        def chunked(numbers, images):
+            x = embed(model, params, images) if shared else images
+            at_once = width if width > 1 else None
+            return jax.lax.map(lambda number: cell(number, images, x), numbers, batch_size=at_once)
+
+        split = PartitionSpec(CELLS)
+        run_all = jax.jit(
+            jax.shard_map(chunked, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split, check_vma=False)
+        )
+        numbers = jnp.arange(chunk, dtype=jnp.float32)
+        return lambda: run_all(numbers, inputs.image)
+
+    def chips(width: int) -> Callable[[], Any]:
+        program = jax.jit(montecarlo.program(arm.evaluator, arm.target, room, width, mesh))
+        cells = jax.tree.map(jnp.asarray, arm.cells)
+        tally = montecarlo.no_tally(chunk, depth)
+        return lambda: program(params, arm.state.design, arm.state.scorer_state, key, inputs, cells, tally)
+
+    default = engine.WIDTH.get(jax.default_backend(), engine.WIDEST)
+    cases = {f"chips, {width} at once": chips(width) for width in WIDTHS}
+    cases |= {"bare network": bare(False, default), "bare network, embedding shared": bare(True, default)}
+    found = medians(cases, repeats)
+    print(f"{chunk} cells x {batch} inputs, {len(jax.devices())} devices; room {room}, mean kept {tokens} with CLS")
+    for name, seconds in found.items():
+        print(f"  {name:32} {1e6 * seconds / chunk / batch:7.1f} us an input, {seconds / found['bare network']:.2f}")
+    print(
+        f"  price at {default} at once: {found[f'chips, {default} at once'] / found['bare network']:.2f} (bound 1.25)"
+    )
+
+
+def scorer_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int = 64) -> None:
+    """Print what the scorer alone costs over many chips, way by way."""
+    hardware, geometry = get_preset("nominal"), ArrayGeometry(inputs=inputs)
+    environment = nominal_environment(hardware)
+    weights = jax.random.normal(jax.random.key(1), (1, inputs))
+    held = Program(2e-8 * weights, jnp.full(1, 5e5), jnp.zeros(1))
+    played = jax.random.normal(jax.random.key(2), (tokens, inputs))
+    keys = jax.random.split(jax.random.key(0), chips)
+
+    def one(key):
+        realised = realise(held, hardware, sample_chip(key, hardware, geometry), environment)
+        return jax.vmap(read, (None, 0))(realised, played)
+
+    jitted = jax.jit(one)
+    ways: dict[str, Callable[[], Any]] = {
+        "jitted call, Python loop": lambda: [jitted(key) for key in keys],
+        "lax.map": (lambda f: lambda: f(keys))(jax.jit(lambda keys: jax.lax.map(one, keys))),
+        "vmap": (lambda f: lambda: f(keys))(jax.jit(jax.vmap(one))),
+    }
+    for width in WIDTHS[1:]:
+        chunked = jax.jit(lambda keys, width=width: jax.lax.map(one, keys, batch_size=width))
+        ways[f"vmap of {width} chips"] = lambda chunked=chunked: chunked(keys)
+    found = medians(ways, repeats)
+    began = time.perf_counter()
+    for key in keys[:COMPILED_CHIPS]:
+        jax.block_until_ready(jax.jit(lambda key=key: one(key))())
+    compiled = (time.perf_counter() - began) * chips / COMPILED_CHIPS
+    print(f"scorer alone, {chips} chips x {tokens} tokens x {inputs} inputs")
+    for name, seconds in (found | {"compiled for each chip": compiled}).items():
+        print(f"  {name:32} {1e3 * seconds:9.1f} ms, {seconds / found['jitted call, Python loop']:.2f}")
+    best = min((name for name in found if name != "jitted call, Python loop"), key=lambda name: found[name])
+    print(f"  fastest: {best}, {compiled / found[best]:.0f} times faster than compiling for each chip (bound 50)")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print both prices."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.montecarlo.price", description=__doc__)
+    parser.add_argument("--run", default="runs/quickstart", help="folder of a finished co-design run")
+    parser.add_argument("--repeats", type=int, default=9)
+    given = parser.parse_args(arguments)
+    arms.one_device_a_core()
+    cells_price(given.run, given.repeats)
+    scorer_price(given.repeats)
+
+
+if __name__ == "__main__":
+    configure_xla()
+    keep_freed_memory()
+    main()

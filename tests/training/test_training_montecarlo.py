@@ -1,0 +1,120 @@
+"""Yield, noise and temperature sweeps on a tiny trained run from start to end; one of them killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import resume_config
+
+from atis_jax.config import from_config_dict
+from atis_jax.validation import SettingError, UserError
+from experiments import codesign
+from experiments.montecarlo import arms, noise_sweep, temperature_sweep, yields
+from experiments.montecarlo.noise_sweep import NoiseSweepSettings
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.table import read_table
+from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
+from experiments.montecarlo.yields_settings import YieldSettings
+from experiments.rundir import open_run
+from experiments.settings import CodesignSettings
+
+ROOT = Path(__file__).parents[2]
+SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A co-design run of one layer and sixteen patches."""
+    place = tmp_path_factory.mktemp("montecarlo")
+    config = resume_config.get_config()
+    config.compare = ()
+    config.scorer.prototype = "static"
+    config.data.data_dir = str(place / "data")
+    config.data.eval_examples = 40
+    settings = from_config_dict(CodesignSettings, config)
+    with open_run(place / "run", settings) as folder:
+        codesign.run(settings, folder)
+    return str(place / "run")
+
+
+def test_yield_end_to_end(finished, tmp_path):
+    settings = YieldSettings(checkpoints=(finished,), calibrations=("none", "threshold+offset+table"), montecarlo=SMALL)
+    with open_run(tmp_path / "yield", settings) as folder:
+        summary = yields.run(settings, folder)
+    rows = read_table(tmp_path / "yield" / "cells.csv")
+    assert len(rows) == 2 * 12 * 2
+    for number, found in enumerate(summary["yield"]):
+        mine = rows[24 * number : 24 * (number + 1)]
+        chips = [mine[2 * chip : 2 * chip + 2] for chip in range(12)]
+        passed = sum(all(abs(r["gained"] - r["lost"]) / 40 <= 0.01 for r in chip) for chip in chips)
+        assert found["within"]["passed"] == passed
+        assert found["within"]["low"] <= found["within"]["fraction"] <= found["within"]["high"]
+    fabricated, calibrated = (found["kept_std_of_chips"][0] for found in summary["yield"])
+    assert calibrated < fabricated, "calibration brings the chips' kept fractions together"
+    page = (tmp_path / "yield" / "report.html").read_text()
+    assert "as fabricated" in page and "threshold + offset + table" in page
+    stored = json.loads((tmp_path / "yield" / "summary.json").read_text())
+    assert stored["montecarlo"]["memory"]["peak_resident_bytes"] <= stored["montecarlo"]["memory"]["budget_bytes"]
+
+
+def test_noise_sweep_end_to_end(finished, tmp_path):
+    settings = NoiseSweepSettings(
+        checkpoint=finished, imperfections=("all", "offset", "current"), scales=(1.0, 16.0), montecarlo=SMALL
+    )
+    with open_run(tmp_path / "noise", settings) as folder:
+        summary = noise_sweep.run(settings, folder)
+    assert summary["absent"] == ["current"] and summary["scaled"] == ["all", "offset"]
+    spread = {(p["imperfection"], p["scale"]): p["kept_std_of_chips"] for p in summary["noise"]}
+    assert spread["offset", 16.0] > spread["offset", 1.0] > 0
+    assert "Zero on this hardware" in (tmp_path / "noise" / "report.html").read_text()
+
+
+def test_temperature_sweep_end_to_end(finished, tmp_path):
+    settings = TemperatureSweepSettings(
+        checkpoint=finished, biases=("fixed_charge", "ptat"), compensations=("none", "periodic"), montecarlo=SMALL
+    )
+    with open_run(tmp_path / "thermal", settings) as folder:
+        summary = temperature_sweep.run(settings, folder)
+    gm = {(entry["bias"], entry["current_a"]): entry["change"] for entry in summary["gm_change_per_10c"]}
+    # SPICE, NMOS 20 -> 30 C: +46.7, +33.7 and +21.8 % at 1, 10 and 100 nA.
+    fixed = [gm["fixed_charge", current] for current in (1e-9, 1e-8, 1e-7)]
+    assert fixed == pytest.approx([0.467, 0.337, 0.218], abs=0.03)
+    assert gm["ptat", 1e-8] == pytest.approx(0.0, abs=0.01)
+    assert len(summary["temperature"]) == 4 * 2
+
+
+def test_killed_and_gone_on_with(finished, tmp_path):
+    """SIGKILL between two writes of the table; the second attempt ends with the bytes of one that was left alone."""
+
+    def command(folder: Path, death: str) -> list[str]:
+        changes = {"montecarlo.chips": 24, "montecarlo.chunk": 4, "montecarlo.width": 2, "montecarlo.examples": 40}
+        changes |= {"montecarlo.temperature_c": (27.0,), "montecarlo.batch_size": 20, "calibrations": ("none",)}
+        changes |= {"checkpoints": (finished,)}
+        given = [f"--config.{name}={value}" for name, value in changes.items()]
+        launch = str(Path(__file__).parent / "resume_launch.py")
+        return [sys.executable, launch, death, "--config=configs/yield.py", f"--workdir={folder}", *given]
+
+    alone, killed = tmp_path / "alone", tmp_path / "killed"
+    subprocess.run(command(alone, "none"), check=True, capture_output=True, cwd=ROOT)
+    died = subprocess.run(command(killed, "append||3"), capture_output=True, cwd=ROOT)
+    assert died.returncode == -signal.SIGKILL
+    table = killed / "cells.csv"
+    before = table.read_bytes().count(b"\n") - 1
+    assert before == 8 and not (killed / "summary.json").exists()
+    subprocess.run(command(killed, "none"), check=True, capture_output=True, cwd=ROOT)
+    assert table.read_bytes() == (alone / "cells.csv").read_bytes()
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (alone, killed)]
+    assert summaries[0]["yield"] == summaries[1]["yield"]
+    assert summaries[1]["montecarlo"]["cells_computed_here"] == 24 - before
+
+
+def test_runs_that_cannot_be_measured_are_named(finished, tmp_path):
+    with pytest.raises(SettingError, match="must name at least one run folder"):
+        arms.load_runs([])
+    with pytest.raises(UserError, match="holds no co-design run"):
+        arms.load_runs([str(tmp_path)])
