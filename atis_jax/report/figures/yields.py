@@ -28,7 +28,7 @@ def chip_yield(run: RunFiles) -> Section:
         shares.plot(within["fraction"], y, "o", color=BLUE, markersize=6)
     shares.axvline(0.99, color=GREEN, linestyle="--", linewidth=1.4)
     shares.set_xlim(min(0.9, min(arm["within"]["low"] for arm in arms)) - 0.02, 1.01)
-    shares.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.0f} %")
+    shares.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.4g} %")
     shares.set_xlabel("chips that pass")
     shares.set_yticks(place, names)
     strips.axvspan(-limit, limit, color=GREEN, alpha=0.12, linewidth=0)
@@ -40,7 +40,7 @@ def chip_yield(run: RunFiles) -> Section:
         height = y + spread.uniform(-0.28, 0.28, len(worst))
         strips.plot(worst[~failing], height[~failing], ".", color=BLUE, markersize=4, alpha=0.5)
         strips.plot(worst[failing], height[failing], "x", color=VERMILLION, markersize=4.5)
-    strips.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.1f}".replace("-", "−"))
+    strips.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.3g}".replace("-", "−"))
     strips.set_xlabel("points from the perfect chip")
     first = arms[0]
     caption = (
