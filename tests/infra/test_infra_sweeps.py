@@ -136,6 +136,8 @@ def launched_slowly(sweep: Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         env=environment(),
         cwd=sweep.parent,
+        # A shell's background job starts with SIGINT ignored, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: all(list(sweep.glob(f"seed={seed}/checkpoints/step_*")) for seed in (0, 1)), 90)
     return launcher

@@ -24,7 +24,8 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 
 ROOT = Path(__file__).parents[2]
-SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8)
+# The budget is of the whole process, and this one has run many other tests.
+SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8, memory_mb=32768)
 
 
 @pytest.fixture(scope="module")
