@@ -79,6 +79,33 @@ def _measured(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def held(workdir: Path, lock_file: Path, busy: str) -> Iterator[None]:
+    """Make the folder of ``lock_file``, in or below ``workdir``, and hold it until the block ends or the process dies.
+
+    Args:
+        workdir: named in the messages.
+        lock_file: made if it does not exist.
+        busy: what a second process is told.
+
+    Raises:
+        RunDirError: the folder cannot be written, or another process holds it.
+    """
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(lock_file, "a")
+    except OSError as error:
+        raise RunDirError(
+            f"--workdir={workdir}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunDirError(f"--workdir={workdir}: {busy}; wait for it or choose another folder") from None
+        yield
+
+
+@contextlib.contextmanager
 def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
     """Make or reopen the folder of a run and hold it until the block ends (or the process dies).
 
@@ -95,20 +122,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
     """
     path = Path(os.path.abspath(workdir))
     belongs_to_run(path, settings)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / _LOCK, "a")
-    except OSError as error:
-        raise RunDirError(
-            f"--workdir={path}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunDirError(
-                f"--workdir={path}: another process is running in this folder; wait for it or choose another folder"
-            ) from None
+    with held(path, path / _LOCK, "another process is running in this folder"):
         # A second look: another process may have made the folder its own before we held the lock.
         resumed = belongs_to_run(path, settings)
         if not resumed:

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -120,18 +121,16 @@ def scorer_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int 
         return jax.vmap(read, (None, 0))(realised, played)
 
     jitted = jax.jit(one)
-    ways: dict[str, Callable[[], Any]] = {
-        "jitted call, Python loop": lambda: [jitted(key) for key in keys],
-        "lax.map": (lambda f: lambda: f(keys))(jax.jit(lambda keys: jax.lax.map(one, keys))),
-        "vmap": (lambda f: lambda: f(keys))(jax.jit(jax.vmap(one))),
-    }
+    compiled_ways = {"lax.map": jax.jit(lambda keys: jax.lax.map(one, keys)), "vmap": jax.jit(jax.vmap(one))}
     for width in WIDTHS[1:]:
-        chunked = jax.jit(lambda keys, width=width: jax.lax.map(one, keys, batch_size=width))
-        ways[f"vmap of {width} chips"] = lambda chunked=chunked: chunked(keys)
+        chunked = functools.partial(jax.lax.map, one, batch_size=width)
+        compiled_ways[f"vmap of {width} chips"] = jax.jit(chunked)
+    ways: dict[str, Callable[[], Any]] = {name: functools.partial(way, keys) for name, way in compiled_ways.items()}
+    ways["jitted call, Python loop"] = lambda: [jitted(key) for key in keys]
     found = medians(ways, repeats)
     began = time.perf_counter()
     for key in keys[:COMPILED_CHIPS]:
-        jax.block_until_ready(jax.jit(lambda key=key: one(key))())
+        jax.block_until_ready(jax.jit(functools.partial(one, key))())
     compiled = (time.perf_counter() - began) * chips / COMPILED_CHIPS
     print(f"scorer alone, {chips} chips x {tokens} tokens x {inputs} inputs")
     for name, seconds in (found | {"compiled for each chip": compiled}).items():

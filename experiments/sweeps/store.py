@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atis_jax.config import differing_fields, results_part
 from atis_jax.validation import UserError
+from experiments import rundir
 from experiments.files import write_json_atomically
 from experiments.rundir import RunDirError, belongs_to_run
 from experiments.sweeps.points import Point, swept_fields
@@ -102,28 +102,9 @@ def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     return lines
 
 
-@contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Make the folder of a sweep and hold it against a second launcher.
-
-    Raises:
-        RunDirError: it cannot be written, or another process launches this sweep.
-    """
-    try:
-        (folder / JOBS).mkdir(parents=True, exist_ok=True)
-        lock = open(folder / JOBS / _LOCK, "a")
-    except OSError as error:
-        raise RunDirError(
-            f"--workdir={folder}: cannot be written ({error.strerror}); choose a folder you may write to"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunDirError(
-                f"--workdir={folder}: another process is launching this sweep; wait for it or choose another folder"
-            ) from None
-        yield
+def held(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Make the folder of a sweep and hold it against a second launcher; raises as ``rundir.held`` does."""
+    return rundir.held(folder, folder / JOBS / _LOCK, "another process is launching this sweep")
 
 
 @dataclasses.dataclass(frozen=True)
