@@ -68,7 +68,6 @@ class Account:
         cells: in the whole table.
         computed: of these, in this process.
         redone: cells computed again with more room.
-        passes: inputs times cells computed, those again included.
         seconds: spent computing, compilation included.
         planned_bytes: the most that any program plans for.
         widths, capacities: of the programs used.
@@ -77,7 +76,6 @@ class Account:
     cells: int = 0
     computed: int = 0
     redone: int = 0
-    passes: int = 0
     seconds: float = 0.0
     planned_bytes: int = 0
     widths: set[int] = dataclasses.field(default_factory=set)
@@ -92,7 +90,8 @@ class Account:
             "examples": spec.examples,
             "chips": spec.chips,
             "seconds": self.seconds,
-            "inputs_per_s": self.passes / self.seconds if self.seconds else None,
+            # What the table gained: cells that fill up a chunk and those computed again are work, not results.
+            "inputs_per_s": self.computed * spec.examples / self.seconds if self.seconds else None,
             "devices": len(jax.devices()),
             "widths": sorted(self.widths),
             "capacities": sorted(self.capacities),
@@ -240,7 +239,6 @@ class Engine:
         run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells, tally))
         for batch in inputs:
             tally = run(*arguments, batch, cells, tally)
-        self.account.passes += chunk * sum(len(batch.label) for batch in inputs)
         return jax.tree.map(lambda leaf: np.array(leaf[: len(numbers)]), jax.device_get(tally))
 
     def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:

@@ -75,6 +75,17 @@ def test_lost_and_gained_are_the_difference_to_the_perfect_chip(tiny):
         assert row["correct"] - round(ideal * EXAMPLES) == row["gained"] - row["lost"]
 
 
+def test_the_rate_counts_what_is_in_the_table(tiny, tmp_path, monkeypatch):
+    """Neither what fills up chunks (6 cells in chunks of 4) and batches, nor what is computed twice."""
+    one, rows, _, account = tiny
+    told = account.summary(SMALL)
+    assert told["inputs_per_s"] * told["seconds"] == pytest.approx(len(rows) * EXAMPLES)
+    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: (6, 4))
+    again = run(one, tmp_path)[2]
+    assert again.redone > 0
+    assert again.summary(SMALL)["inputs_per_s"] * again.seconds == pytest.approx(len(rows) * EXAMPLES)
+
+
 @pytest.mark.parametrize("width,chunk,batch", [(1, 6, 8), (4, 4, 20), (3, 5, 7)])
 def test_portions_change_nothing(tiny, tmp_path, width, chunk, batch):
     one, rows, _, _ = tiny
