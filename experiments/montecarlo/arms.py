@@ -29,13 +29,15 @@ from experiments.trained_run import TrainedRun, load_trained
 
 
 def one_device_a_core() -> None:
-    """Make every core of a CPU a device of its own, so that they share chunks of cells.
+    """Make every core that this process may use a device of its own, so that they share chunks of cells.
 
     Two devices of one core each do a third more than one device of two cores: the work is many small operations, of
     which one core is the fastest user. Nothing happens if JAX runs already, or on another back end.
     """
     with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+        # A batch system may have given fewer cores than the machine has; not every system says so.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        jax.config.update("jax_num_cpu_devices", cores or 1)
 
 
 def load_runs(folders: Sequence[str]) -> list[TrainedRun]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,18 @@ def test_devices_share_the_cells(tiny, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert read_table(tmp_path / "cells.csv") == tiny[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to a core")
+def test_a_process_bound_to_one_core_has_one_device():
+    """As under a batch system that hands out fewer cores than the machine has."""
+    code = (
+        "import os; os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n"
+        "import jax; from experiments.montecarlo.arms import one_device_a_core; one_device_a_core()\n"
+        "print(len(jax.devices('cpu')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["1"]
 
 
 class Compiled:
