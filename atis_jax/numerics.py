@@ -56,6 +56,11 @@ def pytree(cls: type[_T]) -> type[_T]:
     return jax.tree_util.register_dataclass(cls)
 
 
+def power_of_two(bits: Any) -> Any:
+    """2^bits as a whole number, also of traced bits, where the power itself may be off by a rounding."""
+    return 2.0**bits if isinstance(bits, int | float) else jnp.round(2.0**bits)
+
+
 def straight_through(forward: Float[Array, "*s"], backward: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """The value of ``forward`` with the gradient of ``backward`` (Bengio et al. 2013, arXiv 1308.3432).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.numerics import pytree, static, straight_through
+from atis_jax.numerics import power_of_two, pytree, static, straight_through
 from atis_jax.typing import Real
 from atis_jax.units import BOLTZMANN_J_PER_K
 
@@ -25,12 +25,15 @@ class DacSpec:
         unit_sigma: relative mismatch of one unit element.
         unit_capacitance_f: one unit element, F; the converter has 2^bits of them (one when ``bits`` is None).
             Infinite for no kT/C noise.
+        used_bits: a converter of fewer bits, at most ``bits``, as a number that may be traced: a sweep of the
+            resolution is then one compiled program. None for all of them.
     """
 
     bits: int | None = static()
     full_scale_v: Real
     unit_sigma: Real
     unit_capacitance_f: Real
+    used_bits: Real | None = None
 
     def __post_init__(self):
         if self.bits is not None and not 1 <= self.bits <= MAX_BITS:
@@ -39,24 +42,37 @@ class DacSpec:
             )
 
 
-def bit_weights(element_error: Float[Array, "bits"]) -> Float[Array, "bits"]:
+def bit_weights(element_error: Float[Array, "bits"], used_bits: Real | None = None) -> Float[Array, "bits"]:
     """What each bit adds to the output, in full scales; they sum to 2.
 
     Bit b is 2^b units; ``element_error`` is its total error in units, sigma = unit_sigma 2^(b/2). The
     capacitive divider ratio is taken to the array's own total, so the two end codes are exact and mismatch is
-    all INL.
+    all INL. Bits from ``used_bits`` on are not there: their weight is zero.
     """
-    elements = 2.0 ** jnp.arange(element_error.shape[-1], dtype=element_error.dtype) + element_error
+    bit = jnp.arange(element_error.shape[-1], dtype=element_error.dtype)
+    elements = 2.0**bit + element_error
+    if used_bits is not None:
+        elements = jnp.where(bit < used_bits, elements, 0.0)
     return 2.0 * elements / jnp.sum(elements)
 
 
-def dac_voltage_v(value: Float[Array, ""], weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Array, ""]:
+def top_code(spec: DacSpec) -> Real:
+    """The highest code, 2^bits - 1; zero for a continuous converter."""
+    if spec.bits is None:
+        return 0.0
+    return power_of_two(spec.bits if spec.used_bits is None else spec.used_bits) - 1.0
+
+
+def dac_voltage_v(
+    value: Float[Array, ""], weights: Float[Array, "bits"], full_scale_v: Real, top: Real | None = None
+) -> Float[Array, ""]:
     """Output of one converter, V: full_scale (sum_b bit_b w_b - 1) for the code nearest to ``value``.
 
     Args:
         value: input, +-1 is full scale; clipped to it.
         weights: ``bit_weights`` of this converter; length zero means continuous and unlimited.
         full_scale_v: V.
+        top: ``top_code`` where not every bit is used; 2^bits - 1 unless given.
 
     The gradient is that of the ideal line, full_scale_v per unit, up to ``GRADIENT_RANGE`` full scales;
     mismatch carries none. The bits are taken apart arithmetically: on a CPU core that beats a table look-up
@@ -65,7 +81,7 @@ def dac_voltage_v(value: Float[Array, ""], weights: Float[Array, "bits"], full_s
     bits = weights.shape[-1]
     if bits == 0:
         return full_scale_v * value
-    top = 2**bits - 1
+    top = 2.0**bits - 1.0 if top is None else top
     code = jnp.clip(jnp.round((value + 1.0) * (0.5 * top)), 0, top).astype(jnp.int32)
     level = jnp.asarray(-1.0, value.dtype)
     for bit in range(bits):
@@ -83,6 +99,6 @@ def dac_levels_v(weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Arr
 
 def sampling_noise_v2(spec: DacSpec, temperature_k: Real) -> Float[Array, ""]:
     """kT/C of the whole converter, V^2: (254 uV)^2 for 64 units of 1 fF at 27 C."""
-    units = 1 if spec.bits is None else 2**spec.bits
+    units = top_code(spec) + 1.0
     # k/C first: kT alone is 4e-21, squares of which leave float32.
     return jnp.asarray(BOLTZMANN_J_PER_K / (spec.unit_capacitance_f * units) * temperature_k)

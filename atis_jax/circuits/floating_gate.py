@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.numerics import pytree, static, straight_through
+from atis_jax.numerics import power_of_two, pytree, static, straight_through
 from atis_jax.typing import Real
 
 
@@ -20,12 +20,15 @@ class FloatingGateSpec:
         error_sigma: sigma of ln(I / I wanted) left after programming.
         min_current_a: smallest current that is on, A. Below half of it the cell programs to off.
         max_current_a: largest, A; may be infinite when ``bits`` is None.
+        used_bits: takes the place of ``bits`` in the grid, as a number that may be traced: a sweep of the
+            resolution is then one compiled program. None for ``bits`` itself.
     """
 
     bits: int | None = static()
     error_sigma: Real
     min_current_a: Real
     max_current_a: Real
+    used_bits: Real | None = None
 
     def __post_init__(self):
         if self.bits is not None and not 1 < self.bits <= 16:
@@ -44,7 +47,7 @@ def program_current_a(signed_current_a: Float[Array, "*s"], spec: FloatingGateSp
     if spec.bits is not None:
         # Normalised before the logarithm: the differences are of numbers near one, not near ln 1e-9.
         log_range = jnp.log(spec.max_current_a / jnp.asarray(spec.min_current_a))
-        steps = 2**spec.bits - 2
+        steps = power_of_two(spec.bits if spec.used_bits is None else spec.used_bits) - 2.0
         code = jnp.round(jnp.log(limited / spec.min_current_a) / log_range * steps)
         limited = spec.min_current_a * jnp.exp(code / steps * log_range)
     on = magnitude >= 0.5 * spec.min_current_a

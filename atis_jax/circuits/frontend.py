@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from atis_jax.circuits.array import output_conductance_s, shot_noise_a2
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.comparator import reference_v
-from atis_jax.circuits.dac import bit_weights, dac_voltage_v, sampling_noise_v2
+from atis_jax.circuits.dac import bit_weights, dac_voltage_v, sampling_noise_v2, top_code
 from atis_jax.circuits.floating_gate import program_current_a
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import effective_kappa, transfer, transfer_and_slope
@@ -48,6 +48,7 @@ class Realised:
         law: of the OTAs. Static.
         rail_sharpness: of the TIA. Static.
         dac_weights: ``bit_weights`` of each converter, one column each.
+        dac_top: their highest code.
         full_scale_v: of the converters, V.
         slope_per_v: kappa_eff / 2U_T, 1/V.
         input_offset: slope times V_os, with the sign that swapped inputs give it.
@@ -67,6 +68,7 @@ class Realised:
     law: str = static()
     rail_sharpness: int = static()
     dac_weights: Float[Array, "bits n"]
+    dac_top: Real
     full_scale_v: Real
     slope_per_v: Float[Array, "g n"]
     input_offset: Float[Array, "g n"]
@@ -126,7 +128,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     volts = (feedback_ohm * gain)[:, None] * bias_a
     bandwidth_hz = noise_bandwidth_hz(tia.bandwidth_hz)
     dac_weights, slope_per_v, input_offset, inversion, weight_v = _computed_once(
-        jax.vmap(bit_weights, out_axes=1)(chip.dac_element_error),
+        jax.vmap(bit_weights, (0, None), 1)(chip.dac_element_error, hardware.dac.used_bits),
         slope_per_v,
         sign * slope_per_v * chip.offset_v,
         jnp.maximum(bias_a / (ota.specific_current_a * specific_ratio), 1e-12),
@@ -137,6 +139,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         law=ota.law,
         rail_sharpness=tia.rail_sharpness,
         dac_weights=dac_weights,
+        dac_top=top_code(hardware.dac),
         full_scale_v=hardware.dac.full_scale_v,
         slope_per_v=slope_per_v,
         input_offset=input_offset,
@@ -188,7 +191,9 @@ def read(
 
 def _converted_v(realised: Realised, inputs: Float[Array, "n"]) -> Float[Array, "n"]:
     """What the converters put on the array's inputs, V."""
-    return jax.vmap(dac_voltage_v, (0, 1, None))(inputs, realised.dac_weights, realised.full_scale_v)
+    return jax.vmap(dac_voltage_v, (0, 1, None, None))(
+        inputs, realised.dac_weights, realised.full_scale_v, realised.dac_top
+    )
 
 
 def _score_v(

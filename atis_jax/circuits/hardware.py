@@ -179,6 +179,15 @@ def check_hardware(hardware: Hardware) -> Hardware:
             continue
         if not low < float(value) <= high:
             raise ValueError(f"hardware {hardware.name!r}: {path} = {value} must be {words}")
+    for path, lowest in (("dac", 1), ("floating_gate", 2)):
+        bits, used = field(hardware, f"{path}.bits"), field(hardware, f"{path}.used_bits")
+        if used is None or _is_array(used):
+            continue
+        if bits is None or not lowest <= float(used) <= bits:
+            raise ValueError(
+                f"hardware {hardware.name!r}: {path}.used_bits = {used} must be between {lowest} and {path}.bits = "
+                f"{bits}"
+            )
     gate = hardware.floating_gate
     ends = (gate.min_current_a, gate.max_current_a)
     if not any(_is_array(end) for end in ends):

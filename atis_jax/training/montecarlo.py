@@ -1,6 +1,7 @@
 """Monte-Carlo evaluation: one compiled program over chips, temperatures, noise scales and inputs.
 
-A *cell* is one fabricated chip at one temperature with its imperfections scaled by stated factors. The program draws
+A *cell* is one fabricated chip at one temperature with its imperfections scaled by stated factors, of a hardware any
+number of which (resolution included) may differ from cell to cell. The program draws
 each cell's chip inside the compiled code from the chip's number, so a cell is a few numbers; it takes a chunk of cells
 and a batch of inputs and counts. Cells run ``width`` at a time (``lax.map`` with ``batch_size``): 1 is a loop, all of
 them a plain ``vmap``. Inputs are embedded once for all cells. Read noise is keyed by chip and by the input's number,
@@ -10,7 +11,7 @@ so neither the batch an input comes in nor the room a layer has changes what a c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -21,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax import rng
 from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
-from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import scale_imperfections
 from atis_jax.models.forward import ScorerInputs, embed, gathered_layers
 from atis_jax.numerics import pytree
@@ -29,6 +30,7 @@ from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.calibration import Trim, trimmed
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.types import Scorer
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
 
@@ -45,12 +47,15 @@ class Cells:
         temperature_k: K.
         factors: of each imperfection, in the order of ``circuits.imperfections.IMPERFECTIONS``.
         trim: what calibration set on that chip, leaves (cells, L, ...); zero for a chip as fabricated.
+        fields: values of the hardware's fields by dotted path (``circuits.hardware.with_fields``), such as
+            ``floating_gate.used_bits``; the hardware's own where a field is not named.
     """
 
     chip: Int[Array, "C"]
     temperature_k: Float[Array, "C"]
     factors: Float[Array, "C K"]
     trim: Trim
+    fields: Mapping[str, Float[Array, "C"]] = dataclasses.field(default_factory=dict)
 
 
 @pytree
@@ -120,39 +125,55 @@ def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(on_chip, number)
 
 
-Program = Callable[[PyTree, Design, Any, Key, Inputs, Cells, Tally], Tally]
-"""(network, design, scorer state, key, inputs, cells, counts so far) -> counts."""
+Program = Callable[[PyTree, Design, Any, Float[Array, "L"], Key, Inputs, Cells, Tally], Tally]
+"""(network, design, scorer state, target, key, inputs, cells, counts so far) -> counts.
+
+The target is the wanted share of incoming tokens kept at each layer, which the adaptive threshold steers to.
+"""
 
 
-def program(
-    evaluator: Evaluator, target: tuple[float, ...], capacities: tuple[int, ...], width: int, mesh: Mesh
-) -> Program:
+def chip_and_scorer(
+    cell: Cells, evaluator: Evaluator, target: Float[Array, "L"], design: Design, state: Any, key: Key
+) -> tuple[Scorer, ScorerInputs]:
+    """One cell's scorer, and the design on its chip in its environment.
+
+    Args:
+        cell: without the leading axis.
+        evaluator: structure and hardware.
+        target: (L,) for the adaptive threshold.
+        design: as trained, leaves (L, ...).
+        state: the scorer's memory, leaves (L, ...).
+        key: the fabrication run.
+    """
+    depth, spec = evaluator.model.spec.depth, evaluator.spec
+    hardware = with_fields(evaluator.hardware, cell.fields)
+    scaled = scale_imperfections(hardware, cell.factors)
+    chip = draw_chip(key, cell.chip, scaled, depth, spec.geometry)
+    environment = Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
+    design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
+    return make_scorer(spec, scaled, target), ScorerInputs(design, chip, environment, state)
+
+
+def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> Program:
     """The count of a chunk of cells over a batch of inputs, to be jitted by the caller.
 
     Args:
         evaluator: network and analog scorer.
-        target: wanted share of incoming tokens kept at each layer (adaptive threshold).
         capacities: tokens each layer has room for, CLS included.
         width: cells that run at once on each device; it bounds the memory.
         mesh: one axis, ``CELLS``, over the devices that share a chunk; its size must divide the chunk's.
     """
-    model, hardware, spec = evaluator.model, evaluator.hardware, evaluator.spec
-    depth = model.spec.depth
+    model = evaluator.model
 
-    def one(cell: Cells, params, design, state, key, inputs: Inputs, x) -> Tally:
-        scaled = scale_imperfections(hardware, cell.factors)
-        chip = draw_chip(key, cell.chip, scaled, depth, spec.geometry)
-        environment = Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
-        design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
-        noise = noise_keys(key, cell.chip, inputs.number)
-        scorer = make_scorer(spec, scaled, jnp.asarray(target))
+    def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x) -> Tally:
+        scorer, on_chip = chip_and_scorer(cell, evaluator, target, design, state, key)
         out = gathered_layers(
             model,
             params,
             scorer,
             x,
-            ScorerInputs(design, chip, environment, state),
-            noise,
+            on_chip,
+            noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
             first_layer=evaluator.first_layer,
         )
@@ -168,16 +189,18 @@ def program(
             overflow=jnp.sum(out.overflow * real),
         )
 
-    def chunk(params, design, state, key, inputs: Inputs, cells: Cells) -> Tally:
+    def chunk(params, design, state, target, key, inputs: Inputs, cells: Cells) -> Tally:
         x = embed(model, params, inputs.image)
         at_once = width if width > 1 else None
-        return jax.lax.map(lambda cell: one(cell, params, design, state, key, inputs, x), cells, batch_size=at_once)
+        return jax.lax.map(
+            lambda cell: one(cell, params, design, state, target, key, inputs, x), cells, batch_size=at_once
+        )
 
     shared, split = PartitionSpec(), PartitionSpec(CELLS)
-    sharded = jax.shard_map(chunk, mesh=mesh, in_specs=(*(shared,) * 5, split), out_specs=split, check_vma=False)
+    sharded = jax.shard_map(chunk, mesh=mesh, in_specs=(*(shared,) * 6, split), out_specs=split, check_vma=False)
 
-    def count(params, design, state, key, inputs: Inputs, cells: Cells, tally: Tally) -> Tally:
-        return add(tally, sharded(params, design, state, key, inputs, cells))
+    def count(params, design, state, target, key, inputs: Inputs, cells: Cells, tally: Tally) -> Tally:
+        return add(tally, sharded(params, design, state, target, key, inputs, cells))
 
     return count
 

@@ -235,7 +235,8 @@ class Engine:
     ) -> Tally:
         cells = jax.tree.map(jnp.asarray, montecarlo.take_cells(arm.cells, np.resize(numbers, chunk)))
         tally = montecarlo.no_tally(chunk, arm.evaluator.model.spec.depth)
-        arguments = arm.state.params, arm.state.design, arm.state.scorer_state, self._key
+        target = jnp.asarray(arm.target, jnp.float32)
+        arguments = arm.state.params, arm.state.design, arm.state.scorer_state, target, self._key
         run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells, tally))
         for batch in inputs:
             tally = run(*arguments, batch, cells, tally)
@@ -244,12 +245,12 @@ class Engine:
     def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:
         evaluator = arm.evaluator
         structure = jax.tree.structure(arguments)
-        known = (evaluator.model, evaluator.spec, evaluator.hardware, arm.target, capacities, chunk, structure)
+        known = (evaluator.model, evaluator.spec, evaluator.hardware, capacities, chunk, structure)
         if known not in self._programs:
 
             def compile_at(width: int) -> Any:
-                function = montecarlo.program(evaluator, arm.target, capacities, width, self._mesh)
-                return jax.jit(function, donate_argnums=6).lower(*arguments).compile()
+                function = montecarlo.program(evaluator, capacities, width, self._mesh)
+                return jax.jit(function, donate_argnums=7).lower(*arguments).compile()
 
             widest = min(self._spec.width or WIDTH.get(jax.default_backend(), WIDEST), chunk // self._mesh.size)
             compiled, width, planned = memory.fit(compile_at, widest, self._spec.memory_mb)

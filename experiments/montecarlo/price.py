@@ -90,10 +90,11 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
         return lambda: run_all(numbers, inputs.image)
 
     def chips(width: int) -> Callable[[], Any]:
-        program = jax.jit(montecarlo.program(arm.evaluator, arm.target, room, width, mesh))
+        program = jax.jit(montecarlo.program(arm.evaluator, room, width, mesh))
         cells = jax.tree.map(jnp.asarray, arm.cells)
         tally = montecarlo.no_tally(chunk, depth)
-        return lambda: program(params, arm.state.design, arm.state.scorer_state, key, inputs, cells, tally)
+        target, state = jnp.asarray(arm.target, jnp.float32), arm.state
+        return lambda: program(params, state.design, state.scorer_state, target, key, inputs, cells, tally)
 
     default = engine.WIDTH.get(jax.default_backend(), engine.WIDEST)
     cases = {f"chips, {width} at once": chips(width) for width in WIDTHS}

@@ -1,5 +1,7 @@
 """Programming: grid, range, off band, sign, gradient."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,3 +57,11 @@ def test_eight_bits_round_by_at_most_1_4_percent():
 def test_zero_bits_are_refused():
     with pytest.raises(ValueError, match="floating_gate.bits = 0 is outside 2..16; the ideal cell is None"):
         FloatingGateSpec(bits=0, error_sigma=0.0, min_current_a=1e-10, max_current_a=1e-7)
+
+
+@pytest.mark.parametrize("bits", [2, 5, 8])
+def test_bits_as_a_number_give_the_same_grid(bits):
+    wanted = jnp.geomspace(1.01e-10, 0.97e-7, 997)  # none of them half-way between two points
+    whole = dataclasses.replace(SPEC, bits=bits)
+    swept = jax.jit(lambda used: program_current_a(wanted, dataclasses.replace(SPEC, bits=8, used_bits=used)))
+    np.testing.assert_allclose(swept(float(bits)), program_current_a(wanted, whole), rtol=1e-6)

@@ -332,3 +332,33 @@ def test_program_of_another_shape_is_refused():
     chip = nominal_chip(hardware, ArrayGeometry(8, 2))
     with pytest.raises(ValueError, match=r"shape \(2, 12\) but the chip has \(prototypes, inputs\) = \(2, 8\)"):
         realise(_program(), hardware, chip, nominal_environment(hardware))
+
+
+@pytest.mark.parametrize("bits", [1, 3, 6])
+def test_a_converter_of_which_some_bits_are_used_is_the_smaller_converter(bits):
+    """Bit for bit, with mismatch and kT/C, the number of bits traced."""
+    wide = with_fields(get_preset("nominal"), {"dac.bits": 8})
+    small = with_fields(wide, {"dac.bits": bits})
+    chip = sample_chip(jax.random.key(2), wide, ArrayGeometry(12, 2))
+    cut = dataclasses.replace(chip, dac_element_error=chip.dac_element_error[:, :bits])
+    noise = jax.random.normal(jax.random.key(3), (40, 2))
+    chain = jax.jit(
+        lambda used, noise: jax.vmap(read, (None, 0, 0))(
+            eager_realise(_program(), with_fields(wide, {"dac.used_bits": used}), chip, nominal_environment(wide)),
+            _tokens(40, 12),
+            noise,
+        )
+    )
+    expected = jax.vmap(read, (None, 0, 0))(
+        realise(_program(), small, cut, nominal_environment(small)), _tokens(40, 12), noise
+    )
+    np.testing.assert_allclose(chain(float(bits), noise), expected, rtol=2e-6, atol=2e-7)
+    assert float(jnp.max(jnp.abs(chain(8.0, noise) - expected))) > 1e-4, "or the bits made no difference"
+
+
+def test_used_bits_of_every_field_that_has_them_are_bounded():
+    for path, value in (("dac", 7), ("dac", 0), ("floating_gate", 9), ("floating_gate", 1)):
+        with pytest.raises(ValueError, match=f"{path}.used_bits = {value} must be between"):
+            with_fields(get_preset("nominal"), {f"{path}.used_bits": value})
+    with pytest.raises(ValueError, match="dac.bits = None"):
+        with_fields(get_preset("ideal"), {"dac.used_bits": 4})
