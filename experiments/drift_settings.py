@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.validation import SettingError, check_settings, setting
 
 SHIFTS = ("brightness", "contrast", "noise")
@@ -24,8 +25,10 @@ class DriftSettings:
     windows: int = setting(20, low=4, high=1000, doc="windows that the stream is cut into for the table and figures")
     change_from: float = setting(0.3, low=0.1, high=0.8, doc="share of the stream after which something changes")
     change_until: float = setting(0.8, low=0.2, high=0.95, doc="share at which the temperature ramp has arrived")
-    temperature_c: tuple[float, ...] = setting((0.0, 85.0), low=-55.0, high=150.0, doc="ends of the ramp")
-    rest_temperature_c: float = setting(27.0, low=-55.0, high=150.0, doc="temperature where it does not change")
+    temperature_c: tuple[float, ...] = setting((0.0, 85.0), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="ends of the ramp")
+    rest_temperature_c: float = setting(
+        27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperature where it does not change"
+    )
     shifts: tuple[str, ...] = setting(SHIFTS, choices=SHIFTS, doc="changes of the images, each a stream of its own")
     contrast: float = setting(0.75, low=0.0, high=10.0, doc="factor on the distance to the mean grey")
     brightness: float = setting(0.05, low=-1.0, high=1.0, doc="added to every pixel; pixels are 0 to 1")

@@ -6,7 +6,7 @@ import dataclasses
 
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.presets import PRESETS, get_preset
-from atis_jax.circuits.thermal import BIAS_KINDS
+from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.data.source import DataSpec
 from atis_jax.energy.presets import PRESET_NAMES
 from atis_jax.models.spec import ModelSpec
@@ -53,7 +53,7 @@ class EvaluationSpec:
 
     chips: int = setting(64, low=1, high=100_000, doc="chips sampled")
     temperature_c: tuple[float, ...] = setting(
-        (27.0,), low=-55.0, high=150.0, doc="temperatures, dealt to the chips in turn"
+        (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperatures, dealt to the chips in turn"
     )
     agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
     pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")

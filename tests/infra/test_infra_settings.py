@@ -8,6 +8,7 @@ import json
 import pytest
 from ml_collections import config_dict
 
+from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.config import (
     as_dict,
     config_hash,
@@ -17,7 +18,8 @@ from atis_jax.config import (
     to_config_dict,
     to_json,
 )
-from atis_jax.validation import SettingError, UserError, check_settings, setting
+from atis_jax.validation import SettingError, UserError, check_settings, rule_of, setting
+from experiments import registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,3 +149,19 @@ def test_differing_fields_are_named():
         "config.inner.steps: 10 there, 11 now",
         "config.gone: 1 there, (absent) now",
     ]
+
+
+def test_every_temperature_has_the_bounds_of_the_model():
+    """Of calibration and drift too: beyond them the circuits are not stated to hold."""
+
+    def temperatures(cls):
+        for field in dataclasses.fields(cls):
+            section = field.default_factory
+            if dataclasses.is_dataclass(section):
+                yield from temperatures(section)
+            elif field.name.endswith(("temperature_c", "temperatures_c")):
+                yield f"{cls.__name__}.{field.name}", rule_of(field)
+
+    found = {name: rule for one in registry.EXPERIMENTS.values() for name, rule in temperatures(registry.load(one)[0])}
+    assert len(found) >= 7
+    assert {name for name, rule in found.items() if (rule.low, rule.high) != (MODEL_LOW_C, MODEL_HIGH_C)} == set()

@@ -7,6 +7,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.numerics import pytree
 from atis_jax.typing import Real
 from atis_jax.units import celsius_to_kelvin
@@ -38,9 +39,14 @@ class CalibrationSpec:
     trim_span_steps: float = setting(2.0, low=1.0, high=64.0, doc="range of the trim DAC in steps of the reference")
     current_repeats: int = setting(8, low=1, high=4096, doc="reads averaged at each input, for 'currents'")
     current_iterations: int = setting(2, low=1, high=16, doc="rounds of measuring and programming, for 'currents'")
-    temperature_c: float = setting(27.0, low=-60.0, high=200.0, doc="where currents, and a single threshold, are set")
+    temperature_c: float = setting(
+        27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="where currents, and a single threshold, are set"
+    )
     chamber_temperatures_c: tuple[float, ...] = setting(
-        (0.0, 35.0, 70.0), low=-60.0, high=200.0, doc="where the entries of 'table' are measured, ascending"
+        (0.0, 35.0, 70.0),
+        low=MODEL_LOW_C,
+        high=MODEL_HIGH_C,
+        doc="where the entries of 'table' are measured, ascending",
     )
     sensor_resolution_k: float = setting(0.5, low=0.0, exclusive_low=True, high=50.0, doc="step of the sensor, K")
     sensor_sigma_k: float = setting(0.5, low=0.0, high=50.0, doc="standard deviation of a reading, K")
