@@ -15,30 +15,47 @@ from typing import Any
 
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
-from experiments import hardware_table
-from experiments.settings import CodesignSettings
+from experiments import hardware_table, registry
 
 ROOT = Path(__file__).parents[1]
 END = "<!-- end -->"
 
 
 def settings_markdown() -> str:
-    """Every field that a config may set: one table for the run itself, one for each section."""
-    top = [field for field in dataclasses.fields(CodesignSettings) if not _section(field)]
-    parts = ["### config\n\nThe run itself.\n\n" + _fields_table(CodesignSettings, top)]
-    seen: dict[type, str] = {}
-    for field in dataclasses.fields(CodesignSettings):
-        cls = _section(field)
-        if cls is None:
-            continue
-        heading = f"### config.{field.name}\n\n"
-        if cls in seen:
-            parts.append(heading + f"The same fields as `config.{seen[cls]}`, for the stages after the dense one.")
-            continue
-        seen[cls] = field.name
-        first = (cls.__doc__ or "").strip().splitlines()[0]
-        parts.append(heading + first + "\n\n" + _fields_table(cls, dataclasses.fields(cls)))
+    """Every field that a config may set, experiment by experiment; a section that several share is told once."""
+    names: dict[type, list[str]] = {}
+    for name, experiment in registry.EXPERIMENTS.items():
+        names.setdefault(registry.load(experiment)[0], []).append(name)
+    parts: list[str] = []
+    told: dict[type, tuple[type, str]] = {}
+    for cls, of in names.items():
+        wanted = f"`from {cls.__module__} import {cls.__name__}`"
+        parts += [f"### {' and '.join(of)}", f"{_first_line(cls)} {wanted}", "#### config"]
+        parts.append(_fields_table(cls, [field for field in dataclasses.fields(cls) if not _section(field)]))
+        for field in dataclasses.fields(cls):
+            section = _section(field)
+            if section is None:
+                continue
+            parts.append(f"#### config.{field.name}")
+            if section in told:
+                owner, name = told[section]
+                where = "" if owner is cls else f" of {names[owner][0]}"
+                parts.append(f"The same fields as `config.{name}`{where}. {rule_of(field).doc}".rstrip())
+                continue
+            told[section] = cls, field.name
+            parts.append(f"{_first_line(section)} {rule_of(field).doc}".rstrip())
+            parts.append(_fields_table(section, dataclasses.fields(section)))
     return "\n\n".join(parts).replace("``", "`")
+
+
+def settings_classes() -> set[type]:
+    """Every class that ``settings_markdown`` has a table of."""
+    found = {registry.load(experiment)[0] for experiment in registry.EXPERIMENTS.values()}
+    return found | {section for cls in found for section in map(_section, dataclasses.fields(cls)) if section}
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]
 
 
 def _section(field: dataclasses.Field) -> type | None:

@@ -86,7 +86,7 @@ class CodesignSettings:
     hardware: HardwareSpec = setting(HardwareSpec)
     energy: EnergySpec = setting(EnergySpec)
     dense: StageSpec = setting(StageSpec)
-    tune: StageSpec = setting(StageSpec)
+    tune: StageSpec = setting(StageSpec, doc="For the stages after the dense one.")
     pruning: PruningSpec = setting(PruningSpec)
     loss: LossSpec = setting(LossSpec)
     codesign: CodesignSpec = setting(CodesignSpec)

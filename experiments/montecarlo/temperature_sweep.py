@@ -46,7 +46,9 @@ class TemperatureSweepSettings:
     )
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
     montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
-    calibration: CalibrationSpec = setting(CalibrationSpec)
+    calibration: CalibrationSpec = setting(
+        CalibrationSpec, doc="`methods` is not read here: `config.compensations` says what is done."
+    )
 
     def __post_init__(self):
         check_settings(self, "config")

@@ -27,7 +27,9 @@ class YieldSettings:
         doc="'none', or methods of config.calibration joined by '+'; each is an arm",
     )
     montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
-    calibration: CalibrationSpec = setting(CalibrationSpec)
+    calibration: CalibrationSpec = setting(
+        CalibrationSpec, doc="`methods` is not read here: `config.calibrations` says what is done."
+    )
 
     def __post_init__(self):
         check_settings(self, "config")
