@@ -30,7 +30,7 @@ def settings_markdown() -> str:
     told: dict[type, tuple[type, str]] = {}
     for cls, of in names.items():
         wanted = f"`from {cls.__module__} import {cls.__name__}`"
-        parts += [f"### {' and '.join(of)}", f"{_first_line(cls)} {wanted}", "#### config"]
+        parts += [f"### {' and '.join(of)}", f"{_first_line(cls)}\n{wanted}", "#### config"]
         parts.append(_fields_table(cls, [field for field in dataclasses.fields(cls) if not _section(field)]))
         for field in dataclasses.fields(cls):
             section = _section(field)
@@ -40,10 +40,10 @@ def settings_markdown() -> str:
             if section in told:
                 owner, name = told[section]
                 where = "" if owner is cls else f" of {names[owner][0]}"
-                parts.append(f"The same fields as `config.{name}`{where}. {rule_of(field).doc}".rstrip())
+                parts.append(f"The same fields as `config.{name}`{where}.\n{rule_of(field).doc}".rstrip())
                 continue
             told[section] = cls, field.name
-            parts.append(f"{_first_line(section)} {rule_of(field).doc}".rstrip())
+            parts.append(f"{_first_line(section)}\n{rule_of(field).doc}".rstrip())
             parts.append(_fields_table(section, dataclasses.fields(section)))
     return "\n\n".join(parts).replace("``", "`")
 

@@ -104,3 +104,10 @@ def test_links_of_the_pages_lead_somewhere():
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_prose_keeps_to_the_width_of_the_code():
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+        long = [number for number, line in lines if len(line) > 120 and not line.startswith("|")]
+        assert long == [], f"{page.name}: wrap these lines"
