@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atis_jax import statistics
+from atis_jax.statistics import YieldEstimate
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
@@ -48,10 +49,15 @@ def _grids(settings: YieldSettings, evaluated: Evaluated, number: int, arm: Arm)
 
 def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
     limit, examples = settings.limit, settings.montecarlo.examples
-    within = np.abs(change) <= limit + 1e-12
-    above = change >= -limit - 1e-12
     rows = evaluated.rows[number * change.size : (number + 1) * change.size]
-    discordant = np.mean([row["lost"] + row["gained"] for row in rows])
+    discordant = np.asarray([row["lost"] + row["gained"] for row in rows]).reshape(change.shape)
+    known = {
+        "standard_errors": np.vectorize(statistics.paired_standard_error)(discordant / examples, examples, change),
+        "level": settings.confidence,
+    }
+    # A chip better than its perfect one by more than the limit is as far off as one that is worse.
+    distance = -np.abs(change)
+    by_temperature = statistics.yield_estimate(distance, limit, "each", **known)
     return {
         **arm.labels,
         "chips": len(change),
@@ -62,25 +68,25 @@ def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarr
         "change_mean": float(change.mean()),
         "change_std_of_chips": float(change.mean(axis=1).std(ddof=1)) if len(change) > 1 else None,
         "change_worst": float(change.min()),
-        "within": _share(within.all(axis=1), settings.confidence),
-        "not_below": _share(above.all(axis=1), settings.confidence),
+        "within": _told(statistics.yield_estimate(distance, limit, **known)),
+        "not_below": _told(statistics.yield_estimate(change, limit, **known)),
         "within_by_temperature": [
-            {"temperature_c": t, **_share(within[:, i], settings.confidence)}
-            for i, t in enumerate(settings.montecarlo.temperature_c)
+            {"temperature_c": t, **_told(estimate)}
+            for t, estimate in zip(settings.montecarlo.temperature_c, by_temperature, strict=True)
         ],
         "kept_mean": kept.mean(axis=(0, 1)).tolist(),
         "kept_std_of_chips": kept.mean(axis=1).std(axis=0).tolist(),
         "resolution": 1.0 / examples,
-        "sampling_error": float(np.sqrt(discordant) / examples),
+        "sampling_error": float(np.sqrt(discordant.mean()) / examples),
     }
 
 
-def _share(passed: np.ndarray, confidence: float) -> dict[str, Any]:
-    """Passing chips, their share and its Clopper-Pearson interval."""
-    interval = statistics.clopper_pearson_interval(int(passed.sum()), passed.size, confidence)
+def _told(estimate: YieldEstimate) -> dict[str, Any]:
+    """Passing chips, their share with its interval, and chips whose verdict their own sampling error could turn."""
     return {
-        "passed": int(passed.sum()),
-        "fraction": float(passed.mean()),
-        "low": interval.low,
-        "high": interval.high,
+        "passed": estimate.passes,
+        "fraction": estimate.fraction,
+        "low": estimate.interval.low,
+        "high": estimate.interval.high,
+        "unresolved": estimate.unresolved,
     }

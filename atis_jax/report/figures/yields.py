@@ -49,9 +49,10 @@ def chip_yield(run: RunFiles) -> Section:
         f"Clopper-Pearson intervals, the dashed line is 99 %. Right: each mark is a chip at the temperature where it "
         f"lies farthest from the perfect chip; crosses are chips that fail. One input more or less is "
         f"{points(first['resolution'], 3).lstrip('+')}; the sampling error of one chip's difference is about "
-        f"{points(first['sampling_error']).lstrip('+')}."
+        f'{points(first["sampling_error"]).lstrip("+")}; "open" counts the chips whose verdict their own error could '
+        "turn."
     )
-    table = [("chips", "pass", "interval", "mean change", "worst", "mean accuracy", "perfect chip")]
+    table = [("chips", "pass", "interval", "open", "mean change", "worst", "mean accuracy", "perfect chip")]
     for arm, name in zip(arms, names, strict=True):
         within = arm["within"]
         table.append(
@@ -59,6 +60,7 @@ def chip_yield(run: RunFiles) -> Section:
                 f"{name}, {arm['chips']} chips",
                 f"{within['passed']} = {percent(within['fraction'], 1)}",
                 f"{percent(within['low'], 1)} to {percent(within['high'], 1)}",
+                str(within.get("unresolved", "")),
                 points(arm["change_mean"]),
                 points(arm["change_worst"]),
                 percent(arm["accuracy_mean"], 2),
