@@ -34,6 +34,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.montecarlo.temperature_sweep:TemperatureSweepSettings",
         "experiments.montecarlo.temperature_sweep:run",
     ),
+    "precision_sparsity": Experiment(
+        "experiments.montecarlo.precision_sparsity:PrecisionSettings", "experiments.montecarlo.precision_sparsity:run"
+    ),
     "drift": Experiment("experiments.drift_settings:DriftSettings", "experiments.drift:run"),
 }
 

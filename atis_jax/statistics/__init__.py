@@ -1,6 +1,7 @@
 """How far a number measured on a few chips and images can be trusted: intervals, paired tests, yields, causes."""
 
 from atis_jax.statistics.attribution import Attribution, Correlation, correlation, linear_attribution
+from atis_jax.statistics.effective_bits import EffectiveBits, effective_bits
 from atis_jax.statistics.intervals import (
     Interval,
     MeanEstimate,
@@ -20,6 +21,7 @@ from atis_jax.statistics.yields import YieldEstimate, yield_estimate
 __all__ = [
     "Attribution",
     "Correlation",
+    "EffectiveBits",
     "Interval",
     "MeanEstimate",
     "PairedDifference",
@@ -28,6 +30,7 @@ __all__ = [
     "clopper_pearson_interval",
     "correlation",
     "discordant_counts",
+    "effective_bits",
     "linear_attribution",
     "mean_estimate",
     "paired_difference",

@@ -30,7 +30,6 @@ from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.calibration import Trim, trimmed
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.types import Scorer
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
 
@@ -132,17 +131,13 @@ The target is the wanted share of incoming tokens kept at each layer, which the 
 """
 
 
-def chip_and_scorer(
-    cell: Cells, evaluator: Evaluator, target: Float[Array, "L"], design: Design, state: Any, key: Key
-) -> tuple[Scorer, ScorerInputs]:
-    """One cell's scorer, and the design on its chip in its environment.
+def on_cell(cell: Cells, evaluator: Evaluator, design: Design, key: Key) -> tuple[Hardware, Design, Chip, Environment]:
+    """One cell's hardware, the design as trimmed for its chip, the chip and its environment.
 
     Args:
         cell: without the leading axis.
         evaluator: structure and hardware.
-        target: (L,) for the adaptive threshold.
         design: as trained, leaves (L, ...).
-        state: the scorer's memory, leaves (L, ...).
         key: the fabrication run.
     """
     depth, spec = evaluator.model.spec.depth, evaluator.spec
@@ -151,7 +146,7 @@ def chip_and_scorer(
     chip = draw_chip(key, cell.chip, scaled, depth, spec.geometry)
     environment = Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
     design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
-    return make_scorer(spec, scaled, target), ScorerInputs(design, chip, environment, state)
+    return scaled, design, chip, environment
 
 
 def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> Program:
@@ -166,13 +161,14 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
     model = evaluator.model
 
     def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x) -> Tally:
-        scorer, on_chip = chip_and_scorer(cell, evaluator, target, design, state, key)
+        hardware, held, chip, environment = on_cell(cell, evaluator, design, key)
+        scorer = make_scorer(evaluator.spec, hardware, target)
         out = gathered_layers(
             model,
             params,
             scorer,
             x,
-            on_chip,
+            ScorerInputs(held, chip, environment, state),
             noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
             first_layer=evaluator.first_layer,

@@ -25,6 +25,7 @@ from experiments.montecarlo.inputs import test_inputs
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.table import NAME, CellTable, read_table
 from experiments.rundir import RunFolder
+from experiments.sweeps.store import DESCRIPTION, read_description
 from experiments.trained_run import TrainedRun, load_trained
 
 
@@ -41,14 +42,14 @@ def one_device_a_core() -> None:
 
 
 def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
-    """The finished co-design runs in ``folders``.
+    """The finished co-design runs in ``folders``; the folder of a sweep stands for all its runs.
 
     Raises:
         UserError: none given, one twice, no finished run, no analog scorer, or networks on different data sets.
     """
     if not folders or len(set(folders)) != len(folders):
         raise SettingError(f"config.checkpoints = {tuple(folders)} must name at least one run folder, and none twice")
-    runs = [load_trained(folder) for folder in folders]
+    runs = [load_trained(folder) for given in folders for folder in _runs_in(Path(given))]
     for run in runs:
         if run.settings.scorer.kind != "analog":
             raise UserError(f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; chips need an analog one")
@@ -58,6 +59,12 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
                 f"{runs[0].settings.data.name!r}; compare runs on one data set"
             )
     return runs
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    if not (folder / DESCRIPTION).exists():
+        return [folder]
+    return [folder / point["name"] for point in read_description(folder)["points"]]
 
 
 def make_arm(

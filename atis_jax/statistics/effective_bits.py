@@ -1,0 +1,47 @@
+"""Effective number of bits of a measured quantity, against what it should be."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+CENTRAL = 0.99
+"""Share of the values that the range spans: a single outlying token would add a tenth of a bit."""
+
+
+class EffectiveBits(NamedTuple):
+    """ENOB = log2(range / (sqrt(12) error)): that of a b-bit quantiser over the range is b.
+
+    IEEE Std 1241-2010, with the range that ``CENTRAL`` of the wanted values span in the place of the full scale and
+    their own distribution in that of a sine.
+
+    Attributes:
+        fitted: error about the best straight line through the measured values, referred to the wanted ones: gain and
+            offset do not count (the standard's definition; a calibrated threshold takes them out).
+        raw: error as it is.
+    """
+
+    fitted: Float[Array, ""]
+    raw: Float[Array, ""]
+
+
+def effective_bits(wanted: Float[Array, "n"], measured: Float[Array, "n"]) -> EffectiveBits:
+    """ENOB of ``measured`` against ``wanted``; infinite where they agree, at least zero.
+
+    Args:
+        wanted: values without error.
+        measured: the same values measured, in the same unit.
+    """
+    tail = (1.0 - CENTRAL) / 2.0
+    low, high = jnp.quantile(wanted, jnp.asarray([tail, 1.0 - tail]))
+
+    def bits(error: Float[Array, "n"]) -> Float[Array, ""]:
+        rms = jnp.sqrt(jnp.mean(error * error))
+        return jnp.maximum(jnp.log2((high - low) / (jnp.sqrt(12.0) * rms)), 0.0)
+
+    centred = wanted - jnp.mean(wanted)
+    gain = jnp.sum(centred * measured) / jnp.sum(centred * centred)
+    left = measured - jnp.mean(measured) - gain * centred
+    return EffectiveBits(fitted=bits(left / gain), raw=bits(measured - wanted))

@@ -1,0 +1,150 @@
+"""Precision against sparsity: DAC bits x programming bits x array size x pruned fraction, and the bits that result."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits.dac import MAX_BITS
+from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.report import write_report
+from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.statistics import EffectiveBits
+from atis_jax.training.score_bits import score_bits
+from atis_jax.validation import SettingError, check_settings, setting
+from experiments import measure
+from experiments.files import write_text_atomically
+from experiments.montecarlo import arms
+from experiments.montecarlo.engine import Arm
+from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.yields import recorded
+from experiments.rundir import RunFolder
+from experiments.trained_run import TrainedRun
+
+TABLE = "points.csv"
+SCORED_AT_ONCE = 8
+"""Cells whose scores are worked out together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrecisionSettings:
+    """How many bits converters and currents need, for each design, and how many effective bits the chain then has."""
+
+    experiment: str = setting("precision_sparsity", choices=("precision_sparsity",), doc="precision_sparsity")
+    seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
+    checkpoints: tuple[str, ...] = setting(
+        ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
+    )
+    dac_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
+    programming_bits: tuple[int, ...] = setting((4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid")
+    limit: float = setting(0.01, low=0.0, high=1.0, doc="largest fall of accuracy that still holds, as a fraction")
+    kept_limit: float = setting(0.02, low=0.0, high=1.0, doc="most that the kept fraction may rise and still hold")
+    tokens: int = setting(256, low=16, high=65536, doc="tokens a layer that effective bits are measured on")
+    confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
+    montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        for name in ("dac_bits", "programming_bits"):
+            values = getattr(self, name)
+            if not values or list(values) != sorted(set(values)):
+                raise SettingError(f"config.{name} = {values} must name at least one, ascending and none twice")
+        if len(self.montecarlo.temperature_c) != 1 or self.montecarlo.chips < 2:
+            raise SettingError(
+                f"config.montecarlo: temperature_c = {self.montecarlo.temperature_c} and chips = "
+                f"{self.montecarlo.chips}; precision_sparsity takes one temperature and at least two chips"
+            )
+
+    def finest(self, hardware: Hardware) -> Hardware:
+        """``hardware`` with the most bits of each: what a cell's bits are used of, and what it is compared with."""
+        return with_fields(hardware, {"dac.bits": max(self.dac_bits), "floating_gate.bits": max(self.programming_bits)})
+
+
+def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
+    started = time.time()
+    arms.one_device_a_core()
+    runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
+    key = arms.fabrication_key(settings.seed)
+    made = [precision_arm(settings, run) for run in runs]
+    bits = [
+        effective(arm, recorded(run, CalibrationSpec(tokens=settings.tokens)).inputs, key)
+        for arm, run in zip(made, runs, strict=True)
+    ]
+    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])
+    designs = [{"run": run.folder.name, "inputs": run.settings.scorer.inputs, "pruned": pruned(run)} for run in runs]
+    grid = Grid.of(settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits)
+    summary, arrays = summarise(
+        designs,
+        grid,
+        evaluated.ideal,
+        limit=settings.limit,
+        kept_limit=settings.kept_limit,
+        confidence=settings.confidence,
+    )
+    summary |= {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": measure.described(runs[0].settings, runs[0].test) | {"examples": settings.montecarlo.examples},
+        "trained_with": trained_with(runs),
+        "montecarlo": evaluated.account.summary(settings.montecarlo),
+        "timing": {"seconds": time.time() - started},
+    }
+    write_text_atomically(folder.path / TABLE, points_csv(designs, grid))
+    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def pruned(run: TrainedRun) -> float:
+    """The share of tokens that the design is to prune, mean of its layers."""
+    return 1.0 - float(np.mean(run.settings.pruning.kept_per_layer(run.settings.model.depth)))
+
+
+def trained_with(runs: Sequence[TrainedRun]) -> dict[str, list[int | None]]:
+    """The bits that the designs were trained with."""
+    hardware = [run.trained.evaluator.hardware for run in runs]
+    return {
+        "dac_bits": sorted({one.dac.bits for one in hardware}, key=str),
+        "programming_bits": sorted({one.floating_gate.bits for one in hardware}, key=str),
+    }
+
+
+def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
+    """Every pair of bits on a chip without any error, and then on every chip as fabricated."""
+    spec, (temperature_c,) = settings.montecarlo, settings.montecarlo.temperature_c
+    rows = [
+        {"dac_bits": dac, "programming_bits": gate, "errors": errors, "chip": chip, "temperature_c": temperature_c}
+        for dac in settings.dac_bits
+        for gate in settings.programming_bits
+        for errors, chip in [(0, 0), *((1, chip) for chip in range(spec.chips))]
+    ]
+    factors = np.asarray([[row["errors"]] * len(IMPERFECTIONS) for row in rows], np.float32)
+    hardware = settings.finest(run.trained.evaluator.hardware)
+    arm = arms.make_arm(run, {"run": run.folder.name}, rows, hardware, factors)
+    fields: Any = {
+        f"{device}.used_bits": np.asarray([row[f"{name}_bits"] for row in rows], np.float32)
+        for device, name in (("dac", "dac"), ("floating_gate", "programming"))
+    }
+    return dataclasses.replace(arm, cells=dataclasses.replace(arm.cells, fields=fields))
+
+
+def effective(arm: Arm, inputs: jax.Array, key: jax.Array) -> EffectiveBits:
+    """Effective bits of every cell's scores; leaves (cells, L, G)."""
+    evaluator, state = arm.evaluator, arm.state
+
+    def one(cell) -> EffectiveBits:
+        return score_bits(evaluator, state.design, state.scorer_state, cell, inputs, key)
+
+    cells = jax.tree.map(jnp.asarray, arm.cells)
+    found = jax.jit(lambda cells: jax.lax.map(one, cells, batch_size=SCORED_AT_ONCE))(cells)
+    return jax.tree.map(np.asarray, found)

@@ -1,0 +1,144 @@
+"""Effective bits of the chain on a tiny design; bits as cells; the knee on grids made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_run import MODEL, SPEC, arm
+
+from atis_jax.circuits.hardware import with_fields
+from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.statistics import EffectiveBits
+from atis_jax.training import montecarlo
+from atis_jax.training.score_bits import score_bits
+from experiments.montecarlo import precision_summary
+from experiments.montecarlo.precision_summary import Grid
+
+KEY = jax.random.key(3)
+INPUTS = 0.4 * jax.random.normal(jax.random.key(1), (MODEL.depth, 512, SPEC.inputs))
+
+
+def cell(dac_bits: float, programming_bits: float, factor: float):
+    one = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), arm(chips=1, temperature_c=(27.0,)).cells)
+    return dataclasses.replace(
+        one,
+        factors=jnp.full(len(IMPERFECTIONS), factor),
+        fields={"dac.used_bits": jnp.float32(dac_bits), "floating_gate.used_bits": jnp.float32(programming_bits)},
+    )
+
+
+@pytest.fixture(scope="module")
+def measured():
+    one = arm(chips=1)
+    hardware = with_fields(one.evaluator.hardware, {"dac.bits": 10, "floating_gate.bits": 16})
+    evaluator, state = dataclasses.replace(one.evaluator, hardware=hardware), one.state
+    return jax.jit(lambda cell: score_bits(evaluator, state.design, state.scorer_state, cell, INPUTS, KEY))
+
+
+def test_each_bit_of_the_converters_is_a_bit_of_the_score(measured):
+    """On a chip without errors, with fine currents: rounding of the inputs is all there is."""
+    found = [float(np.mean(measured(cell(bits, 16, 0.0)).fitted)) for bits in (3, 5, 7)]
+    np.testing.assert_allclose(np.diff(found), 2.0, atol=0.35)
+
+
+def test_currents_limit_what_fine_converters_can_do(measured):
+    coarse, fine = (float(np.mean(measured(cell(10, bits, 0.0)).fitted)) for bits in (3, 10))
+    assert coarse < fine - 2
+
+
+def test_a_chip_has_fewer_bits_than_its_design_and_offsets_count_only_raw(measured):
+    chip, perfect = measured(cell(8, 12, 1.0)), measured(cell(8, 12, 0.0))
+    assert np.all(np.asarray(chip.fitted) < np.asarray(perfect.fitted))
+    assert np.mean(chip.raw) < np.mean(chip.fitted) - 0.5
+    assert chip.fitted.shape == (MODEL.depth, SPEC.groups)
+
+
+def test_a_cell_of_given_bits_is_the_hardware_of_those_bits(measured):
+    """What the cell's fields say is what a hardware built with these bits does, on the same chip."""
+    one = arm(chips=1)
+    built = with_fields(one.evaluator.hardware, {"dac.bits": 10, "floating_gate.bits": 5})
+    evaluator = dataclasses.replace(one.evaluator, hardware=built)
+    plain = dataclasses.replace(cell(10, 5, 1.0), fields={})
+    direct = score_bits(evaluator, one.state.design, one.state.scorer_state, plain, INPUTS, KEY)
+    swept = measured(cell(10, 5, 1.0))
+    np.testing.assert_allclose(swept.fitted, direct.fitted, atol=1e-3)
+    np.testing.assert_allclose(swept.raw, direct.raw, atol=1e-3)
+
+
+def test_fields_of_cells_reach_the_chip():
+    """A supply, a float of the hardware itself, and the resolution of the converters."""
+    one = arm(chips=1)
+    cells = dataclasses.replace(cell(3, 5, 1.0), fields={"supply_v": jnp.float32(1.7), "dac.used_bits": 3.0})
+    hardware, _, chip, environment = montecarlo.on_cell(cells, one.evaluator, one.state.design, KEY)
+    assert float(environment.supply_v) == pytest.approx(1.7)
+    assert float(hardware.dac.used_bits) == 3.0
+    assert chip.offset_v.shape == (MODEL.depth, 1, SPEC.inputs)
+
+
+def grid(change: np.ndarray, kept: np.ndarray, fitted: np.ndarray) -> Grid:
+    """(A, D, P) given; two chips that agree, and the chip without errors with them."""
+    two = np.stack([change, change], axis=-1)
+    bits = np.stack([fitted, fitted], axis=-1)
+    return Grid(
+        change=two,
+        kept=np.stack([kept, kept], axis=-1),
+        change_alone=change,
+        kept_alone=kept,
+        fitted=bits,
+        raw=bits - 1.0,
+        fitted_alone=fitted + 1.0,
+        dac_bits=(2, 4, 6),
+        programming_bits=(4, 8),
+    )
+
+
+def summarise(grid: Grid) -> dict:
+    designs = [{"run": "one", "inputs": 8, "pruned": 0.7}]
+    return precision_summary.summarise(designs, grid, [0.9], limit=0.01, kept_limit=0.02, confidence=0.95)[0]
+
+
+def test_the_knee_of_a_grid_made_by_hand():
+    change = np.asarray([[[-0.2, -0.1], [-0.03, -0.005], [-0.02, 0.0]]])
+    kept = np.full_like(change, 0.3)
+    fitted = np.asarray([[[1.0, 2.0], [3.0, 4.5], [4.0, 7.0]]])
+    found = summarise(grid(change, kept, fitted))
+    assert found["designs"][0]["needs"] == {"dac_bits": 4, "programming_bits": 8}
+    assert found["knee"] == {"sufficient": 4.5, "necessary": 4.5}
+    assert found["claim"]["within"] == {"points": 2, "hold": 1}
+    assert found["claim"]["below"] == {"points": 3, "hold": 0}
+    assert found["claim"]["above"] == {"points": 1, "hold": 1}
+
+
+def test_a_point_that_keeps_more_tokens_does_not_hold():
+    change = np.zeros((1, 3, 2))
+    kept = np.asarray([[[0.5, 0.33], [0.3, 0.3], [0.3, 0.3]]])
+    found = summarise(grid(change, kept, np.asarray([[[1.0, 2.0], [3.0, 4.5], [4.0, 7.0]]])))
+    assert found["knee"] == {"sufficient": 3.0, "necessary": 3.0}
+    assert found["designs"][0]["needs"] == {"dac_bits": 4, "programming_bits": 4}
+
+
+def test_a_design_that_never_holds_needs_no_number_of_bits():
+    change = np.full((1, 3, 2), -0.5)
+    found = summarise(grid(change, np.full_like(change, 0.3), np.ones_like(change)))
+    assert found["designs"][0]["needs"] == {"dac_bits": None, "programming_bits": None}
+    assert found["knee"] == {"sufficient": None, "necessary": None}
+
+
+def test_rows_and_bits_become_a_grid_in_the_order_of_the_cells():
+    """Change of cell n is n / 1000, so every place of the grid tells where it came from."""
+    rows = [
+        {"gained": n, "lost": 0, "examples": 1000, "kept_1": n / 100, "kept_2": n / 100} for n in range(2 * 3 * 2 * 3)
+    ]
+    numbers = np.arange(36, dtype=float).reshape(2, 18)
+    bits = [EffectiveBits(fitted=one[:, None, None], raw=one[:, None, None] + 0.5) for one in numbers]
+    found = Grid.of((2, 4, 6), (4, 8), 2, rows, bits)
+    # Design 1, DAC 4 bits, 8 bits of current: cells 18 + (1 * 2 + 1) * 3 = 27 (no errors), 28 and 29.
+    assert found.change_alone[1, 1, 1] == pytest.approx(0.027)
+    np.testing.assert_allclose(found.change[1, 1, 1], [0.028, 0.029])
+    np.testing.assert_allclose(found.kept[1, 1, 1], [0.28, 0.29])
+    assert found.fitted_alone[1, 1, 1] == 27.0
+    np.testing.assert_allclose(found.raw[1, 1, 1], [28.5, 29.5])
