@@ -8,11 +8,8 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures import CODESIGN, sections_for
@@ -21,6 +18,7 @@ from atis_jax.report.headline import headline
 from atis_jax.report.run_files import RunFiles, read_run
 from atis_jax.report.section import Section
 from atis_jax.report.style import drawing, save
+from atis_jax.report.templates import page_template
 
 _PACKAGES = (
     "atis-jax",
@@ -88,11 +86,10 @@ def render(run: RunFiles) -> str:
     config = list(_flatten(run.config))
     if not config:
         absent.append(("Configuration", run.missing.get("config.json", "config.json is empty")))
-    loader = jinja2.FunctionLoader(lambda name: resources.files(__package__).joinpath(name).read_text("utf-8"))
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("page.html").render(
+    return page_template(__package__).render(
         title=str(run.summary.get("experiment") or run.config.get("name") or run.path.resolve().name),
         facts=_facts(run),
+        sentence=top.sentence,
         headline=top,
         sections=sections,
         config=config,

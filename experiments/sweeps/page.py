@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 
 from atis_jax.report import style
 from atis_jax.report.formatting import duration, join, percent, significant
+from atis_jax.report.templates import page_template
 
 if TYPE_CHECKING:
     from experiments.sweeps.collect import Row
@@ -42,14 +40,11 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
         best: name of the run to mark, None for none.
     """
     numbers = _columns(table, metric)
-    loader = jinja2.FunctionLoader(lambda name: resources.files(__package__).joinpath(name).read_text("utf-8"))
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     counts = {status: sum(row.status == status for row in table) for status in dict.fromkeys(r.status for r in table)}
-    return environment.get_template("page.html").render(
-        style=_style(),
+    return page_template(__package__).render(
         title=folder.name,
         facts=join([f"{count} {status}" for status, count in counts.items()]) + f" of {len(table)} runs",
-        best=_sentence(table, metric, best),
+        sentence=_sentence(table, metric, best),
         heads=[*table[0].fields, "status", *numbers, "time"],
         lines=[
             {
@@ -69,14 +64,6 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
         ],
         pictures=_pictures(table, metric),
     )
-
-
-def _style() -> str:
-    """The style sheet of a run's own report, so that both pages look the same."""
-    source = resources.files("atis_jax.report").joinpath("page.html").read_text("utf-8")
-    found = re.search(r"<style>\n(.*?)</style>", source, re.DOTALL)
-    assert found, "atis_jax/report/page.html has no style sheet"
-    return found[1]
 
 
 def _columns(table: Sequence[Row], metric: str | None) -> list[str]:
