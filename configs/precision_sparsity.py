@@ -1,10 +1,10 @@
-"""Precision against sparsity: DAC bits 2-8 x programming bits 4-10 x array size 8-64 x pruned fraction.
+"""Precision against sparsity: DAC bits 1-8 x programming bits 2-10 x array size 8-64 x pruned fraction.
 
     python launch.py --config=configs/quickstart.py
     python launch.py --config=configs/precision_designs.py --sweep --sweep.parallel=2
     python launch.py --config=configs/precision_sparsity.py
 
-Twelve designs, each on a chip without errors and on eight nominal chips at 27 C, 500 inputs: do 4 to 6 effective bits
+Twelve designs, each on a chip without errors and on six nominal chips at 27 C, 500 inputs: do 4 to 6 effective bits
 suffice?
 """
 
@@ -18,9 +18,4 @@ from experiments.montecarlo.precision_sparsity import PrecisionSettings
 
 def get_config() -> ConfigDict:
     """The run described above."""
-    config = to_config_dict(PrecisionSettings)
-    config.montecarlo.chips = 8
-    config.montecarlo.temperature_c = (27.0,)
-    config.montecarlo.examples = 500
-    config.montecarlo.chunk = 256
-    return config
+    return to_config_dict(PrecisionSettings)

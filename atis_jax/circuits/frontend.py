@@ -97,13 +97,19 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         environment: temperature and supply.
 
     Raises:
-        ValueError: the program's shape is not the chip's.
+        ValueError: the program's shape is not the chip's, or the chip's converters have other bits than the hardware.
     """
     shape, made = jnp.shape(program.signed_current_a), jnp.shape(chip.offset_v)
     if shape != made:
         raise ValueError(
             f"program.signed_current_a has shape {shape} but the chip has (prototypes, inputs) = {made}; "
             "sample the chip with the geometry of the program"
+        )
+    bits, elements = hardware.dac.bits or 0, jnp.shape(chip.dac_element_error)[-1]
+    if bits != elements:
+        raise ValueError(
+            f"hardware {hardware.name!r} has dac.bits = {hardware.dac.bits} but the chip's converters have {elements} "
+            "bits; sample the chip with this hardware"
         )
     ota, tia, thermal = hardware.ota, hardware.tia, hardware.thermal
     temperature_k = environment.temperature_k

@@ -24,6 +24,7 @@ from atis_jax.models.forward import (
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.pruning.masks import PROTECTED, kept_tokens
+from atis_jax.scoring.registry import make_scorer
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Scorer
 from atis_jax.typing import Key, PyTree
@@ -45,6 +46,10 @@ class Evaluator:
     spec: ScorerSpec
     hardware: Hardware
     first_layer: int
+
+    def on(self, hardware: Hardware, target: Float[Array, "L"]) -> Evaluator:
+        """The same network and structure on another hardware; ``target`` as in ``make_scorer``."""
+        return dataclasses.replace(self, hardware=hardware, scorer=make_scorer(self.spec, hardware, target))
 
     def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""

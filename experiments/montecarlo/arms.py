@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
@@ -86,8 +87,9 @@ def make_arm(
         trim: what calibration set, leaves (cells, L, ...).
     """
     evaluator = run.trained.evaluator
+    target = run.settings.pruning.kept_of_incoming(run.settings.model.depth)
     if hardware is not None:
-        evaluator = dataclasses.replace(evaluator, hardware=hardware)
+        evaluator = evaluator.on(hardware, jnp.asarray(target))
     temperature_k = np.asarray([celsius_to_kelvin(row["temperature_c"]) for row in rows], np.float32)
     leaves: Any = dict(
         chip=np.asarray([row["chip"] for row in rows], np.int32),
@@ -96,7 +98,6 @@ def make_arm(
         trim=untrimmed(run, len(rows)) if trim is None else trim,
     )
     cells = Cells(**leaves)
-    target = run.settings.pruning.kept_of_incoming(run.settings.model.depth)
     return Arm(labels, evaluator, run.trained.state, target, cells, rows)
 
 

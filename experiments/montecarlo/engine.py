@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
@@ -54,10 +53,6 @@ class Arm:
     target: tuple[float, ...]
     cells: Cells
     rows: Sequence[Mapping[str, Any]]
-
-    def on(self, hardware: Hardware) -> Arm:
-        """The same arm on another hardware."""
-        return dataclasses.replace(self, evaluator=dataclasses.replace(self.evaluator, hardware=hardware))
 
 
 @dataclasses.dataclass

@@ -43,13 +43,13 @@ class PrecisionSettings:
     checkpoints: tuple[str, ...] = setting(
         ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
     )
-    dac_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
-    programming_bits: tuple[int, ...] = setting((4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid")
+    dac_bits: tuple[int, ...] = setting((1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
+    programming_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid")
     limit: float = setting(0.01, low=0.0, high=1.0, doc="largest fall of accuracy that still holds, as a fraction")
     kept_limit: float = setting(0.02, low=0.0, high=1.0, doc="most that the kept fraction may rise and still hold")
     tokens: int = setting(256, low=16, high=65536, doc="tokens a layer that effective bits are measured on")
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
-    montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
+    montecarlo: MonteCarloSpec = setting(MonteCarloSpec(chips=6, temperature_c=(27.0,), examples=500, chunk=256))
 
     def __post_init__(self):
         check_settings(self, "config")

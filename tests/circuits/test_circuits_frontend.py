@@ -362,3 +362,10 @@ def test_used_bits_of_every_field_that_has_them_are_bounded():
             with_fields(get_preset("nominal"), {f"{path}.used_bits": value})
     with pytest.raises(ValueError, match="dac.bits = None"):
         with_fields(get_preset("ideal"), {"dac.used_bits": 4})
+
+
+def test_a_chip_of_another_hardware_s_converters_is_refused():
+    hardware = get_preset("nominal")
+    chip = sample_chip(jax.random.key(0), with_fields(hardware, {"dac.bits": 8}), ArrayGeometry(12, 2))
+    with pytest.raises(ValueError, match="dac.bits = 6 but the chip's converters have 8 bits"):
+        eager_realise(_program(), hardware, chip, nominal_environment(hardware))
