@@ -44,7 +44,9 @@ class PrecisionSettings:
         ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
     )
     dac_bits: tuple[int, ...] = setting((1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
-    programming_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid")
+    programming_bits: tuple[int, ...] = setting(
+        (2, 3, 4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid"
+    )
     limit: float = setting(0.01, low=0.0, high=1.0, doc="largest fall of accuracy that still holds, as a fraction")
     kept_limit: float = setting(0.02, low=0.0, high=1.0, doc="most that the kept fraction may rise and still hold")
     tokens: int = setting(256, low=16, high=65536, doc="tokens a layer that effective bits are measured on")

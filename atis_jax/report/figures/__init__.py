@@ -12,6 +12,7 @@ from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, ste
 from atis_jax.report.figures.energy import energy
 from atis_jax.report.figures.noise import noise_sweep
 from atis_jax.report.figures.patches import kept_patches
+from atis_jax.report.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
 from atis_jax.report.figures.thermal import temperature_sweep, transconductance
 from atis_jax.report.figures.training import training_curves
@@ -61,6 +62,14 @@ SECTIONS: tuple[Entry, ...] = (
     Entry("Which chips differ, and why", ("yield_causes",), yield_causes, ("yield",)),
     Entry("What each imperfection costs", ("noise_sweep",), noise_sweep, ("noise_sweep",)),
     Entry("Accuracy from cold to hot", ("temperature_sweep",), temperature_sweep, ("temperature_sweep",)),
+    Entry("Do 4 to 6 effective bits suffice?", ("precision_knee",), effective_bits_knee, ("precision_sparsity",)),
+    Entry(
+        "Accuracy over the bits of converters and currents",
+        ("precision_surface",),
+        precision_surface,
+        ("precision_sparsity",),
+    ),
+    Entry("What limits the effective bits", ("precision_limits",), effective_bits_limits, ("precision_sparsity",)),
     Entry("Transconductance against temperature", ("gm_temperature",), transconductance, ("temperature_sweep",)),
 )
 
