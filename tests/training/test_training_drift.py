@@ -10,37 +10,22 @@ import shutil
 import jax
 import numpy as np
 import pytest
-import resume_config
 
-from atis_jax.config import as_dict, from_config_dict
+from atis_jax.config import as_dict
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.validation import SettingError, UserError
-from experiments import codesign, drift, drift_arms, measure
+from experiments import drift, drift_arms, measure
 from experiments.drift_settings import DriftSettings
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
 MODES = ("fixed", "adaptive", "hysteresis")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A co-design run of one layer and sixteen patches, and what it measured."""
-    place = tmp_path_factory.mktemp("drift")
-    config = resume_config.get_config()
-    config.compare = ()
-    config.scorer.prototype = "static"
-    config.data.data_dir = str(place / "data")
-    config.data.eval_examples = 40
-    settings = from_config_dict(CodesignSettings, config)
-    with open_run(place / "run", settings) as folder:
-        return place / "run", codesign.run(settings, folder)
-
-
-def test_what_is_loaded_is_what_was_trained(finished):
-    folder, summary = finished
+def test_what_is_loaded_is_what_was_trained(finished_run):
+    folder = finished_run
+    summary = json.loads((folder / "summary.json").read_text())
     run = load_trained(folder)
     assert run.settings.data.data_dir == str(folder.parent / "data")
     assert int(run.trained.state.step) == run.settings.tune.steps and run.folder == folder
@@ -52,12 +37,11 @@ def test_what_is_loaded_is_what_was_trained(finished):
     assert np.array_equal(jax.random.key_data(run.root), jax.random.key_data(jax.random.key(run.settings.seed)))
 
 
-def test_folders_that_are_no_finished_run_are_named(finished, tmp_path):
-    folder, _ = finished
+def test_folders_that_are_no_finished_run_are_named(finished_run, tmp_path):
     with pytest.raises(UserError, match=r"nowhere' holds no co-design run .*No such file.*quickstart"):
         load_trained(tmp_path / "nowhere")
     copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
+    shutil.copytree(finished_run, copy)
     shutil.rmtree(copy / "checkpoints" / "codesign")
     with pytest.raises(UserError, match="no checkpoint of stage 'codesign'; launch its config again"):
         load_trained(copy)
@@ -68,7 +52,7 @@ def test_folders_that_are_no_finished_run_are_named(finished, tmp_path):
     with pytest.raises(UserError, match="holds no co-design run"):
         load_trained(copy)
     unfinished = tmp_path / "unfinished"
-    shutil.copytree(folder, unfinished)
+    shutil.copytree(finished_run, unfinished)
     shutil.rmtree(unfinished / "checkpoints" / "codesign" / "step_00000006")
     with pytest.raises(UserError, match="done 4 of the 6 steps of stage 'codesign'"):
         load_trained(unfinished)
@@ -97,11 +81,10 @@ def test_settings_that_make_no_sense_are_named(changes, words):
         DriftSettings(**changes)
 
 
-def test_the_experiment_from_start_to_end(finished, tmp_path, monkeypatch):
-    folder, _ = finished
+def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch):
     monkeypatch.setattr(drift_arms, "MODES", MODES)  # each is one more program to compile
     settings = DriftSettings(
-        checkpoint=str(folder),
+        checkpoint=str(finished_run),
         chips=2,
         images=40,
         windows=4,
@@ -115,7 +98,7 @@ def test_the_experiment_from_start_to_end(finished, tmp_path, monkeypatch):
         summary = drift.run(settings, run_folder)
     table = json.loads((tmp_path / "run" / "summary.json").read_text())["drift"]
     assert [arm["name"] for arm in table["arms"]] == [arm["name"] for arm in summary["drift"]["arms"]]
-    own = load_trained(folder).trained.evaluator.hardware.thermal.bias
+    own = load_trained(finished_run).trained.evaluator.hardware.thermal.bias
     assert {(arm["scenario"], arm["bias"]) for arm in table["arms"]} == {
         ("steady", own),
         ("ramp", own),
@@ -148,12 +131,11 @@ def test_the_experiment_from_start_to_end(finished, tmp_path, monkeypatch):
     assert "Agreement with attention" not in page  # not missed: the run trains nothing
 
 
-def test_a_run_with_a_digital_scorer_has_no_temperature(finished, tmp_path, monkeypatch):
-    folder, _ = finished
-    run = load_trained(folder)
+def test_a_run_with_a_digital_scorer_has_no_temperature(finished_run, tmp_path, monkeypatch):
+    run = load_trained(finished_run)
     spec = dataclasses.replace(run.trained.evaluator.spec, kind="digital")
     trained = dataclasses.replace(run.trained, evaluator=dataclasses.replace(run.trained.evaluator, spec=spec))
     monkeypatch.setattr(drift, "load_trained", lambda path: dataclasses.replace(run, trained=trained))
-    settings = DriftSettings(checkpoint=str(folder))
+    settings = DriftSettings(checkpoint=str(finished_run))
     with open_run(tmp_path / "run", settings) as run_folder, pytest.raises(UserError, match="has a digital scorer"):
         drift.run(settings, run_folder)

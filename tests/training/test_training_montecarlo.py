@@ -9,11 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import resume_config
 
-from atis_jax.config import from_config_dict
 from atis_jax.validation import SettingError, UserError
-from experiments import codesign
 from experiments.montecarlo import arms, noise_sweep, temperature_sweep, yields
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -21,30 +18,16 @@ from experiments.montecarlo.table import read_table
 from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings
 
 ROOT = Path(__file__).parents[2]
 # The budget is of the whole process, and this one has run many other tests.
 SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8, memory_mb=32768)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A co-design run of one layer and sixteen patches."""
-    place = tmp_path_factory.mktemp("montecarlo")
-    config = resume_config.get_config()
-    config.compare = ()
-    config.scorer.prototype = "static"
-    config.data.data_dir = str(place / "data")
-    config.data.eval_examples = 40
-    settings = from_config_dict(CodesignSettings, config)
-    with open_run(place / "run", settings) as folder:
-        codesign.run(settings, folder)
-    return str(place / "run")
-
-
-def test_yield_end_to_end(finished, tmp_path):
-    settings = YieldSettings(checkpoints=(finished,), calibrations=("none", "threshold+offset+table"), montecarlo=SMALL)
+def test_yield_end_to_end(finished_run, tmp_path):
+    settings = YieldSettings(
+        checkpoints=(str(finished_run),), calibrations=("none", "threshold+offset+table"), montecarlo=SMALL
+    )
     with open_run(tmp_path / "yield", settings) as folder:
         summary = yields.run(settings, folder)
     rows = read_table(tmp_path / "yield" / "cells.csv")
@@ -63,9 +46,9 @@ def test_yield_end_to_end(finished, tmp_path):
     assert stored["montecarlo"]["memory"]["peak_resident_bytes"] <= stored["montecarlo"]["memory"]["budget_bytes"]
 
 
-def test_noise_sweep_end_to_end(finished, tmp_path):
+def test_noise_sweep_end_to_end(finished_run, tmp_path):
     settings = NoiseSweepSettings(
-        checkpoint=finished, imperfections=("all", "offset", "current"), scales=(1.0, 16.0), montecarlo=SMALL
+        checkpoint=str(finished_run), imperfections=("all", "offset", "current"), scales=(1.0, 16.0), montecarlo=SMALL
     )
     with open_run(tmp_path / "noise", settings) as folder:
         summary = noise_sweep.run(settings, folder)
@@ -75,9 +58,12 @@ def test_noise_sweep_end_to_end(finished, tmp_path):
     assert "Zero on this hardware" in (tmp_path / "noise" / "report.html").read_text()
 
 
-def test_temperature_sweep_end_to_end(finished, tmp_path):
+def test_temperature_sweep_end_to_end(finished_run, tmp_path):
     settings = TemperatureSweepSettings(
-        checkpoint=finished, biases=("fixed_charge", "ptat"), compensations=("none", "periodic"), montecarlo=SMALL
+        checkpoint=str(finished_run),
+        biases=("fixed_charge", "ptat"),
+        compensations=("none", "periodic"),
+        montecarlo=SMALL,
     )
     with open_run(tmp_path / "thermal", settings) as folder:
         summary = temperature_sweep.run(settings, folder)
@@ -89,13 +75,13 @@ def test_temperature_sweep_end_to_end(finished, tmp_path):
     assert len(summary["temperature"]) == 4 * 2
 
 
-def test_killed_and_gone_on_with(finished, tmp_path):
+def test_killed_and_gone_on_with(finished_run, tmp_path):
     """SIGKILL between two writes of the table; the second attempt ends with the bytes of one that was left alone."""
 
     def command(folder: Path, death: str) -> list[str]:
         changes = {"montecarlo.chips": 24, "montecarlo.chunk": 4, "montecarlo.width": 2, "montecarlo.examples": 40}
         changes |= {"montecarlo.temperature_c": (27.0,), "montecarlo.batch_size": 20, "calibrations": ("none",)}
-        changes |= {"checkpoints": (finished,)}
+        changes |= {"checkpoints": (str(finished_run),)}
         given = [f"--config.{name}={value}" for name, value in changes.items()]
         launch = str(Path(__file__).parent / "resume_launch.py")
         return [sys.executable, launch, death, "--config=configs/yield.py", f"--workdir={folder}", *given]
@@ -114,7 +100,7 @@ def test_killed_and_gone_on_with(finished, tmp_path):
     assert summaries[1]["montecarlo"]["cells_computed_here"] == 24 - before
 
 
-def test_runs_that_cannot_be_measured_are_named(finished, tmp_path):
+def test_runs_that_cannot_be_measured_are_named(tmp_path):
     with pytest.raises(SettingError, match="must name at least one run folder"):
         arms.load_runs([])
     with pytest.raises(UserError, match="holds no co-design run"):
