@@ -19,7 +19,7 @@ from atis_jax.config import from_config_dict
 from atis_jax.numerics import configure_xla, keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import command_line, registry
-from experiments.progress import final_table
+from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.sweeps import flags as sweep_flags
 from experiments.sweeps.spec import ExecutorSpec

@@ -1,17 +1,15 @@
-"""What a person watching a run sees: a bar on a terminal, lines elsewhere, a table at the end."""
+"""What a person watching a run sees: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
 
 _RATE_WINDOW = 50
 """Updates over which the rate is averaged."""
@@ -121,66 +119,3 @@ class Progress:
         line = f"step {self._step}/{self._total}  {phase + '  ' if phase else ''}{self._text}".rstrip()
         self._console.file.write(line + "\n")
         self._console.file.flush()
-
-
-def final_table(summary: Mapping[str, Any], stream: IO[str] | None = None) -> None:
-    """Print the figures of ``summary.json`` that were measured, as one table.
-
-    Args:
-        summary: the summary, see the README for its fields.
-        stream: where to write, standard output unless given.
-    """
-    console = Console(file=stream or sys.stdout)
-    if not console.is_terminal:
-        console = Console(file=stream or sys.stdout, width=88)
-    table = Table(title=str(summary.get("experiment", "run")), title_justify="left", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name, value in _rows(summary):
-        table.add_row(name, value)
-    if table.row_count:
-        console.print(table)
-
-
-def _rows(summary: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    accuracy = summary.get("accuracy", {})
-    chips = f", {accuracy['chips']} chips" if "chips" in accuracy else ""
-    labels = {
-        "dense": "accuracy, dense",
-        "ideal": "accuracy, pruned, perfect chip",
-        "hardware_mean": f"accuracy, pruned, mean{chips}",
-        "hardware_std": f"  standard deviation{chips}",
-        "hardware_worst": f"  worst{chips}",
-        "digital": "accuracy, digital scorer",
-        "random": "accuracy, random pruning, same fractions",
-    }
-    for key, label in labels.items():
-        if accuracy.get(key) is not None:
-            yield label, f"{100 * accuracy[key]:.2f} %"
-    tokens = summary.get("tokens", {})
-    if tokens.get("pruned_fraction") is not None:
-        yield "tokens pruned, mean of layers", f"{100 * tokens['pruned_fraction']:.1f} %"
-    if tokens.get("pruned_fraction_final_layer") is not None:
-        yield "tokens pruned, final layer", f"{100 * tokens['pruned_fraction_final_layer']:.1f} %"
-    if tokens.get("kept_per_layer"):
-        yield "tokens kept, each layer", "  ".join(f"{float(kept):.3g}" for kept in tokens["kept_per_layer"])
-    agreement = summary.get("agreement", {})
-    if agreement.get("masked_vs_gathered_max_abs_logit") is not None:
-        yield (
-            "masked against gathered, largest logit gap",
-            f"{agreement['masked_vs_gathered_max_abs_logit']:.1e}",
-        )
-    if agreement.get("decisions_equal_fraction") is not None:
-        yield "  decisions equal", f"{100 * agreement['decisions_equal_fraction']:.3f} %"
-    energy = summary.get("energy", {})
-    preset = f" ({energy['preset']})" if "preset" in energy else ""
-    for key, label in (("dense_j", "energy an image, dense"), ("total_j", "energy an image, pruned")):
-        if energy.get(key) is not None:
-            yield label + preset, f"{1e6 * energy[key]:.3g} uJ"
-    if energy.get("dense_j") and energy.get("total_j") is not None:
-        yield "  ratio", f"{energy['total_j'] / energy['dense_j']:.3f}"
-    timing = summary.get("timing", {})
-    if timing.get("train_step_s") is not None:
-        yield "training step", f"{1e3 * timing['train_step_s']:.1f} ms"
-    if timing.get("seconds") is not None:
-        yield "whole run", f"{timing['seconds']:.0f} s"

@@ -15,7 +15,7 @@ from tiny_experiment import LoopSpec, TinySettings
 from atis_jax.validation import UserError
 from experiments.files import plain, write_json_atomically
 from experiments.metrics import MetricsError, MetricsLog, read_metrics
-from experiments.progress import Progress, final_table
+from experiments.progress import Progress
 from experiments.rundir import RunDirError, open_run
 
 
@@ -211,31 +211,3 @@ def test_a_terminal_gets_a_bar_with_the_same_figures(monkeypatch):
     assert "\r" in out.getvalue() or "\x1b[" in out.getvalue()
     for part in ("hard", "10/10", "accuracy 75.0 %", "kept 25 %", "energy x0.40"):
         assert part in out.getvalue()
-
-
-def test_final_table_shows_what_was_measured():
-    out = io.StringIO()
-    final_table(
-        {
-            "experiment": "codesign",
-            "accuracy": {"dense": 0.956, "hardware_mean": 0.9512, "chips": 64},
-            "tokens": {"pruned_fraction_final_layer": 0.75, "kept_per_layer": [64, 32.5]},
-            "energy": {"dense_j": 2e-6, "total_j": 5e-7, "preset": "horowitz_45nm"},
-            "timing": {"seconds": 300.0},
-        },
-        out,
-    )
-    text = out.getvalue()
-    for part in (
-        "codesign",
-        "95.60 %",
-        "64 chips",
-        "95.12 %",
-        "75.0 %",
-        "64  32.5",
-        "0.5 uJ",
-        "0.250",
-        "300 s",
-    ):
-        assert part in text
-    assert "random" not in text

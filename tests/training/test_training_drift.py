@@ -17,6 +17,7 @@ from atis_jax.training import evaluate
 from atis_jax.validation import SettingError, UserError
 from experiments import drift, drift_arms, measure
 from experiments.drift_settings import DriftSettings
+from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.trained_run import load_trained
 
@@ -81,7 +82,7 @@ def test_settings_that_make_no_sense_are_named(changes, words):
         DriftSettings(**changes)
 
 
-def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch):
+def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(drift_arms, "MODES", MODES)  # each is one more program to compile
     settings = DriftSettings(
         checkpoint=str(finished_run),
@@ -96,6 +97,8 @@ def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch):
     )
     with open_run(tmp_path / "run", settings) as run_folder:
         summary = drift.run(settings, run_folder)
+    final_table(summary)
+    assert "brightness, " in capsys.readouterr().out
     table = json.loads((tmp_path / "run" / "summary.json").read_text())["drift"]
     assert [arm["name"] for arm in table["arms"]] == [arm["name"] for arm in summary["drift"]["arms"]]
     own = load_trained(finished_run).trained.evaluator.hardware.thermal.bias

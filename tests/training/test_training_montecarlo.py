@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atis_jax.validation import SettingError, UserError
+from experiments.final_table import final_table
 from experiments.montecarlo import arms, noise_sweep, temperature_sweep, yields
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -24,12 +25,14 @@ ROOT = Path(__file__).parents[2]
 SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8, memory_mb=32768)
 
 
-def test_yield_end_to_end(finished_run, tmp_path):
+def test_yield_end_to_end(finished_run, tmp_path, capsys):
     settings = YieldSettings(
         checkpoints=(str(finished_run),), calibrations=("none", "threshold+offset+table"), montecarlo=SMALL
     )
     with open_run(tmp_path / "yield", settings) as folder:
         summary = yields.run(settings, folder)
+    final_table(summary)
+    assert "as fabricated" in capsys.readouterr().out
     rows = read_table(tmp_path / "yield" / "cells.csv")
     assert len(rows) == 2 * 12 * 2
     for number, found in enumerate(summary["yield"]):
@@ -46,19 +49,21 @@ def test_yield_end_to_end(finished_run, tmp_path):
     assert stored["montecarlo"]["memory"]["peak_resident_bytes"] <= stored["montecarlo"]["memory"]["budget_bytes"]
 
 
-def test_noise_sweep_end_to_end(finished_run, tmp_path):
+def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
     settings = NoiseSweepSettings(
         checkpoint=str(finished_run), imperfections=("all", "offset", "current"), scales=(1.0, 16.0), montecarlo=SMALL
     )
     with open_run(tmp_path / "noise", settings) as folder:
         summary = noise_sweep.run(settings, folder)
+    final_table(summary)
+    assert "offset alone, 16 times" in capsys.readouterr().out
     assert summary["absent"] == ["current"] and summary["scaled"] == ["all", "offset"]
     spread = {(p["imperfection"], p["scale"]): p["kept_std_of_chips"] for p in summary["noise"]}
     assert spread["offset", 16.0] > spread["offset", 1.0] > 0
     assert "Zero on this hardware" in (tmp_path / "noise" / "report.html").read_text()
 
 
-def test_temperature_sweep_end_to_end(finished_run, tmp_path):
+def test_temperature_sweep_end_to_end(finished_run, tmp_path, capsys):
     settings = TemperatureSweepSettings(
         checkpoint=str(finished_run),
         biases=("fixed_charge", "ptat"),
@@ -67,6 +72,8 @@ def test_temperature_sweep_end_to_end(finished_run, tmp_path):
     )
     with open_run(tmp_path / "thermal", settings) as folder:
         summary = temperature_sweep.run(settings, folder)
+    final_table(summary)
+    assert "ptat, periodic" in capsys.readouterr().out
     gm = {(entry["bias"], entry["current_a"]): entry["change"] for entry in summary["gm_change_per_10c"]}
     # SPICE, NMOS 20 -> 30 C: +46.7, +33.7 and +21.8 % at 1, 10 and 100 nA.
     fixed = [gm["fixed_charge", current] for current in (1e-9, 1e-8, 1e-7)]

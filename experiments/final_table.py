@@ -1,0 +1,180 @@
+"""The table that ends a run: what its ``summary.json`` holds, in a few lines a section."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+Rows = Iterable[tuple[str, str]]
+Summary = Mapping[str, Any]
+
+COSTLIEST = 3
+"""Imperfections that the table names; the report ranks all."""
+
+
+def final_table(summary: Summary, stream: IO[str] | None = None) -> None:
+    """Print the figures of ``summary.json`` that were measured, as one table.
+
+    Args:
+        summary: the summary, see the README for its fields.
+        stream: where to write, standard output unless given.
+    """
+    console = Console(file=stream or sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=stream or sys.stdout, width=88)
+    table = Table(title=str(summary.get("experiment", "run")), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for section, rows in SECTIONS.items():
+        if summary.get(section):
+            for name, value in rows(summary):
+                table.add_row(name, value)
+    if table.row_count:
+        console.print(table)
+
+
+def _accuracy(summary: Summary) -> Rows:
+    accuracy = summary["accuracy"]
+    chips = f", {accuracy['chips']} chips" if "chips" in accuracy else ""
+    labels = {
+        "dense": "accuracy, dense",
+        "ideal": "accuracy, pruned, perfect chip",
+        "hardware_mean": f"accuracy, pruned, mean{chips}",
+        "hardware_std": f"  standard deviation{chips}",
+        "hardware_worst": f"  worst{chips}",
+        "digital": "accuracy, digital scorer",
+        "random": "accuracy, random pruning, same fractions",
+    }
+    for key, label in labels.items():
+        if accuracy.get(key) is not None:
+            yield label, f"{100 * accuracy[key]:.2f} %"
+
+
+def _tokens(summary: Summary) -> Rows:
+    tokens = summary["tokens"]
+    if tokens.get("pruned_fraction") is not None:
+        yield "tokens pruned, mean of layers", f"{100 * tokens['pruned_fraction']:.1f} %"
+    if tokens.get("pruned_fraction_final_layer") is not None:
+        yield "tokens pruned, final layer", f"{100 * tokens['pruned_fraction_final_layer']:.1f} %"
+    if tokens.get("kept_per_layer"):
+        yield "tokens kept, each layer", "  ".join(f"{float(kept):.3g}" for kept in tokens["kept_per_layer"])
+
+
+def _agreement(summary: Summary) -> Rows:
+    agreement = summary["agreement"]
+    if agreement.get("masked_vs_gathered_max_abs_logit") is not None:
+        gap = agreement["masked_vs_gathered_max_abs_logit"]
+        yield "masked against gathered, largest logit gap", f"{gap:.1e}"
+    if agreement.get("decisions_equal_fraction") is not None:
+        yield "  decisions equal", f"{100 * agreement['decisions_equal_fraction']:.3f} %"
+
+
+def _energy(summary: Summary) -> Rows:
+    energy = summary["energy"]
+    preset = f" ({energy['preset']})" if "preset" in energy else ""
+    for key, label in (("dense_j", "energy an image, dense"), ("total_j", "energy an image, pruned")):
+        if energy.get(key) is not None:
+            yield label + preset, f"{1e6 * energy[key]:.3g} uJ"
+    if energy.get("dense_j") and energy.get("total_j") is not None:
+        yield "  ratio", f"{energy['total_j'] / energy['dense_j']:.3f}"
+
+
+def _yield(summary: Summary) -> Rows:
+    """Of each arm the chips that pass with their interval, and how far chips are from the perfect one."""
+    arms = summary["yield"]
+    several = len({arm["run"] for arm in arms}) > 1
+    yield "chips that pass at every temperature", f"limit {100 * arms[0]['limit']:.2f} points"
+    for arm in arms:
+        what = "as fabricated" if arm["calibration"] == "none" else arm["calibration"]
+        within = arm["within"]
+        share = f"{within['passed']} of {arm['chips']} = {100 * within['fraction']:.1f} %"
+        yield (
+            f"  {arm['run'] + ', ' if several else ''}{what}",
+            f"{share} ({100 * within['low']:.1f} to {100 * within['high']:.1f})",
+        )
+        yield "    mean change, worst", f"{_points(arm['change_mean'])}, {_points(arm['change_worst'])} points"
+
+
+def _noise(summary: Summary) -> Rows:
+    """The change with every imperfection at the design's own size, and what costs most at the largest scale."""
+    points = {(point["imperfection"], point["scale"]): point for point in summary["noise"]}
+    yield "accuracy, perfect chip", f"{100 * summary['ideal_accuracy']:.2f} %"
+    if ("all", 1.0) in points:
+        yield "change, all imperfections, design's size", _change(points["all", 1.0])
+    largest = max(scale for _, scale in points)
+    for name in summary["ranking"][f"{largest:g}"][:COSTLIEST]:
+        yield f"  {name} alone, {largest:g} times its size", _change(points[name, largest])
+
+
+def _temperature(summary: Summary) -> Rows:
+    """Of each bias and compensation the change of accuracy where it is coldest and where it is hottest."""
+    found = summary["temperature"]
+    ends = sorted({entry["temperature_c"] for entry in found})
+    ends = [ends[0], ends[-1]] if len(ends) > 1 else ends
+    change = {(entry["bias"], entry["compensation"], entry["temperature_c"]): entry["change_mean"] for entry in found}
+    yield "accuracy, perfect chip", f"{100 * summary['ideal_accuracy']:.2f} %"
+    yield "change of accuracy, mean of chips, at", ", ".join(f"{t:g} C" for t in ends)
+    for bias, compensation in dict.fromkeys((entry["bias"], entry["compensation"]) for entry in found):
+        changes = ", ".join(_points(change[bias, compensation, t]) for t in ends)
+        yield f"  {bias}, " + ("uncompensated" if compensation == "none" else compensation), f"{changes} points"
+
+
+def _drift(summary: Summary) -> Rows:
+    """After each change, fixed threshold and adaptive one; and the quickest loop that settled on every chip."""
+    drift = summary["drift"]
+    modes = ("fixed", "adaptive")
+    arms = {(arm["scenario"], arm["bias"], arm["mode"]): arm for arm in drift["arms"]}
+    yield "after the change, threshold fixed / adaptive", "kept fraction off by; accuracy"
+    for scenario, bias in dict.fromkeys((arm["scenario"], arm["bias"]) for arm in drift["arms"]):
+        mine = [arms[scenario, bias, mode] for mode in modes if (scenario, bias, mode) in arms]
+        off = " / ".join(f"{100 * arm['kept_error_after']:.1f}" for arm in mine)
+        right = " / ".join(f"{100 * arm['accuracy_after']:.1f}" for arm in mine)
+        yield f"  {scenario}, {bias} bias", f"{off} points; {right} %"
+    settled = [rate for rate in drift["step_response"]["rates"] if rate.get("settling_tokens") is not None]
+    if settled:
+        best = min(settled, key=lambda rate: rate["settling_tokens"])
+        yield "quickest loop that settles", f"{best['settling_tokens']:,.0f} tokens at eta = {best['rate_v']:g} V"
+
+
+def _montecarlo(summary: Summary) -> Rows:
+    account = summary["montecarlo"]
+    if account.get("inputs_per_s"):
+        cells = f"{account['cells_computed_here']:,} of {account['cells']:,} cells"
+        yield "inputs a second", f"{account['inputs_per_s']:,.0f} ({cells})"
+
+
+def _timing(summary: Summary) -> Rows:
+    timing = summary["timing"]
+    if timing.get("train_step_s") is not None:
+        yield "training step", f"{1e3 * timing['train_step_s']:.1f} ms"
+    if timing.get("seconds") is not None:
+        yield "whole run", f"{timing['seconds']:.0f} s"
+
+
+SECTIONS: Mapping[str, Callable[[Summary], Rows]] = {
+    "accuracy": _accuracy,
+    "tokens": _tokens,
+    "agreement": _agreement,
+    "energy": _energy,
+    "yield": _yield,
+    "noise": _noise,
+    "temperature": _temperature,
+    "drift": _drift,
+    "montecarlo": _montecarlo,
+    "timing": _timing,
+}
+"""The sections of a summary that are shown, in this order, and what makes their rows from the summary."""
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.2f}"
+
+
+def _change(point: Mapping[str, Any]) -> str:
+    """A mean change with its interval."""
+    low, high = (_points(point[end]) for end in ("change_low", "change_high"))
+    return f"{_points(point['change_mean'])} points ({low} to {high})"

@@ -1,0 +1,117 @@
+"""The table at the end of a run: each experiment's own figures, and nothing that was not measured."""
+
+from __future__ import annotations
+
+import io
+
+from experiments.final_table import final_table
+
+
+def printed(summary) -> str:
+    out = io.StringIO()
+    final_table(summary, out)
+    return out.getvalue()
+
+
+def line_with(text: str, *parts: str) -> str:
+    """The one line that has all parts."""
+    (found,) = [line for line in text.splitlines() if all(part in line for part in parts)]
+    return found
+
+
+def test_a_codesign_run():
+    text = printed(
+        {
+            "experiment": "codesign",
+            "accuracy": {"dense": 0.956, "hardware_mean": 0.9512, "chips": 64},
+            "tokens": {"pruned_fraction_final_layer": 0.75, "kept_per_layer": [64, 32.5]},
+            "energy": {"dense_j": 2e-6, "total_j": 5e-7, "preset": "horowitz_45nm"},
+            "timing": {"seconds": 300.0},
+        }
+    )
+    for part in ("codesign", "95.60 %", "64 chips", "95.12 %", "75.0 %", "64  32.5", "0.5 uJ", "0.250", "300 s"):
+        assert part in text
+    assert "random" not in text
+
+
+def test_a_yield_run_shows_each_arm_with_its_interval():
+    arms = [
+        {
+            "run": "robust",
+            "calibration": calibration,
+            "chips": 200,
+            "limit": 0.01,
+            "within": {"passed": passed, "fraction": passed / 200, "low": 0.8, "high": 0.95},
+            "change_mean": -0.002,
+            "change_worst": -0.031,
+        }
+        for calibration, passed in (("none", 180), ("threshold+offset", 198))
+    ]
+    account = {"cells": 1200, "cells_computed_here": 300, "inputs_per_s": 5893.5}
+    text = printed({"experiment": "yield", "yield": arms, "montecarlo": account})
+    assert "180 of 200 = 90.0 % (80.0 to 95.0)" in line_with(text, "as fabricated")
+    assert "198 of 200 = 99.0 %" in line_with(text, "threshold+offset")
+    assert "limit 1.00 points" in text and "-0.20, -3.10 points" in text
+    assert "5,894 (300 of 1,200 cells)" in line_with(text, "inputs a second")
+    assert "robust" not in text, "one run needs no name"
+    both = printed({"yield": [arms[0], {**arms[1], "run": "plain"}]})
+    line_with(both, "plain, threshold+offset")
+
+
+def test_a_noise_sweep_shows_the_costliest():
+    names = ("all", "offset", "kappa", "additive", "dac")
+    noise = [
+        {
+            "imperfection": name,
+            "scale": scale,
+            "change_mean": -0.001 * scale * (place + 1),
+            "change_low": -0.05,
+            "change_high": 0.01,
+        }
+        for place, name in enumerate(names)
+        for scale in (1.0, 16.0)
+    ]
+    ranking = {"1": ["kappa"], "16": ["dac", "additive", "kappa", "offset"]}
+    text = printed({"ideal_accuracy": 0.9652, "noise": noise, "ranking": ranking})
+    assert "-0.10 points (-5.00 to +1.00)" in line_with(text, "all imperfections")
+    assert "-8.00 points" in line_with(text, "dac alone, 16 times")
+    assert "additive alone" in text and "kappa alone" in text and "offset" not in text
+    without = printed({"ideal_accuracy": 0.9652, "noise": [noise[4]], "ranking": ranking | {"1": ["kappa"]}})
+    assert "all imperfections" not in without and "kappa alone, 1 times" in without
+
+
+def test_a_temperature_sweep_shows_the_coldest_and_the_hottest():
+    temperature = [
+        {"bias": "ptat", "compensation": compensation, "temperature_c": t, "change_mean": -0.0001 * t}
+        for compensation in ("none", "table")
+        for t in (85.0, 27.0, 5.0)
+    ]
+    text = printed({"ideal_accuracy": 0.9652, "temperature": temperature})
+    assert "5 C, 85 C" in text and "27 C" not in text
+    assert "-0.05, -0.85 points" in line_with(text, "ptat, uncompensated")
+    line_with(text, "ptat, table")
+
+
+def test_a_drift_run_shows_fixed_beside_adaptive():
+    arms = [
+        {
+            "scenario": "brightness",
+            "bias": "constant",
+            "mode": mode,
+            "kept_error_after": error,
+            "accuracy_after": accuracy,
+        }
+        for mode, error, accuracy in (("fixed", 0.487, 0.861), ("adaptive", 0.01, 0.832), ("hysteresis", 0.5, 0.4))
+    ]
+    rates = [
+        {"rate_v": 1e-4, "settling_tokens": 6769.0},
+        {"rate_v": 1e-3, "settling_tokens": 4736.0},
+        {"rate_v": 1e-2, "settling_tokens": None},
+    ]
+    text = printed({"drift": {"arms": arms, "step_response": {"rates": rates}}})
+    assert "48.7 / 1.0 points; 86.1 / 83.2 %" in line_with(text, "brightness, constant bias")
+    assert "4,736 tokens at eta = 0.001 V" in text
+
+
+def test_a_summary_without_figures_prints_nothing():
+    assert printed({"experiment": "codesign", "montecarlo": {"inputs_per_s": None}}) == ""
