@@ -31,37 +31,52 @@ def settings_markdown() -> str:
     for cls, of in names.items():
         wanted = f"`from {cls.__module__} import {cls.__name__}`"
         parts += [f"### {' and '.join(of)}", f"{_first_line(cls)}\n{wanted}", "#### config"]
-        parts.append(_fields_table(cls, [field for field in dataclasses.fields(cls) if not _section(field)]))
+        parts.append(_fields_table(cls, [field for field in dataclasses.fields(cls) if not section_of(field)]))
         for field in dataclasses.fields(cls):
-            section = _section(field)
+            section = section_of(field)
             if section is None:
                 continue
             parts.append(f"#### config.{field.name}")
+            lines = [_first_line(section)]
             if section in told:
                 owner, name = told[section]
-                where = "" if owner is cls else f" of {names[owner][0]}"
-                parts.append(f"The same fields as `config.{name}`{where}.\n{rule_of(field).doc}".rstrip())
-                continue
-            told[section] = cls, field.name
-            parts.append(f"{_first_line(section)}\n{rule_of(field).doc}".rstrip())
-            parts.append(_fields_table(section, dataclasses.fields(section)))
+                lines = [f"The same fields as `config.{name}`" + ("." if owner is cls else f" of {names[owner][0]}.")]
+            if others := _other_defaults(field, section):
+                lines.append(f"Defaults here: {others}.")
+            parts.append("\n".join(line for line in (*lines, rule_of(field).doc) if line))
+            if section not in told:
+                told[section] = cls, field.name
+                parts.append(_fields_table(section, dataclasses.fields(section)))
     return "\n\n".join(parts).replace("``", "`")
 
 
 def settings_classes() -> set[type]:
     """Every class that ``settings_markdown`` has a table of."""
     found = {registry.load(experiment)[0] for experiment in registry.EXPERIMENTS.values()}
-    return found | {section for cls in found for section in map(_section, dataclasses.fields(cls)) if section}
+    return found | {section for cls in found for section in map(section_of, dataclasses.fields(cls)) if section}
 
 
 def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").strip().splitlines()[0]
 
 
-def _section(field: dataclasses.Field) -> type | None:
+def section_of(field: dataclasses.Field) -> type | None:
     """The dataclass of a section, None for a plain field."""
-    factory: Any = field.default_factory
-    return factory if isinstance(factory, type) and dataclasses.is_dataclass(factory) else None
+    default: Any = field.default_factory if field.default is dataclasses.MISSING else field.default
+    cls = default if isinstance(default, type) else type(default)
+    return cls if dataclasses.is_dataclass(cls) else None
+
+
+def _other_defaults(field: dataclasses.Field, section: type) -> str:
+    """What a section holds here that is not its class's own default."""
+    if field.default is dataclasses.MISSING:
+        return ""
+    here = {one.name: getattr(field.default, one.name) for one in dataclasses.fields(section)}
+    return ", ".join(
+        f"`{one.name}` is `{here[one.name]!r}`"
+        for one in dataclasses.fields(section)
+        if here[one.name] != getattr(section(), one.name)
+    )
 
 
 def _fields_table(cls: type, fields: Any) -> str:

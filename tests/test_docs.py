@@ -11,6 +11,7 @@ from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.config import from_config_dict
 from experiments import docs_tables, hardware_table, registry
 from experiments.command_line import list_configs, load_config
+from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.sweeps.spec import ExecutorSpec
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,14 @@ def test_every_settings_class_is_documented():
     assert found - {"ExecutorSpec"} == {cls.__name__ for cls in docs_tables.settings_classes()}
 
 
+def test_a_section_with_defaults_of_its_own_says_so():
+    page = docs_tables.settings_markdown()
+    own = PrecisionSettings().montecarlo
+    (section,) = [part for part in page.split("#### ") if "`chips` is" in part]
+    assert section.startswith("config.montecarlo") and f"`chips` is `{own.chips}`" in section
+    assert "`memory_mb`" not in section
+
+
 def test_every_option_of_a_sweep_is_documented():
     page = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
     for field in dataclasses.fields(ExecutorSpec):
@@ -49,7 +58,7 @@ def test_every_setting_has_a_meaning():
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     for cls in docs_tables.settings_classes():
         for field in dataclasses.fields(cls):
-            section = dataclasses.is_dataclass(field.default_factory)
+            section = docs_tables.section_of(field)
             assert (f"#### config.{field.name}\n" if section else f"| `{field.name}` |") in page, (cls, field.name)
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert all(row.split("|")[4].strip() for row in rows), "a setting without a meaning: give it a doc"

@@ -20,6 +20,7 @@ from atis_jax.config import (
 )
 from atis_jax.validation import SettingError, UserError, check_settings, rule_of, setting
 from experiments import registry
+from experiments.docs_tables import section_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,8 +157,8 @@ def test_every_temperature_has_the_bounds_of_the_model():
 
     def temperatures(cls):
         for field in dataclasses.fields(cls):
-            section = field.default_factory
-            if dataclasses.is_dataclass(section):
+            section = section_of(field)
+            if section is not None:
                 yield from temperatures(section)
             elif field.name.endswith(("temperature_c", "temperatures_c")):
                 yield f"{cls.__name__}.{field.name}", rule_of(field)
