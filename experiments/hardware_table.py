@@ -123,7 +123,7 @@ def split_source(comment: str) -> tuple[str, str]:
 def shown(value: Any, path: str) -> str:
     """A value with its unit, in a few digits."""
     if value is None:
-        return "none" if path.endswith("trim_bits") else "none (continuous)"
+        return {"trim_bits": "none", "used_bits": "all"}.get(path.rsplit(".", 1)[-1], "none (continuous)")
     if isinstance(value, (str, int)):
         return str(value)
     if math.isinf(value):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.data.source import DataSpec
@@ -26,14 +28,28 @@ class HardwareSpec:
 
     preset: str = setting("nominal", choices=PRESETS, doc="hardware preset")
     bias: str | None = setting(None, choices=BIAS_KINDS, doc="bias against temperature; None keeps the preset's")
+    dac_bits: int | None = setting(None, low=1, high=MAX_BITS, doc="of the converters; None keeps the preset's")
+    programming_bits: int | None = setting(None, low=2, high=16, doc="of the currents; None keeps the preset's")
+    imperfections: float = setting(
+        1.0, low=0.0, high=1000.0, doc="factor on every imperfection of the preset: mismatch, offsets, noise"
+    )
 
     def __post_init__(self):
         check_settings(self, "hardware")
+        try:
+            self.build()
+        except ValueError as error:
+            raise SettingError(f"config.hardware: {error}") from error
 
     def build(self) -> Hardware:
         """The hardware itself."""
-        hardware = get_preset(self.preset)
-        return hardware if self.bias is None else with_fields(hardware, {"thermal.bias": self.bias})
+        wanted = {
+            "thermal.bias": self.bias,
+            "dac.bits": self.dac_bits,
+            "floating_gate.bits": self.programming_bits,
+        }
+        hardware = with_fields(get_preset(self.preset), {path: v for path, v in wanted.items() if v is not None})
+        return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,6 +86,7 @@ def _nominal() -> Hardware:
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
             unit_sigma=0.01,  # R: 0.5-1 % at 1 fF
             unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 uV of kT/C (D)
+            used_bits=None,  # C: all of them; sweeps of the resolution set it
         ),
         ota=OtaSpec(
             law="tanh",  # D: weak inversion; `kappa_per_decade` stands in for the way out of it
@@ -110,6 +111,7 @@ def _nominal() -> Hardware:
             error_sigma=0.01,  # R: 0.5-1 % good, 2-5 % typical
             min_current_a=0.1 * NANO,  # C: three decades; below, settling takes milliseconds
             max_current_a=100 * NANO,  # P 4.2
+            used_bits=None,  # C: all of them; as above
         ),
         tia=TiaSpec(
             rail_sharpness=4,  # C

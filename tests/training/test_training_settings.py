@@ -14,6 +14,7 @@ from tiny_training import SETTINGS, changed, split
 
 import experiments.codesign
 import experiments.measure
+from atis_jax.circuits.presets import get_preset
 from atis_jax.config import config_hash, results_part, stored_hash, to_json
 from atis_jax.data.source import DataSpec
 from atis_jax.training.checkpoints import Checkpoints
@@ -74,6 +75,9 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
         ("scorer", dict(inputs=0), r"scorer.inputs = 0 is below its lower bound 1"),
         ("hardware", dict(preset="nominl"), r"hardware.preset = 'nominl' is not one of: .*did you mean 'nominal'"),
         ("hardware", dict(bias="ptatt"), r"hardware.bias = 'ptatt' is not one of: .*did you mean 'ptat'"),
+        ("hardware", dict(dac_bits=0), r"hardware.dac_bits = 0 is below its lower bound 1"),
+        ("hardware", dict(imperfections=-1.0), r"hardware.imperfections = -1.0 is below its lower bound 0"),
+        ("hardware", dict(preset="ideal", programming_bits=4), r"config.hardware: .*min_current_a = 0.0 must be above"),
         ("codesign", dict(temperature_c=(70.0, 0.0)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         ("codesign", dict(temperature_c=(27.0,)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         (
@@ -100,6 +104,15 @@ def test_only_runs_with_chips_must_deal_their_batches_to_them():
 def test_the_hardware_is_the_preset_with_its_bias_replaced_on_demand():
     assert SETTINGS.hardware.build().thermal.bias == "constant"
     assert dataclasses.replace(SETTINGS.hardware, bias="ptat").build().thermal.bias == "ptat"
+
+
+def test_bits_and_imperfections_of_the_preset_are_replaced_on_demand():
+    plain = SETTINGS.hardware.build()
+    assert plain == get_preset("nominal")
+    built = dataclasses.replace(SETTINGS.hardware, dac_bits=3, programming_bits=5, imperfections=2.0).build()
+    assert (built.dac.bits, built.floating_gate.bits) == (3, 5)
+    assert built.ota.offset_sigma_v == pytest.approx(2 * plain.ota.offset_sigma_v)
+    assert built.tia.bandwidth_hz == pytest.approx(4 * plain.tia.bandwidth_hz), "noise power goes with the square"
 
 
 def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(monkeypatch):
