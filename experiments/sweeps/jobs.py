@@ -32,6 +32,7 @@ class RunJob:
         experiment: where its code is.
         visible_gpus: ``CUDA_VISIBLE_DEVICES`` of the launcher, for workers of this machine; see ``__call__``.
         own_process: whether the process exists for this run alone.
+        cores: of this machine, that the run keeps to; None for any.
     """
 
     sweep: Path
@@ -40,6 +41,7 @@ class RunJob:
     experiment: registry.Experiment
     visible_gpus: str | None
     own_process: bool
+    cores: tuple[int, ...] | None = None
 
     def __call__(self) -> None:
         """Run or go on with the run; its folder remembers how far it came.
@@ -87,6 +89,8 @@ class RunJob:
 
     def _prepare_process(self) -> None:
         """What launch.py does for a single run, before the first device use."""
+        if self.cores is not None:
+            os.sched_setaffinity(0, self.cores)  # before JAX counts them for its threads
         configure_xla()
         keep_freed_memory()
         logging.set_verbosity(logging.WARNING)

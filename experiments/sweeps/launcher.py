@@ -14,6 +14,7 @@ from atis_jax.config import as_dict
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically
 from experiments.sweeps import collect, executors, store
+from experiments.sweeps.cores import CoreShares
 from experiments.sweeps.executors import Jobs
 from experiments.sweeps.jobs import RunJob
 from experiments.sweeps.points import Point, check_not_overridden, points_of
@@ -72,6 +73,7 @@ class _Launch:
         self._points = {point.name: point for point in points}
         self._records = {point.name: Records(folder, point.name) for point in points}
         self._jobs = Jobs(spec, folder)
+        self._cores = CoreShares(spec.at_once)
 
     def run(self) -> int:
         """Everything that is left; the number of runs without a result."""
@@ -118,6 +120,7 @@ class _Launch:
                 for name in self._ended(own, watched):
                     own.discard(name)
                     watched.discard(name)
+                    self._cores.give_back(name)
                     self._settle(name)
         except KeyboardInterrupt:
             self._interrupted(own)
@@ -135,6 +138,7 @@ class _Launch:
                     experiment=self._points[name].experiment,
                     visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
                     own_process=self._spec.executor != "debug",
+                    cores=self._cores.take(name) if self._spec.executor == "local" else None,
                 )
                 for name in names
             ]
