@@ -123,6 +123,20 @@ def _temperature(summary: Summary) -> Rows:
         yield f"  {bias}, " + ("uncompensated" if compensation == "none" else compensation), f"{changes} points"
 
 
+def _precision(summary: Summary) -> Rows:
+    """How many combinations of bits hold at the paper's effective bits, and from which on all do."""
+    precision = summary["precision"]
+    low, high = precision["claim"]["bits"]
+    labels = {"below": f"fewer than {low:g}", "within": f"{low:g} to {high:g}", "above": f"more than {high:g}"}
+    yield "combinations of bits that hold, with", f"of {len(precision['designs'])} designs"
+    for band, label in labels.items():
+        counts = precision["claim"][band]
+        yield f"  {label} effective bits", f"{counts['hold']} of {counts['points']}"
+    knee = precision["knee"]
+    if knee["sufficient"] is not None:
+        yield "all hold from, none below", f"{knee['sufficient']:.1f}, {knee['necessary']:.1f} effective bits"
+
+
 def _drift(summary: Summary) -> Rows:
     """After each change, fixed threshold and adaptive one; and the quickest loop that settled on every chip."""
     drift = summary["drift"]
@@ -163,6 +177,7 @@ SECTIONS: Mapping[str, Callable[[Summary], Rows]] = {
     "yield": _yield,
     "noise": _noise,
     "temperature": _temperature,
+    "precision": _precision,
     "drift": _drift,
     "montecarlo": _montecarlo,
     "timing": _timing,

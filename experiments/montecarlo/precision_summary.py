@@ -127,7 +127,7 @@ def summarise(
         "claim": claim(bits, holds),
         "chips": grid.change.shape[-1],
     }
-    return summary, arrays
+    return {"precision": summary}, arrays
 
 
 def coarsest(holds: np.ndarray, grid: Grid) -> dict[str, int | None]:

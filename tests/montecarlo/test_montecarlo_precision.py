@@ -98,7 +98,9 @@ def grid(change: np.ndarray, kept: np.ndarray, fitted: np.ndarray) -> Grid:
 
 def summarise(grid: Grid) -> dict:
     designs = [{"run": "one", "inputs": 8, "pruned": 0.7}]
-    return precision_summary.summarise(designs, grid, [0.9], limit=0.01, kept_limit=0.02, confidence=0.95)[0]
+    return precision_summary.summarise(designs, grid, [0.9], limit=0.01, kept_limit=0.02, confidence=0.95)[0][
+        "precision"
+    ]
 
 
 def test_the_knee_of_a_grid_made_by_hand():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -12,8 +14,9 @@ import pytest
 
 from atis_jax.validation import SettingError, UserError
 from experiments.final_table import final_table
-from experiments.montecarlo import arms, noise_sweep, temperature_sweep, yields
+from experiments.montecarlo import arms, noise_sweep, precision_sparsity, temperature_sweep, yields
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
+from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.table import read_table
 from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
@@ -80,6 +83,31 @@ def test_temperature_sweep_end_to_end(finished_run, tmp_path, capsys):
     assert fixed == pytest.approx([0.467, 0.337, 0.218], abs=0.03)
     assert gm["ptat", 1e-8] == pytest.approx(0.0, abs=0.01)
     assert len(summary["temperature"]) == 4 * 2
+
+
+def test_precision_sweep_end_to_end(finished_run, tmp_path, capsys):
+    settings = PrecisionSettings(
+        checkpoints=(str(finished_run),),
+        dac_bits=(1, 6),
+        programming_bits=(2, 8),
+        tokens=64,
+        montecarlo=dataclasses.replace(SMALL, chips=3, temperature_c=(27.0,)),
+    )
+    with open_run(tmp_path / "precision", settings) as folder:
+        summary = precision_sparsity.run(settings, folder)
+    final_table(summary)
+    assert "combinations of bits that hold" in capsys.readouterr().out
+    with open(tmp_path / "precision" / "points.csv") as file:
+        points = {(int(row["dac_bits"]), int(row["programming_bits"])): row for row in csv.DictReader(file)}
+    assert len(points) == 4
+    bits = {pair: float(row["effective_bits"]) for pair, row in points.items()}
+    assert bits[6, 8] == max(bits.values()) and bits[1, 2] == min(bits.values())
+    assert float(points[6, 8]["change_without_errors"]) == 0.0, "it is the perfect chip itself"
+    rows = read_table(tmp_path / "precision" / "cells.csv")
+    mine = [row for row in rows if row["dac_bits"] == 1 and row["programming_bits"] == 8 and row["errors"] == 1]
+    change = sum((row["gained"] - row["lost"]) / 40 for row in mine) / 3
+    assert float(points[1, 8]["change"]) == pytest.approx(change, abs=1e-6)
+    assert "effective bits" in (tmp_path / "precision" / "report.html").read_text()
 
 
 def test_killed_and_gone_on_with(finished_run, tmp_path):

@@ -48,7 +48,7 @@ def precision_surface(run: RunFiles) -> Section:
         axes.set_ylabel("programming bits")
     figure.colorbar(image, ax=drawn, label="change of accuracy (points)", shrink=0.7, extend="min")  # type: ignore
     chips = run.array("precision_change").shape[-1]
-    limit, kept = run.number("limit") or 0.0, run.number("kept_limit") or 0.0
+    limit, kept = run.number("precision.limit") or 0.0, run.number("precision.kept_limit") or 0.0
     caption = (
         f"Mean over {count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same "
         f"inputs; no design was trained anew for other bits. A cross: loses more than {points(limit).lstrip('+')}, or "
@@ -66,7 +66,7 @@ def effective_bits_knee(run: RunFiles) -> Section:
     bits = run.array("precision_bits").mean(axis=-1)
     change, more = run.array("precision_change").mean(axis=-1), run.array("precision_kept_more")
     pruned = run.array("precision_pruned").round(2)
-    low, high = run.table("claim")["bits"]
+    low, high = run.table("precision")["claim"]["bits"]
     figure = new_figure(3.0)
     accuracy, kept = panels_of(figure, 1, 2, sharex=True)
     for (color, _), marker, fraction in zip(LINES, MARKERS, np.unique(pruned), strict=False):
@@ -82,7 +82,10 @@ def effective_bits_knee(run: RunFiles) -> Section:
                 color=color,
                 label=f"{percent(float(fraction), 0)} pruned",
             )
-    for axes, limit in ((accuracy, -(run.number("limit") or 0.0)), (kept, run.number("kept_limit") or 0.0)):
+    for axes, limit in (
+        (accuracy, -(run.number("precision.limit") or 0.0)),
+        (kept, run.number("precision.kept_limit") or 0.0),
+    ):
         axes.axvspan(low, high, color=SHADES[1], zorder=0)
         axes.axhline(100 * limit, color=GREY, linewidth=0.9, linestyle="--")
         axes.set_xlabel("effective bits of the score")
@@ -114,7 +117,7 @@ def effective_bits_limits(run: RunFiles) -> Section:
     by_gate.set_xlabel("programming bits (DAC at its finest)")
     by_dac.set_ylabel("effective bits of the score")
     figure.legend(*by_dac.get_legend_handles_labels(), loc="outside upper left", ncols=len(np.unique(inputs)))
-    reached = [design["bits_reached"] for design in run.summary["designs"]]
+    reached = [design["bits_reached"] for design in _designs(run)]
     raw = run.array("precision_bits_raw").mean(axis=-1)[:, -1, -1]
     caption = (
         "Whole chain, converters to comparator noise, against the design without error; gain and offset fitted out, "
@@ -129,10 +132,10 @@ def effective_bits_limits(run: RunFiles) -> Section:
 
 
 def _designs(run: RunFiles) -> list[dict[str, Any]]:
-    found = run.summary.get("designs")
-    if not isinstance(found, list) or not found:
-        raise Absent("summary.json has no 'designs'")
-    return found
+    found = run.summary.get("precision")
+    if not isinstance(found, dict) or not found.get("designs"):
+        raise Absent("summary.json has no 'precision'")
+    return found["designs"]
 
 
 def _line(axes: Axes, bits: np.ndarray, values: np.ndarray, color: str, dash: str, label: str | None) -> None:
@@ -171,7 +174,7 @@ def _needs(run: RunFiles) -> tuple[tuple[str, ...], ...]:
 
 def _answer(run: RunFiles) -> str:
     """Two sentences on the claim, from the counts alone."""
-    claim, knee = run.table("claim"), run.table("knee")
+    claim, knee = run.table("precision")["claim"], run.table("precision")["knee"]
     low, high = claim["bits"]
     within, below = claim["within"], claim["below"]
     first = (
