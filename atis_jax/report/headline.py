@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from atis_jax.report import montecarlo
 from atis_jax.report.errors import ReportError
 from atis_jax.report.formatting import count, duration, join, percent, points, si, significant
 from atis_jax.report.run_files import RunFiles
@@ -31,7 +32,7 @@ class Headline:
 def headline(run: RunFiles) -> Headline:
     """Headline numbers of summary.json; those it does not have are listed, not guessed."""
     missing: list[tuple[str, str]] = []
-    rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing), *_checks(run)]
+    rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing), *_cost(run), *_checks(run)]
     if "summary.json" in run.missing:
         missing = [("Headline numbers", run.missing["summary.json"])]
     return Headline(_sentence(run), tuple(rows), tuple(missing))
@@ -141,6 +142,10 @@ def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
     return rows
 
 
+def _cost(run: RunFiles) -> list[Row]:
+    return [Row(*row) for row in montecarlo.cost(run)]
+
+
 def _checks(run: RunFiles) -> list[Row]:
     """Whether masked and gathered evaluation agree, and how long the run took: shown where measured."""
     rows = []
@@ -163,7 +168,7 @@ def _sentence(run: RunFiles) -> str:
     average = run.fraction("tokens.pruned_fraction")
     final = run.fraction("tokens.pruned_fraction_final_layer")
     if mean is None:
-        return ""
+        return montecarlo.answer(run)
     number = chips(run)
     where = "On hardware" if number is None else f"Over {count(number, 'sampled chip')}"
     text = f"{where} the network reaches {percent(mean)} accuracy"

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, percent, points, significant
+from atis_jax.report.montecarlo import precision_answer
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import GREY, LINES, SHADES, new_figure, panels_of
@@ -94,7 +95,7 @@ def effective_bits_knee(run: RunFiles) -> Section:
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=len(np.unique(pruned)))
     return Section(
         "Do 4 to 6 effective bits suffice?",
-        (Picture("precision_knee", figure, "Accuracy against effective bits.", _answer(run)),),
+        (Picture("precision_knee", figure, "Accuracy against effective bits.", precision_answer(run)),),
     )
 
 
@@ -170,25 +171,6 @@ def _needs(run: RunFiles) -> tuple[tuple[str, ...], ...]:
         "effective bits reached",
     )
     return (heads, *rows)
-
-
-def _answer(run: RunFiles) -> str:
-    """Two sentences on the claim, from the counts alone."""
-    claim, knee = run.table("precision")["claim"], run.table("precision")["knee"]
-    low, high = claim["bits"]
-    within, below = claim["within"], claim["below"]
-    first = (
-        f"Of {within['points']} combinations with {low:g} to {high:g} effective bits {within['hold']} hold, of "
-        f"{below['points']} with fewer {below['hold']}"
-    )
-    if knee["sufficient"] is None:
-        second = "Not even the combination with the most effective bits holds."
-    else:
-        second = (
-            f"From {significant(knee['sufficient'], 2)} effective bits on every combination holds, and none does below "
-            f"{significant(knee['necessary'], 2)}."
-        )
-    return f"{first}. {second}"
 
 
 __all__ = ["effective_bits_knee", "effective_bits_limits", "precision_surface"]

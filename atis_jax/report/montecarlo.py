@@ -1,0 +1,120 @@
+"""The top of the page of an experiment over many chips: its answer in a sentence, and what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from atis_jax.report.formatting import count, percent, points, significant
+from atis_jax.report.run_files import RunFiles
+
+_MIB = 2**20
+
+
+def answer(run: RunFiles) -> str:
+    """What the experiment found, empty for one that asks nothing of many chips."""
+    for section, sentence in _SENTENCES.items():
+        if run.summary.get(section):
+            return sentence(run)
+    return ""
+
+
+def cost(run: RunFiles) -> list[tuple[str, str, str]]:
+    """What, value and comparison: how much was evaluated, how fast, in what memory."""
+    account = run.table("montecarlo")
+    if not account:
+        return []
+    cells = int(account["cells"])
+    rate = account.get("inputs_per_s")
+    rows = [
+        (
+            "Cells (a chip in one condition) x inputs",
+            f"{cells:,} x {int(account['examples']):,}",
+            f"{rate:,.0f} inputs a second on {count(int(account['devices']), 'device')}" if rate else "read from disk",
+        )
+    ]
+    memory = account["memory"]
+    rows.append(
+        (
+            "Largest resident memory",
+            f"{memory['peak_resident_bytes'] / _MIB:,.0f} MiB",
+            f"of a budget of {memory['budget_bytes'] / _MIB:,.0f} MiB",
+        )
+    )
+    return rows
+
+
+def _yield(run: RunFiles) -> str:
+    arms = run.summary["yield"]
+    parts = []
+    for arm in arms:
+        within = arm["within"]
+        what = "as fabricated" if arm["calibration"] == "none" else f"after {arm['calibration'].replace('+', ', ')}"
+        parts.append(
+            f"{percent(within['fraction'])} {what} ({percent(within['low'])} to {percent(within['high'])}"
+            + (f"; {arm['run']})" if len({other["run"] for other in arms}) > 1 else ")")
+        )
+    limit = points(arms[0]["limit"]).lstrip("+")
+    return (
+        f"Of {count(arms[0]['chips'], 'sampled chip')} within {limit} of the perfect chip at every temperature: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _noise(run: RunFiles) -> str:
+    found = {(point["imperfection"], point["scale"]): point for point in run.summary["noise"]}
+    largest = max(scale for _, scale in found)
+    first = run.table("ranking")[f"{largest:g}"][0]
+    worst = found[first, largest]
+    text = (
+        f"At {largest:g} times its size {first.replace('_', ' ')} costs most, {points(worst['change_mean'])} "
+        f"({points(worst['change_low'])} to {points(worst['change_high'])})."
+    )
+    together = found.get(("all", 1.0))
+    if together is None:
+        return text
+    return (
+        f"All imperfections together, at the design's own size, change accuracy by {points(together['change_mean'])} "
+        f"({points(together['change_low'])} to {points(together['change_high'])}). {text}"
+    )
+
+
+def _temperature(run: RunFiles) -> str:
+    found = run.summary["temperature"]
+    coldest, hottest = (f(entry["temperature_c"] for entry in found) for f in (min, max))
+    worst: dict[tuple[str, str], float] = {}
+    for entry in found:
+        arm = entry["bias"].replace("_", " "), entry["compensation"]
+        worst[arm] = min(worst.get(arm, 0.0), entry["change_mean"])
+    bare = {arm: change for arm, change in worst.items() if arm[1] == "none"} or worst
+    (bias, _), change = min(bare.items(), key=lambda item: item[1])
+    text = f"From {coldest:g} to {hottest:g} °C, uncompensated, {bias} bias loses most: {points(change)} at its worst"
+    helped = {name: lost for (of, name), lost in worst.items() if of == bias and name != "none"}
+    if helped:
+        best = max(helped, key=lambda name: helped[name])
+        text += f", {points(helped[best])} with its best compensation ({best})"
+    return text + "."
+
+
+def precision_answer(run: RunFiles) -> str:
+    """Two sentences on the paper's claim of 4 to 6 effective bits, from the counts alone."""
+    claim, knee = run.table("precision")["claim"], run.table("precision")["knee"]
+    low, high = claim["bits"]
+    within, below = claim["within"], claim["below"]
+    first = (
+        f"Of {within['points']} combinations with {low:g} to {high:g} effective bits {within['hold']} hold, of "
+        f"{below['points']} with fewer {below['hold']}"
+    )
+    if knee["sufficient"] is None:
+        return f"{first}. Not even the combination with the most effective bits holds."
+    return (
+        f"{first}. From {significant(knee['sufficient'], 2)} effective bits on every combination holds, and none does "
+        f"below {significant(knee['necessary'], 2)}."
+    )
+
+
+_SENTENCES: dict[str, Callable[[RunFiles], str]] = {
+    "yield": _yield,
+    "noise": _noise,
+    "temperature": _temperature,
+    "precision": precision_answer,
+}

@@ -1,0 +1,77 @@
+"""The sentence that opens the page of a Monte-Carlo experiment, from summaries made by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atis_jax.report.headline import headline
+from atis_jax.report.run_files import RunFiles
+
+
+def said(**summary) -> str:
+    return headline(RunFiles(Path("x"), summary=summary)).sentence.replace("\u00a0", " ")
+
+
+def test_yield_tells_chips_interval_and_limit():
+    within = {"fraction": 0.9, "low": 0.8, "high": 0.95}
+    arm = {"run": "one", "calibration": "none", "chips": 200, "limit": 0.01, "within": within}
+    text = said(**{"yield": [arm, {**arm, "calibration": "threshold+table"}]})
+    assert text == (
+        "Of 200 sampled chips within 1.00 points of the perfect chip at every temperature: 90.0 % as fabricated "
+        "(80.0 % to 95.0 %); 90.0 % after threshold, table (80.0 % to 95.0 %)."
+    )
+
+
+def test_noise_tells_all_together_and_the_costliest_alone():
+    points = [
+        {"imperfection": name, "scale": scale, "change_mean": mean, "change_low": mean - 0.01, "change_high": mean}
+        for name, scale, mean in [("all", 1.0, -0.002), ("all", 8.0, -0.5), ("offset", 8.0, -0.4), ("kappa", 8.0, 0.0)]
+    ]
+    text = said(noise=points, ranking={"8": ["offset", "kappa"]})
+    assert text == (
+        "All imperfections together, at the design's own size, change accuracy by −0.20 points (−1.20 points to "
+        "−0.20 points). At 8 times its size offset costs most, −40.00 points (−41.00 points to −40.00 points)."
+    )
+
+
+def test_temperature_tells_the_worst_bias_and_what_helps_it():
+    entries = [
+        {"bias": bias, "compensation": name, "temperature_c": t, "change_mean": change}
+        for bias, name, t, change in [
+            ("fixed_charge", "none", 0.0, -0.1),
+            ("fixed_charge", "none", 85.0, -0.3),
+            ("fixed_charge", "table", 85.0, -0.02),
+            ("ptat", "none", 85.0, -0.01),
+        ]
+    ]
+    assert said(temperature=entries) == (
+        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst, −2.00 points with "
+        "its best compensation (table)."
+    )
+
+
+def test_precision_answers_from_the_counts():
+    claim = {
+        "bits": [4.0, 6.0],
+        "below": {"points": 10, "hold": 4},
+        "within": {"points": 6, "hold": 6},
+        "above": {"points": 2, "hold": 2},
+    }
+    text = said(precision={"claim": claim, "knee": {"sufficient": 3.21, "necessary": 2.5}})
+    assert text == (
+        "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4. From 3.2 effective bits on every "
+        "combination holds, and none does below 2.5."
+    )
+    none = said(precision={"claim": claim, "knee": {"sufficient": None, "necessary": None}})
+    assert none.endswith("Not even the combination with the most effective bits holds.")
+
+
+def test_the_cost_is_a_line_of_the_table():
+    memory = {"peak_resident_bytes": 300 * 2**20, "budget_bytes": 4096 * 2**20}
+    account = {"cells": 5000, "examples": 512, "inputs_per_s": 5900.0, "devices": 2, "memory": memory}
+    rows = {
+        row.what: (row.value, row.compared)
+        for row in headline(RunFiles(Path("x"), summary={"montecarlo": account})).rows
+    }
+    assert rows["Cells (a chip in one condition) x inputs"][0] == "5,000 x 512"
+    assert rows["Largest resident memory"] == ("300 MiB", "of a budget of 4,096 MiB")
