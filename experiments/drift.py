@@ -22,7 +22,7 @@ from experiments.drift_arms import RAMP, Arm, Stream, make_stream, run_arms, sam
 from experiments.drift_loop import dead_bands, record, step_response
 from experiments.drift_query import query_response
 from experiments.drift_settings import DriftSettings
-from experiments.files import write_text_atomically
+from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.response import limit_cycle, settling
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
@@ -67,7 +67,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     query, query_curves = query_response(settings, stream, arms)
 
     arrays = windows(settings, trained, stream, arms, unpruned) | response_curves | band_curves | query_curves
-    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     tokens = trained.model.tokens + 1
     write_cells(folder.path / "cells.csv", settings, stream, arms, arrays, tokens)
     summary: dict[str, Any] = {

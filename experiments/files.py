@@ -1,13 +1,14 @@
-"""Writing JSON so that a reader sees the old file or the new one, never half of one."""
+"""Writing files so that a reader sees the old one or the new one, never half of one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -27,10 +28,23 @@ def write_json_atomically(path: str | os.PathLike, value: Any) -> None:
 
 def write_text_atomically(path: str | os.PathLike, text: str) -> None:
     """Write ``text`` to ``path`` through a temporary file and one rename."""
+    with _replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_arrays_atomically(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write an ``.npz`` of named arrays to ``path`` through a temporary file and one rename."""
+    with _replacing(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """A temporary file that takes the place of ``path`` when the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
+    with open(temporary, "wb") as file:
+        yield file
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

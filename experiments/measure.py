@@ -28,6 +28,7 @@ from atis_jax.training.energy_term import network_shape, pruned_ledger, scorer_s
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
+from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.settings import CodesignSettings
 
@@ -92,7 +93,7 @@ def measure(
         "agreement_layer_spearman": spearman,
         "agreement_recall": recall,
     }
-    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     first = settings.pruning.first_layer
     return {
         "experiment": settings.experiment,

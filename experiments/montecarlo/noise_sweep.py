@@ -14,6 +14,7 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS, magnitudes
 from atis_jax.report import write_report
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
+from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
@@ -74,7 +75,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
         "montecarlo": evaluated.account.summary(settings.montecarlo),
         "timing": {"seconds": time.time() - started},
     }
-    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     folder.write_summary(summary)
     write_report(folder.path)
     return summary
