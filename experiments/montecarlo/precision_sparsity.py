@@ -22,10 +22,10 @@ from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_text_atomically
 from experiments.montecarlo import arms
+from experiments.montecarlo.calibration import recorded
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
 from experiments.montecarlo.settings import MonteCarloSpec
-from experiments.montecarlo.yields import recorded
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun
 

@@ -18,11 +18,12 @@ from atis_jax.scoring.calibration import CalibrationSpec
 from atis_jax.units import celsius_to_kelvin, thermal_voltage_v
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
+from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
+from experiments.montecarlo.calibration import calibrated
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
-from experiments.montecarlo.yields import calibrate, recorded
 from experiments.rundir import RunFolder
 
 UNCOMPENSATED = "none"
@@ -79,8 +80,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
             arm = arms.make_arm(trained, {"bias": bias, "compensation": compensation}, rows, hardware)
             method = settings.method(compensation)
             if method is not None:
-                trim = calibrate(arm, method, recorded(trained, method), key)
-                arm = arms.make_arm(trained, arm.labels, rows, hardware, trim=trim)
+                arm = calibrated(arm, method, trained, key, folder)
             made.append(arm)
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, trained)
     summary, arrays = summarise(settings, made, evaluated)
@@ -93,7 +93,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
         "montecarlo": evaluated.account.summary(settings.montecarlo),
         "timing": {"seconds": time.time() - started},
     }
-    np.savez_compressed(folder.path / "artifacts.npz", **arrays, **gm)  # type: ignore[arg-type]
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays | gm)
     folder.write_summary(summary)
     write_report(folder.path)
     return summary

@@ -1,0 +1,110 @@
+"""Cells on calibrated chips: what calibration finds on each chip, measured once and kept in the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits.chip import Environment
+from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
+from atis_jax.training.calibration_tokens import record_tokens
+from atis_jax.training.montecarlo import draw_chip
+from atis_jax.validation import UserError
+from experiments.files import write_arrays_atomically
+from experiments.montecarlo.engine import Arm, perfect_chip
+from experiments.rundir import RunFolder
+from experiments.trained_run import TrainedRun
+
+TRIMS = "trims"
+"""Folder of the trims in a run's folder, one file an arm."""
+CALIBRATED_AT_ONCE = 32
+"""Cells whose benches are simulated together."""
+RECORDED_IMAGES = 64
+"""Training images whose tokens calibration plays."""
+
+
+def calibrated(arm: Arm, method: CalibrationSpec, run: TrainedRun, key: jax.Array, folder: RunFolder) -> Arm:
+    """The arm with every cell's chip calibrated; what an earlier attempt found is read, not measured again.
+
+    Args:
+        arm: chips as fabricated, in the hardware that the method needs.
+        method: what is calibrated.
+        run: gives the known tokens.
+        key: of chips and measurements.
+        folder: of this evaluation, where the trims are kept.
+
+    Raises:
+        UserError: the stored trims are damaged or another arm's.
+    """
+    path = trim_file(folder.path, arm)
+    if path.exists():
+        trim = read_trim(path, arm.cells.trim)
+    else:
+        trim = calibrate(arm, method, recorded(run, method), key)
+        path.parent.mkdir(exist_ok=True)
+        write_arrays_atomically(path, vars(trim))
+    return dataclasses.replace(arm, cells=dataclasses.replace(arm.cells, trim=trim))
+
+
+def trim_file(folder: Path, arm: Arm) -> Path:
+    """Where an arm's trims are kept: named by its labels, such as ``trims/quickstart-threshold.npz``."""
+    return folder / TRIMS / ("-".join(str(value) for value in arm.labels.values()) + ".npz")
+
+
+def read_trim(path: Path, like: Trim) -> Trim:
+    """The trims in ``path``, leaves (cells, L, ...), which have to have the shapes of ``like``.
+
+    Raises:
+        UserError: they have not, or the file is damaged.
+    """
+    try:
+        with np.load(path) as stored:
+            trim = Trim(**stored)
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: holds no trims ({error}); remove it, and they are measured again") from error
+    found, wanted = ({name: leaf.shape for name, leaf in vars(one).items()} for one in (trim, like))
+    if found != wanted:
+        raise UserError(
+            f"{path}: its trims are another arm's, {found} where {wanted} are needed (cells, layers, ...); remove it, "
+            "and they are measured again"
+        )
+    return trim
+
+
+def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
+    """The known tokens of every layer, from training images on the perfect chip."""
+    evaluator, state = run.trained.evaluator, run.trained.state
+    images = jnp.asarray(run.train.images[:RECORDED_IMAGES], jnp.float32) / 255.0
+    return record_tokens(
+        evaluator.model,
+        state.params,
+        evaluator.scorer,
+        perfect_chip(evaluator, state),
+        images,
+        method.tokens,
+        run.root,
+        first_layer=evaluator.first_layer,
+    )
+
+
+def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:
+    """What each cell's chip is trimmed to, measured on its own bench; leaves (cells, L, ...)."""
+    evaluator, state = arm.evaluator, arm.state
+    depth = evaluator.model.spec.depth
+
+    def one(number, temperature_k):
+        chip = draw_chip(key, number, evaluator.hardware, depth, evaluator.spec.geometry)
+        environment = Environment(temperature_k, jnp.asarray(evaluator.hardware.supply_v, temperature_k.dtype))
+        noise = jax.random.fold_in(jax.random.fold_in(key, 3), number)
+        return calibrate_chip(
+            state.design, chip, environment, tokens, evaluator.spec, evaluator.hardware, method, noise
+        ).trim
+
+    cells = jnp.asarray(arm.cells.chip), jnp.asarray(arm.cells.temperature_k)
+    found = jax.jit(lambda cells: jax.lax.map(lambda cell: one(*cell), cells, batch_size=CALIBRATED_AT_ONCE))(cells)
+    return jax.tree.map(np.asarray, found)

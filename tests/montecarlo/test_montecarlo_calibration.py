@@ -1,0 +1,74 @@
+"""Trims of calibrated cells: measured once, read by the next attempt, refused where they are another arm's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from tiny_run import arm
+
+from atis_jax.scoring.calibration import CalibrationSpec, Trim
+from atis_jax.validation import UserError
+from experiments.montecarlo import calibration
+from experiments.montecarlo.calibration import calibrated, trim_file
+
+METHOD = CalibrationSpec()
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stands for the benches; lists what was measured."""
+    calls = []
+
+    def calibrate(arm, method, tokens, key) -> Trim:
+        calls.append(arm.labels["arm"])
+        return jax.tree.map(lambda leaf: leaf + 0.25 * len(calls), arm.cells.trim)
+
+    monkeypatch.setattr(calibration, "recorded", lambda run, method: None)
+    monkeypatch.setattr(calibration, "calibrate", calibrate)
+    return calls
+
+
+def calibrate_in(folder, one, key=None):
+    return calibrated(one, METHOD, None, key, SimpleNamespace(path=folder))
+
+
+def test_the_second_attempt_reads_what_the_first_measured(measured, tmp_path):
+    one = arm()
+    first, second = calibrate_in(tmp_path, one), calibrate_in(tmp_path, one)
+    assert measured == ["tiny"]
+    for found in (first, second):
+        np.testing.assert_array_equal(found.cells.trim.threshold_v, 0.25)
+        assert found.cells.trim.log_current.shape == one.cells.trim.log_current.shape
+        assert found.cells.trim.log_current.dtype == np.float32
+        assert found.rows == one.rows
+    assert not one.cells.trim.threshold_v.any(), "the arm as fabricated is left alone"
+    exported = Trim(**np.load(tmp_path / "trims" / "tiny.npz"))  # the line of docs/calibration.md
+    np.testing.assert_array_equal(exported.threshold_v, first.cells.trim.threshold_v)
+
+
+def test_every_arm_has_its_own(measured, tmp_path):
+    one, other = arm(), arm()
+    other = type(other)(**{**vars(other), "labels": {"bias": "ptat", "arm": "other"}})
+    calibrate_in(tmp_path, one)
+    found = calibrate_in(tmp_path, other)
+    assert measured == ["tiny", "other"]
+    np.testing.assert_array_equal(found.cells.trim.threshold_v, 0.5)
+    assert trim_file(tmp_path, other) == tmp_path / "trims" / "ptat-other.npz"
+
+
+def test_trims_of_another_arm_or_damaged_are_refused(measured, tmp_path):
+    calibrate_in(tmp_path, arm(chips=2))
+    with pytest.raises(UserError, match=r"tiny.npz: its trims are another arm's, .*\(4, 2, 1\).*\(6, 2, 1\)"):
+        calibrate_in(tmp_path, arm())
+    path = trim_file(tmp_path, arm())
+    for content in (b"", path.read_bytes()[:60]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="tiny.npz: holds no trims .*remove it"):
+            calibrate_in(tmp_path, arm())
+    np.savez(path, threshold_v=np.zeros(2))
+    with pytest.raises(UserError, match="tiny.npz: holds no trims .*log_current"):
+        calibrate_in(tmp_path, arm())
+    assert measured == ["tiny"]

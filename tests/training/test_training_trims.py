@@ -1,0 +1,47 @@
+"""Calibrated chips on a tiny trained run: measured once, kept, and never taken for another run's."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from atis_jax.scoring.calibration import Trim
+from atis_jax.validation import SettingError
+from experiments.montecarlo import calibration, yields
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.yields_settings import YieldSettings
+from experiments.rundir import open_run
+
+# The budget is of the whole process, and this one has run many other tests.
+SMALL = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
+
+
+def test_calibration_is_not_measured_again(finished_run, tmp_path, monkeypatch):
+    """The table lost, its trims left: the second attempt reads them and ends with the same bytes."""
+    settings = YieldSettings(checkpoints=(str(finished_run),), calibrations=("currents+threshold",), montecarlo=SMALL)
+    table = tmp_path / "yield" / "cells.csv"
+    with open_run(tmp_path / "yield", settings) as folder:
+        yields.run(settings, folder)
+        before = table.read_bytes()
+        table.unlink()
+        monkeypatch.setattr(calibration, "calibrate", None)
+        yields.run(settings, folder)
+    assert table.read_bytes() == before
+    (path,) = (tmp_path / "yield" / "trims").iterdir()
+    trim = Trim(**np.load(path))
+    assert path.name == f"{finished_run.name}-currents+threshold.npz"
+    cells, layers, groups, inputs = 4, 1, 1, 8
+    assert trim.threshold_v.shape == (cells, layers, groups)
+    assert trim.log_current.shape == (cells, layers, groups, inputs)
+    assert all(np.abs(leaf).max() > 0 for leaf in (trim.threshold_v, trim.log_current))
+
+
+def test_two_runs_of_one_name_are_refused(finished_run, tmp_path):
+    again = tmp_path / "elsewhere" / finished_run.name
+    shutil.copytree(finished_run, again)
+    settings = YieldSettings(checkpoints=(str(finished_run), str(again)), montecarlo=SMALL)
+    with open_run(tmp_path / "yield", settings) as folder:
+        with pytest.raises(SettingError, match=r"two folders of one name \(run, run\).*rename one"):
+            yields.run(settings, folder)
