@@ -50,6 +50,8 @@ class NoiseSweepSettings:
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise SettingError(f"config.{name} = {values} must name at least one, and none twice")
+        if self.montecarlo.chips < 2:
+            raise SettingError("config.montecarlo.chips = 1: the interval of a mean takes two; give at least 2")
 
 
 def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def summarise(
                     "change_mean": estimate.mean,
                     "change_low": estimate.interval.low,
                     "change_high": estimate.interval.high,
-                    "change_std_of_chips": float(change[i, j].std(ddof=1)) if chips > 1 else None,
+                    "change_std_of_chips": float(change[i, j].std(ddof=1)),
                     "change_worst": float(change[i, j].min()),
                     "kept_mean": float(kept[i, j].mean()),
                     "kept_std_of_chips": float(kept[i, j].std()),

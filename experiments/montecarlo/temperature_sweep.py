@@ -57,6 +57,8 @@ class TemperatureSweepSettings:
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise SettingError(f"config.{name} = {values} must name at least one, and none twice")
+        if self.montecarlo.chips < 2:
+            raise SettingError("config.montecarlo.chips = 1: the interval of a mean takes two; give at least 2")
 
     def method(self, compensation: str) -> CalibrationSpec | None:
         """The calibration that a compensation is; None for none."""

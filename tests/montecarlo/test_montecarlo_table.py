@@ -88,6 +88,8 @@ def test_more_inputs_than_a_stored_set_has_are_refused(tmp_path):
         (lambda: NoiseSweepSettings(scales=(-1.0,)), r"config.scales\[0\] = -1.0"),
         (lambda: NoiseSweepSettings(scales=()), "config.scales = .* must name at least one"),
         (lambda: NoiseSweepSettings(imperfections=("ofset",)), "did you mean 'offset'"),
+        (lambda: NoiseSweepSettings(montecarlo=MonteCarloSpec(chips=1)), "config.montecarlo.chips = 1.*at least 2"),
+        (lambda: TemperatureSweepSettings(montecarlo=MonteCarloSpec(chips=1)), "config.montecarlo.chips = 1.*at least"),
         (lambda: YieldSettings(calibrations=()), "config.calibrations"),
         (lambda: YieldSettings(calibrations=("offset",)), "config.calibrations: 'offset'.*needs 'threshold'"),
         (lambda: YieldSettings(calibrations=("treshold",)), "did you mean 'threshold'"),
