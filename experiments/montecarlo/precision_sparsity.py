@@ -20,7 +20,7 @@ from atis_jax.statistics import EffectiveBits
 from atis_jax.training.score_bits import score_bits
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
-from experiments.files import write_text_atomically
+from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.montecarlo import arms
 from experiments.montecarlo.calibration import recorded
 from experiments.montecarlo.engine import Arm
@@ -101,7 +101,7 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     write_text_atomically(folder.path / TABLE, points_csv(designs, grid))
-    np.savez_compressed(folder.path / "artifacts.npz", **arrays)  # type: ignore[arg-type]
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     folder.write_summary(summary)
     write_report(folder.path)
     return summary
