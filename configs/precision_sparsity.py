@@ -3,9 +3,10 @@
     python launch.py --config=configs/quickstart.py
     python launch.py --config=configs/precision_designs.py --sweep --sweep.parallel=2
     python launch.py --config=configs/precision_sparsity.py
+    python launch.py --config=configs/precision_sparsity.py:cifar10
 
 Twelve designs, each on a chip without errors and on six nominal chips at 27 C, 500 inputs: do 4 to 6 effective bits
-suffice?
+suffice? `:cifar10` asks the same of the three designs of configs/vit_cifar10.py (64 inputs), on four chips.
 """
 
 from __future__ import annotations
@@ -13,9 +14,16 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from atis_jax.config import to_config_dict
+from atis_jax.validation import check_choice
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "digits") -> ConfigDict:
     """The run described above."""
-    return to_config_dict(PrecisionSettings)
+    check_choice(variant, ("digits", "cifar10"), "the part after precision_sparsity.py:")
+    config = to_config_dict(PrecisionSettings)
+    if variant == "cifar10":
+        config.checkpoints = ("runs/vit_cifar10-0.3", "runs/vit_cifar10-0.5", "runs/vit_cifar10-0.7")
+        config.programming_bits = (2, 4, 6, 8, 10)
+        config.montecarlo.chips = 4
+    return config
