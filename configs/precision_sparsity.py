@@ -23,7 +23,7 @@ def get_config(variant: str = "digits") -> ConfigDict:
     check_choice(variant, ("digits", "cifar10"), "the part after precision_sparsity.py:")
     config = to_config_dict(PrecisionSettings)
     if variant == "cifar10":
-        config.checkpoints = ("runs/vit_cifar10-0.3", "runs/vit_cifar10-0.5", "runs/vit_cifar10-0.7")
+        config.checkpoints = ("runs/vit_cifar10-0.3-s0", "runs/vit_cifar10-0.5-s0", "runs/vit_cifar10-0.7-s0")
         config.programming_bits = (2, 4, 6, 8, 10)
         config.montecarlo.chips = 4
     return config

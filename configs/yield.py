@@ -43,7 +43,7 @@ def get_config(variant: str = "calibrated") -> ConfigDict:
         config.checkpoints = ("runs/robust_quickstart-plain", "runs/robust_quickstart-cvar")
         config.calibrations = (CALIBRATIONS[0], CALIBRATIONS[-1])
     elif variant == "cifar10":
-        config.checkpoints = ("runs/vit_cifar10-0.7",)
+        config.checkpoints = ("runs/vit_cifar10-0.7-s0",)
         config.montecarlo.chips = 100
         config.montecarlo.examples = 1000
     return config
