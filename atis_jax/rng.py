@@ -6,7 +6,7 @@ import zlib
 
 import jax
 
-STREAMS = ("init", "data", "chip", "read_noise", "temperature", "random_scorer", "evaluation", "dropout")
+STREAMS = ("init", "data", "chip", "read_noise", "score_bits", "temperature", "random_scorer", "evaluation", "dropout")
 
 
 def stream(root: jax.Array, name: str) -> jax.Array:

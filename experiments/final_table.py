@@ -126,15 +126,15 @@ def _temperature(summary: Summary) -> Rows:
 def _precision(summary: Summary) -> Rows:
     """How many combinations of bits hold at the paper's effective bits, and from which on all do."""
     precision = summary["precision"]
-    low, high = precision["claim"]["bits"]
+    claim, knee = precision["claim"]["design"], precision["knee"]["design"]
+    low, high = claim["bits"]
     labels = {"below": f"fewer than {low:g}", "within": f"{low:g} to {high:g}", "above": f"more than {high:g}"}
     yield "combinations of bits that hold, with", f"of {len(precision['designs'])} designs"
     for band, label in labels.items():
-        counts = precision["claim"][band]
+        counts = claim[band]
         yield f"  {label} effective bits", f"{counts['hold']} of {counts['points']}"
-    knee = precision["knee"]
-    if knee["sufficient"] is not None:
-        yield "all hold from, none below", f"{knee['sufficient']:.1f}, {knee['necessary']:.1f} effective bits"
+    if knee["median"] is not None:
+        yield "a design holds from, median (range)", f"{knee['median']:.1f} ({knee['low']:.1f} to {knee['high']:.1f})"
 
 
 def _drift(summary: Summary) -> Rows:

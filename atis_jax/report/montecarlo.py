@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-from atis_jax.report.formatting import count, percent, points, significant
+from atis_jax.report.formatting import count, percent, points
 from atis_jax.report.run_files import RunFiles
 
 _MIB = 2**20
@@ -97,19 +98,31 @@ def _temperature(run: RunFiles) -> str:
 
 def precision_answer(run: RunFiles) -> str:
     """Two sentences on the paper's claim of 4 to 6 effective bits, from the counts alone."""
-    claim, knee = run.table("precision")["claim"], run.table("precision")["knee"]
+    precision = run.table("precision")
+    claim, knee = precision["claim"]["design"], precision["knee"]["design"]
     low, high = claim["bits"]
     within, below = claim["within"], claim["below"]
+    limit, kept = (points(precision[name]).lstrip("+") for name in ("limit", "kept_limit"))
     first = (
         f"Of {within['points']} combinations with {low:g} to {high:g} effective bits {within['hold']} hold, of "
-        f"{below['points']} with fewer {below['hold']}"
+        f"{below['points']} with fewer {below['hold']} (they lose at most {limit} and keep at most {kept} more tokens, "
+        f"mean of {count(precision['chips'], 'chip')} on {count(precision['examples'], 'input')})."
     )
-    if knee["sufficient"] is None:
-        return f"{first}. Not even the combination with the most effective bits holds."
-    return (
-        f"{first}. From {significant(knee['sufficient'], 2)} effective bits on every combination holds, and none does "
-        f"below {significant(knee['necessary'], 2)}."
+    if knee["median"] is None:
+        return f"{first} No design holds even with the most effective bits."
+    odd = (("without", "do not even at the most"), ("at_most", "at all that were measured"))
+    rest = [f"{knee[name]} {words}" for name, words in odd if knee[name]]
+    span = f"{_up(knee['low'])} to {_up(knee['high'])}"
+    second = (
+        f"A design holds from {_up(knee['median'])} effective bits on (median of {count(knee['designs'], 'design')}, "
+        f"{'; '.join([span, *rest])})."
     )
+    return f"{first} {second}"
+
+
+def _up(bits: float) -> str:
+    """One decimal, rounded up: what holds from 3.21 on holds from 3.3 on."""
+    return f"{math.ceil(10 * bits - 1e-9) / 10:.1f}"
 
 
 _SENTENCES: dict[str, Callable[[RunFiles], str]] = {

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 
 CENTRAL = 0.99
 """Share of the values that the range spans: a single outlying token would add a tenth of a bit."""
+MOST = 24.0
+"""Bits of float32: no agreement is told beyond."""
 
 
 class EffectiveBits(NamedTuple):
@@ -19,7 +21,7 @@ class EffectiveBits(NamedTuple):
 
     Attributes:
         fitted: error about the best straight line through the measured values, referred to the wanted ones: gain and
-            offset do not count (the standard's definition; a calibrated threshold takes them out).
+            offset do not count (the standard's definition). Zero where the line does not rise.
         raw: error as it is.
     """
 
@@ -28,7 +30,7 @@ class EffectiveBits(NamedTuple):
 
 
 def effective_bits(wanted: Float[Array, "n"], measured: Float[Array, "n"]) -> EffectiveBits:
-    """ENOB of ``measured`` against ``wanted``; infinite where they agree, at least zero.
+    """ENOB of ``measured`` against ``wanted``, between 0 and ``MOST``; 0 if the wanted values have no range.
 
     Args:
         wanted: values without error.
@@ -36,12 +38,16 @@ def effective_bits(wanted: Float[Array, "n"], measured: Float[Array, "n"]) -> Ef
     """
     tail = (1.0 - CENTRAL) / 2.0
     low, high = jnp.quantile(wanted, jnp.asarray([tail, 1.0 - tail]))
+    span = high - low
 
-    def bits(error: Float[Array, "n"]) -> Float[Array, ""]:
+    def bits(error: Float[Array, "n"], exists) -> Float[Array, ""]:
         rms = jnp.sqrt(jnp.mean(error * error))
-        return jnp.maximum(jnp.log2((high - low) / (jnp.sqrt(12.0) * rms)), 0.0)
+        found = jnp.log2(span) - jnp.log2(jnp.sqrt(12.0) * rms)
+        return jnp.where(exists & (span > 0), jnp.clip(found, 0.0, MOST), 0.0)
 
     centred = wanted - jnp.mean(wanted)
-    gain = jnp.sum(centred * measured) / jnp.sum(centred * centred)
-    left = measured - jnp.mean(measured) - gain * centred
-    return EffectiveBits(fitted=bits(left / gain), raw=bits(measured - wanted))
+    power = jnp.sum(centred * centred)
+    gain = jnp.sum(centred * measured) / jnp.where(power > 0, power, 1.0)
+    rises = gain > 0
+    left = (measured - jnp.mean(measured)) / jnp.where(rises, gain, 1.0) - centred
+    return EffectiveBits(fitted=bits(left, rises), raw=bits(measured - wanted, True))

@@ -140,13 +140,17 @@ def on_cell(cell: Cells, evaluator: Evaluator, design: Design, key: Key) -> tupl
         design: as trained, leaves (L, ...).
         key: the fabrication run.
     """
-    depth, spec = evaluator.model.spec.depth, evaluator.spec
-    hardware = with_fields(evaluator.hardware, cell.fields)
-    scaled = scale_imperfections(hardware, cell.factors)
-    chip = draw_chip(key, cell.chip, scaled, depth, spec.geometry)
-    environment = Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
+    spec = evaluator.spec
+    hardware, chip, environment = chip_of(cell, evaluator, key)
     design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
-    return scaled, design, chip, environment
+    return hardware, design, chip, environment
+
+
+def chip_of(cell: Cells, evaluator: Evaluator, key: Key) -> tuple[Hardware, Chip, Environment]:
+    """One cell's hardware, chip (leaves (L, ...)) and environment; arguments as in ``on_cell``."""
+    hardware = scale_imperfections(with_fields(evaluator.hardware, cell.fields), cell.factors)
+    chip = draw_chip(key, cell.chip, hardware, evaluator.model.spec.depth, evaluator.spec.geometry)
+    return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
 
 
 def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> Program:

@@ -1,6 +1,9 @@
-"""The effective bits of the whole scoring chain: scores on a chip against the design's own without error."""
+"""The effective bits of the whole scoring chain: scores on a chip against what they should be."""
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +23,28 @@ from atis_jax.training.montecarlo import Cells, on_cell
 from atis_jax.typing import Key
 
 
+class ScoreBits(NamedTuple):
+    """ENOB of scores beside their thresholds, leaves (L, G), under two opinions of what is wanted.
+
+    Attributes:
+        design: wanted is the same design without error: tanh, clipping at full scale and rails are part of it, since
+            the network was trained through them.
+        linear: wanted is the linear product of the same weights with inputs clipped at full scale: the OTAs' curvature
+            and the rails are errors too, as in the ATIS paper, section 4.1.
+    """
+
+    design: EffectiveBits
+    linear: EffectiveBits
+
+
 def score_bits(
     evaluator: Evaluator, design: Design, state, cell: Cells, inputs: Float[Array, "L n N"], key: Key
-) -> EffectiveBits:
-    """ENOB of a cell's scores as its comparators see them: converters, currents, OTAs, amplifier and all noise.
+) -> ScoreBits:
+    """ENOB of what a cell's comparators see: converters, currents, OTAs, amplifier, reference and all noise.
 
-    The wanted score is that of the same design on a chip without error or noise, with converters of ``MAX_BITS`` bits
-    and continuous currents, at the nominal temperature: tanh, clipping at full scale and rails belong to the design.
+    The wanted score comes from a chip without error or noise, with converters of ``MAX_BITS`` bits and continuous
+    currents, at the nominal temperature. Scores are taken less their thresholds, as trimmed and as wanted, which
+    matters to ``raw`` alone.
 
     Args:
         evaluator: structure and hardware.
@@ -35,26 +53,28 @@ def score_bits(
         cell: without the leading axis.
         inputs: what the array of each layer is fed, n tokens, +-1 full scale (``CalibrationTokens.inputs``).
         key: the fabrication run.
-
-    Returns:
-        Leaves (L, G).
     """
     spec, depth = evaluator.spec, evaluator.model.spec.depth
     hardware, held, chip, environment = on_cell(cell, evaluator, design, key)
-    unlimited = fine(evaluator.hardware)
-    perfect, nominal = nominal_chip(unlimited, spec.geometry), nominal_environment(unlimited)
-    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "read_noise"), cell.chip), depth)
+    fine = finest(evaluator.hardware)
+    linear = with_fields(fine, {"ota.law": "linear", "tia.swing_v": math.inf})
+    perfect, nominal = nominal_chip(fine, spec.geometry), nominal_environment(fine)
+    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), depth)
 
-    def layer(design, held, chip, query, inputs, key) -> EffectiveBits:
-        wanted = _scores(design, spec, unlimited, perfect, nominal, query, inputs, None)
+    def layer(design, held, chip, query, inputs, key) -> ScoreBits:
         measured = _scores(held, spec, hardware, chip, environment, query, inputs, key)
-        return jax.vmap(effective_bits, 1)(wanted, measured)
+
+        def against(hardware: Hardware) -> EffectiveBits:
+            wanted = _scores(design, spec, hardware, perfect, nominal, query, inputs, None)
+            return jax.vmap(effective_bits, 1)(wanted, measured)
+
+        return ScoreBits(against(fine), against(linear))
 
     return jax.vmap(layer)(design, held, chip, state.query, inputs, keys)
 
 
-def fine(hardware: Hardware) -> Hardware:
-    """``hardware`` with the finest converters there are and currents that are not rounded."""
+def finest(hardware: Hardware) -> Hardware:
+    """``hardware`` with the finest converters there are, and currents and references that are not rounded."""
     return with_fields(
         hardware,
         {
@@ -62,6 +82,7 @@ def fine(hardware: Hardware) -> Hardware:
             "dac.used_bits": None,
             "floating_gate.bits": None,
             "floating_gate.used_bits": None,
+            "comparator.reference_bits": None,
         },
     )
 
@@ -76,9 +97,11 @@ def _scores(
     inputs: Float[Array, "n N"],
     key: Key | None,
 ) -> Float[Array, "n G"]:
-    """What the comparators see, V; without noise if there is no key."""
+    """What the comparators see less their thresholds, V; without noise if there is no key."""
     realised = realise(array_program(design, spec, hardware, query), hardware, chip, environment)
+    threshold_v = realised.threshold_v[: spec.groups]
     if key is None:
-        return read_scores(realised, spec, inputs, None)
+        return read_scores(realised, spec, inputs, None) - threshold_v
     *nodes, noise = jax.random.normal(key, (spec.halves + 1, inputs.shape[0], spec.groups))
-    return read_scores(realised, spec, inputs, jnp.concatenate(nodes, axis=-1)) + realised.comparator_noise_v * noise
+    score_v = read_scores(realised, spec, inputs, jnp.concatenate(nodes, axis=-1))
+    return score_v + realised.comparator_noise_v * noise - threshold_v

@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.circuits.chip import Environment
 from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
 from atis_jax.training.calibration_tokens import record_tokens
-from atis_jax.training.montecarlo import draw_chip
+from atis_jax.training.montecarlo import Cells, chip_of
 from atis_jax.validation import UserError
 from experiments.files import write_arrays_atomically
 from experiments.montecarlo.engine import Arm, perfect_chip
@@ -95,16 +94,12 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
 def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:
     """What each cell's chip is trimmed to, measured on its own bench; leaves (cells, L, ...)."""
     evaluator, state = arm.evaluator, arm.state
-    depth = evaluator.model.spec.depth
 
-    def one(number, temperature_k):
-        chip = draw_chip(key, number, evaluator.hardware, depth, evaluator.spec.geometry)
-        environment = Environment(temperature_k, jnp.asarray(evaluator.hardware.supply_v, temperature_k.dtype))
-        noise = jax.random.fold_in(jax.random.fold_in(key, 3), number)
-        return calibrate_chip(
-            state.design, chip, environment, tokens, evaluator.spec, evaluator.hardware, method, noise
-        ).trim
+    def one(cell: Cells) -> Trim:
+        hardware, chip, environment = chip_of(cell, evaluator, key)
+        noise = jax.random.fold_in(jax.random.fold_in(key, 3), cell.chip)
+        return calibrate_chip(state.design, chip, environment, tokens, evaluator.spec, hardware, method, noise).trim
 
-    cells = jnp.asarray(arm.cells.chip), jnp.asarray(arm.cells.temperature_k)
-    found = jax.jit(lambda cells: jax.lax.map(lambda cell: one(*cell), cells, batch_size=CALIBRATED_AT_ONCE))(cells)
+    cells = jax.tree.map(jnp.asarray, arm.cells)
+    found = jax.jit(lambda cells: jax.lax.map(one, cells, batch_size=CALIBRATED_AT_ONCE))(cells)
     return jax.tree.map(np.asarray, found)

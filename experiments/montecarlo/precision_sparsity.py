@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,12 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.report import write_report
 from atis_jax.scoring.calibration import CalibrationSpec
-from atis_jax.statistics import EffectiveBits
-from atis_jax.training.score_bits import score_bits
+from atis_jax.training.score_bits import ScoreBits, score_bits
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.montecarlo import arms
-from experiments.montecarlo.calibration import recorded
+from experiments.montecarlo.calibration import calibrated, recorded
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -44,14 +44,13 @@ class PrecisionSettings:
         ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
     )
     dac_bits: tuple[int, ...] = setting((1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
-    programming_bits: tuple[int, ...] = setting(
-        (2, 3, 4, 5, 6, 7, 8, 9, 10), low=2, high=16, doc="of the currents' grid"
-    )
+    programming_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 8, 10), low=2, high=16, doc="of the currents' grid")
+    calibrated: bool = setting(True, doc="whether every chip's thresholds are set anew for its bits")
     limit: float = setting(0.01, low=0.0, high=1.0, doc="largest fall of accuracy that still holds, as a fraction")
     kept_limit: float = setting(0.02, low=0.0, high=1.0, doc="most that the kept fraction may rise and still hold")
-    tokens: int = setting(256, low=16, high=65536, doc="tokens a layer that effective bits are measured on")
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
-    montecarlo: MonteCarloSpec = setting(MonteCarloSpec(chips=6, temperature_c=(27.0,), examples=500, chunk=256))
+    montecarlo: MonteCarloSpec = setting(MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=1000, chunk=256))
+    calibration: CalibrationSpec = setting(CalibrationSpec)
 
     def __post_init__(self):
         check_settings(self, "config")
@@ -65,9 +64,17 @@ class PrecisionSettings:
                 f"{self.montecarlo.chips}; precision_sparsity takes one temperature and at least two chips"
             )
 
-    def finest(self, hardware: Hardware) -> Hardware:
-        """``hardware`` with the most bits of each: what a cell's bits are used of, and what it is compared with."""
-        return with_fields(hardware, {"dac.bits": max(self.dac_bits), "floating_gate.bits": max(self.programming_bits)})
+    def finest(self, run: TrainedRun) -> Hardware:
+        """The run's hardware with the most bits of each, of which a cell uses some; the perfect chip's too.
+
+        Raises:
+            SettingError: such a hardware cannot be, for instance with currents that have no range.
+        """
+        bits = {"dac.bits": max(self.dac_bits), "floating_gate.bits": max(self.programming_bits)}
+        try:
+            return with_fields(run.trained.evaluator.hardware, bits)
+        except ValueError as error:
+            raise SettingError(f"{run.folder}: its hardware cannot have these bits ({error})") from error
 
 
 def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
@@ -77,13 +84,15 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
     key = arms.fabrication_key(settings.seed)
     made = [precision_arm(settings, run) for run in runs]
+    if settings.calibrated:
+        made = [calibrated(arm, settings.calibration, run, key, folder) for arm, run in zip(made, runs, strict=True)]
     bits = [
-        effective(arm, recorded(run, CalibrationSpec(tokens=settings.tokens)).inputs, key)
-        for arm, run in zip(made, runs, strict=True)
+        effective(arm, recorded(run, settings.calibration).inputs, key) for arm, run in zip(made, runs, strict=True)
     ]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])
     designs = [{"run": run.folder.name, "inputs": run.settings.scorer.inputs, "pruned": pruned(run)} for run in runs]
-    grid = Grid.of(settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits)
+    first = [run.settings.pruning.first_layer for run in runs]
+    grid = Grid.of(settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits, first)
     summary, arrays = summarise(
         designs,
         grid,
@@ -116,8 +125,8 @@ def trained_with(runs: Sequence[TrainedRun]) -> dict[str, list[int | None]]:
     """The bits that the designs were trained with."""
     hardware = [run.trained.evaluator.hardware for run in runs]
     return {
-        "dac_bits": sorted({one.dac.bits for one in hardware}, key=str),
-        "programming_bits": sorted({one.floating_gate.bits for one in hardware}, key=str),
+        "dac_bits": sorted({one.dac.bits for one in hardware}, key=lambda bits: bits or math.inf),
+        "programming_bits": sorted({one.floating_gate.bits for one in hardware}, key=lambda bits: bits or math.inf),
     }
 
 
@@ -131,8 +140,7 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
         for errors, chip in [(0, 0), *((1, chip) for chip in range(spec.chips))]
     ]
     factors = np.asarray([[row["errors"]] * len(IMPERFECTIONS) for row in rows], np.float32)
-    hardware = settings.finest(run.trained.evaluator.hardware)
-    arm = arms.make_arm(run, {"run": run.folder.name}, rows, hardware, factors)
+    arm = arms.make_arm(run, {"run": run.folder.name}, rows, settings.finest(run), factors)
     fields: Any = {
         f"{device}.used_bits": np.asarray([row[f"{name}_bits"] for row in rows], np.float32)
         for device, name in (("dac", "dac"), ("floating_gate", "programming"))
@@ -140,11 +148,11 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
     return dataclasses.replace(arm, cells=dataclasses.replace(arm.cells, fields=fields))
 
 
-def effective(arm: Arm, inputs: jax.Array, key: jax.Array) -> EffectiveBits:
+def effective(arm: Arm, inputs: jax.Array, key: jax.Array) -> ScoreBits:
     """Effective bits of every cell's scores; leaves (cells, L, G)."""
     evaluator, state = arm.evaluator, arm.state
 
-    def one(cell) -> EffectiveBits:
+    def one(cell) -> ScoreBits:
         return score_bits(evaluator, state.design, state.scorer_state, cell, inputs, key)
 
     cells = jax.tree.map(jnp.asarray, arm.cells)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from atis_jax import statistics
-from atis_jax.statistics import EffectiveBits
+from atis_jax.training.score_bits import ScoreBits
 
 CLAIM = (4.0, 6.0)
 """Effective bits that the ATIS paper, section 4.1, says suffice."""
@@ -24,8 +24,12 @@ class Grid:
     Attributes:
         change, kept: (A, D, P, C) accuracy less that of the perfect chip, and fraction of tokens kept.
         change_alone, kept_alone: (A, D, P).
-        fitted, raw: (A, D, P, C) effective bits, mean of layers and scores; ``fitted`` without gain and offset.
+        discordant: (A, D, P) share of inputs that chips and perfect chip judge differently, mean of chips.
+        fitted, raw: (A, D, P, C) effective bits against the design's own score, mean of layers and scores; ``fitted``
+            without gain and offset.
         fitted_alone: (A, D, P).
+        linear: (A, D, P, C) effective bits against the linear product, without gain and offset.
+        examples: inputs.
         dac_bits, programming_bits: (D,), (P,).
     """
 
@@ -33,9 +37,12 @@ class Grid:
     kept: np.ndarray
     change_alone: np.ndarray
     kept_alone: np.ndarray
+    discordant: np.ndarray
     fitted: np.ndarray
     raw: np.ndarray
     fitted_alone: np.ndarray
+    linear: np.ndarray
+    examples: int
     dac_bits: tuple[int, ...]
     programming_bits: tuple[int, ...]
 
@@ -46,25 +53,44 @@ class Grid:
         programming_bits: Sequence[int],
         chips: int,
         rows: Sequence[Mapping[str, Any]],
-        bits: Sequence[EffectiveBits],
+        bits: Sequence[ScoreBits],
+        first_layers: Sequence[int],
     ) -> Grid:
-        """From the cells' rows and effective bits, arm after arm in the order of ``precision_arm``."""
+        """From the cells' rows and effective bits, arm after arm in the order of ``precision_arm``.
+
+        Args:
+            dac_bits: (D,).
+            programming_bits: (P,).
+            chips: C.
+            rows: of the table.
+            bits: of each arm, leaves (cells, L, G).
+            first_layers: of each arm; layers before it prune nothing and count in no mean.
+        """
         shape = (len(bits), len(dac_bits), len(programming_bits), 1 + chips)
+        each = len(rows) // len(bits)
         layers = [name for name in rows[0] if name.startswith("kept_")]
+        pruning = [layers[first_layers[number // each] :] for number in range(len(rows))]
         change = np.asarray([(row["gained"] - row["lost"]) / row["examples"] for row in rows]).reshape(shape)
-        kept = np.asarray([np.mean([row[name] for name in layers]) for row in rows]).reshape(shape)
-        fitted, raw = (
-            np.stack([np.mean(getattr(one, name), axis=(1, 2)) for one in bits]).reshape(shape)
-            for name in ("fitted", "raw")
-        )
+        discordant = np.asarray([(row["gained"] + row["lost"]) / row["examples"] for row in rows]).reshape(shape)
+        kept = np.asarray([np.mean([row[name] for name in names]) for row, names in zip(rows, pruning, strict=True)])
+        kept = kept.reshape(shape)
+
+        def mean(values: Sequence[np.ndarray]) -> np.ndarray:
+            parts = [one[:, first:].mean(axis=(1, 2)) for one, first in zip(values, first_layers, strict=True)]
+            return np.stack(parts).reshape(shape)
+
+        fitted = mean([np.asarray(one.design.fitted) for one in bits])
         return cls(
             change=change[..., 1:],
             kept=kept[..., 1:],
             change_alone=change[..., 0],
             kept_alone=kept[..., 0],
+            discordant=discordant[..., 1:].mean(axis=-1),
             fitted=fitted[..., 1:],
-            raw=raw[..., 1:],
+            raw=mean([np.asarray(one.design.raw) for one in bits])[..., 1:],
             fitted_alone=fitted[..., 0],
+            linear=mean([np.asarray(one.linear.fitted) for one in bits])[..., 1:],
+            examples=int(rows[0]["examples"]),
             dac_bits=tuple(dac_bits),
             programming_bits=tuple(programming_bits),
         )
@@ -73,6 +99,39 @@ class Grid:
     def kept_more(self) -> np.ndarray:
         """(A, D, P) how much more is kept, mean of chips, than on the perfect chip with the finest bits."""
         return self.kept.mean(axis=-1) - self.kept_alone[:, -1:, -1:]
+
+    @property
+    def error(self) -> np.ndarray:
+        """(A, D, P) standard error of the mean change: of chips, and of inputs that all chips share."""
+        mean, chips = self.change.mean(axis=-1), self.change.shape[-1]
+        of_chips = self.change.var(axis=-1, ddof=1) / chips
+        of_inputs = np.vectorize(statistics.paired_standard_error)(self.discordant, self.examples, mean)
+        return np.sqrt(of_chips + of_inputs**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdicts:
+    """Of every point (A, D, P): does it hold, and is the measurement sure of it?
+
+    Attributes:
+        holds: chips lose on average no more than the limit and keep no more than ``kept_limit`` more tokens (a chip
+            that keeps everything is accurate too).
+        open: the change lies within one standard error of the limit.
+    """
+
+    holds: np.ndarray
+    open: np.ndarray
+
+    @classmethod
+    def of(cls, grid: Grid, limit: float, kept_limit: float) -> Verdicts:
+        """Verdicts on a grid."""
+        margin, few = grid.change.mean(axis=-1) + limit, grid.kept_more <= kept_limit + 1e-9
+        return cls((margin >= -1e-9) & few, (np.abs(margin) < grid.error) & few)
+
+    @property
+    def fails(self) -> np.ndarray:
+        """Beyond one standard error."""
+        return ~self.holds & ~self.open
 
 
 def summarise(
@@ -84,24 +143,28 @@ def summarise(
     kept_limit: float,
     confidence: float,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The knee of each design and of all together, and what becomes of the paper's claim.
-
-    A point *holds* if chips lose on average no more than ``limit`` of accuracy and keep no more than ``kept_limit``
-    more tokens: a chip that keeps everything is accurate too.
-    """
-    holds = (grid.change.mean(axis=-1) >= -limit - 1e-9) & (grid.kept_more <= kept_limit + 1e-9)
-    bits = grid.fitted.mean(axis=-1)
+    """The knee of each design and over all, and what becomes of the paper's claim."""
+    verdicts = Verdicts.of(grid, limit, kept_limit)
+    bits = {"design": grid.fitted.mean(axis=-1), "linear": grid.linear.mean(axis=-1)}
     found = []
     for number, design in enumerate(designs):
+        estimate = statistics.mean_estimate(grid.change[number, -1, -1], confidence)
         found.append(
             {
                 **design,
                 "ideal_accuracy": ideal[number],
                 "kept": float(grid.kept_alone[number, -1, -1]),
-                "needs": coarsest(holds[number], grid),
-                "bits_reached": float(bits[number].max()),
-                "bits_reached_without_errors": float(grid.fitted_alone[number].max()),
-                **_finest(grid, number, confidence),
+                "needs": needed(verdicts.fails[number], grid),
+                "knee": {name: knee(values[number], verdicts.fails[number]) for name, values in bits.items()},
+                "finest": {
+                    "change_mean": estimate.mean,
+                    "change_low": estimate.interval.low,
+                    "change_high": estimate.interval.high,
+                    "bits": float(bits["design"][number, -1, -1]),
+                    "bits_raw": float(grid.raw[number, -1, -1].mean()),
+                    "bits_linear": float(bits["linear"][number, -1, -1]),
+                    "bits_without_errors": float(grid.fitted_alone[number, -1, -1]),
+                },
             }
         )
     arrays = {
@@ -114,85 +177,98 @@ def summarise(
         "precision_kept_more": grid.kept_more,
         "precision_bits": grid.fitted,
         "precision_bits_raw": grid.raw,
+        "precision_bits_linear": grid.linear,
         "precision_bits_alone": grid.fitted_alone,
         "precision_change_alone": grid.change_alone,
-        "precision_holds": holds,
+        "precision_holds": verdicts.holds,
+        "precision_fails": verdicts.fails,
     }
     summary = {
         "designs": found,
         "limit": limit,
         "kept_limit": kept_limit,
-        "knee": knee(bits, holds),
-        "knee_raw": knee(grid.raw.mean(axis=-1), holds),
-        "claim": claim(bits, holds),
+        "knee": {name: over([one["knee"][name] for one in found]) for name in bits},
+        "claim": {name: claim(values, verdicts) for name, values in bits.items()},
         "chips": grid.change.shape[-1],
+        "examples": grid.examples,
     }
     return {"precision": summary}, arrays
 
 
-def coarsest(holds: np.ndarray, grid: Grid) -> dict[str, int | None]:
-    """Fewest bits from which on a design holds, (D, P): of each device with the other at its finest.
+def needed(fails: np.ndarray, grid: Grid) -> dict[str, int | None]:
+    """Fewest bits from which on a design (D, P) never fails: of each device with the other at its finest.
 
-    None if it does not even hold with the most bits.
+    None if it fails even with the most bits.
     """
     found: dict[str, int | None] = {}
     for name, line, bits in (
-        ("dac_bits", holds[:, -1], grid.dac_bits),
-        ("programming_bits", holds[-1, :], grid.programming_bits),
+        ("dac_bits", fails[:, -1], grid.dac_bits),
+        ("programming_bits", fails[-1, :], grid.programming_bits),
     ):
-        failing = np.flatnonzero(~line)
-        first = 0 if len(failing) == 0 else int(failing[-1]) + 1
+        first = _first_good(line)
         found[name] = bits[first] if first < len(bits) else None
     return found
 
 
-def knee(bits: np.ndarray, holds: np.ndarray) -> dict[str, float | None]:
-    """Effective bits at which points start and stop to fail.
+def knee(bits: np.ndarray, fails: np.ndarray) -> dict[str, Any]:
+    """Fewest effective bits of a design from which on none of its points fails.
 
     Returns:
-        ``sufficient``: fewest bits from which on every point holds; None if the point with the most does not.
-        ``necessary``: fewest bits of any point that holds; None if none does.
+        ``bits``, None if the point with the most fails; ``at_most``, whether no point fails at all, so that the knee
+        is the fewest bits that were measured and may lie lower.
     """
-    bits, holds = bits.ravel(), holds.ravel()
-    order = np.argsort(bits)
-    failing = np.flatnonzero(~holds[order])
-    first = 0 if len(failing) == 0 else int(failing[-1]) + 1
+    order = np.argsort(bits, axis=None)
+    first = _first_good(fails.ravel()[order])
+    found = float(bits.ravel()[order][first]) if first < bits.size else None
+    return {"bits": found, "at_most": bool(~fails.any())}
+
+
+def over(knees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Median and range over designs; None where no design has a knee."""
+    found = [one["bits"] for one in knees if one["bits"] is not None]
     return {
-        "sufficient": float(bits[order][first]) if first < len(bits) else None,
-        "necessary": float(bits[holds].min()) if holds.any() else None,
+        "median": float(np.median(found)) if found else None,
+        "low": min(found) if found else None,
+        "high": max(found) if found else None,
+        "designs": len(knees),
+        "without": len(knees) - len(found),
+        "at_most": sum(one["at_most"] for one in knees),
     }
 
 
-def claim(bits: np.ndarray, holds: np.ndarray) -> dict[str, Any]:
+def claim(bits: np.ndarray, verdicts: Verdicts) -> dict[str, Any]:
     """How many points hold below, within and above the effective bits that the paper says suffice."""
     low, high = CLAIM
     bands = {"below": bits < low, "within": (bits >= low) & (bits <= high), "above": bits > high}
-    return {
-        "bits": list(CLAIM),
-        **{name: {"points": int(band.sum()), "hold": int((band & holds).sum())} for name, band in bands.items()},
+    counts = {
+        name: {
+            "points": int(band.sum()),
+            "hold": int((band & verdicts.holds).sum()),
+            "open": int((band & verdicts.open).sum()),
+        }
+        for name, band in bands.items()
     }
+    return {"bits": list(CLAIM), **counts}
 
 
-def _finest(grid: Grid, number: int, confidence: float) -> dict[str, float]:
-    """Change of accuracy with the most bits of both, mean of chips with its interval."""
-    estimate = statistics.mean_estimate(grid.change[number, -1, -1], confidence)
-    return {
-        "change_mean": estimate.mean,
-        "change_low": estimate.interval.low,
-        "change_high": estimate.interval.high,
-    }
+def _first_good(fails: np.ndarray) -> int:
+    """Index from which on nothing fails."""
+    failing = np.flatnonzero(fails)
+    return 0 if len(failing) == 0 else int(failing[-1]) + 1
 
 
 def points_csv(designs: Sequence[Mapping[str, Any]], grid: Grid) -> str:
     """One row a design and pair of bits, loads with ``pandas.read_csv("points.csv")``."""
     columns = {
         "change": grid.change.mean(axis=-1),
+        "change_error": grid.error,
         "change_std_of_chips": grid.change.std(axis=-1, ddof=1),
         "change_without_errors": grid.change_alone,
         "kept": grid.kept.mean(axis=-1),
         "kept_without_errors": grid.kept_alone,
         "effective_bits": grid.fitted.mean(axis=-1),
         "effective_bits_raw": grid.raw.mean(axis=-1),
+        "effective_bits_linear": grid.linear.mean(axis=-1),
         "effective_bits_without_errors": grid.fitted_alone,
     }
     out = io.StringIO()

@@ -57,13 +57,16 @@ def test_precision_answers_from_the_counts():
         "within": {"points": 6, "hold": 6},
         "above": {"points": 2, "hold": 2},
     }
-    text = said(precision={"claim": claim, "knee": {"sufficient": 3.21, "necessary": 2.5}})
+    knee = {"median": 2.51, "low": 1.0, "high": 3.21, "designs": 12, "without": 1, "at_most": 2}
+    precision = {"claim": {"design": claim}, "limit": 0.01, "kept_limit": 0.02, "chips": 4, "examples": 1000}
+    text = said(precision={**precision, "knee": {"design": knee}})
     assert text == (
-        "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4. From 3.2 effective bits on every "
-        "combination holds, and none does below 2.5."
+        "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4 (they lose at most 1.00 points and "
+        "keep at most 2.00 points more tokens, mean of 4 chips on 1,000 inputs). A design holds from 2.6 effective "
+        "bits on (median of 12 designs, 1.0 to 3.3; 1 do not even at the most; 2 at all that were measured)."
     )
-    none = said(precision={"claim": claim, "knee": {"sufficient": None, "necessary": None}})
-    assert none.endswith("Not even the combination with the most effective bits holds.")
+    none = said(precision={**precision, "knee": {"design": {**knee, "median": None}}})
+    assert none.endswith("No design holds even with the most effective bits.")
 
 
 def test_the_cost_is_a_line_of_the_table():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from atis_jax.statistics import effective_bits
+from atis_jax.statistics.effective_bits import MOST
 
 
 def _uniform(count=20_000):
@@ -40,6 +41,14 @@ def test_gain_and_offset_count_only_raw():
     assert effective_bits(wanted, wanted + 0.6).raw == 0.0
 
 
-def test_agreement_is_unlimited():
+def test_agreement_has_the_bits_of_float32():
     wanted = _uniform(100)
-    assert effective_bits(wanted, wanted).raw == np.inf
+    assert effective_bits(wanted, wanted).raw == MOST
+
+
+def test_scores_that_fall_or_stand_still_have_no_bits():
+    wanted = _uniform(100)
+    assert effective_bits(wanted, -wanted).fitted == 0.0
+    assert effective_bits(wanted, jnp.zeros(100)).fitted == 0.0
+    nothing = effective_bits(jnp.full(100, 0.2), wanted)
+    assert (nothing.fitted, nothing.raw) == (0.0, 0.0)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from atis_jax.scoring.calibration import CalibrationSpec
 from atis_jax.validation import SettingError, UserError
 from experiments.final_table import final_table
 from experiments.montecarlo import arms, noise_sweep, precision_sparsity, temperature_sweep, yields
@@ -90,7 +91,7 @@ def test_precision_sweep_end_to_end(finished_run, tmp_path, capsys):
         checkpoints=(str(finished_run),),
         dac_bits=(1, 6),
         programming_bits=(2, 8),
-        tokens=64,
+        calibration=CalibrationSpec(tokens=64),
         montecarlo=dataclasses.replace(SMALL, chips=3, temperature_c=(27.0,)),
     )
     with open_run(tmp_path / "precision", settings) as folder:

@@ -38,7 +38,8 @@ def precision_surface(run: RunFiles) -> Section:
         axes.set_axis_on()
         image = axes.imshow(change[number].T, origin="lower", aspect="auto", cmap="cividis", vmin=-DEEPEST, vmax=0)
         for d, p in np.argwhere(~holds[number]):
-            axes.plot(d, p, marker="x", color="white", markersize=4.5, markeredgewidth=1.1)
+            color = "white" if change[number, d, p] < -DEEPEST / 2 else "black"
+            axes.plot(d, p, marker="x", color=color, markersize=4.5, markeredgewidth=1.1)
         axes.set_xticks(range(len(dac)), [str(bit) for bit in dac])
         axes.set_yticks(range(len(gate)), [str(bit) for bit in gate])
         axes.grid(visible=False)
@@ -52,8 +53,11 @@ def precision_surface(run: RunFiles) -> Section:
     limit, kept = run.number("precision.limit") or 0.0, run.number("precision.kept_limit") or 0.0
     caption = (
         f"Mean over {count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same "
-        f"inputs; no design was trained anew for other bits. A cross: loses more than {points(limit).lstrip('+')}, or "
-        f"keeps over {points(kept).lstrip('+')} more tokens. {int(holds.sum())} of {holds.size} combinations hold."
+        f"inputs; no design was trained anew for other bits{_calibration(run)}. A cross: loses more than "
+        f"{points(limit).lstrip('+')}, or keeps over {points(kept).lstrip('+')} more tokens. {int(holds.sum())} of "
+        f"{holds.size} combinations hold. In the table: the fewest bits from which on a design does not fail by more "
+        "than one standard error, the other at its finest, and its effective bits there. Programming bits are those of "
+        "the grid; the error of programming stays as it is at every grid."
     )
     return Section(
         "Accuracy over the bits of converters and currents",
@@ -62,40 +66,53 @@ def precision_surface(run: RunFiles) -> Section:
 
 
 def effective_bits_knee(run: RunFiles) -> Section:
-    """Change of accuracy and of kept tokens against the chain's effective bits, a point a combination."""
+    """Change of accuracy and of kept tokens against effective bits under both definitions, a point a combination."""
     _designs(run)
-    bits = run.array("precision_bits").mean(axis=-1)
     change, more = run.array("precision_change").mean(axis=-1), run.array("precision_kept_more")
     pruned = run.array("precision_pruned").round(2)
-    low, high = run.table("precision")["claim"]["bits"]
-    figure = new_figure(3.0)
-    accuracy, kept = panels_of(figure, 1, 2, sharex=True)
-    for (color, _), marker, fraction in zip(LINES, MARKERS, np.unique(pruned), strict=False):
-        mine = pruned == fraction
-        for axes, values in ((accuracy, change), (kept, more)):
-            axes.plot(
-                bits[mine].ravel(),
-                100 * values[mine].ravel(),
-                linestyle="none",
-                marker=marker,
-                markersize=3.4,
-                alpha=0.65,
-                color=color,
-                label=f"{percent(float(fraction), 0)} pruned",
-            )
-    for axes, limit in (
-        (accuracy, -(run.number("precision.limit") or 0.0)),
-        (kept, run.number("precision.kept_limit") or 0.0),
-    ):
-        axes.axvspan(low, high, color=SHADES[1], zorder=0)
-        axes.axhline(100 * limit, color=GREY, linewidth=0.9, linestyle="--")
+    precision = run.table("precision")
+    low, high = precision["claim"]["design"]["bits"]
+    figure = new_figure(4.6)
+    panels = panels_of(figure, 2, 2, sharex="col", sharey="row")
+    limits = -(run.number("precision.limit") or 0.0), run.number("precision.kept_limit") or 0.0
+    for column, name in enumerate(("precision_bits", "precision_bits_linear")):
+        bits = run.array(name).mean(axis=-1)
+        for axes, values, limit in zip(panels[column::2], (change, more), limits, strict=True):
+            for index, fraction in enumerate(np.unique(pruned)):
+                mine = pruned == fraction
+                axes.plot(
+                    bits[mine].ravel(),
+                    100 * values[mine].ravel(),
+                    linestyle="none",
+                    marker=MARKERS[index % len(MARKERS)],
+                    markersize=3.2,
+                    alpha=0.6,
+                    color=LINES[index % len(LINES)][0],
+                    label=f"{percent(float(fraction), 0)} pruned",
+                )
+            axes.axvspan(low, high, color=SHADES[1], zorder=0)
+            axes.axhline(100 * limit, color=GREY, linewidth=0.9, linestyle="--")
+    panels[0].set_title("against the design's own score", fontsize=8.8)
+    panels[1].set_title("against the linear product", fontsize=8.8)
+    panels[0].set_ylabel("accuracy (points)")
+    panels[2].set_ylabel("tokens kept (points)")
+    for axes in panels[2:]:
         axes.set_xlabel("effective bits of the score")
-    accuracy.set_ylabel("change of accuracy (points)")
-    kept.set_ylabel("more tokens kept (points)")
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper left", ncols=len(np.unique(pruned)))
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
+    linear = precision["knee"]["linear"]
+    finest = [design["finest"]["bits_linear"] for design in _designs(run)]
+    caption = (
+        f"{precision_answer(run)} Left, the wanted score is the design's own without error or noise: tanh and clipping "
+        "belong to it. Right, it is the linear product, as the paper counts, where the OTA's curvature is an error: "
+        f"with the finest bits chips then have {significant(min(finest), 2)} to {significant(max(finest), 2)} "
+        "effective bits"
+        + (f", and a design holds from {significant(linear['median'], 2)} on (median)." if linear["median"] else ".")
+        + " Shaded: the paper's 4 to 6 bits."
+    )
     return Section(
         "Do 4 to 6 effective bits suffice?",
-        (Picture("precision_knee", figure, "Accuracy against effective bits.", precision_answer(run)),),
+        (Picture("precision_knee", figure, "Accuracy and kept tokens against effective bits.", caption),),
     )
 
 
@@ -118,13 +135,12 @@ def effective_bits_limits(run: RunFiles) -> Section:
     by_gate.set_xlabel("programming bits (DAC at its finest)")
     by_dac.set_ylabel("effective bits of the score")
     figure.legend(*by_dac.get_legend_handles_labels(), loc="outside upper left", ncols=len(np.unique(inputs)))
-    reached = [design["bits_reached"] for design in _designs(run)]
-    raw = run.array("precision_bits_raw").mean(axis=-1)[:, -1, -1]
+    reached, raw = ([design["finest"][name] for design in _designs(run)] for name in ("bits", "bits_raw"))
     caption = (
-        "Whole chain, converters to comparator noise, against the design without error; gain and offset fitted out, "
-        f"mean of layers. Lines are chips as fabricated, dots the same bits without errors. With the finest bits "
-        f"chips reach {significant(min(reached), 2)} to {significant(max(reached), 2)} effective bits; their own gain "
-        f"and offset left in, {significant(float(raw.min()), 2)} to {significant(float(raw.max()), 2)}."
+        "Converters to comparator noise, against the design's own score without error; gain and offset fitted out, "
+        f"mean of layers. Lines are sampled chips, dots the same bits without errors. With the finest bits "
+        f"chips reach {significant(min(reached), 2)} to {significant(max(reached), 2)} effective bits; with their gain "
+        f"and the offset from the threshold left in, {significant(min(raw), 2)} to {significant(max(raw), 2)}."
     )
     return Section(
         "What limits the effective bits",
@@ -144,31 +160,44 @@ def _line(axes: Axes, bits: np.ndarray, values: np.ndarray, color: str, dash: st
     axes.set_xticks(bits)
 
 
+def _calibration(run: RunFiles) -> str:
+    return "; every chip's thresholds are set anew" if run.config.get("calibrated") else ", nor any threshold set anew"
+
+
 def _needs(run: RunFiles) -> tuple[tuple[str, ...], ...]:
+    smallest = {
+        "dac_bits": int(run.array("precision_dac_bits").min()),
+        "programming_bits": int(run.array("precision_programming_bits").min()),
+    }
+
+    def bits(design: dict[str, Any], name: str) -> str:
+        needed = design["needs"][name]
+        return "fails" if needed is None else f"{needed} or fewer" if needed == smallest[name] else str(needed)
+
     rows = []
     for design in _designs(run):
-        needs = {name: "more" if bits is None else str(bits) for name, bits in design["needs"].items()}
+        finest = design["finest"]
         rows.append(
             (
                 str(design["inputs"]),
                 percent(design["pruned"], 0),
                 percent(design["kept"]),
                 percent(design["ideal_accuracy"]),
-                f"{points(design['change_mean'])} ({points(design['change_low'])} to {points(design['change_high'])})",
-                needs["dac_bits"],
-                needs["programming_bits"],
-                significant(design["bits_reached"], 2),
+                f"{points(finest['change_mean'])} ({points(finest['change_low'])} to {points(finest['change_high'])})",
+                bits(design, "dac_bits"),
+                bits(design, "programming_bits"),
+                significant(finest["bits"], 2),
             )
         )
     heads = (
         "inputs",
-        "to be pruned",
+        "to prune",
         "kept",
         "perfect chip",
         "chips, finest bits",
-        "DAC bits needed",
-        "programming bits needed",
-        "effective bits reached",
+        "DAC bits",
+        "programming bits",
+        "effective bits",
     )
     return (heads, *rows)
 
