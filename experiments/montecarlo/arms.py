@@ -137,7 +137,7 @@ def evaluate(
     work, ideal = [], []
     for arm in arms:
         # Arms of one design and hardware share their perfect chip.
-        of = (id(arm.state), arm.evaluator.spec, arm.evaluator.hardware)
+        of = (id(arm.state), arm.evaluator.spec, arm.evaluator.hardware, arm.evaluator.first_layer)
         if of not in known:
             known[of] = with_reference(arm, plain)
         work.append((arm, known[of][0]))

@@ -240,7 +240,9 @@ class Engine:
     def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:
         evaluator = arm.evaluator
         structure = jax.tree.structure(arguments)
-        known = (evaluator.model, evaluator.spec, evaluator.hardware, capacities, chunk, structure)
+        # All that ``montecarlo.program`` takes from the evaluator, which is part of the program.
+        fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.first_layer
+        known = (*fixed, capacities, chunk, structure)
         if known not in self._programs:
 
             def compile_at(width: int) -> Any:

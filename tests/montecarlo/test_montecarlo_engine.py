@@ -94,6 +94,18 @@ def test_portions_change_nothing(tiny, tmp_path, width, chunk, batch):
     assert again == rows
 
 
+def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny):
+    """In one engine, one after the other: layers before the first keep everything."""
+    one = tiny[0]
+    later = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, first_layer=1))
+    inputs, runner, cells = engine.batches(*data(), SMALL.batch_size), engine.Engine(SMALL, KEY), np.arange(3)
+    room = engine.full_room(one.evaluator.model)
+    kept, kept_later = (runner.count(arm, inputs, cells, room).kept for arm in (one, later))
+    everything = one.evaluator.model.tokens * EXAMPLES
+    assert (kept[:, 0] < everything).any() and (kept_later[:, 0] == everything).all()
+    np.testing.assert_array_equal(kept_later, engine.Engine(SMALL, KEY).count(later, inputs, cells, room).kept)
+
+
 def test_too_little_room_is_found_and_redone(tiny, tmp_path, monkeypatch):
     one, rows, _, _ = tiny
     monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: (6, 4))
