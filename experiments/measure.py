@@ -345,11 +345,12 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
         "ota_current_nominal": wanted_a[largest[0]],
         "ota_temperature_k": np.asarray(celsius_to_kelvin(settings.evaluation.temperature_c[0])),
     }
-    if hardware.dac.bits is not None:
+    if hardware.dac.resolution is not None:
+        bits = int(hardware.dac.resolution)
         levels = jax.vmap(dac_levels_v, (1, None))
-        curves["dac_code"] = np.arange(2**hardware.dac.bits)
-        curves["dac_v"] = np.asarray(levels(realised.dac_weights, hardware.dac.full_scale_v))[:CURVES]
-        curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights, hardware.dac.full_scale_v))[0]
+        curves["dac_code"] = np.arange(2**bits)
+        curves["dac_v"] = np.asarray(levels(realised.dac_weights[:bits], hardware.dac.full_scale_v))[:CURVES]
+        curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights[:bits], hardware.dac.full_scale_v))[0]
     return curves
 
 

@@ -19,7 +19,7 @@ class DacSpec:
     """A differential capacitive DAC with 2^bits evenly spaced levels from -full_scale_v to +full_scale_v.
 
     Attributes:
-        bits: resolution, or None for a continuous, unlimited input (an ideal converter, or a sensor that
+        bits: of the converter as built, or None for a continuous, unlimited input (an ideal converter, or a sensor that
             needs none). Static.
         full_scale_v: differential voltage at an input of 1, V.
         unit_sigma: relative mismatch of one unit element.
@@ -41,6 +41,11 @@ class DacSpec:
                 f"dac.bits = {self.bits} is outside 1..{MAX_BITS}; the ideal converter is bits=None, not 0"
             )
 
+    @property
+    def resolution(self) -> Real | None:
+        """Bits in force: ``used_bits`` where given, else ``bits``; None for a continuous converter."""
+        return self.bits if self.bits is None or self.used_bits is None else self.used_bits
+
 
 def bit_weights(element_error: Float[Array, "bits"], used_bits: Real | None = None) -> Float[Array, "bits"]:
     """What each bit adds to the output, in full scales; they sum to 2.
@@ -57,10 +62,8 @@ def bit_weights(element_error: Float[Array, "bits"], used_bits: Real | None = No
 
 
 def top_code(spec: DacSpec) -> Real:
-    """The highest code, 2^bits - 1; zero for a continuous converter."""
-    if spec.bits is None:
-        return 0.0
-    return power_of_two(spec.bits if spec.used_bits is None else spec.used_bits) - 1.0
+    """The highest code, 2^resolution - 1; zero for a continuous converter."""
+    return 0.0 if spec.resolution is None else power_of_two(spec.resolution) - 1.0
 
 
 def dac_voltage_v(

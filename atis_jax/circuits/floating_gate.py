@@ -34,6 +34,11 @@ class FloatingGateSpec:
         if self.bits is not None and not 1 < self.bits <= 16:
             raise ValueError(f"floating_gate.bits = {self.bits} is outside 2..16; the ideal cell is None, not 0")
 
+    @property
+    def resolution(self) -> Real | None:
+        """Bits in force: ``used_bits`` where given, else ``bits``; None for a continuous magnitude."""
+        return self.bits if self.bits is None or self.used_bits is None else self.used_bits
+
 
 def program_current_a(signed_current_a: Float[Array, "*s"], spec: FloatingGateSpec) -> Float[Array, "*s"]:
     """The signed current that the cell is programmed to, before the error of programming, A.
@@ -44,10 +49,10 @@ def program_current_a(signed_current_a: Float[Array, "*s"], spec: FloatingGateSp
     """
     magnitude = jnp.abs(signed_current_a)
     limited = jnp.clip(magnitude, spec.min_current_a, spec.max_current_a)
-    if spec.bits is not None:
+    if spec.resolution is not None:
         # Normalised before the logarithm: the differences are of numbers near one, not near ln 1e-9.
         log_range = jnp.log(spec.max_current_a / jnp.asarray(spec.min_current_a))
-        steps = power_of_two(spec.bits if spec.used_bits is None else spec.used_bits) - 2.0
+        steps = power_of_two(spec.resolution) - 2.0
         code = jnp.round(jnp.log(limited / spec.min_current_a) / log_range * steps)
         limited = spec.min_current_a * jnp.exp(code / steps * log_range)
     on = magnitude >= 0.5 * spec.min_current_a

@@ -144,9 +144,10 @@ def dac_inl_sigma_lsb(hardware: Hardware) -> float:
     M = 2^B - 1 unit elements; the two end codes are exact (``dac.bit_weights``), so the error of c elements is that
     of their sum less its share c/M of the total. First order in sigma_u; derived. Zero for a continuous converter.
     """
-    if hardware.dac.bits is None:
+    if hardware.dac.resolution is None:
         return 0.0
-    units, code = 2**hardware.dac.bits - 1, 2 ** (hardware.dac.bits - 1)
+    bits = int(hardware.dac.resolution)
+    units, code = 2**bits - 1, 2 ** (bits - 1)
     return float(hardware.dac.unit_sigma) * math.sqrt(code * (units - code) / units)
 
 

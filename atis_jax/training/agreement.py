@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from atis_jax.circuits.dac import top_code
 from atis_jax.circuits.frontend import realise
 from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
 from atis_jax.pruning.masks import PROTECTED
@@ -111,8 +112,8 @@ def _margins(
         realised = realise(array_program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
         distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v[: spec.groups])
         reach_v = jnp.full(distance_v.shape, ROUNDING_V)
-        if hardware.dac.bits is not None:
-            levels = 2**hardware.dac.bits - 1
+        if hardware.dac.resolution is not None:
+            levels = top_code(hardware.dac)
             position = 0.5 * (inputs_of(design, normalise(x)) + 1.0) * levels
             at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
             step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)

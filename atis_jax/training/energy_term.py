@@ -42,11 +42,12 @@ def network_shape(model: VisionTransformer, channels: int) -> NetworkShape:
 
 
 def scorer_shape(spec: ScorerSpec, hardware: Hardware, depth: int, first_layer: int) -> ScorerShape:
-    """What the ledger needs to know of the scorer."""
+    """What the ledger needs to know of the scorer; the hardware's bits must be concrete."""
+    bits = hardware.dac.resolution
     return ScorerShape(
         inputs=spec.inputs,
         prototypes=spec.groups,
-        dac_bits=hardware.dac.bits or IDEAL_DAC_BITS,
+        dac_bits=IDEAL_DAC_BITS if bits is None else int(bits),
         projection=spec.projection,
         arrangement=spec.arrangement,
         layers=tuple(layer >= first_layer for layer in range(depth)),

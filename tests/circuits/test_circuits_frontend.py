@@ -356,6 +356,14 @@ def test_a_converter_of_which_some_bits_are_used_is_the_smaller_converter(bits):
     assert float(jnp.max(jnp.abs(chain(8.0, noise) - expected))) > 1e-4, "or the bits made no difference"
 
 
+def test_the_resolution_is_of_the_bits_in_use():
+    plain, ideal = get_preset("nominal"), get_preset("ideal")
+    assert (plain.dac.resolution, plain.floating_gate.resolution) == (6, 8)
+    used = with_fields(plain, {"dac.used_bits": 2.0, "floating_gate.used_bits": 5.0})
+    assert (used.dac.resolution, used.floating_gate.resolution) == (2, 5)
+    assert ideal.dac.resolution is None and ideal.floating_gate.resolution is None
+
+
 def test_used_bits_of_every_field_that_has_them_are_bounded():
     for path, value in (("dac", 7), ("dac", 0), ("floating_gate", 9), ("floating_gate", 1)):
         with pytest.raises(ValueError, match=f"{path}.used_bits = {value} must be between"):

@@ -249,6 +249,11 @@ def test_inl_is_that_of_sampled_converters(bits):
         assert spread.max() < expected * (1 + 4.5 / np.sqrt(2 * 20_000) + 0.005)
 
 
+def test_inl_is_that_of_the_bits_in_use():
+    small, cut = with_fields(NOMINAL, {"dac.bits": 3}), with_fields(NOMINAL, {"dac.bits": 8, "dac.used_bits": 3})
+    assert dac_inl_sigma_lsb(cut) == dac_inl_sigma_lsb(small) > 0
+
+
 @pytest.mark.parametrize(("name", "law"), [("nominal", "tanh"), ("rasp_350nm", "bump"), ("pessimistic", "degenerated")])
 def test_the_noise_of_a_full_array_is_that_of_its_reads(name, law):
     """20,000 reads with noise where it arises: relative error 1/sqrt(2n) = 0.5 %, bound 4.5 of them.

@@ -104,6 +104,13 @@ def test_a_continuous_cell_is_corrected_in_full():
     assert np.abs(log_ratio(SPEC, hardware, design, after, chip)).max() < 0.003
 
 
+def test_the_grid_is_that_of_the_bits_in_use():
+    swept = with_fields(QUIET, {"floating_gate.bits": 12, "floating_gate.used_bits": 8.0})
+    (_, _, found, _), (_, _, expected, _) = programmed(SPEC, swept), programmed(SPEC, QUIET)
+    assert np.any(expected.trim.log_current)
+    np.testing.assert_allclose(found.trim.log_current, expected.trim.log_current, rtol=1e-6)
+
+
 def test_what_cannot_be_seen_or_is_dead_is_left_alone():
     design = design_of()
     tiny = dataclasses.replace(design, prototype=design.prototype.at[0, :3].set(jnp.asarray([1e-4, 0.0, -1e-3])))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_training import SETTINGS, SIDE, changed, design_for, lively_params, memory_for, split
 
-from atis_jax.circuits import get_preset
+from atis_jax.circuits import get_preset, with_fields
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import attention_macs, mlp_macs
@@ -134,6 +134,12 @@ def test_layers_without_a_scorer_are_charged_none():
     shape = scorer_shape(SETTINGS.scorer, get_preset("nominal"), 3, 1)
     assert shape.layers == (False, True, True) and shape.dac_bits == 6
     assert scorer_shape(SETTINGS.scorer, get_preset("ideal"), 3, 0).dac_bits == 8  # charged as int8
+
+
+def test_the_bits_in_use_are_charged():
+    hardware = with_fields(get_preset("nominal"), {"dac.used_bits": jnp.float32(3)})
+    charged = scorer_shape(SETTINGS.scorer, hardware, 3, 0).dac_bits
+    assert charged == 3 and isinstance(charged, int)
 
 
 def test_random_pruning_is_charged_the_network_alone():

@@ -13,12 +13,14 @@ import pytest
 from scipy import stats
 from tiny_training import BATCH, QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
 
-from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip
+from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip, with_fields
 from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward, layer_of
 from atis_jax.scoring.design import program
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.state import TrainState
+from experiments import measure
 from experiments.codesign import build_model
 
 MODEL = build_model(SETTINGS, split())
@@ -43,6 +45,16 @@ def inputs():
     )
     chips = draw(2, jax.random.key(0))
     return ScorerInputs(design_for(), layer_of(chips, 0), nominal_environment(HARDWARE), memory_for())
+
+
+def with_unused_bits(evaluator, inputs):
+    """The same converters as the lower bits of larger ones."""
+    hardware = with_fields(HARDWARE, {"dac.bits": 8, "dac.used_bits": 6.0})
+    unused = jnp.zeros((*inputs.chip.dac_element_error.shape[:-1], 2))
+    chip = dataclasses.replace(
+        inputs.chip, dac_element_error=jnp.concatenate([inputs.chip.dac_element_error, unused], axis=-1)
+    )
+    return dataclasses.replace(evaluator, hardware=hardware), dataclasses.replace(inputs, chip=chip)
 
 
 def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator, inputs):
@@ -104,11 +116,14 @@ def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
     np.testing.assert_array_equal(near[..., 0], np.abs(offset[..., 0]) < 1e-5)
 
 
-def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluator, inputs, monkeypatch):
+@pytest.mark.parametrize("unused", [False, True], ids=["all_bits", "some_bits"])
+def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluator, inputs, monkeypatch, unused):
     """An input of zero lies between codes 31 and 32. What its turning does to the voltage is read from the circuit."""
+    if unused:
+        evaluator, inputs = with_unused_bits(evaluator, inputs)
     realised = jax.jit(realise)(
-        program(layer_of(inputs.design, 0), SETTINGS.scorer, HARDWARE, inputs.state.query[0]),
-        HARDWARE,
+        program(layer_of(inputs.design, 0), SETTINGS.scorer, evaluator.hardware, inputs.state.query[0]),
+        evaluator.hardware,
         layer_of(inputs.chip, 0),
         inputs.environment,
     )
@@ -130,6 +145,16 @@ def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluat
     pruned = types.SimpleNamespace(voltage=jnp.asarray(voltage), alive=jnp.ones(voltage.shape, bool))
     near = jax.jit(lambda inputs: agreement._margins(evaluator, None, None, inputs, pruned))(inputs)
     assert near[0, 0, :, 0].tolist() == [expected for _, _, expected in cases]
+
+
+def test_a_converter_s_curve_has_a_level_for_each_code_in_use(evaluator, inputs):
+    state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
+    (wide, on_wide), plain = with_unused_bits(evaluator, inputs), measure.Trained(evaluator, state)
+    expected = measure.transfer_curves(SETTINGS, plain, inputs)
+    found = measure.transfer_curves(SETTINGS, measure.Trained(wide, state), on_wide)
+    assert len(expected["dac_code"]) == 64
+    for name in ("dac_code", "dac_v", "dac_v_nominal"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=1e-7)
 
 
 def fake_pass(labels_right: float, kept_per_layer, overflow=0):

@@ -12,6 +12,7 @@ from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.floating_gate import FloatingGateSpec
 from atis_jax.circuits.frontend import realise
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.numerics import power_of_two
 from atis_jax.scoring.analog import read_scores
 from atis_jax.scoring.calibration.bench import Measure
 from atis_jax.scoring.calibration.converter import comparisons, convert, reference_levels_v, voltage_of
@@ -93,7 +94,7 @@ def program_currents(
         ratio = jnp.sum(measured_v * wanted_v, axis=0) / power_v2
         alive = visible & (ratio > SMALLEST_RATIO)
         error = jnp.log(jnp.where(alive, ratio, 1.0))
-        correction = error if hardware.floating_gate.bits is None else step * jnp.round(error / step)
+        correction = error if hardware.floating_gate.resolution is None else step * jnp.round(error / step)
         return log_current - correction.T, None
 
     rounds = calibration.current_iterations
@@ -104,9 +105,9 @@ def program_currents(
 
 def grid_step(gate: FloatingGateSpec) -> Float[Array, ""] | float:
     """Step of the programming grid in ln I; zero for a continuous cell."""
-    if gate.bits is None:
+    if gate.resolution is None:
         return 0.0
-    return jnp.log(jnp.asarray(gate.max_current_a) / gate.min_current_a) / (2**gate.bits - 2)
+    return jnp.log(jnp.asarray(gate.max_current_a) / gate.min_current_a) / (power_of_two(gate.resolution) - 2.0)
 
 
 def stimulus(spec: ScorerSpec, repeats: int) -> Float[Array, "m N"]:
