@@ -183,10 +183,10 @@ def check_hardware(hardware: Hardware) -> Hardware:
         bits, used = field(hardware, f"{path}.bits"), field(hardware, f"{path}.used_bits")
         if used is None or _is_array(used):
             continue
-        if bits is None or not lowest <= float(used) <= bits:
+        if bits is None or not lowest <= float(used) <= bits or not float(used).is_integer():
             raise ValueError(
-                f"hardware {hardware.name!r}: {path}.used_bits = {used} must be between {lowest} and {path}.bits = "
-                f"{bits}"
+                f"hardware {hardware.name!r}: {path}.used_bits = {used} must be a whole number between {lowest} and "
+                f"{path}.bits = {bits}"
             )
     gate = hardware.floating_gate
     ends = (gate.min_current_a, gate.max_current_a)

@@ -364,9 +364,9 @@ def test_the_resolution_is_of_the_bits_in_use():
     assert ideal.dac.resolution is None and ideal.floating_gate.resolution is None
 
 
-def test_used_bits_of_every_field_that_has_them_are_bounded():
-    for path, value in (("dac", 7), ("dac", 0), ("floating_gate", 9), ("floating_gate", 1)):
-        with pytest.raises(ValueError, match=f"{path}.used_bits = {value} must be between"):
+def test_used_bits_of_every_field_that_has_them_are_whole_and_bounded():
+    for path, value in (("dac", 7), ("dac", 0), ("dac", 3.5), ("floating_gate", 9), ("floating_gate", 1)):
+        with pytest.raises(ValueError, match=f"{path}.used_bits = {value} must be a whole number between"):
             with_fields(get_preset("nominal"), {f"{path}.used_bits": value})
     with pytest.raises(ValueError, match="dac.bits = None"):
         with_fields(get_preset("ideal"), {"dac.used_bits": 4})
