@@ -336,7 +336,7 @@ def test_program_of_another_shape_is_refused():
 
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_a_converter_of_which_some_bits_are_used_is_the_smaller_converter(bits):
-    """Bit for bit, with mismatch and kT/C, the number of bits traced."""
+    """To rounding, with mismatch and kT/C, the number of bits traced."""
     wide = with_fields(get_preset("nominal"), {"dac.bits": 8})
     small = with_fields(wide, {"dac.bits": bits})
     chip = sample_chip(jax.random.key(2), wide, ArrayGeometry(12, 2))
