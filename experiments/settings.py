@@ -49,7 +49,10 @@ class HardwareSpec:
             "floating_gate.bits": self.programming_bits,
         }
         hardware = with_fields(get_preset(self.preset), {path: v for path, v in wanted.items() if v is not None})
-        return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
+        try:
+            return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
+        except ValueError as error:
+            raise ValueError(f"hardware.imperfections = {self.imperfections} is too large: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,6 +77,11 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
         ("hardware", dict(bias="ptatt"), r"hardware.bias = 'ptatt' is not one of: .*did you mean 'ptat'"),
         ("hardware", dict(dac_bits=0), r"hardware.dac_bits = 0 is below its lower bound 1"),
         ("hardware", dict(imperfections=-1.0), r"hardware.imperfections = -1.0 is below its lower bound 0"),
+        (
+            "hardware",
+            dict(imperfections=1000.0),
+            r"hardware.imperfections = 1000.0 is too large: .*ota.additive_sigma = .* must be zero or more, and below",
+        ),
         ("hardware", dict(preset="ideal", programming_bits=4), r"config.hardware: .*min_current_a = 0.0 must be above"),
         ("codesign", dict(temperature_c=(70.0, 0.0)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         ("codesign", dict(temperature_c=(27.0,)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
