@@ -46,11 +46,19 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
     """The finished co-design runs in ``folders``; the folder of a sweep stands for all its runs.
 
     Raises:
-        UserError: none given, one twice, no finished run, no analog scorer, or networks on different data sets.
+        UserError: none given, one twice, two of one name, no finished run, no analog scorer, or networks on different
+            data sets.
     """
     if not folders or len(set(folders)) != len(folders):
         raise SettingError(f"config.checkpoints = {tuple(folders)} must name at least one run folder, and none twice")
-    runs = [load_trained(folder) for given in folders for folder in _runs_in(Path(given))]
+    places = [folder for given in folders for folder in _runs_in(Path(given))]
+    names = [place.name for place in places]
+    if len(set(names)) != len(names):
+        raise SettingError(
+            f"config.checkpoints = {tuple(folders)} holds two folders of one name ({', '.join(names)}): the table, the "
+            "report and the stored trims go by it; rename one"
+        )
+    runs = [load_trained(place) for place in places]
     for run in runs:
         if run.settings.scorer.kind != "analog":
             raise UserError(f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; chips need an analog one")

@@ -9,7 +9,6 @@ import jax
 
 from atis_jax.report import write_report
 from atis_jax.scoring.calibration import with_trim_dac
-from atis_jax.validation import SettingError
 from experiments import measure
 from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms, failing
@@ -26,12 +25,6 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = arms.load_runs(settings.checkpoints)
-    names = [run.folder.name for run in runs]
-    if len(set(names)) != len(names):
-        raise SettingError(
-            f"config.checkpoints = {settings.checkpoints} holds two folders of one name ({', '.join(names)}): the "
-            "table, the report and the stored trims go by it; rename one"
-        )
     key = arms.fabrication_key(settings.seed)
     made = [yield_arm(settings, run, name, key, folder) for run in runs for name in settings.calibrations]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])

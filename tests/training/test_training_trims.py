@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
-import pytest
 
 from atis_jax.scoring.calibration import Trim
-from atis_jax.validation import SettingError
 from experiments.montecarlo import calibration, yields
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.yields_settings import YieldSettings
@@ -36,12 +32,3 @@ def test_calibration_is_not_measured_again(finished_run, tmp_path, monkeypatch):
     assert trim.threshold_v.shape == (cells, layers, groups)
     assert trim.log_current.shape == (cells, layers, groups, inputs)
     assert all(np.abs(leaf).max() > 0 for leaf in (trim.threshold_v, trim.log_current))
-
-
-def test_two_runs_of_one_name_are_refused(finished_run, tmp_path):
-    again = tmp_path / "elsewhere" / finished_run.name
-    shutil.copytree(finished_run, again)
-    settings = YieldSettings(checkpoints=(str(finished_run), str(again)), montecarlo=SMALL)
-    with open_run(tmp_path / "yield", settings) as folder:
-        with pytest.raises(SettingError, match=r"two folders of one name \(run, run\).*rename one"):
-            yields.run(settings, folder)
