@@ -17,6 +17,7 @@ from experiments import measure
 from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
+from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.rundir import RunFolder
@@ -59,6 +60,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     (trained,) = arms.load_runs([settings.checkpoint])
+    check_designs([trained], folder)
     hardware = trained.trained.evaluator.hardware
     size = magnitudes(hardware)
     # What the design has none of costs nothing at any scale.

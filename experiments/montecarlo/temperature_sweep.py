@@ -22,6 +22,7 @@ from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.calibration import calibrated
+from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.rundir import RunFolder
@@ -73,6 +74,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     started = time.time()
     arms.one_device_a_core()
     (trained,) = arms.load_runs([settings.checkpoint])
+    check_designs([trained], folder)
     key = arms.fabrication_key(settings.seed)
     rows = arms.chip_rows(settings.montecarlo)
     made = []

@@ -13,6 +13,7 @@ from experiments import measure
 from experiments.files import write_arrays_atomically
 from experiments.montecarlo import arms, failing
 from experiments.montecarlo.calibration import calibrated
+from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.montecarlo.yields_summary import summarise
@@ -25,6 +26,7 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = arms.load_runs(settings.checkpoints)
+    check_designs(runs, folder)
     key = arms.fabrication_key(settings.seed)
     made = [yield_arm(settings, run, name, key, folder) for run in runs for name in settings.calibrations]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])

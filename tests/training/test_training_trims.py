@@ -1,14 +1,17 @@
-"""Calibrated chips on a tiny trained run: measured once, kept, and never taken for another run's."""
+"""Calibrated chips on a tiny trained run: measured once, kept, and never taken for another design's."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from atis_jax.scoring.calibration import Trim
-from experiments.montecarlo import calibration, yields
+from experiments.montecarlo import calibration, noise_sweep, temperature_sweep, yields
+from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
 from experiments.montecarlo.yields_settings import YieldSettings
-from experiments.rundir import open_run
+from experiments.rundir import DESIGNS, RunDirError, open_run
 
 # The budget is of the whole process, and this one has run many other tests.
 SMALL = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
@@ -32,3 +35,21 @@ def test_calibration_is_not_measured_again(finished_run, tmp_path, monkeypatch):
     assert trim.threshold_v.shape == (cells, layers, groups)
     assert trim.log_current.shape == (cells, layers, groups, inputs)
     assert all(np.abs(leaf).max() > 0 for leaf in (trim.threshold_v, trim.log_current))
+
+
+@pytest.mark.parametrize(
+    ("experiment", "settings", "given"),
+    [
+        (yields, YieldSettings, "checkpoints"),
+        (noise_sweep, NoiseSweepSettings, "checkpoint"),
+        (temperature_sweep, TemperatureSweepSettings, "checkpoint"),
+    ],
+    ids=["yield", "noise", "temperature"],
+)
+def test_what_another_design_left_is_refused(finished_run, tmp_path, experiment, settings, given):
+    run = str(finished_run)
+    wanted = settings(**{given: (run,) if given == "checkpoints" else run}, montecarlo=SMALL)
+    with open_run(tmp_path / "here", wanted) as folder:
+        folder.write_json(DESIGNS, {finished_run.name: "the design it had before"})
+        with pytest.raises(RunDirError, match=f"of another design than {finished_run} now holds"):
+            experiment.run(wanted, folder)
