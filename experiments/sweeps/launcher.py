@@ -79,6 +79,8 @@ class _Launch:
         """Everything that is left; the number of runs without a result."""
         left = [name for name, records in self._records.items() if not records.finished()]
         watched = self._still_running(left)
+        for name in watched:
+            self._cores.hold(name, store.cores_of(self._records[name].run()))
         waiting = deque(name for name in left if name not in watched)
         print(
             f"{self._folder}: {len(self._points)} runs, {len(self._points) - len(left)} finished before"

@@ -214,6 +214,15 @@ def process_alive(record: Mapping[str, Any]) -> bool:
     return _start_ticks(record["pid"]) == record.get("started")
 
 
+def cores_of(record: Mapping[str, Any]) -> set[int]:
+    """The cores of this machine that the process of a record may use; none where it has ended or runs elsewhere."""
+    if record.get("host") != socket.gethostname() or not hasattr(os, "sched_getaffinity"):
+        return set()
+    with contextlib.suppress(OSError):
+        return os.sched_getaffinity(record["pid"])
+    return set()
+
+
 def _start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None where there is no /proc, or for a zombie."""
     try:
