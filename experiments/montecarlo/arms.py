@@ -70,6 +70,21 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
     return runs
 
 
+def load_run(folder: str) -> TrainedRun:
+    """The one finished co-design run in ``folder``.
+
+    Raises:
+        UserError: as ``load_runs``, or a sweep of several.
+    """
+    runs = load_runs([folder])
+    if len(runs) > 1:
+        raise SettingError(
+            f"config.checkpoint = {folder!r} is a sweep of {len(runs)} runs; name one of them, such as "
+            f"{str(runs[0].folder)!r}"
+        )
+    return runs[0]
+
+
 def _runs_in(folder: Path) -> list[Path]:
     if not (folder / DESCRIPTION).exists():
         return [folder]

@@ -59,7 +59,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
     started = time.time()
     arms.one_device_a_core()
-    (trained,) = arms.load_runs([settings.checkpoint])
+    trained = arms.load_run(settings.checkpoint)
     check_designs([trained], folder)
     hardware = trained.trained.evaluator.hardware
     size = magnitudes(hardware)

@@ -73,7 +73,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
     started = time.time()
     arms.one_device_a_core()
-    (trained,) = arms.load_runs([settings.checkpoint])
+    trained = arms.load_run(settings.checkpoint)
     check_designs([trained], folder)
     key = arms.fabrication_key(settings.seed)
     rows = arms.chip_rows(settings.montecarlo)
