@@ -10,7 +10,7 @@ from __future__ import annotations
 from ml_collections import ConfigDict
 
 from atis_jax.config import to_config_dict
-from experiments.drift_settings import DriftSettings
+from experiments.drift.settings import DriftSettings
 
 
 def get_config() -> ConfigDict:

@@ -37,7 +37,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "precision_sparsity": Experiment(
         "experiments.montecarlo.precision_sparsity:PrecisionSettings", "experiments.montecarlo.precision_sparsity:run"
     ),
-    "drift": Experiment("experiments.drift_settings:DriftSettings", "experiments.drift:run"),
+    "drift": Experiment("experiments.drift.settings:DriftSettings", "experiments.drift.experiment:run"),
 }
 
 

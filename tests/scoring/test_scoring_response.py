@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from experiments.response import limit_cycle, settling
+from experiments.drift.response import limit_cycle, settling
 
 
 def test_exponential_settles_after_its_time_constant_times_ln_10():

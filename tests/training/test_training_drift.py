@@ -15,8 +15,10 @@ from atis_jax.config import as_dict
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.validation import SettingError, UserError
-from experiments import drift, drift_arms, measure
-from experiments.drift_settings import DriftSettings
+from experiments import measure
+from experiments.drift import arms as drift_arms
+from experiments.drift import experiment as drift
+from experiments.drift.settings import DriftSettings
 from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.trained_run import load_trained

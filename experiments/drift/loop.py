@@ -22,9 +22,9 @@ from atis_jax.scoring.threshold import sequential_decisions
 from atis_jax.scoring.types import initial_state
 from atis_jax.units import celsius_to_kelvin
 from experiments import measure
-from experiments.drift_arms import Stream, targets
-from experiments.drift_settings import DriftSettings
-from experiments.response import limit_cycle, settling
+from experiments.drift.arms import Stream, targets
+from experiments.drift.response import limit_cycle, settling
+from experiments.drift.settings import DriftSettings
 from experiments.trained_run import TrainedRun
 
 POINTS = 400

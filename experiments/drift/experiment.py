@@ -18,12 +18,12 @@ import numpy as np
 from atis_jax.report import write_report
 from atis_jax.validation import UserError
 from experiments import measure
-from experiments.drift_arms import RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
-from experiments.drift_loop import dead_bands, record, step_response
-from experiments.drift_query import query_response
-from experiments.drift_settings import DriftSettings
+from experiments.drift.arms import RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
+from experiments.drift.loop import dead_bands, record, step_response
+from experiments.drift.query import query_response
+from experiments.drift.response import limit_cycle, settling
+from experiments.drift.settings import DriftSettings
 from experiments.files import write_arrays_atomically, write_text_atomically
-from experiments.response import limit_cycle, settling
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
 

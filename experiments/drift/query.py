@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.drift_arms import Arm, Stream
-from experiments.drift_settings import DriftSettings
-from experiments.response import settling
+from experiments.drift.arms import Arm, Stream
+from experiments.drift.response import settling
+from experiments.drift.settings import DriftSettings
 
 SMALLEST_STEP = 3.0
 """Least step of a layer's mean query, over the scatter of the filtered query along it, that is called a step."""

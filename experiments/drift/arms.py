@@ -24,7 +24,7 @@ from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.evaluate import chips_for
 from atis_jax.units import celsius_to_kelvin
-from experiments.drift_settings import DriftSettings
+from experiments.drift.settings import DriftSettings
 from experiments.trained_run import TrainedRun
 
 STEADY, RAMP = "steady", "ramp"

@@ -1,0 +1,1 @@
+"""A stream of images that drifts: temperature, input distribution, adaptive thresholds, hysteresis."""
