@@ -78,7 +78,7 @@ class Inputs:
 
 @pytree
 class Tally:
-    """Counts of one chunk over the inputs it has seen; leading axis of cells.
+    """Counts of one chunk over a batch; leading axis of cells.
 
     Attributes:
         correct: right answers.
@@ -97,19 +97,10 @@ class Tally:
     overflow: Int[Array, "C"]
 
 
-def no_tally(cells: int, depth: int) -> Tally:
-    """Nothing counted yet."""
-
-    def zero(*shape: int) -> Array:
-        return jnp.zeros((cells, *shape), jnp.int32)
-
-    return Tally(zero(), zero(), zero(), zero(depth), zero(depth), zero())
-
-
-def add(one: Tally, other: Tally) -> Tally:
-    """The counts of both."""
-    total = jax.tree.map(jnp.add, one, other)
-    return dataclasses.replace(total, largest=jnp.maximum(one.largest, other.largest))
+def total(tally: Tally) -> Tally:
+    """The counts over all batches of a tally with a leading axis of batches."""
+    summed = jax.tree.map(lambda leaf: leaf.sum(axis=0), tally)
+    return dataclasses.replace(summed, largest=tally.largest.max(axis=0))
 
 
 def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
@@ -124,8 +115,8 @@ def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(on_chip, number)
 
 
-Program = Callable[[PyTree, Design, Any, Float[Array, "L"], Key, Inputs, Cells, Tally], Tally]
-"""(network, design, scorer state, target, key, inputs, cells, counts so far) -> counts.
+Program = Callable[[PyTree, Design, Any, Float[Array, "L"], Key, Inputs, Cells], Tally]
+"""(network, design, scorer state, target, key, inputs, cells) -> counts.
 
 The target is the wanted share of incoming tokens kept at each layer, which the adaptive threshold steers to.
 """
@@ -197,12 +188,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
         )
 
     shared, split = PartitionSpec(), PartitionSpec(CELLS)
-    sharded = jax.shard_map(chunk, mesh=mesh, in_specs=(*(shared,) * 6, split), out_specs=split, check_vma=False)
-
-    def count(params, design, state, target, key, inputs: Inputs, cells: Cells, tally: Tally) -> Tally:
-        return add(tally, sharded(params, design, state, target, key, inputs, cells))
-
-    return count
+    return jax.shard_map(chunk, mesh=mesh, in_specs=(*(shared,) * 6, split), out_specs=split, check_vma=False)
 
 
 def take_cells(cells: Cells, numbers: np.ndarray) -> Cells:

@@ -27,7 +27,7 @@ from experiments.progress import Progress
 
 SCOUTS, SCOUTED = 16, 1024
 """Cells of an arm, evenly spread over it, whose counts choose the room of each layer; and on how many inputs."""
-FEW = 8
+FEW = 2
 """Cells in a chunk of those that are computed with room for every token: scouts, and cells that found too little."""
 WIDTH = {"cpu": 4}
 """Fastest number of cells at once where it was measured (``python -m experiments.montecarlo.price``)."""
@@ -62,7 +62,7 @@ class Account:
     Attributes:
         cells: in the whole table.
         computed: of these, in this process.
-        redone: cells computed again with more room.
+        redone: of the inputs times cells, those computed again with more room.
         seconds: spent computing, compilation included.
         planned_bytes: the most that any program plans for.
         widths, capacities: of the programs used.
@@ -81,7 +81,7 @@ class Account:
         return {
             "cells": self.cells,
             "cells_computed_here": self.computed,
-            "cells_redone": self.redone,
+            "redone_fraction": self.redone / (self.computed * spec.examples) if self.computed else None,
             "examples": spec.examples,
             "chips": spec.chips,
             "seconds": self.seconds,
@@ -180,28 +180,31 @@ class Engine:
             began = time.perf_counter()
             if capacities is None:
                 capacities = self.room(arm, inputs)
-            tally = self.count(arm, inputs, numbers, capacities)
-            tight = tally.overflow > 0
-            if tight.any():
-                again = self.count(arm, inputs, numbers[tight], full_room(arm.evaluator.model), FEW)
-                for name in ("correct", "lost", "gained", "kept", "largest"):
-                    getattr(tally, name)[tight] = getattr(again, name)
-                self.account.redone += int(tight.sum())
+            tally = self._total(arm, inputs, numbers, capacities)
             self.account.seconds += time.perf_counter() - began
             self.account.computed += len(wanted)
             examples = sum(int(batch.weight.sum()) for batch in inputs)
             table.append([self._row(arm, first, int(n), tally, int(n) - start, examples) for n in wanted])
             bar.update(len(table.done), count=len(wanted) * examples, phase=phase)
 
-    def room(self, arm: Arm, inputs: Sequence[Inputs]) -> tuple[int, ...]:
-        """Tokens each layer needs room for, from a few cells of the arm on all inputs.
+    def _total(self, arm: Arm, inputs: Sequence[Inputs], numbers: np.ndarray, capacities: tuple[int, ...]) -> Tally:
+        """Counts over all inputs; a batch for which a cell had too little room is computed again with room for all."""
+        tally = self.count(arm, inputs, numbers, capacities)
+        for index, batch in enumerate(inputs):
+            tight = tally.overflow[index] > 0
+            if tight.any():
+                again = self.count(arm, [batch], numbers[tight], full_room(arm.evaluator.model), FEW)
+                for name in ("correct", "lost", "gained", "kept", "largest", "overflow"):
+                    getattr(tally, name)[index, tight] = getattr(again, name)[0]
+                self.account.redone += int(tight.sum()) * int(batch.weight.sum())
+        return montecarlo.total(tally)
 
-        A cell that needs more is computed again with room for all.
-        """
+    def room(self, arm: Arm, inputs: Sequence[Inputs]) -> tuple[int, ...]:
+        """Tokens each layer needs room for, from a few cells of the arm on some of the inputs."""
         model = arm.evaluator.model
         scouts = np.unique(np.linspace(0, len(arm.rows) - 1, SCOUTS).round().astype(int))
         few = inputs[: max(1, SCOUTED // len(inputs[0].label))]
-        largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=0)
+        largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=(0, 1))
         capacities, before = [], model.tokens + PROTECTED
         for layer, most in enumerate(largest):
             wanted = model.tokens if layer < arm.evaluator.first_layer else int(most) + 1
@@ -217,25 +220,24 @@ class Engine:
         capacities: tuple[int, ...],
         chunk: int | None = None,
     ) -> Tally:
-        """Counts of the cells ``numbers`` of an arm over all inputs, as NumPy arrays that may be written to."""
+        """Counts of each batch for the cells ``numbers`` of an arm: NumPy leaves (batches, cells, ...)."""
         chunk = self._chunk if chunk is None else self._whole(chunk)
         parts = [
             self._chunk_count(arm, inputs, numbers[i : i + chunk], capacities, chunk)
             for i in range(0, len(numbers), chunk)
         ]
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
 
     def _chunk_count(
         self, arm: Arm, inputs: Sequence[Inputs], numbers: np.ndarray, capacities: tuple[int, ...], chunk: int
     ) -> Tally:
         cells = jax.tree.map(jnp.asarray, montecarlo.take_cells(arm.cells, np.resize(numbers, chunk)))
-        tally = montecarlo.no_tally(chunk, arm.evaluator.model.spec.depth)
         target = jnp.asarray(arm.target, jnp.float32)
         arguments = arm.state.params, arm.state.design, arm.state.scorer_state, target, self._key
-        run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells, tally))
-        for batch in inputs:
-            tally = run(*arguments, batch, cells, tally)
-        return jax.tree.map(lambda leaf: np.array(leaf[: len(numbers)]), jax.device_get(tally))
+        run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells))
+        # All are queued before the first is waited for.
+        tallies = jax.device_get([run(*arguments, batch, cells) for batch in inputs])
+        return jax.tree.map(lambda *leaves: np.stack(leaves)[:, : len(numbers)], *tallies)
 
     def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:
         evaluator = arm.evaluator
@@ -247,7 +249,7 @@ class Engine:
 
             def compile_at(width: int) -> Any:
                 function = montecarlo.program(evaluator, capacities, width, self._mesh)
-                return jax.jit(function, donate_argnums=7).lower(*arguments).compile()
+                return jax.jit(function).lower(*arguments).compile()
 
             widest = min(self._spec.width or WIDTH.get(jax.default_backend(), WIDEST), chunk // self._mesh.size)
             compiled, width, planned = memory.fit(compile_at, widest, self._spec.memory_mb)

@@ -61,9 +61,9 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
     (inputs,) = engine.batches(run.test.images[:batch], run.test.labels[:batch], batch)
     runner = engine.Engine(spec, key)
     room = runner.room(arm, [inputs])
-    model, params, depth = arm.evaluator.model, arm.state.params, arm.evaluator.model.spec.depth
+    model, params = arm.evaluator.model, arm.state.params
     counts = runner.count(arm, [inputs], np.arange(chunk), engine.full_room(model))
-    kept = counts.kept.sum(axis=0) / (chunk * batch)
+    kept = counts.kept.sum(axis=(0, 1)) / (chunk * batch)
     tokens = tuple(int(np.ceil(one)) + PROTECTED for one in kept)
     mesh = jax.make_mesh((len(jax.devices()),), (CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
 
@@ -92,9 +92,8 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
     def chips(width: int) -> Callable[[], Any]:
         program = jax.jit(montecarlo.program(arm.evaluator, room, width, mesh))
         cells = jax.tree.map(jnp.asarray, arm.cells)
-        tally = montecarlo.no_tally(chunk, depth)
         target, state = jnp.asarray(arm.target, jnp.float32), arm.state
-        return lambda: program(params, state.design, state.scorer_state, target, key, inputs, cells, tally)
+        return lambda: program(params, state.design, state.scorer_state, target, key, inputs, cells)
 
     default = engine.WIDTH.get(jax.default_backend(), engine.WIDEST)
     cases = {f"chips, {width} at once": chips(width) for width in WIDTHS}

@@ -16,6 +16,7 @@ from tiny_run import EXAMPLES, MODEL, SPEC, arm, data
 
 from atis_jax.circuits.chip import Environment
 from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.pruning.masks import PROTECTED
 from atis_jax.training import montecarlo
 from atis_jax.validation import SettingError
 from experiments.montecarlo import engine, memory
@@ -100,17 +101,33 @@ def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny)
     later = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, first_layer=1))
     inputs, runner, cells = engine.batches(*data(), SMALL.batch_size), engine.Engine(SMALL, KEY), np.arange(3)
     room = engine.full_room(one.evaluator.model)
-    kept, kept_later = (runner.count(arm, inputs, cells, room).kept for arm in (one, later))
+    kept, kept_later = (runner.count(arm, inputs, cells, room).kept.sum(axis=0) for arm in (one, later))
     everything = one.evaluator.model.tokens * EXAMPLES
     assert (kept[:, 0] < everything).any() and (kept_later[:, 0] == everything).all()
-    np.testing.assert_array_equal(kept_later, engine.Engine(SMALL, KEY).count(later, inputs, cells, room).kept)
+    alone = engine.Engine(SMALL, KEY).count(later, inputs, cells, room).kept.sum(axis=0)
+    np.testing.assert_array_equal(kept_later, alone)
 
 
 def test_too_little_room_is_found_and_redone(tiny, tmp_path, monkeypatch):
     one, rows, _, _ = tiny
     monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: (6, 4))
     again, _, account = run(one, tmp_path)
-    assert account.redone > 0
+    assert 0 < account.redone <= len(rows) * EXAMPLES
+    assert again == rows
+
+
+def test_only_the_batches_in_which_a_cell_found_too_little_room_are_redone(tiny, tmp_path, monkeypatch):
+    """Room of the last layer for what half of all cells and batches need."""
+    one, rows, _, _ = tiny
+    inputs, _ = engine.with_reference(one, engine.batches(*data(), SMALL.batch_size))
+    everything = engine.full_room(one.evaluator.model)
+    needed = engine.Engine(SMALL, KEY).count(one, inputs, np.arange(6), everything).largest[..., -1] + PROTECTED
+    room = int(np.median(needed))
+    tight = needed > room
+    assert 0 < tight.sum() < tight.size, "or the test shows nothing"
+    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: (*everything[:-1], room))
+    again, _, account = run(one, tmp_path)
+    assert account.redone == tight.sum(axis=1) @ [int(batch.weight.sum()) for batch in inputs]
     assert again == rows
 
 
