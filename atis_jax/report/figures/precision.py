@@ -14,7 +14,7 @@ from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import GREY, LINES, SHADES, new_figure, panels_of
 
-DEEPEST = 10.0
+DEEPEST = 3.0
 """Fall of accuracy at the end of the colour scale, points; deeper ones have its colour."""
 MARKERS = "os^DvP"
 
@@ -43,7 +43,7 @@ def precision_surface(run: RunFiles) -> Section:
         axes.set_xticks(range(len(dac)), [str(bit) for bit in dac])
         axes.set_yticks(range(len(gate)), [str(bit) for bit in gate])
         axes.grid(visible=False)
-        axes.set_title(f"{inputs[number]} inputs, {percent(float(pruned[number]), 0)} pruned", fontsize=8.8)
+        axes.set_title(f"{inputs[number]} inputs, {percent(float(pruned[number]), 0)}", fontsize=8.8)
     for axes in drawn[-len(sizes) :]:
         axes.set_xlabel("DAC bits")
     for axes in drawn[:: len(sizes)]:
@@ -52,8 +52,8 @@ def precision_surface(run: RunFiles) -> Section:
     chips = run.array("precision_change").shape[-1]
     limit, kept = run.number("precision.limit") or 0.0, run.number("precision.kept_limit") or 0.0
     caption = (
-        f"Mean over {count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same "
-        f"inputs; no design was trained anew for other bits{_calibration(run)}. A cross: loses more than "
+        "A panel is a design: inputs of its array, share of tokens it prunes. Colour is the mean over "
+        f"{count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same inputs; no design was trained anew for other bits{_calibration(run)}. A cross: loses more than "
         f"{points(limit).lstrip('+')}, or keeps over {points(kept).lstrip('+')} more tokens. {int(holds.sum())} of "
         f"{holds.size} combinations hold. In the table: the fewest bits from which on a design does not fail by more "
         "than one standard error, the other at its finest, and its effective bits there. Programming bits are those of "
