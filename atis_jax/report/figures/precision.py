@@ -53,7 +53,8 @@ def precision_surface(run: RunFiles) -> Section:
     limit, kept = run.number("precision.limit") or 0.0, run.number("precision.kept_limit") or 0.0
     caption = (
         "A panel is a design: inputs of its array, share of tokens it prunes. Colour is the mean over "
-        f"{count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same inputs; no design was trained anew for other bits{_calibration(run)}. A cross: loses more than "
+        f"{count(chips, 'chip')} of the difference to the perfect chip with the finest bits, on the same inputs; "
+        f"no design was trained anew for other bits{_calibration(run)}. A cross: loses more than "
         f"{points(limit).lstrip('+')}, or keeps over {points(kept).lstrip('+')} more tokens. {int(holds.sum())} of "
         f"{holds.size} combinations hold. In the table: the fewest bits from which on a design does not fail by more "
         "than one standard error, the other at its finest, and its effective bits there. Programming bits are those of "
