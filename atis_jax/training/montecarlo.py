@@ -30,6 +30,7 @@ from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.calibration import Trim, trimmed
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
 
@@ -122,25 +123,29 @@ The target is the wanted share of incoming tokens kept at each layer, which the 
 """
 
 
-def on_cell(cell: Cells, evaluator: Evaluator, design: Design, key: Key) -> tuple[Hardware, Design, Chip, Environment]:
+def on_cell(
+    cell: Cells, spec: ScorerSpec, hardware: Hardware, design: Design, key: Key
+) -> tuple[Hardware, Design, Chip, Environment]:
     """One cell's hardware, the design as trimmed for its chip, the chip and its environment.
 
     Args:
         cell: without the leading axis.
-        evaluator: structure and hardware.
+        spec: structure of the scorer.
+        hardware: that the cell's fields and factors change.
         design: as trained, leaves (L, ...).
         key: the fabrication run.
     """
-    spec = evaluator.spec
-    hardware, chip, environment = chip_of(cell, evaluator, key)
+    hardware, chip, environment = chip_of(cell, spec, hardware, len(design.threshold), key)
     design = jax.vmap(lambda design, trim: trimmed(design, trim, spec, hardware))(design, cell.trim)
     return hardware, design, chip, environment
 
 
-def chip_of(cell: Cells, evaluator: Evaluator, key: Key) -> tuple[Hardware, Chip, Environment]:
-    """One cell's hardware, chip (leaves (L, ...)) and environment; arguments as in ``on_cell``."""
-    hardware = scale_imperfections(with_fields(evaluator.hardware, cell.fields), cell.factors)
-    chip = draw_chip(key, cell.chip, hardware, evaluator.model.spec.depth, evaluator.spec.geometry)
+def chip_of(
+    cell: Cells, spec: ScorerSpec, hardware: Hardware, depth: int, key: Key
+) -> tuple[Hardware, Chip, Environment]:
+    """One cell's hardware, chip (leaves (L, ...), L = ``depth``) and environment; arguments as in ``on_cell``."""
+    hardware = scale_imperfections(with_fields(hardware, cell.fields), cell.factors)
+    chip = draw_chip(key, cell.chip, hardware, depth, spec.geometry)
     return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
 
 
@@ -156,7 +161,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
     model = evaluator.model
 
     def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x) -> Tally:
-        hardware, held, chip, environment = on_cell(cell, evaluator, design, key)
+        hardware, held, chip, environment = on_cell(cell, evaluator.spec, evaluator.hardware, design, key)
         scorer = make_scorer(evaluator.spec, hardware, target)
         out = gathered_layers(
             model,

@@ -17,8 +17,8 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.scoring.analog import read_scores
 from atis_jax.scoring.design import Design, array_program
 from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import ScorerState
 from atis_jax.statistics import EffectiveBits, effective_bits
-from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.montecarlo import Cells, on_cell
 from atis_jax.typing import Key
 
@@ -38,7 +38,13 @@ class ScoreBits(NamedTuple):
 
 
 def score_bits(
-    evaluator: Evaluator, design: Design, state, cell: Cells, inputs: Float[Array, "L n N"], key: Key
+    spec: ScorerSpec,
+    hardware: Hardware,
+    design: Design,
+    state: ScorerState,
+    cell: Cells,
+    inputs: Float[Array, "L n N"],
+    key: Key,
 ) -> ScoreBits:
     """ENOB of what a cell's comparators see: converters, currents, OTAs, amplifier, reference and all noise.
 
@@ -47,25 +53,25 @@ def score_bits(
     matters to ``raw`` alone.
 
     Args:
-        evaluator: structure and hardware.
+        spec: structure of the scorer.
+        hardware: that the cell's fields and factors change.
         design: leaves (L, ...).
         state: the scorer's memory, leaves (L, ...).
         cell: without the leading axis.
         inputs: what the array of each layer is fed, n tokens, +-1 full scale (``CalibrationTokens.inputs``).
         key: the fabrication run.
     """
-    spec, depth = evaluator.spec, evaluator.model.spec.depth
-    hardware, held, chip, environment = on_cell(cell, evaluator, design, key)
-    fine = finest(evaluator.hardware)
+    made, held, chip, environment = on_cell(cell, spec, hardware, design, key)
+    fine = finest(hardware)
     linear = with_fields(fine, {"ota.law": "linear", "tia.swing_v": math.inf})
     perfect, nominal = nominal_chip(fine, spec.geometry), nominal_environment(fine)
-    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), depth)
+    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), len(inputs))
 
     def layer(design, held, chip, query, inputs, key) -> ScoreBits:
-        measured = _scores(held, spec, hardware, chip, environment, query, inputs, key)
+        measured = _scores(held, spec, made, chip, environment, query, inputs, key)
 
-        def against(hardware: Hardware) -> EffectiveBits:
-            wanted = _scores(design, spec, hardware, perfect, nominal, query, inputs, None)
+        def against(ideal: Hardware) -> EffectiveBits:
+            wanted = _scores(design, spec, ideal, perfect, nominal, query, inputs, None)
             return jax.vmap(effective_bits, 1)(wanted, measured)
 
         return ScoreBits(against(fine), against(linear))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.montecarlo import Cells, chip_of
 from atis_jax.validation import UserError
@@ -93,13 +97,25 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
 
 def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:
     """What each cell's chip is trimmed to, measured on its own bench; leaves (cells, L, ...)."""
-    evaluator, state = arm.evaluator, arm.state
-
-    def one(cell: Cells) -> Trim:
-        hardware, chip, environment = chip_of(cell, evaluator, key)
-        noise = jax.random.fold_in(jax.random.fold_in(key, 3), cell.chip)
-        return calibrate_chip(state.design, chip, environment, tokens, evaluator.spec, hardware, method, noise).trim
-
     cells = jax.tree.map(jnp.asarray, arm.cells)
-    found = jax.jit(lambda cells: jax.lax.map(one, cells, batch_size=CALIBRATED_AT_ONCE))(cells)
+    found = _calibrate(arm.evaluator.spec, arm.evaluator.hardware, method, arm.state.design, cells, tokens, key)
     return jax.tree.map(np.asarray, found)
+
+
+# Jitted here: arms of one structure, whatever their designs, share a compilation.
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _calibrate(
+    spec: ScorerSpec,
+    hardware: Hardware,
+    method: CalibrationSpec,
+    design: Design,
+    cells: Cells,
+    tokens: CalibrationTokens,
+    key: jax.Array,
+) -> Trim:
+    def one(cell: Cells) -> Trim:
+        made, chip, environment = chip_of(cell, spec, hardware, len(design.threshold), key)
+        noise = jax.random.fold_in(jax.random.fold_in(key, 3), cell.chip)
+        return calibrate_chip(design, chip, environment, tokens, spec, made, method, noise).trim
+
+    return jax.lax.map(one, cells, batch_size=CALIBRATED_AT_ONCE)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,6 +18,10 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.report import write_report
 from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.types import ScorerState
+from atis_jax.training.montecarlo import Cells
 from atis_jax.training.score_bits import ScoreBits, score_bits
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
@@ -123,12 +128,16 @@ def pruned(run: TrainedRun) -> float:
     return 1.0 - float(np.mean(run.settings.pruning.kept_per_layer(run.settings.model.depth)))
 
 
-def trained_with(runs: Sequence[TrainedRun]) -> dict[str, list[int | None]]:
-    """The bits that the designs were trained with."""
+def trained_with(runs: Sequence[TrainedRun]) -> dict[str, list[float | None]]:
+    """The bits that the designs were trained with; None where not quantised."""
     hardware = [run.trained.evaluator.hardware for run in runs]
+    used = {
+        "dac_bits": [one.dac.resolution for one in hardware],
+        "programming_bits": [one.floating_gate.resolution for one in hardware],
+    }
     return {
-        "dac_bits": sorted({one.dac.bits for one in hardware}, key=lambda bits: bits or math.inf),
-        "programming_bits": sorted({one.floating_gate.bits for one in hardware}, key=lambda bits: bits or math.inf),
+        name: sorted({None if bits is None else float(bits) for bits in found}, key=lambda bits: bits or math.inf)
+        for name, found in used.items()
     }
 
 
@@ -152,11 +161,15 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
 
 def effective(arm: Arm, inputs: jax.Array, key: jax.Array) -> ScoreBits:
     """Effective bits of every cell's scores; leaves (cells, L, G)."""
-    evaluator, state = arm.evaluator, arm.state
-
-    def one(cell) -> ScoreBits:
-        return score_bits(evaluator, state.design, state.scorer_state, cell, inputs, key)
-
-    cells = jax.tree.map(jnp.asarray, arm.cells)
-    found = jax.jit(lambda cells: jax.lax.map(one, cells, batch_size=SCORED_AT_ONCE))(cells)
+    cells, state = jax.tree.map(jnp.asarray, arm.cells), arm.state
+    found = _effective(arm.evaluator.spec, arm.evaluator.hardware, state.design, state.scorer_state, cells, inputs, key)
     return jax.tree.map(np.asarray, found)
+
+
+# Jitted here: designs of one structure share a compilation.
+@partial(jax.jit, static_argnums=(0, 1))
+def _effective(spec: ScorerSpec, hardware: Hardware, design: Design, state: ScorerState, cells: Cells, inputs, key):
+    def one(cell: Cells) -> ScoreBits:
+        return score_bits(spec, hardware, design, state, cell, inputs, key)
+
+    return jax.lax.map(one, cells, batch_size=SCORED_AT_ONCE)

@@ -35,8 +35,8 @@ def cell(dac_bits: float, programming_bits: float, factor: float):
 def measured():
     one = arm(chips=1)
     hardware = with_fields(one.evaluator.hardware, {"dac.bits": 10, "floating_gate.bits": 16})
-    evaluator, state = dataclasses.replace(one.evaluator, hardware=hardware), one.state
-    return jax.jit(lambda cell: score_bits(evaluator, state.design, state.scorer_state, cell, INPUTS, KEY))
+    state = one.state
+    return jax.jit(lambda cell: score_bits(SPEC, hardware, state.design, state.scorer_state, cell, INPUTS, KEY))
 
 
 def test_each_bit_of_the_converters_is_a_bit_of_the_score(measured):
@@ -67,9 +67,8 @@ def test_a_cell_of_given_bits_is_the_hardware_of_those_bits(measured):
     """What the cell's fields say is what a hardware built with these bits does, on the same chip."""
     one = arm(chips=1)
     built = with_fields(one.evaluator.hardware, {"dac.bits": 10, "floating_gate.bits": 5})
-    evaluator = dataclasses.replace(one.evaluator, hardware=built)
     plain = dataclasses.replace(cell(10, 5, 1.0), fields={})
-    direct = score_bits(evaluator, one.state.design, one.state.scorer_state, plain, INPUTS, KEY).design
+    direct = score_bits(SPEC, built, one.state.design, one.state.scorer_state, plain, INPUTS, KEY).design
     swept = measured(cell(10, 5, 1.0)).design
     np.testing.assert_allclose(swept.fitted, direct.fitted, atol=1e-3)
     np.testing.assert_allclose(swept.raw, direct.raw, atol=1e-3)
@@ -79,7 +78,7 @@ def test_fields_of_cells_reach_the_chip():
     """A supply, a float of the hardware itself, and the resolution of the converters."""
     one = arm(chips=1)
     cells = dataclasses.replace(cell(3, 5, 1.0), fields={"supply_v": jnp.float32(1.7), "dac.used_bits": 3.0})
-    hardware, _, chip, environment = montecarlo.on_cell(cells, one.evaluator, one.state.design, KEY)
+    hardware, _, chip, environment = montecarlo.on_cell(cells, SPEC, one.evaluator.hardware, one.state.design, KEY)
     assert float(environment.supply_v) == pytest.approx(1.7)
     assert float(hardware.dac.used_bits) == 3.0
     assert chip.offset_v.shape == (MODEL.depth, 1, SPEC.inputs)
