@@ -9,6 +9,8 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from atis_jax.report.formatting import imperfection
+
 Rows = Iterable[tuple[str, str]]
 Summary = Mapping[str, Any]
 
@@ -107,7 +109,7 @@ def _noise(summary: Summary) -> Rows:
         yield "change, all imperfections, design's size", _change(points["all", 1.0])
     largest = max(scale for _, scale in points)
     for name in summary["ranking"][f"{largest:g}"][:COSTLIEST]:
-        yield f"  {name} alone, {largest:g} times its size", _change(points[name, largest])
+        yield f"  {imperfection(name)} alone, {largest:g} times its size", _change(points[name, largest])
 
 
 def _temperature(summary: Summary) -> Rows:

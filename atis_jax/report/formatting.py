@@ -1,4 +1,4 @@
-"""Numbers as people read them: SI prefixes, percent, points, lists of words."""
+"""Numbers and names as people read them: SI prefixes, percent, points, lists of words, imperfections."""
 
 from __future__ import annotations
 
@@ -74,10 +74,16 @@ def percent(fraction: float, decimals: int = 1) -> str:
 
 
 def points(difference: float, decimals: int = 2) -> str:
-    """A difference of two fractions in percentage points, with its sign."""
+    """A difference of two fractions in percentage points, with its sign: ``-0.0012`` -> ``−0.12 points``."""
+    number = signed_points(difference, decimals)
+    return number if number == NOT_A_NUMBER else f"{number}{_SPACE}points"
+
+
+def signed_points(difference: float, decimals: int = 2) -> str:
+    """As ``points`` without the word, for tables that say it once."""
     if not math.isfinite(difference):
         return NOT_A_NUMBER
-    return f"{100 * difference:+.{decimals}f}{_SPACE}points".replace("-", _MINUS)
+    return f"{100 * difference:+.{decimals}f}".replace("-", _MINUS)
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -108,3 +114,18 @@ def one_line(text: str, limit: int = 22) -> str:
     text = "".join(c if c.isprintable() else " " for c in str(text))
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+_IMPERFECTIONS = {"all": "all together", "offset": "OTA offset", "current": "bias current", "dac": "DAC INL"}
+
+
+def imperfection(name: str) -> str:
+    """The name of an imperfection as settings have it, in words."""
+    return _IMPERFECTIONS.get(name, name.replace("_", " ").replace("tia", "TIA"))
+
+
+def size_of(value: float, unit: str) -> str:
+    """``0.0042, "V"`` -> ``4.20 mV``; ``0.01, "of I_b"`` -> ``1.0 % of I_b``."""
+    if unit.startswith("of "):
+        return f"{percent(value)} {unit}"
+    return f"{significant(value)}{_SPACE}{unit}" if unit == "LSB" else si(value, unit)

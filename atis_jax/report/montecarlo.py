@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import takewhile
+from typing import Any
 
-from atis_jax.report.formatting import count, percent, points
+from atis_jax.report.formatting import count, imperfection, percent, points
 from atis_jax.report.run_files import RunFiles
 
 _MIB = 2**20
@@ -67,16 +69,28 @@ def _noise(run: RunFiles) -> str:
     first = run.table("ranking")[f"{largest:g}"][0]
     worst = found[first, largest]
     text = (
-        f"At {largest:g} times its size {first.replace('_', ' ')} costs most, {points(worst['change_mean'])} "
+        f"At {largest:g} times its size {imperfection(first)} alone costs most, {points(worst['change_mean'])} "
         f"({points(worst['change_low'])} to {points(worst['change_high'])})."
     )
     together = found.get(("all", 1.0))
     if together is None:
         return text
+    scales = sorted(scale for name, scale in found if name == "all")
+    tolerated = max(takewhile(lambda scale: _all_within(found["all", scale]), scales), default=None)
+    stay = (
+        f" Up to {tolerated:g} times that size all {count(together['chips'], 'sampled chip')} stay within "
+        f"{points(run.summary['limit']).lstrip('+')} of the perfect chip."
+        if tolerated
+        else ""
+    )
     return (
         f"All imperfections together, at the design's own size, change accuracy by {points(together['change_mean'])} "
-        f"({points(together['change_low'])} to {points(together['change_high'])}). {text}"
+        f"({points(together['change_low'])} to {points(together['change_high'])}).{stay} {text}"
     )
+
+
+def _all_within(point: dict[str, Any]) -> bool:
+    return point["within"]["passed"] == point["chips"]
 
 
 def _temperature(run: RunFiles) -> str:

@@ -20,6 +20,7 @@ from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.verdicts import distance, paired_errors, told
 from experiments.rundir import RunFolder
 
 ALL = "all"
@@ -41,6 +42,12 @@ class NoiseSweepSettings:
         high=1000.0,
         exclusive_low=True,
         doc="factors on the design's own size of each",
+    )
+    limit: float = setting(
+        0.01,
+        low=0.0,
+        high=1.0,
+        doc="largest difference to the perfect chip's accuracy at any temperature of a chip that counts as within",
     )
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
     montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
@@ -100,7 +107,7 @@ def grid(settings: NoiseSweepSettings, present: Sequence[str]) -> tuple[list[dic
 def summarise(
     settings: NoiseSweepSettings, present: Sequence[str], arm: Arm, evaluated: Evaluated
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Mean change of accuracy and kept fraction with intervals over chips, and the ranking at each scale."""
+    """Of each scale the change of accuracy, kept fraction and chips within the limit; what costs most at each."""
     chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
     depth = arm.evaluator.model.spec.depth
     shape = (len(present), len(settings.scales), chips, temperatures)
@@ -108,12 +115,18 @@ def summarise(
     def column(value) -> np.ndarray:
         return np.asarray([value(row) for row in evaluated.rows], float).reshape(shape)
 
-    change = column(lambda row: (row["gained"] - row["lost"]) / row["examples"]).mean(axis=-1)
+    every = column(lambda row: (row["gained"] - row["lost"]) / row["examples"])
+    discordant = column(lambda row: row["gained"] + row["lost"])
+    error = paired_errors(every, discordant, settings.montecarlo.examples)
+    change = every.mean(axis=-1)
     kept = column(lambda row: np.mean([row[f"kept_{layer + 1}"] for layer in range(depth)])).mean(axis=-1)
     points = []
     for i, name in enumerate(present):
         for j, scale in enumerate(settings.scales):
             estimate = statistics.mean_estimate(change[i, j], settings.confidence)
+            within = statistics.yield_estimate(
+                distance(every[i, j]), settings.limit, standard_errors=error[i, j], level=settings.confidence
+            )
             points.append(
                 {
                     "imperfection": name,
@@ -123,7 +136,8 @@ def summarise(
                     "change_low": estimate.interval.low,
                     "change_high": estimate.interval.high,
                     "change_std_of_chips": float(change[i, j].std(ddof=1)),
-                    "change_worst": float(change[i, j].min()),
+                    "change_worst": float(every[i, j].min()),
+                    "within": told(within),
                     "kept_mean": float(kept[i, j].mean()),
                     "kept_std_of_chips": float(kept[i, j].std()),
                 }
@@ -139,4 +153,10 @@ def summarise(
         "noise_kept": kept,
         "noise_ideal": np.asarray(evaluated.ideal[0]),
     }
-    return {"ideal_accuracy": evaluated.ideal[0], "noise": points, "ranking": ranking, "scaled": list(present)}, arrays
+    return {
+        "ideal_accuracy": evaluated.ideal[0],
+        "noise": points,
+        "ranking": ranking,
+        "scaled": list(present),
+        "limit": settings.limit,
+    }, arrays

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from atis_jax import statistics
-from atis_jax.statistics import YieldEstimate
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
+from experiments.montecarlo.verdicts import distance, paired_errors, told
 from experiments.montecarlo.yields_settings import YieldSettings
 
 
@@ -52,12 +52,10 @@ def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarr
     rows = evaluated.rows[number * change.size : (number + 1) * change.size]
     discordant = np.asarray([row["lost"] + row["gained"] for row in rows]).reshape(change.shape)
     known = {
-        "standard_errors": np.vectorize(statistics.paired_standard_error)(discordant / examples, examples, change),
+        "standard_errors": paired_errors(change, discordant, examples),
         "level": settings.confidence,
     }
-    # A chip better than its perfect one by more than the limit is as far off as one that is worse.
-    distance = -np.abs(change)
-    by_temperature = statistics.yield_estimate(distance, limit, "each", **known)
+    by_temperature = statistics.yield_estimate(distance(change), limit, "each", **known)
     return {
         **arm.labels,
         "chips": len(change),
@@ -68,25 +66,14 @@ def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarr
         "change_mean": float(change.mean()),
         "change_std_of_chips": float(change.mean(axis=1).std(ddof=1)) if len(change) > 1 else None,
         "change_worst": float(change.min()),
-        "within": _told(statistics.yield_estimate(distance, limit, **known)),
-        "not_below": _told(statistics.yield_estimate(change, limit, **known)),
+        "within": told(statistics.yield_estimate(distance(change), limit, **known)),
+        "not_below": told(statistics.yield_estimate(change, limit, **known)),
         "within_by_temperature": [
-            {"temperature_c": t, **_told(estimate)}
+            {"temperature_c": t, **told(estimate)}
             for t, estimate in zip(settings.montecarlo.temperature_c, by_temperature, strict=True)
         ],
         "kept_mean": kept.mean(axis=(0, 1)).tolist(),
         "kept_std_of_chips": kept.mean(axis=1).std(axis=0).tolist(),
         "resolution": 1.0 / examples,
         "sampling_error": float(np.sqrt(discordant.mean()) / examples),
-    }
-
-
-def _told(estimate: YieldEstimate) -> dict[str, Any]:
-    """Passing chips, their share with its interval, and chips whose verdict their own sampling error could turn."""
-    return {
-        "passed": estimate.passes,
-        "fraction": estimate.fraction,
-        "low": estimate.interval.low,
-        "high": estimate.interval.high,
-        "unresolved": estimate.unresolved,
     }

@@ -74,8 +74,8 @@ def test_a_noise_sweep_shows_the_costliest():
     ranking = {"1": ["kappa"], "16": ["dac", "additive", "kappa", "offset"]}
     text = printed({"ideal_accuracy": 0.9652, "noise": noise, "ranking": ranking})
     assert "-0.10 points (-5.00 to +1.00)" in line_with(text, "all imperfections")
-    assert "-8.00 points" in line_with(text, "dac alone, 16 times")
-    assert "additive alone" in text and "kappa alone" in text and "offset" not in text
+    assert "-8.00 points" in line_with(text, "DAC INL alone, 16 times")
+    assert "additive alone" in text and "kappa alone" in text and "OTA offset" not in text
     without = printed({"ideal_accuracy": 0.9652, "noise": [noise[4]], "ranking": ranking | {"1": ["kappa"]}})
     assert "all imperfections" not in without and "kappa alone, 1 times" in without
 

@@ -60,3 +60,19 @@ def test_small_words():
     assert formatting.join([]) == "" and formatting.join(["a"]) == "a" and formatting.join("abc") == "a, b and c"
     assert formatting.duration(12_000).replace("\u00a0", " ") == "3 h 20 min"
     assert formatting.one_line("a\n\tb\x00c" + "d" * 99, 8) == "a b cdd…"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.0042, "V", "4.20 mV"), (0.01, "of I_b", "1.0 % of I_b"), (0.0397, "LSB", "0.0397 LSB"), (0.0, "V", "0 V")],
+)
+def test_size_of_an_imperfection(value, unit, text):
+    assert formatting.size_of(value, unit).replace("\u00a0", " ") == text
+
+
+def test_imperfections_in_words():
+    assert [formatting.imperfection(name) for name in ("all", "dac", "tia_gain")] == [
+        "all together",
+        "DAC INL",
+        "TIA gain",
+    ]

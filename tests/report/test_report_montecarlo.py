@@ -25,13 +25,25 @@ def test_yield_tells_chips_interval_and_limit():
 def test_noise_tells_all_together_and_the_costliest_alone():
     points = [
         {"imperfection": name, "scale": scale, "change_mean": mean, "change_low": mean - 0.01, "change_high": mean}
-        for name, scale, mean in [("all", 1.0, -0.002), ("all", 8.0, -0.5), ("offset", 8.0, -0.4), ("kappa", 8.0, 0.0)]
+        | {"chips": 32, "within": {"passed": passed}}
+        for name, scale, mean, passed in [
+            ("all", 1.0, -0.002, 32),
+            ("all", 2.0, -0.002, 32),
+            ("all", 4.0, -0.2, 31),
+            ("all", 8.0, -0.5, 32),
+            ("offset", 8.0, -0.4, 32),
+            ("kappa", 8.0, 0.0, 32),
+        ]
     ]
-    text = said(noise=points, ranking={"8": ["offset", "kappa"]})
+    text = said(noise=points, ranking={"8": ["offset", "kappa"]}, limit=0.01)
     assert text == (
         "All imperfections together, at the design's own size, change accuracy by −0.20 points (−1.20 points to "
-        "−0.20 points). At 8 times its size offset costs most, −40.00 points (−41.00 points to −40.00 points)."
+        "−0.20 points). Up to 2 times that size all 32 sampled chips stay within 1.00 points of the perfect chip. "
+        "At 8 times its size OTA offset alone costs most, −40.00 points (−41.00 points to −40.00 points)."
     )
+    none = [{**point, "within": {"passed": 31}} for point in points]
+    assert "stay within" not in said(noise=none, ranking={"8": ["offset"]}, limit=0.01)
+    assert said(noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("At 8 times its size")
 
 
 def test_temperature_tells_the_worst_bias_and_what_helps_it():

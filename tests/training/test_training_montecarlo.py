@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from atis_jax.scoring.calibration import CalibrationSpec
@@ -60,10 +61,19 @@ def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
     with open_run(tmp_path / "noise", settings) as folder:
         summary = noise_sweep.run(settings, folder)
     final_table(summary)
-    assert "offset alone, 16 times" in capsys.readouterr().out
+    assert "OTA offset alone, 16 times" in capsys.readouterr().out
     assert summary["absent"] == ["current"] and summary["scaled"] == ["all", "offset"]
     spread = {(p["imperfection"], p["scale"]): p["kept_std_of_chips"] for p in summary["noise"]}
     assert spread["offset", 16.0] > spread["offset", 1.0] > 0
+    for point in summary["noise"]:
+        changes = [
+            (row["gained"] - row["lost"]) / row["examples"]
+            for row in read_table(tmp_path / "noise" / "cells.csv")
+            if (row["imperfection"], row["scale"]) == (point["imperfection"], point["scale"])
+        ]
+        by_chip = np.abs(changes).reshape(SMALL.chips, -1).max(axis=1)
+        assert point["within"]["passed"] == np.sum(by_chip <= settings.limit + 1e-9)
+        assert point["change_worst"] == pytest.approx(min(changes))
     assert "Zero on this hardware" in (tmp_path / "noise" / "report.html").read_text()
 
 

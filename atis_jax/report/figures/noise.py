@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atis_jax.report.errors import Absent
-from atis_jax.report.formatting import count, join, points, significant
+from atis_jax.report.formatting import count, imperfection, join, points, signed_points, size_of
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log_ticks
@@ -27,7 +27,7 @@ def noise_sweep(run: RunFiles) -> Section:
             if name == "all"
             else {"color": LINES[index % len(LINES)][0], "linestyle": LINES[(index // len(LINES)) % len(LINES)][1]}
         )
-        accuracy.plot(scale, 100 * change[index].mean(axis=-1), marker=".", label=_words(name), **style)
+        accuracy.plot(scale, 100 * change[index].mean(axis=-1), marker=".", label=imperfection(name), **style)
         tokens.plot(scale, 100 * kept[index].mean(axis=-1), marker=".", **style)
     for axes in (accuracy, tokens):
         axes.set_xscale("log")
@@ -51,22 +51,22 @@ def noise_sweep(run: RunFiles) -> Section:
             f"({points(at_one['change_low'])} to {points(at_one['change_high'])})."
         )
     if ranking:
-        sentences.append(f"At {worst:g} times, the costliest are {join([_words(name) for name in ranking[:3]])}.")
+        sentences.append(f"At {worst:g} times, the costliest are {join([imperfection(name) for name in ranking[:3]])}.")
     absent = run.summary.get("absent") or []
     if absent:
-        sentences.append(f"Zero on this hardware, so not scaled: {join([_words(name) for name in absent])}.")
+        sentences.append(f"Zero on this hardware, so not scaled: {join([imperfection(name) for name in absent])}.")
     magnitude = run.table("magnitudes")
-    heads = ("imperfection", "size at 1 (RMS)", *(f"× {s:g}" for s in scale))
+    heads = ("change in points", "size at 1 (RMS)", *(f"× {s:g}" for s in scale))
     rows = []
     for index, name in enumerate(names):
         size = magnitude.get(name)
-        rows.append(
-            (
-                _words(name),
-                f"{significant(size['value'])} {size['unit']}" if size else "",
-                *(points(float(value)) for value in change[index].mean(axis=-1)),
-            )
-        )
+        changes = (signed_points(float(value)) for value in change[index].mean(axis=-1))
+        rows.append((imperfection(name), size_of(size["value"], size["unit"]) if size else "", *changes))
+    within = [point["within"]["passed"] for point in run.summary["noise"] if point["imperfection"] == "all"]
+    limit = run.number("limit")
+    if within and limit is not None:
+        what = f"chips within {points(limit).lstrip('+')}, all together"
+        rows.append((what, f"of {chips}", *map(str, within)))
     picture = Picture(
         "noise_sweep", figure, "Change of accuracy and kept tokens.", " ".join(sentences), table=(heads, *rows)
     )
@@ -78,8 +78,3 @@ def _at(run: RunFiles, scale: float) -> dict[str, Any] | None:
         if point["imperfection"] == "all" and np.isclose(point["scale"], scale):
             return point
     return None
-
-
-def _words(name: str) -> str:
-    special = {"all": "all together", "offset": "OTA offset", "current": "bias current", "dac": "DAC INL"}
-    return special.get(name, name.replace("_", " ").replace("tia", "TIA"))
