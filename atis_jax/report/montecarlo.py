@@ -96,18 +96,26 @@ def _all_within(point: dict[str, Any]) -> bool:
 def _temperature(run: RunFiles) -> str:
     found = run.summary["temperature"]
     coldest, hottest = (f(entry["temperature_c"] for entry in found) for f in (min, max))
-    worst: dict[tuple[str, str], float] = {}
+    arms: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in found:
-        arm = entry["bias"].replace("_", " "), entry["compensation"]
-        worst[arm] = min(worst.get(arm, 0.0), entry["change_mean"])
-    bare = {arm: change for arm, change in worst.items() if arm[1] == "none"} or worst
-    (bias, _), change = min(bare.items(), key=lambda item: item[1])
-    text = f"From {coldest:g} to {hottest:g} °C, uncompensated, {bias} bias loses most: {points(change)} at its worst"
-    helped = {name: lost for (of, name), lost in worst.items() if of == bias and name != "none"}
+        arms.setdefault((entry["bias"], entry["compensation"]), []).append(entry)
+    lost = {arm: min(0.0, *(entry["change_mean"] for entry in entries)) for arm, entries in arms.items()}
+    bare = [arm for arm in arms if arm[1] == "none"] or list(arms)
+    bias, compensation = hardest = min(bare, key=lambda arm: lost[arm])
+    text = (
+        f"From {coldest:g} to {hottest:g} °C, uncompensated, {bias.replace('_', ' ')} bias loses most: "
+        f"{points(lost[hardest])} at its worst, keeping {_kept(arms[hardest])} of the tokens"
+    )
+    helped = [arm for arm in arms if arm[0] == bias and arm[1] != compensation]
     if helped:
-        best = max(helped, key=lambda name: helped[name])
-        text += f", {points(helped[best])} with its best compensation ({best})"
+        best = max(helped, key=lambda arm: lost[arm])
+        text += f"; with its best compensation ({best[1]}) {points(lost[best])} and {_kept(arms[best])}"
     return text + "."
+
+
+def _kept(entries: list[dict[str, Any]]) -> str:
+    low, high = (f(entry["kept_mean"] for entry in entries) for f in (min, max))
+    return f"{percent(low)} to {percent(high)}"
 
 
 def precision_answer(run: RunFiles) -> str:

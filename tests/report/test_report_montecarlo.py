@@ -48,17 +48,17 @@ def test_noise_tells_all_together_and_the_costliest_alone():
 
 def test_temperature_tells_the_worst_bias_and_what_helps_it():
     entries = [
-        {"bias": bias, "compensation": name, "temperature_c": t, "change_mean": change}
-        for bias, name, t, change in [
-            ("fixed_charge", "none", 0.0, -0.1),
-            ("fixed_charge", "none", 85.0, -0.3),
-            ("fixed_charge", "table", 85.0, -0.02),
-            ("ptat", "none", 85.0, -0.01),
+        {"bias": bias, "compensation": name, "temperature_c": t, "change_mean": change, "kept_mean": kept}
+        for bias, name, t, change, kept in [
+            ("fixed_charge", "none", 0.0, -0.1, 0.3),
+            ("fixed_charge", "none", 85.0, -0.3, 0.2),
+            ("fixed_charge", "table", 85.0, -0.02, 0.28),
+            ("ptat", "none", 85.0, -0.01, 0.29),
         ]
     ]
     assert said(temperature=entries) == (
-        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst, −2.00 points with "
-        "its best compensation (table)."
+        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst, keeping 20.0 % to "
+        "30.0 % of the tokens; with its best compensation (table) −2.00 points and 28.0 % to 28.0 %."
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from matplotlib.ticker import LogLocator
+
 from atis_jax.report.errors import Absent
-from atis_jax.report.formatting import count, percent, points, significant
+from atis_jax.report.formatting import count, percent, points, signed_points, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
-from atis_jax.report.style import BLACK, LINES, new_figure, panels_of
+from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log_ticks
 
 BIAS_WORDS = {
     "fixed_charge": "fixed charge",
@@ -24,14 +26,16 @@ def transconductance(run: RunFiles) -> Section:
     ratio, temperature, current = run.array("gm_ratio"), run.array("gm_c"), run.array("gm_current_a")
     biases = list(dict.fromkeys(entry["bias"] for entry in found))
     figure = new_figure(2.7)
-    panels = panels_of(figure, 1, len(biases))
+    panels = panels_of(figure, 1, len(biases), sharey=True)
     for axes, bias, curves in zip(panels, biases, ratio, strict=True):
         for (color, dash, *_), one, amperes in zip(LINES, curves, current, strict=False):
             axes.plot(temperature, one, color=color, linestyle=dash, label=f"{1e9 * amperes:g} nA")
         axes.set_title(BIAS_WORDS.get(bias, bias))
         axes.set_xlabel("temperature (°C)")
-        if curves.max() > 3:
-            axes.set_yscale("log")
+    if ratio.max() > 3:
+        panels[0].set_yscale("log")
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        plain_log_ticks(panels[0].yaxis)
     panels[0].set_ylabel("gm over its value at 27 °C")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(current))
     rows = [
@@ -93,9 +97,9 @@ def temperature_sweep(run: RunFiles) -> Section:
         "'threshold' sets each chip's thresholds once at 27 °C, 'table' looks them up by a noisy sensor, 'periodic' "
         "measures them anew at each temperature."
     )
-    heads = ("bias, compensation", *(f"{t:g} °C" for t in temperature))
+    heads = ("change in points", *(f"{t:g} °C" for t in temperature))
     rows = [
-        (f"{BIAS_WORDS.get(bias, bias)}, {name}", *(points(float(value)) for value in change[index]))
+        (f"{BIAS_WORDS.get(bias, bias)}, {name}", *(signed_points(float(value)) for value in change[index]))
         for index, (bias, name) in enumerate(arms)
     ]
     picture = Picture("temperature_sweep", figure, "Accuracy against temperature.", caption, table=(heads, *rows))
