@@ -1,4 +1,4 @@
-"""The top of the page of an experiment over many chips: its answer in a sentence, and what it took."""
+"""The top of the page of an experiment over chips: its answer in a sentence, and what it took."""
 
 from __future__ import annotations
 
@@ -118,6 +118,31 @@ def _kept(entries: list[dict[str, Any]]) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
+def _drift(run: RunFiles) -> str:
+    """The change that drives a fixed threshold farthest off, and what the adaptive one makes of it."""
+    drift = run.table("drift")
+    arms = {(arm["scenario"], arm["bias"], arm["mode"]): arm for arm in drift["arms"]}
+    fixed = [arm for (scenario, _, mode), arm in arms.items() if mode == "fixed" and scenario != "steady"]
+    if not fixed:
+        return ""
+    worst = max(fixed, key=lambda arm: arm["kept_error_after"])
+    adaptive = arms.get((worst["scenario"], worst["bias"], "adaptive"))
+    text = (
+        f"A change of {worst['scenario']} drives the tokens kept under a fixed threshold "
+        f"{100 * worst['kept_error_after']:.1f} points off the wanted share"
+    )
+    accuracies = f"accuracy then is {percent(worst['accuracy_after'])} with the fixed threshold"
+    if adaptive:
+        text += f", under an adaptive one {100 * adaptive['kept_error_after']:.1f}"
+        accuracies += f", {percent(adaptive['accuracy_after'])} with the adaptive one"
+    unpruned = drift["unpruned"].get(worst["scenario"])
+    if unpruned:
+        accuracies += (
+            f", {percent(unpruned['after'])} with nothing pruned (before the change {percent(unpruned['before'])})"
+        )
+    return f"{text}; {accuracies}."
+
+
 def precision_answer(run: RunFiles) -> str:
     """Two sentences on the paper's claim of 4 to 6 effective bits, from the counts alone."""
     precision = run.table("precision")
@@ -152,4 +177,5 @@ _SENTENCES: dict[str, Callable[[RunFiles], str]] = {
     "noise": _noise,
     "temperature": _temperature,
     "precision": precision_answer,
+    "drift": _drift,
 }

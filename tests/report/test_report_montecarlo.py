@@ -62,6 +62,25 @@ def test_temperature_tells_the_worst_bias_and_what_helps_it():
     )
 
 
+def test_drift_tells_where_a_fixed_threshold_is_driven_farthest():
+    arms = [
+        {"scenario": scenario, "bias": "constant", "mode": mode, "kept_error_after": off, "accuracy_after": accuracy}
+        for scenario, mode, off, accuracy in [
+            ("steady", "fixed", 0.9, 0.9),
+            ("noise", "fixed", 0.02, 0.9),
+            ("brightness", "fixed", 0.487, 0.861),
+            ("brightness", "adaptive", 0.01, 0.832),
+        ]
+    ]
+    drift = {"arms": arms, "unpruned": {"brightness": {"before": 0.969, "after": 0.859}}}
+    assert said(drift=drift) == (
+        "A change of brightness drives the tokens kept under a fixed threshold 48.7 points off the wanted share, under "
+        "an adaptive one 1.0; accuracy then is 86.1 % with the fixed threshold, 83.2 % with the adaptive one, 85.9 % "
+        "with nothing pruned (before the change 96.9 %)."
+    )
+    assert said(drift={"arms": arms[:1], "unpruned": {}}) == ""
+
+
 def test_precision_answers_from_the_counts():
     claim = {
         "bits": [4.0, 6.0],

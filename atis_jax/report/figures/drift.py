@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.formatting import count, join, percent, points, si
+from atis_jax.report.formatting import count, percent, si, signed_points
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, GREY, LINES, new_figure
@@ -29,6 +29,7 @@ BIAS_WORDS = {
     "ptat": "PTAT bias current",
     "ctat": "CTAT bias current",
 }
+_OFF = "The last column is how far, on average over layers, the kept fraction is from the wanted one at the end."
 SHIFT_WORDS = {"contrast": "contrast", "brightness": "brightness", "noise": "added noise", "steady": "no change"}
 
 
@@ -97,15 +98,14 @@ def temperature_ramp(run: RunFiles) -> Section:
         raise Absent("no temperature ramp was run")
     groups = [(BIAS_WORDS.get(bias, bias), drift.of("ramp", bias)) for bias in biases]
     figure = _columns(drift, groups, ramp=True)
-    sentences = []
-    for words, numbers in groups:
-        cold, hot = (drift.arrays["drift_temperature_c"][numbers[0], end] for end in (0, -1))
-        sentences.append(f"With {words}, from {cold:.0f} to {hot:.0f} °C: {_before_after(drift, numbers)}.")
-    caption = " ".join(
-        [*sentences, _unpruned(drift, "ramp"), f"Means over {drift.sample}; dotted grey: the wanted fraction."]
+    cold, hot = (drift.arrays["drift_temperature_c"][groups[0][1][0], end] for end in (0, -1))
+    caption = (
+        f"From {cold:.0f} to {hot:.0f} °C. Means over {drift.sample}; dotted grey: the wanted fraction; thick grey: "
+        f"the same network with nothing pruned. {_OFF}"
     )
     alt = "Temperature, accuracy and kept fraction of patches against time while the temperature ramps."
-    return Section("Temperature ramp", (Picture("drift_temperature", figure, alt, caption),))
+    picture = Picture("drift_temperature", figure, alt, caption, table=_before_after(drift, groups))
+    return Section("Temperature ramp", (picture,))
 
 
 def image_shift(run: RunFiles) -> Section:
@@ -117,17 +117,13 @@ def image_shift(run: RunFiles) -> Section:
     names = [*(["steady"] if drift.of("steady") else []), *shifts]
     groups = [(_shift_title(run, name), drift.of(name)) for name in names]
     figure = _columns(drift, groups, ramp=False)
-    sentences = []
-    for name in names:
-        sentences.append(
-            f"{_shift_title(run, name).capitalize()}: {_before_after(drift, drift.of(name))}. {_unpruned(drift, name)}"
-        )
-    sentences.append(
+    caption = (
         f"Means over {drift.sample}; dashed vertical: the change; dotted grey: the wanted fraction; thick grey: the "
-        "same network with nothing pruned."
+        f"same network with nothing pruned. {_OFF}"
     )
     alt = "Accuracy and kept fraction of patches against time while the images change."
-    return Section("Shift of the images", (Picture("drift_shift", figure, alt, " ".join(sentences)),))
+    picture = Picture("drift_shift", figure, alt, caption, table=_before_after(drift, groups))
+    return Section("Shift of the images", (picture,))
 
 
 def threshold_motion(run: RunFiles) -> Section:
@@ -172,19 +168,21 @@ def threshold_motion(run: RunFiles) -> Section:
         far = si(float(rest[0]["largest_shift_v"]), "V")
         sentences.append(f"With nothing changing it still hunts, by up to {far}, because images differ.")
     settled = [
-        f"{SHIFT_WORDS.get(arm['scenario'], arm['scenario'])}, "
-        + join([f"layer {n + 1} {'not' if t is None else f'{t:,} tokens'}" for n, t in enumerate(times)])
+        (SHIFT_WORDS.get(arm["scenario"], arm["scenario"]), *("not" if t is None else f"{t:,}" for t in times))
         for arm in (drift.arms[n] for n in numbers)
         if (times := arm.get("settling_tokens"))
     ]
+    table: tuple[tuple[str, ...], ...] = ()
     if settled:
         sentences.append(
-            f"Time until the mean threshold stays within 10 % of its step for the next "
-            f"{int(drift.table['hold_tokens']):,} tokens: {'; '.join(settled)}; "
-            "'not' where the step is below three times the hunting or is not over."
+            f"The table is the time, in tokens, until the mean threshold stays within 10 % of its step for the next "
+            f"{int(drift.table['hold_tokens']):,}; 'not' where the step is below three times the hunting or is not "
+            "over."
         )
+        table = (("settling, tokens", *(f"layer {n + 1}" for n in range(shift.shape[-1]))), *settled)
     alt = "Threshold shift of each layer against time."
-    return Section("The threshold's own motion", (Picture("drift_threshold", figure, alt, " ".join(sentences)),))
+    picture = Picture("drift_threshold", figure, alt, " ".join(sentences), table=table)
+    return Section("The threshold's own motion", (picture,))
 
 
 def _columns(drift: DriftRun, groups: list[tuple[str, list[int]]], ramp: bool):
@@ -234,26 +232,24 @@ def _mark_change(axes: Axes, drift: DriftRun, scenario: str) -> None:
         axes.axvline(drift.change, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
 
 
-def _before_after(drift: DriftRun, numbers: list[int]) -> str:
-    """Accuracy and error of the kept fraction of each arm, before and after."""
-    parts = []
-    for arm in (drift.arms[n] for n in numbers):
-        change = points(float(arm["accuracy_after"]) - float(arm["accuracy_before"]), 1)
-        parts.append(
-            f"{LABELS[arm['mode']]} {percent(float(arm['accuracy_after']))} at the end ({change}), kept fraction "
-            f"{100 * float(arm['kept_error_after']):.1f} points off target"
-        )
-    return "; ".join(parts)
+def _before_after(drift: DriftRun, groups: list[tuple[str, list[int]]]) -> tuple[tuple[str, ...], ...]:
+    """Accuracy before the change and at the end, and how far the kept fraction is off, of each arm and unpruned."""
+    rows: list[tuple[str, ...]] = [("", "comparator", "before", "at the end", "points", "kept off by, points")]
+    for title, numbers in groups:
+        arms = [drift.arms[n] for n in numbers]
+        found: list[tuple[str, ...]] = []
+        unpruned = (drift.table.get("unpruned") or {}).get(arms[0]["scenario"])
+        if unpruned:
+            found.append(("nothing pruned", *_accuracies(unpruned["before"], unpruned["after"]), ""))
+        for arm in arms:
+            accuracies = _accuracies(arm["accuracy_before"], arm["accuracy_after"])
+            found.append((LABELS[arm["mode"]], *accuracies, f"{100 * float(arm['kept_error_after']):.1f}"))
+        rows += [(title if place == 0 else "", *row) for place, row in enumerate(found)]
+    return tuple(rows)
 
 
-def _unpruned(drift: DriftRun, scenario: str) -> str:
-    found = (drift.table.get("unpruned") or {}).get(scenario)
-    if not found:
-        return ""
-    return (
-        f"On the same images the network with nothing pruned has {percent(float(found['before']))} before and "
-        f"{percent(float(found['after']))} at the end."
-    )
+def _accuracies(before: float, after: float) -> tuple[str, str, str]:
+    return percent(before), percent(after), signed_points(after - before, 1)
 
 
 def _shift_title(run: RunFiles, name: str) -> str:
