@@ -43,7 +43,9 @@ class Explained:
 def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Array) -> Explained:
     """Rank correlations over the chips of the first arm, temperatures averaged.
 
-    The change of accuracy is compared with the size of each cause, the kept fraction of a layer with its sign.
+    The kept fraction of a layer and the change of accuracy are compared with each cause and its sign: a chip that keeps
+    more tokens than wanted is often the better one. The change is compared with the cause's size too, which finds
+    errors that harm in either direction.
     """
     chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
     if chips < FEWEST_CHIPS:
@@ -64,30 +66,33 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
             cause = causes[:, layer, index]
             if min(np.ptp(cause), np.ptp(kept[:, layer]), np.ptp(change)) == 0:
                 continue  # an imperfection that this hardware does not have, or chips all alike
-            size = statistics.correlation(np.abs(cause), change, "spearman", settings.confidence)
-            moved = statistics.correlation(cause, kept[:, layer], "spearman", settings.confidence)
-            found.append({"layer": layer + 1, "cause": name, "accuracy": size, "kept": moved})
+            pairs = {
+                "kept": (cause, kept[:, layer]),
+                "accuracy": (cause, change),
+                "accuracy_of_size": (np.abs(cause), change),
+            }
+            entry: dict[str, Any] = {"layer": layer + 1, "cause": name}
+            for what, pair in pairs.items():
+                value, interval = _correlation(*pair, settings.confidence)
+                entry |= {f"rank_correlation_{what}": value, f"{what}_interval": interval}
+            found.append(entry)
+    last: dict[str, Any] = {}
+    if min(np.ptp(kept[:, -1]), np.ptp(change)) > 0:
+        value, interval = _correlation(kept[:, -1], change, settings.confidence)
+        last = {"rank_correlation": value, "interval": interval}
     return Explained(
-        {
-            "chips": chips,
-            "correlations": [
-                {
-                    "layer": entry["layer"],
-                    "cause": entry["cause"],
-                    "rank_correlation_accuracy": entry["accuracy"].value,
-                    "accuracy_interval": list(entry["accuracy"].interval),
-                    "rank_correlation_kept": entry["kept"].value,
-                    "kept_interval": list(entry["kept"].interval),
-                }
-                for entry in found
-            ],
-        },
+        {"chips": chips, "correlations": found, "kept_and_accuracy": last},
         {
             "yield_chip_change": change,
             "yield_chip_kept": kept,
             "yield_chip_shift_v": shift,
         },
     )
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, level: float) -> tuple[float, list[float]]:
+    found = statistics.correlation(x, y, "spearman", level)
+    return found.value, list(found.interval)
 
 
 def chip_causes(arm: Arm, key: jax.Array, chips: int) -> Float[Array, "chips L 6"]:

@@ -72,22 +72,24 @@ def chip_yield(run: RunFiles) -> Section:
 
 
 def yield_causes(run: RunFiles) -> Section:
-    """Rank correlation of accuracy and kept fraction with what fabrication gave each chip."""
-    found = run.table("failing").get("correlations")
+    """Rank correlation of kept fraction and accuracy with what fabrication gave each chip; chips one by one."""
+    failing = run.table("failing")
+    found = failing.get("correlations")
     if not found:
         raise Absent("too few chips to tell which fail and why")
     kept, shift = run.array("yield_chip_kept"), run.array("yield_chip_shift_v")
     change = run.array("yield_chip_change")
     labels = [f"layer {entry['layer']}, {entry['cause']}" for entry in found]
-    figure = new_figure(0.8 + 0.2 * len(found))
-    bars, scatter = panels_of(figure, 1, 2, width_ratios=[1.25, 1])
+    figure = new_figure(max(4.2, 0.8 + 0.2 * len(found)))
+    grid = figure.add_gridspec(2, 2, width_ratios=[1.25, 1])
+    bars, moved, cost = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, 1])
     place = np.arange(len(found))[::-1]
-    for offset, key, interval, color, label in (
-        (0.18, "rank_correlation_kept", "kept_interval", BLUE, "kept fraction of that layer"),
-        (-0.18, "rank_correlation_accuracy", "accuracy_interval", ORANGE, "change of accuracy (size of the cause)"),
+    for offset, key, color, label in (
+        (0.18, "kept", BLUE, "kept fraction of that layer"),
+        (-0.18, "accuracy", ORANGE, "change of accuracy"),
     ):
-        value = np.asarray([entry[key] for entry in found])
-        ends = np.asarray([entry[interval] for entry in found])
+        value = np.asarray([entry[f"rank_correlation_{key}"] for entry in found])
+        ends = np.asarray([entry[f"{key}_interval"] for entry in found])
         bars.hlines(place + offset, ends[:, 0], ends[:, 1], color=color, linewidth=2.2, alpha=0.45)
         bars.plot(value, place + offset, "o", color=color, markersize=4, label=label)
     bars.axvline(0.0, color=BLACK, linewidth=0.9)
@@ -95,24 +97,42 @@ def yield_causes(run: RunFiles) -> Section:
     bars.set_yticks(place, labels)
     bars.set_xlabel("rank correlation over chips")
     figure.legend(*bars.get_legend_handles_labels(), loc="outside upper left", ncols=2)
-    layer = int(np.argmax(kept.std(axis=0)))
-    scatter.plot(1e3 * shift[:, layer], kept[:, layer], ".", color=BLUE, markersize=4, alpha=0.6)
-    scatter.set_xlabel(f"offsets at layer {layer + 1} (mV)")
-    scatter.set_ylabel(f"kept after layer {layer + 1}")
-    scatter.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.0f} %")
-    strongest = max(found, key=lambda entry: abs(entry["rank_correlation_kept"]))
-    hardest = max(found, key=lambda entry: abs(entry["rank_correlation_accuracy"]))
-    follows, costs = strongest["cause"], hardest["cause"]
+    layer, last = int(np.argmax(kept.std(axis=0))), kept.shape[1] - 1
+    moved.plot(1e3 * shift[:, layer], 100 * kept[:, layer], ".", color=BLUE, markersize=4, alpha=0.6)
+    moved.set_xlabel(f"offsets at layer {layer + 1} (mV)")
+    moved.set_ylabel(f"kept after layer {layer + 1} (%)")
+    cost.plot(100 * kept[:, last], 100 * change, ".", color=ORANGE, markersize=4, alpha=0.6)
+    cost.axhline(0.0, color=BLACK, linewidth=0.8)
+    cost.set_xlabel(f"kept after layer {last + 1} (%)")
+    cost.set_ylabel("change of accuracy (points)")
     caption = (
-        f"Over the {count(len(change), 'chip')} of the first row above. Left: rank correlation of what fabrication "
-        "gave a chip with the tokens it keeps and with its change of accuracy, with intervals. The kept fraction "
-        f"follows {follows} of layer {strongest['layer']} most "
-        f"({significant(strongest['rank_correlation_kept'], 2)}), the change of accuracy {costs} of layer "
-        f"{hardest['layer']} ({significant(hardest['rank_correlation_accuracy'], 2)}). Right: offsets of OTAs, TIA "
-        f"and comparator, summed at layer {layer + 1}'s comparator, against what that layer keeps."
+        f"The {count(len(change), 'chip')} of the first row above, temperatures averaged. Left: rank correlation, with "
+        "intervals, of what fabrication gave a chip with the tokens it keeps and with its change of accuracy. "
+        f"{_strongest(found, 'kept', 'The kept fraction')}; {_strongest(found, 'accuracy', 'the change of accuracy')}. "
+        f"{_strongest(found, 'accuracy_of_size', 'By the size of causes alone the change of accuracy')}. "
+        f"Upper right: offsets of OTAs, TIA and comparator, summed at layer {layer + 1}'s comparator, against what "
+        f"that layer keeps. Lower right: the change of accuracy against the tokens kept after layer {last + 1}"
     )
-    picture = Picture("yield_causes", figure, "Correlations with causes, and kept fraction against offset.", caption)
+    both = failing.get("kept_and_accuracy")
+    if both:
+        low, high = both["interval"]
+        caption += (
+            f", rank correlation {significant(both['rank_correlation'], 2)} ({significant(low, 2)} to "
+            f"{significant(high, 2)})"
+        )
+    picture = Picture(
+        "yield_causes",
+        figure,
+        "Correlations with causes, kept fraction against offset, accuracy against kept fraction.",
+        caption + ".",
+    )
     return Section("Which chips differ, and why", (picture,))
+
+
+def _strongest(found: list[dict[str, Any]], what: str, subject: str) -> str:
+    entry = max(found, key=lambda entry: abs(entry[f"rank_correlation_{what}"]))
+    value = significant(entry[f"rank_correlation_{what}"], 2)
+    return f"{subject} follows {entry['cause']} of layer {entry['layer']} most ({value})"
 
 
 def _arms(run: RunFiles) -> list[dict[str, Any]]:
