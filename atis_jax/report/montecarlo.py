@@ -66,12 +66,13 @@ def _yield(run: RunFiles) -> str:
 def _noise(run: RunFiles) -> str:
     found = {(point["imperfection"], point["scale"]): point for point in run.summary["noise"]}
     largest = max(scale for _, scale in found)
-    first = run.table("ranking")[f"{largest:g}"][0]
-    worst = found[first, largest]
-    text = (
-        f"At {largest:g} times its size {imperfection(first)} alone costs most, {points(worst['change_mean'])} "
-        f"({points(worst['change_low'])} to {points(worst['change_high'])})."
-    )
+    ranked, text = run.table("ranking")[f"{largest:g}"], ""
+    if ranked:
+        worst = found[ranked[0], largest]
+        text = (
+            f"At {largest:g} times its size {imperfection(ranked[0])} alone costs most, {points(worst['change_mean'])} "
+            f"({points(worst['change_low'])} to {points(worst['change_high'])})."
+        )
     together = found.get(("all", 1.0))
     if together is None:
         return text
@@ -86,7 +87,7 @@ def _noise(run: RunFiles) -> str:
     return (
         f"All imperfections together, at the design's own size, change accuracy by {points(together['change_mean'])} "
         f"({points(together['change_low'])} to {points(together['change_high'])}).{stay} {text}"
-    )
+    ).rstrip()
 
 
 def _all_within(point: dict[str, Any]) -> bool:

@@ -80,7 +80,7 @@ class Arm:
 
 def make_stream(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Stream:
     """Test images in a random order (stored sets are often in order of class), each used once."""
-    count = min(settings.images or len(run.test), len(run.test))
+    count = settings.images or len(run.test)
     keys = jax.random.split(rng.stream(root, "data"))
     order = np.asarray(jax.random.permutation(keys[0], len(run.test)))[:count]
     clean = run.test.images[order].astype(np.float32) / 255.0

@@ -43,6 +43,11 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
             "no temperature moves; give a run with scorer.kind = 'analog'"
         )
     root = jax.random.key(settings.seed)
+    if settings.images is not None and settings.images > len(trained.test):
+        raise UserError(
+            f"config.images = {settings.images} is above the {len(trained.test)} test images of "
+            f"{settings.checkpoint!r}; lower it, or give null for all of them"
+        )
     stream = make_stream(settings, trained, root)
     if len(stream.labels) < settings.windows:
         raise UserError(
@@ -103,7 +108,7 @@ def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int
     """What one arm comes to, each number over the stated images and chips."""
     kept = arm.out.kept
     shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
-    before, after = kept[:, stream.before].mean(axis=(0, 1)), kept[:, stream.after].mean(axis=(0, 1))
+    before, after = kept[:, stream.before].mean(axis=1), kept[:, stream.after].mean(axis=1)  # of each chip
     changed = [settled(shift_CxNxL[:, :, layer], stream, hold) for layer in range(kept.shape[-1])]
     steps = arm.mode.startswith("adaptive") and arm.scenario not in (RAMP, "steady")
     cycles = [
@@ -116,8 +121,8 @@ def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int
         "mode": arm.mode,
         "accuracy_before": arm.correct[:, stream.before].mean(),
         "accuracy_after": arm.correct[:, stream.after].mean(),
-        "kept_before": before.tolist(),
-        "kept_after": after.tolist(),
+        "kept_before": before.mean(axis=0).tolist(),
+        "kept_after": after.mean(axis=0).tolist(),
         "kept_error_before": float(np.abs(before - wanted).mean()),
         "kept_error_after": float(np.abs(after - wanted).mean()),
         "threshold_shift_after_v": shift_CxNxL[:, stream.after].mean(axis=(0, 1)).tolist(),

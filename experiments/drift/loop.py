@@ -109,23 +109,23 @@ def step_response(
     before = slice(stream.before.start * each, change)
     drawn = np.unique(np.linspace(change, shift_RxCxT.shape[-1] - 1, POINTS).astype(int))
     wanted, hold = _wanted_shift(recording, target, change), settings.hold_tokens
-    start_RxC, end_RxC = shift_RxCxT[:, :, before].mean(axis=-1), shift_RxCxT[:, :, end:].mean(axis=-1)
+    start_RxC = shift_RxCxT[:, :, before].mean(axis=-1)
     theory_RxCxT = _expected(recording, rates, settings.activity_rate, target, start_RxC, change)
     rows, measured, expected = [], [], []
     for number, rate in enumerate(rates):
         keep_CxT, shift_CxT, theory_CxT = keep_RxCxT[number], shift_RxCxT[number], theory_RxCxT[number]
-        start_v, end_v = start_RxC[number], end_RxC[number]
-        times = [settling(s, a, b, change, hold=hold) for s, a, b in zip(shift_CxT, start_v, end_v, strict=True)]
+        start_v = start_RxC[number]
+        times = [settling(s, a, b, change, hold=hold) for s, a, b in zip(shift_CxT, start_v, wanted, strict=True)]
         cycles = [cycle for s in shift_CxT if (cycle := limit_cycle(s[end:])) is not None]
         theory = [settling(s, a, b, 0, hold=hold) for s, a, b in zip(theory_CxT, start_v, wanted, strict=True)]
         rows.append(
             {
                 "rate_v": float(rate),
-                "step_v": float((end_v - start_v).mean()),
+                "step_v": float((wanted - start_v).mean()),
                 "settling_tokens": _mean_of_all(times),
                 "settled_chips": sum(time is not None for time in times),
                 "expected_settling_tokens": _mean_of_all(theory),
-                "overshoot": float(_overshoot(shift_CxT[:, change:], start_v, end_v)),
+                "overshoot": float(_overshoot(shift_CxT[:, change:], start_v, wanted)),
                 "hunting_v": float(shift_CxT[:, end:].std(axis=1).mean()),
                 "kept": float(keep_CxT[:, end:].mean()),
                 "kept_error": float(keep_CxT[:, end:].mean() - target),
@@ -180,11 +180,11 @@ def _mean_of_all(times: list[int | None]) -> float | None:
     return float(np.mean(found)) if len(found) == len(times) else None
 
 
-def _overshoot(shift_CxT, start_v, end_v) -> float:
-    """Farthest beyond the final value, over the step; mean of chips."""
-    direction = np.sign(end_v - start_v)[:, None]
-    beyond = (direction * (shift_CxT - end_v[:, None])).max(axis=1)
-    return float(np.mean(np.maximum(beyond, 0.0) / np.maximum(np.abs(end_v - start_v), 1e-12)))
+def _overshoot(shift_CxT, start_v, wanted_v) -> float:
+    """Farthest beyond the shift that keeps the wanted share, over the step; mean of chips."""
+    direction = np.sign(wanted_v - start_v)[:, None]
+    beyond = (direction * (shift_CxT - wanted_v[:, None])).max(axis=1)
+    return float(np.mean(np.maximum(beyond, 0.0) / np.maximum(np.abs(wanted_v - start_v), 1e-12)))
 
 
 def dead_bands(

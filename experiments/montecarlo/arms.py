@@ -105,7 +105,7 @@ def make_arm(
         run: network and design.
         labels: what the table says of every cell.
         rows: of each cell at least ``chip`` and ``temperature_c``.
-        hardware: the run's own unless given.
+        hardware: the run's own unless given. The cells are compared with the run's own perfect chip all the same.
         factors: (cells, K) of each imperfection; ones unless given.
         trim: what calibration set, leaves (cells, L, ...).
     """
@@ -121,7 +121,7 @@ def make_arm(
         trim=untrimmed(run, len(rows)) if trim is None else trim,
     )
     cells = Cells(**leaves)
-    return Arm(labels, evaluator, run.trained.state, target, cells, rows)
+    return Arm(labels, evaluator, run.trained.evaluator, run.trained.state, target, cells, rows)
 
 
 def untrimmed(run: TrainedRun, cells: int) -> Trim:
@@ -141,7 +141,7 @@ class Evaluated:
 
     Attributes:
         rows: of the whole table, in the order of the cells.
-        ideal: accuracy of each arm's perfect chip on the same inputs.
+        ideal: accuracy of the perfect chip that each arm is compared with, on the same inputs.
         account: what it took.
     """
 
@@ -150,19 +150,27 @@ class Evaluated:
     account: Account
 
 
+def inputs_of(run: TrainedRun, spec: MonteCarloSpec) -> list[Inputs]:
+    """The inputs of every cell, in batches; before anything is measured, for there may not be as many.
+
+    Raises:
+        SettingError: more are asked for than there are.
+    """
+    images, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
+    return batches(images, labels, spec.batch_size)
+
+
 def evaluate(
-    arms: Sequence[Arm], spec: MonteCarloSpec, folder: RunFolder, key: jax.Array, run: TrainedRun
+    arms: Sequence[Arm], spec: MonteCarloSpec, folder: RunFolder, key: jax.Array, inputs: Sequence[Inputs]
 ) -> Evaluated:
     """Every cell of every arm, going on where an earlier attempt stopped; the table ends sorted by cell."""
-    images, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
-    plain = batches(images, labels, spec.batch_size)
     known: dict[Any, tuple[list[Inputs], float]] = {}
     work, ideal = [], []
     for arm in arms:
-        # Arms of one design and hardware share their perfect chip.
-        of = (id(arm.state), arm.evaluator.spec, arm.evaluator.hardware, arm.evaluator.first_layer)
+        # Arms of one design share their perfect chip.
+        of = (id(arm.state), arm.reference.spec, arm.reference.hardware, arm.reference.first_layer)
         if of not in known:
-            known[of] = with_reference(arm, plain)
+            known[of] = with_reference(arm, inputs)
         work.append((arm, known[of][0]))
         ideal.append(known[of][1])
     engine = Engine(spec, key)

@@ -98,7 +98,8 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
 def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:
     """What each cell's chip is trimmed to, measured on its own bench; leaves (cells, L, ...)."""
     cells = jax.tree.map(jnp.asarray, arm.cells)
-    found = _calibrate(arm.evaluator.spec, arm.evaluator.hardware, method, arm.state.design, cells, tokens, key)
+    state, fixed = arm.state, (arm.evaluator.spec, arm.evaluator.hardware, method)
+    found = _calibrate(*fixed, state.design, state.scorer_state.query, cells, tokens, key)
     return jax.tree.map(np.asarray, found)
 
 
@@ -109,6 +110,7 @@ def _calibrate(
     hardware: Hardware,
     method: CalibrationSpec,
     design: Design,
+    query: jax.Array,
     cells: Cells,
     tokens: CalibrationTokens,
     key: jax.Array,
@@ -116,6 +118,8 @@ def _calibrate(
     def one(cell: Cells) -> Trim:
         made, chip, environment = chip_of(cell, spec, hardware, len(design.threshold), key)
         noise = jax.random.fold_in(jax.random.fold_in(key, 3), cell.chip)
-        return calibrate_chip(design, chip, environment, tokens, spec, made, method, noise).trim
+        # What is measured before the chip leaves the factory is the same wherever it works, a reading in the field not.
+        field = jax.random.fold_in(noise, jax.lax.bitcast_convert_type(cell.temperature_k, jnp.uint32))
+        return calibrate_chip(design, chip, environment, tokens, spec, made, method, noise, query, field).trim
 
     return jax.lax.map(one, cells, batch_size=CALIBRATED_AT_ONCE)

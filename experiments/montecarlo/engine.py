@@ -41,6 +41,7 @@ class Arm:
     Attributes:
         labels: what the table says of every cell of the arm.
         evaluator: network, scorer and hardware.
+        reference: network, scorer and hardware of the perfect chip that the cells are compared with.
         state: whose parameters, design and scorer memory are used.
         target: wanted share of incoming tokens kept, each layer.
         cells: what tells the cells apart (NumPy leaves).
@@ -49,6 +50,7 @@ class Arm:
 
     labels: Mapping[str, Any]
     evaluator: Evaluator
+    reference: Evaluator
     state: TrainState
     target: tuple[float, ...]
     cells: Cells
@@ -118,14 +120,13 @@ def batches(images: np.ndarray, labels: np.ndarray, size: int) -> list[Inputs]:
 
 
 def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], float]:
-    """The inputs with what the arm's perfect chip, at the nominal temperature and without noise, is right on.
+    """The inputs with what the arm's reference, at the nominal temperature and without noise, is right on.
 
     Returns:
         The inputs, and that chip's accuracy.
     """
-    perfect = perfect_chip(arm.evaluator, arm.state)
-    room = (arm.evaluator.model.tokens + PROTECTED,) * arm.evaluator.model.spec.depth
-    run = arm.evaluator.gathered(room)
+    perfect = perfect_chip(arm.reference, arm.state)
+    run = arm.reference.gathered(full_room(arm.reference.model))
     found, correct = [], 0
     for batch in inputs:
         right = jnp.argmax(run(batch.image, perfect, None).logits, axis=-1) == batch.label

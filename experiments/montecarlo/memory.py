@@ -60,6 +60,7 @@ def fit(compile_at: Callable[[int], Any], width: int, budget_mb: int) -> tuple[A
             least = -(-(resident_bytes() + needed) // MIB)
             raise SettingError(
                 f"config.montecarlo.memory_mb = {budget_mb} is too little for one cell on one batch of inputs, which "
-                f"takes {least} with the process itself; give at least {least}, or lower config.montecarlo.batch_size"
+                f"takes {least} with the process itself; give at least {least}, or in a new --workdir a lower "
+                "config.montecarlo.batch_size"
             )
         width = max(1, min(width - 1, int(width * max(free, 0) / needed)))

@@ -68,14 +68,20 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
     check_designs([trained], folder)
+    inputs = arms.inputs_of(trained, settings.montecarlo)
     hardware = trained.trained.evaluator.hardware
     size = magnitudes(hardware)
     # What the design has none of costs nothing at any scale.
     present = [name for name in settings.imperfections if name == ALL or size[name][0] > 0]
+    if not present:
+        raise SettingError(
+            f"config.imperfections = {settings.imperfections}: hardware {hardware.name!r} has none of them; name one "
+            f"that it has, or {ALL!r}"
+        )
     rows, factors = grid(settings, present)
     arm = arms.make_arm(trained, {"run": trained.folder.name}, rows, factors=factors)
     key = arms.fabrication_key(settings.seed)
-    evaluated = arms.evaluate([arm], settings.montecarlo, folder, key, trained)
+    evaluated = arms.evaluate([arm], settings.montecarlo, folder, key, inputs)
     summary, arrays = summarise(settings, present, arm, evaluated)
     summary |= {
         "experiment": settings.experiment,

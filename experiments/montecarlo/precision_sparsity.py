@@ -17,7 +17,7 @@ from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.report import write_report
-from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.scoring.calibration import CalibrationSpec, with_trim_dac
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
@@ -78,9 +78,10 @@ class PrecisionSettings:
         """
         bits = {"dac.bits": max(self.dac_bits), "floating_gate.bits": max(self.programming_bits)}
         try:
-            return with_fields(run.trained.evaluator.hardware, bits)
+            hardware = with_fields(run.trained.evaluator.hardware, bits)
         except ValueError as error:
             raise SettingError(f"{run.folder}: its hardware cannot have these bits ({error})") from error
+        return with_trim_dac(hardware, self.calibration) if self.calibrated else hardware
 
 
 def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
@@ -89,14 +90,14 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     arms.one_device_a_core()
     runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
     check_designs(runs, folder)
-    key = arms.fabrication_key(settings.seed)
+    inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [precision_arm(settings, run) for run in runs]
     if settings.calibrated:
         made = [calibrated(arm, settings.calibration, run, key, folder) for arm, run in zip(made, runs, strict=True)]
     bits = [
         effective(arm, recorded(run, settings.calibration).inputs, key) for arm, run in zip(made, runs, strict=True)
     ]
-    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])
+    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     designs = [{"run": run.folder.name, "inputs": run.settings.scorer.inputs, "pruned": pruned(run)} for run in runs]
     first = [run.settings.pruning.first_layer for run in runs]
     grid = Grid.of(settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits, first)
@@ -152,6 +153,7 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
     ]
     factors = np.asarray([[row["errors"]] * len(IMPERFECTIONS) for row in rows], np.float32)
     arm = arms.make_arm(run, {"run": run.folder.name}, rows, settings.finest(run), factors)
+    arm = dataclasses.replace(arm, reference=arm.evaluator)  # the perfect chip has the finest bits
     fields: Any = {
         f"{device}.used_bits": np.asarray([row[f"{name}_bits"] for row in rows], np.float32)
         for device, name in (("dac", "dac"), ("floating_gate", "programming"))

@@ -12,6 +12,7 @@ import numpy as np
 
 from atis_jax import statistics
 from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.ota import effective_kappa
 from atis_jax.circuits.thermal import BIAS_KINDS, bias_scale, kappa_at
 from atis_jax.report import write_report
 from atis_jax.scoring.calibration import CalibrationSpec
@@ -75,7 +76,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
     check_designs([trained], folder)
-    key = arms.fabrication_key(settings.seed)
+    inputs, key = arms.inputs_of(trained, settings.montecarlo), arms.fabrication_key(settings.seed)
     rows = arms.chip_rows(settings.montecarlo)
     made = []
     for bias in settings.biases:
@@ -86,7 +87,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
             if method is not None:
                 arm = calibrated(arm, method, trained, key, folder)
             made.append(arm)
-    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, trained)
+    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     summary, arrays = summarise(settings, made, evaluated)
     gm, law = gm_changes(settings, trained.trained.evaluator.hardware)
     summary |= {
@@ -146,17 +147,21 @@ def gm_changes(
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Transconductance of one OTA against temperature under each bias, over its value at the nominal temperature.
 
-    gm = kappa(T) I_b(T) / 2U_T at three currents; the summary tells the change from 20 to 30 C.
+    gm = kappa(T, I_b) I_b(T) / 2U_T at three currents, kappa as ``realise`` has it; the summary tells the change
+    from 20 to 30 C.
     """
     span_c = np.linspace(min(settings.montecarlo.temperature_c), max(settings.montecarlo.temperature_c), 86)
 
     def gm(bias: str, current_a: float, temperature_c) -> np.ndarray:
         thermal = dataclasses.replace(hardware.thermal, bias=bias)
         temperature_k = jnp.asarray(celsius_to_kelvin(temperature_c))
-        kappa = kappa_at(hardware.ota.kappa, hardware.ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
-        current = jnp.full(temperature_k.shape, current_a)
-        held = current_a * bias_scale(current, hardware.ota.kappa, thermal, temperature_k)
-        return np.asarray(kappa * held / (2.0 * thermal_voltage_v(temperature_k)))
+        ota, current = hardware.ota, jnp.full(temperature_k.shape, current_a)
+        held_a = current * bias_scale(current, ota.kappa, thermal, temperature_k)
+        kappa = kappa_at(ota.kappa, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
+        kappa = kappa + ota.kappa_per_decade * jnp.log10(held_a / ota.kappa_current_a)
+        return np.asarray(
+            effective_kappa(ota.law, kappa, ota.attenuation) * held_a / (2.0 * thermal_voltage_v(temperature_k))
+        )
 
     nominal_c = np.asarray([float(hardware.thermal.nominal_temperature_k) - 273.15])
     curves = np.stack(

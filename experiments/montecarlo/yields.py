@@ -27,9 +27,9 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     arms.one_device_a_core()
     runs = arms.load_runs(settings.checkpoints)
     check_designs(runs, folder)
-    key = arms.fabrication_key(settings.seed)
+    inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [yield_arm(settings, run, name, key, folder) for run in runs for name in settings.calibrations]
-    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, runs[0])
+    evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     summary, arrays = summarise(settings, evaluated, made)
     found = failing.explain(settings, evaluated, made[0], key)
     summary |= {

@@ -60,4 +60,4 @@ def arm(chips: int = 3, temperature_c: tuple[float, ...] = (0.0, 70.0), factor: 
         factors=np.full((len(rows), len(IMPERFECTIONS)), factor, np.float32),
         trim=trim,
     )
-    return Arm({"arm": "tiny"}, found, state, TARGET, cells, rows)
+    return Arm({"arm": "tiny"}, found, found, state, TARGET, cells, rows)

@@ -43,6 +43,8 @@ def test_noise_tells_all_together_and_the_costliest_alone():
     )
     none = [{**point, "within": {"passed": 31}} for point in points]
     assert "stay within" not in said(noise=none, ranking={"8": ["offset"]}, limit=0.01)
+    together = said(noise=points[:2], ranking={"2": []}, limit=0.01)  # nothing was scaled alone
+    assert together.endswith("stay within 1.00 points of the perfect chip.")
     assert said(noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("At 8 times its size")
 
 

@@ -18,6 +18,7 @@ from atis_jax.scoring.calibration import (
     TrimTable,
     calibrate_chip,
     calibrate_layer,
+    chip_bench,
     last_calibrated_s,
     look_up,
     no_trim,
@@ -154,6 +155,31 @@ def test_chips_at_another_temperature_with_every_method():
     assert error(CalibrationSpec(methods=("threshold", "periodic"))) < none / 2
     everything = CalibrationSpec(methods=("currents", "threshold", "table"), current_repeats=1, current_iterations=1)
     assert error(everything) < none
+
+
+def test_the_factory_measures_once_and_the_field_anew(design, tokens):
+    """A key of the field moves the sensor's reading and ``periodic``, and nothing that was measured before."""
+    hardware = with_fields(NOMINAL, {"comparator.noise_v": 0.03})
+    chip = sample_chip(key(5), hardware, SPEC.geometry)
+
+    def found(methods, field_key):
+        calibration = CalibrationSpec(methods=methods, sensor_sigma_k=2.0, sensor_resolution_k=0.01)
+
+        def measure_at(temperature_k):
+            return chip_bench(SPEC, hardware, chip, Environment(temperature_k, hardware.supply_v))
+
+        run = jit(
+            lambda field_key: calibrate_layer(
+                measure_at, design, tokens, SPEC, hardware, calibration, 330.0, key(6), field_key
+            )
+        )
+        return np.asarray(run(field_key).trim.threshold_v)
+
+    one, other = key(7), key(8)
+    np.testing.assert_array_equal(found(("threshold",), one), found(("threshold",), other))
+    for methods in (("threshold", "table"), ("threshold", "periodic")):
+        assert not np.array_equal(found(methods, one), found(methods, other)), methods
+        np.testing.assert_array_equal(found(methods, key(6)), found(methods, None))
 
 
 def test_no_method_is_no_trim(design, tokens):

@@ -46,6 +46,7 @@ def test_yield_end_to_end(finished_run, tmp_path, capsys):
         passed = sum(all(abs(r["gained"] - r["lost"]) / 40 <= 0.01 for r in chip) for chip in chips)
         assert found["within"]["passed"] == passed
         assert found["within"]["low"] <= found["within"]["fraction"] <= found["within"]["high"]
+    assert len({found["ideal_accuracy"] for found in summary["yield"]}) == 1, "one perfect chip a design"
     fabricated, calibrated = (found["kept_std_of_chips"][0] for found in summary["yield"])
     assert calibrated < fabricated, "calibration brings the chips' kept fractions together"
     page = (tmp_path / "yield" / "report.html").read_text()
@@ -75,6 +76,9 @@ def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
         assert point["within"]["passed"] == np.sum(by_chip <= settings.limit + 1e-9)
         assert point["change_worst"] == pytest.approx(min(changes))
     assert "Zero on this hardware" in (tmp_path / "noise" / "report.html").read_text()
+    absent = dataclasses.replace(settings, imperfections=("current",))
+    with open_run(tmp_path / "absent", absent) as folder, pytest.raises(SettingError, match="has none of them"):
+        noise_sweep.run(absent, folder)
 
 
 def test_temperature_sweep_end_to_end(finished_run, tmp_path, capsys):

@@ -34,6 +34,7 @@ def calibrate_layer(
     calibration: CalibrationSpec,
     temperature_k: Real,
     key: Key | None,
+    field_key: Key | None = None,
 ) -> Calibrated:
     """What one layer of one chip is programmed with when it works at ``temperature_k``.
 
@@ -50,6 +51,8 @@ def calibrate_layer(
         calibration: the methods.
         temperature_k: where the chip works, K.
         key: of the noise of measurements and sensor; None for none.
+        field_key: of those made where the chip works, the sensor's reading and ``periodic``; ``key`` unless given.
+            Give one of its own to each temperature at which the same chip works.
 
     Returns:
         The trim in force, and the measurements of all methods together, the table's chamber included.
@@ -67,14 +70,17 @@ def calibrate_layer(
         finer = offset_trim(measure, design, found.trim, tokens, spec, hardware, _stream(key, 1))
         return Calibrated(finer.trim, found.measurements + finer.measurements)
 
-    threshold_key = _stream(key, _THRESHOLD)
+    field_key = key if field_key is None else field_key
     if "table" in methods:
-        table, taken = temperature_table(measure_at, thresholds, calibration.chamber_temperatures_k, threshold_key)
-        sensed_k = sense(_stream(key, _SENSOR), jnp.asarray(temperature_k), calibration.sensor)
+        table, taken = temperature_table(
+            measure_at, thresholds, calibration.chamber_temperatures_k, _stream(key, _THRESHOLD)
+        )
+        sensed_k = sense(_stream(field_key, _SENSOR), jnp.asarray(temperature_k), calibration.sensor)
         trim, measurements = dataclasses.replace(trim, threshold_v=look_up(table, sensed_k)), measurements + taken
     elif "threshold" in methods:
-        at_k = temperature_k if "periodic" in methods else calibration.temperature_k
-        found = thresholds(measure_at(at_k), threshold_key)
+        field = "periodic" in methods
+        at_k, its_key = (temperature_k, field_key) if field else (calibration.temperature_k, key)
+        found = thresholds(measure_at(at_k), _stream(its_key, _THRESHOLD))
         trim, measurements = found.trim, measurements + found.measurements
     return Calibrated(trim, measurements)
 
@@ -89,6 +95,7 @@ def calibrate_chip(
     calibration: CalibrationSpec,
     key: Key | None,
     query: Float[Array, "L G D"] | None = None,
+    field_key: Key | None = None,
 ) -> Calibrated:
     """Put every layer of a fabricated chip on the bench and calibrate it; ``vmap`` over chips and environments.
 
@@ -105,20 +112,23 @@ def calibrate_chip(
         calibration: the methods.
         key: one a chip; None for benches and sensors without noise.
         query: what ``ema`` prototypes hold meanwhile.
+        field_key: one a chip and working temperature, as in ``calibrate_layer``; ``key`` unless given.
 
     Returns:
         Trims (L, ...), for ``trimmed``, and each layer's measurements (L,).
     """
-    keys = None if key is None else jax.random.split(key, len(design.threshold))
+    layers = len(design.threshold)
+    keys, field_keys = (None if one is None else jax.random.split(one, layers) for one in (key, field_key))
 
-    def layer(design, chip, tokens, query, key) -> Calibrated:
+    def layer(design, chip, tokens, query, key, field_key) -> Calibrated:
         def measure_at(temperature_k) -> Measure:
             return chip_bench(spec, hardware, chip, Environment(temperature_k, environment.supply_v), query)
 
-        return calibrate_layer(measure_at, design, tokens, spec, hardware, calibration, environment.temperature_k, key)
+        works_k = environment.temperature_k
+        return calibrate_layer(measure_at, design, tokens, spec, hardware, calibration, works_k, key, field_key)
 
-    in_axes = (0, 0, 0, None if query is None else 0, None if keys is None else 0)
-    return jax.vmap(layer, in_axes=in_axes)(design, chip, tokens, query, keys)
+    in_axes = (0, 0, 0, *(None if one is None else 0 for one in (query, keys, field_keys)))
+    return jax.vmap(layer, in_axes=in_axes)(design, chip, tokens, query, keys, field_keys)
 
 
 def _stream(key: Key | None, number: int) -> Key | None:
