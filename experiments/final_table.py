@@ -136,7 +136,7 @@ def _precision(summary: Summary) -> Rows:
         counts = claim[band]
         yield f"  {label} effective bits", f"{counts['hold']} of {counts['points']}"
     if knee["median"] is not None:
-        yield "a design holds from, median (range)", f"{knee['median']:.1f} ({knee['low']:.1f} to {knee['high']:.1f})"
+        yield "no clear failure from, median (range)", f"{knee['median']:.1f} ({knee['low']:.1f} to {knee['high']:.1f})"
 
 
 def _drift(summary: Summary) -> Rows:

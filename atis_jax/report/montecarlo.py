@@ -48,13 +48,14 @@ def cost(run: RunFiles) -> list[tuple[str, str, str]]:
 
 def _yield(run: RunFiles) -> str:
     arms = run.summary["yield"]
-    parts = []
+    parts, several = [], len({arm["run"] for arm in arms}) > 1
     for arm in arms:
         within = arm["within"]
         what = "as fabricated" if arm["calibration"] == "none" else f"after {arm['calibration'].replace('+', ', ')}"
         parts.append(
-            f"{percent(within['fraction'])} {what} ({percent(within['low'])} to {percent(within['high'])}"
-            + (f"; {arm['run']})" if len({other["run"] for other in arms}) > 1 else ")")
+            (f"{arm['run']} " if several else "")
+            + f"{percent(within['fraction'])} {what} ({percent(within['low'])} to {percent(within['high'])}"
+            + (f", {within['unresolved']} verdicts open)" if within["unresolved"] else ")")
         )
     limit = points(arms[0]["limit"]).lstrip("+")
     return (
@@ -103,14 +104,15 @@ def _temperature(run: RunFiles) -> str:
     lost = {arm: min(0.0, *(entry["change_mean"] for entry in entries)) for arm, entries in arms.items()}
     bare = [arm for arm in arms if arm[1] == "none"] or list(arms)
     bias, compensation = hardest = min(bare, key=lambda arm: lost[arm])
+    how = "uncompensated" if compensation == "none" else f"with compensation '{compensation}'"
     text = (
-        f"From {coldest:g} to {hottest:g} °C, uncompensated, {bias.replace('_', ' ')} bias loses most: "
+        f"From {coldest:g} to {hottest:g} °C, {how}, {bias.replace('_', ' ')} bias loses most: "
         f"{points(lost[hardest])} at its worst, keeping {_kept(arms[hardest])} of the tokens"
     )
     helped = [arm for arm in arms if arm[0] == bias and arm[1] != compensation]
     if helped:
         best = max(helped, key=lambda arm: lost[arm])
-        text += f"; with its best compensation ({best[1]}) {points(lost[best])} and {_kept(arms[best])}"
+        text += f"; at best, with compensation '{best[1]}', {points(lost[best])} and {_kept(arms[best])}"
     return text + "."
 
 
@@ -128,8 +130,11 @@ def _drift(run: RunFiles) -> str:
         return ""
     worst = max(fixed, key=lambda arm: arm["kept_error_after"])
     adaptive = arms.get((worst["scenario"], worst["bias"], "adaptive"))
+    what = f"A change of {worst['scenario']}"
+    if worst["scenario"] == "ramp":
+        what = f"A temperature ramp under {worst['bias'].replace('_', ' ')} bias"
     text = (
-        f"A change of {worst['scenario']} drives the tokens kept under a fixed threshold "
+        f"{what} drives the tokens kept under a fixed threshold "
         f"{100 * worst['kept_error_after']:.1f} points off the wanted share"
     )
     accuracies = f"accuracy then is {percent(worst['accuracy_after'])} with the fixed threshold"
@@ -157,13 +162,15 @@ def precision_answer(run: RunFiles) -> str:
         f"mean of {count(precision['chips'], 'chip')} on {count(precision['examples'], 'input')})."
     )
     if knee["median"] is None:
-        return f"{first} No design holds even with the most effective bits."
-    odd = (("without", "do not even at the most"), ("at_most", "at all that were measured"))
+        return (
+            f"{first} {count(knee['without'], 'design')} of {knee['designs']} fail even with the most effective bits."
+        )
+    odd = (("without", "fail even with the most"), ("at_most", "fail at none that were measured"))
     rest = [f"{knee[name]} {words}" for name, words in odd if knee[name]]
     span = f"{_up(knee['low'])} to {_up(knee['high'])}"
     second = (
-        f"A design holds from {_up(knee['median'])} effective bits on (median of {count(knee['designs'], 'design')}, "
-        f"{'; '.join([span, *rest])})."
+        f"From {_up(knee['median'])} effective bits on no combination of a design fails by more than one standard "
+        f"error (median of {count(knee['designs'], 'design')}, {'; '.join([span, *rest])})."
     )
     return f"{first} {second}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ class MeanEstimate(NamedTuple):
 
     Attributes:
         mean: of the sample.
-        standard_error: s / sqrt(n), s with n - 1.
+        standard_error: s / sqrt(n), s with n - 1, and any error that all values share.
         interval: for the mean of the population.
         samples: n.
     """
@@ -85,7 +86,12 @@ def clopper_pearson_interval(successes: int, trials: int, level: float = 0.95) -
 
 
 def mean_estimate(
-    values: ArrayLike, level: float = 0.95, kind: str = "student", resamples: int = 10_000, seed: int = 0
+    values: ArrayLike,
+    level: float = 0.95,
+    kind: str = "student",
+    resamples: int = 10_000,
+    seed: int = 0,
+    shared_error: float = 0.0,
 ) -> MeanEstimate:
     """Mean over independent chips with its standard error and interval.
 
@@ -100,24 +106,30 @@ def mean_estimate(
         kind: ``student`` or ``bootstrap``.
         resamples: of the bootstrap.
         seed: of the bootstrap; the same gives the same interval.
+        shared_error: standard error e of what all values have in common and their scatter does not show, such as the
+            inputs that all chips see. With it ``student`` is mean -+ sqrt((t s)^2 / n + (z e)^2).
 
     Raises:
-        ValueError: fewer than two values, one that is not finite, or an unknown kind.
+        ValueError: fewer than two values, one that is not finite, an unknown kind, or a ``shared_error`` below zero or
+            with a bootstrap.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), percentile interval.
     """
     sample = checked_sample(values, "values", least=2)
     tail = 0.5 * (1 - check_level(level))
     mean, error = float(sample.mean()), float(sample.std(ddof=1) / np.sqrt(sample.size))
+    if not shared_error >= 0 or (shared_error and kind != "student"):
+        raise ValueError(f"shared_error = {shared_error} must be zero or more, and zero for kind = {kind!r}")
     if kind == "student":
-        half = float(special.stdtrit(sample.size - 1, 1 - tail)) * error
+        drawn = float(special.stdtrit(sample.size - 1, 1 - tail)) * error
+        half = math.hypot(drawn, normal_quantile(level) * shared_error)
         interval = Interval(mean - half, mean + half)
     elif kind == "bootstrap":
         means = _resampled_means(sample, resamples, seed)
         interval = Interval(*(float(end) for end in np.quantile(means, (tail, 1 - tail))))
     else:
         raise ValueError(f"kind = {kind!r} is not one of: student, bootstrap")
-    return MeanEstimate(mean, error, interval, sample.size)
+    return MeanEstimate(mean, math.hypot(error, shared_error), interval, sample.size)
 
 
 def _resampled_means(sample: np.ndarray, resamples: int, seed: int) -> np.ndarray:

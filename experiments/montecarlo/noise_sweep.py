@@ -20,7 +20,7 @@ from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
-from experiments.montecarlo.verdicts import distance, paired_errors, told
+from experiments.montecarlo.verdicts import distance, mean_change, paired_errors, told
 from experiments.rundir import RunFolder
 
 ALL = "all"
@@ -129,7 +129,7 @@ def summarise(
     points = []
     for i, name in enumerate(present):
         for j, scale in enumerate(settings.scales):
-            estimate = statistics.mean_estimate(change[i, j], settings.confidence)
+            estimate = mean_change(change[i, j], discordant[i, j], settings.montecarlo.examples, settings.confidence)
             within = statistics.yield_estimate(
                 distance(every[i, j]), settings.limit, standard_errors=error[i, j], level=settings.confidence
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -103,10 +104,14 @@ class Grid:
     @property
     def error(self) -> np.ndarray:
         """(A, D, P) standard error of the mean change: of chips, and of inputs that all chips share."""
-        mean, chips = self.change.mean(axis=-1), self.change.shape[-1]
-        of_chips = self.change.var(axis=-1, ddof=1) / chips
-        of_inputs = np.vectorize(statistics.paired_standard_error)(self.discordant, self.examples, mean)
-        return np.sqrt(of_chips + of_inputs**2)
+        of_chips = self.change.var(axis=-1, ddof=1) / self.change.shape[-1]
+        return np.sqrt(of_chips + self.input_error**2)
+
+    @property
+    def input_error(self) -> np.ndarray:
+        """(A, D, P) the part of ``error`` that all chips share, for they see the same inputs."""
+        mean = self.change.mean(axis=-1)
+        return np.vectorize(statistics.paired_standard_error)(self.discordant, self.examples, mean)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,7 @@ class Verdicts:
 
     @property
     def fails(self) -> np.ndarray:
-        """Beyond one standard error."""
+        """Loses more than the limit by over one standard error, or keeps more than ``kept_limit`` more tokens."""
         return ~self.holds & ~self.open
 
 
@@ -148,7 +153,9 @@ def summarise(
     bits = {"design": grid.fitted.mean(axis=-1), "linear": grid.linear.mean(axis=-1)}
     found = []
     for number, design in enumerate(designs):
-        estimate = statistics.mean_estimate(grid.change[number, -1, -1], confidence)
+        estimate = statistics.mean_estimate(
+            grid.change[number, -1, -1], confidence, shared_error=float(grid.input_error[number, -1, -1])
+        )
         found.append(
             {
                 **design,
@@ -224,10 +231,11 @@ def knee(bits: np.ndarray, fails: np.ndarray) -> dict[str, Any]:
 
 
 def over(knees: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Median and range over designs; None where no design has a knee."""
+    """Median and range over designs. One without a knee counts as one beyond all: the median may be None for it."""
     found = [one["bits"] for one in knees if one["bits"] is not None]
+    median = float(np.median([math.inf if one["bits"] is None else one["bits"] for one in knees]))
     return {
-        "median": float(np.median(found)) if found else None,
+        "median": median if math.isfinite(median) else None,
         "low": min(found) if found else None,
         "high": max(found) if found else None,
         "designs": len(knees),

@@ -10,7 +10,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax import statistics
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.ota import effective_kappa
 from atis_jax.circuits.thermal import BIAS_KINDS, bias_scale, kappa_at
@@ -26,6 +25,7 @@ from experiments.montecarlo.calibration import calibrated
 from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.verdicts import mean_change
 from experiments.rundir import RunFolder
 
 UNCOMPENSATED = "none"
@@ -116,11 +116,14 @@ def summarise(
         return np.asarray([value(row) for row in evaluated.rows], float).reshape(shape)
 
     change = column(lambda row: (row["gained"] - row["lost"]) / row["examples"])
+    discordant = column(lambda row: row["gained"] + row["lost"])
     kept = column(lambda row: np.mean([row[f"kept_{layer + 1}"] for layer in range(depth)]))
     found = []
     for i, arm in enumerate(made):
         for j, t in enumerate(temperature_c):
-            estimate = statistics.mean_estimate(change[i, :, j], settings.confidence)
+            estimate = mean_change(
+                change[i, :, j], discordant[i, :, j], settings.montecarlo.examples, settings.confidence
+            )
             found.append(
                 {
                     **arm.labels,

@@ -13,12 +13,13 @@ def said(**summary) -> str:
 
 
 def test_yield_tells_chips_interval_and_limit():
-    within = {"fraction": 0.9, "low": 0.8, "high": 0.95}
+    within = {"fraction": 0.9, "low": 0.8, "high": 0.95, "unresolved": 0}
     arm = {"run": "one", "calibration": "none", "chips": 200, "limit": 0.01, "within": within}
-    text = said(**{"yield": [arm, {**arm, "calibration": "threshold+table"}]})
+    later = {**arm, "calibration": "threshold+table", "within": {**within, "unresolved": 7}}
+    text = said(**{"yield": [arm, later]})
     assert text == (
         "Of 200 sampled chips within 1.00 points of the perfect chip at every temperature: 90.0 % as fabricated "
-        "(80.0 % to 95.0 %); 90.0 % after threshold, table (80.0 % to 95.0 %)."
+        "(80.0 % to 95.0 %); 90.0 % after threshold, table (80.0 % to 95.0 %, 7 verdicts open)."
     )
 
 
@@ -60,8 +61,9 @@ def test_temperature_tells_the_worst_bias_and_what_helps_it():
     ]
     assert said(temperature=entries) == (
         "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst, keeping 20.0 % to "
-        "30.0 % of the tokens; with its best compensation (table) −2.00 points and 28.0 % to 28.0 %."
+        "30.0 % of the tokens; at best, with compensation 'table', −2.00 points and 28.0 % to 28.0 %."
     )
+    assert said(temperature=entries[2:3]).startswith("From 85 to 85 °C, with compensation 'table', fixed charge bias")
 
 
 def test_drift_tells_where_a_fixed_threshold_is_driven_farthest():
@@ -80,6 +82,8 @@ def test_drift_tells_where_a_fixed_threshold_is_driven_farthest():
         "an adaptive one 1.0; accuracy then is 86.1 % with the fixed threshold, 83.2 % with the adaptive one, 85.9 % "
         "with nothing pruned (before the change 96.9 %)."
     )
+    ramp = {**arms[2], "scenario": "ramp", "bias": "fixed_charge"}
+    assert said(drift={**drift, "arms": [ramp]}).startswith("A temperature ramp under fixed charge bias drives")
     assert said(drift={"arms": arms[:1], "unpruned": {}}) == ""
 
 
@@ -95,11 +99,12 @@ def test_precision_answers_from_the_counts():
     text = said(precision={**precision, "knee": {"design": knee}})
     assert text == (
         "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4 (they lose at most 1.00 points and "
-        "keep at most 2.00 points more tokens, mean of 4 chips on 1,000 inputs). A design holds from 2.6 effective "
-        "bits on (median of 12 designs, 1.0 to 3.3; 1 do not even at the most; 2 at all that were measured)."
+        "keep at most 2.00 points more tokens, mean of 4 chips on 1,000 inputs). From 2.6 effective bits on no "
+        "combination of a design fails by more than one standard error (median of 12 designs, 1.0 to 3.3; 1 fail even "
+        "with the most; 2 fail at none that were measured)."
     )
-    none = said(precision={**precision, "knee": {"design": {**knee, "median": None}}})
-    assert none.endswith("No design holds even with the most effective bits.")
+    none = said(precision={**precision, "knee": {"design": {**knee, "median": None, "without": 7}}})
+    assert none.endswith("7 designs of 12 fail even with the most effective bits.")
 
 
 def test_the_cost_is_a_line_of_the_table():

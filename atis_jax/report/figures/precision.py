@@ -108,7 +108,11 @@ def effective_bits_knee(run: RunFiles) -> Section:
         "belong to it. Right, it is the linear product, as the paper counts, where the OTA's curvature is an error: "
         f"with the finest bits chips then have {significant(min(finest), 2)} to {significant(max(finest), 2)} "
         "effective bits"
-        + (f", and a design holds from {significant(linear['median'], 2)} on (median)." if linear["median"] else ".")
+        + (
+            f"; from {significant(linear['median'], 2)} on none of a design fails clearly (median)."
+            if linear["median"]
+            else "."
+        )
         + " Shaded: the paper's 4 to 6 bits."
     )
     return Section(
