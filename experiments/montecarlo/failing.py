@@ -23,7 +23,7 @@ from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
 
-CAUSES = ("OTA offsets", "additive currents", "TIA offset", "comparator offset", "gain", "programming")
+CAUSES = ("OTA offsets", "additive currents", "TIA offset", "comparator offset", "gain", "weights")
 """What a chip's errors come to at one comparator: four shifts of the score against its threshold, V; the relative
 error of the gain that is common to all weights; and the RMS of what is left of the weights' errors, over their RMS."""
 
@@ -45,7 +45,7 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
 
     The kept fraction of a layer and the change of accuracy are compared with each cause and its sign: a chip that keeps
     more tokens than wanted is often the better one. The change is compared with the cause's size too, which finds
-    errors that harm in either direction.
+    errors that harm in either direction. Intervals hold for all correlations of a kind together (Bonferroni).
     """
     chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
     if chips < FEWEST_CHIPS:
@@ -60,8 +60,10 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
     kept = np.stack([mean(lambda row, layer=layer: row[f"kept_{layer + 1}"]) for layer in range(depth)], axis=1)
     causes = np.asarray(chip_causes(arm, key, chips))
     shift = causes[:, :, :4].sum(axis=-1)
+    layers = range(arm.evaluator.first_layer, depth)
+    together = 1.0 - (1.0 - settings.confidence) / (len(layers) * len(CAUSES))
     found: list[dict[str, Any]] = []
-    for layer in range(arm.evaluator.first_layer, depth):
+    for layer in layers:
         for index, name in enumerate(CAUSES):
             cause = causes[:, layer, index]
             if min(np.ptp(cause), np.ptp(kept[:, layer]), np.ptp(change)) == 0:
@@ -73,7 +75,7 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
             }
             entry: dict[str, Any] = {"layer": layer + 1, "cause": name}
             for what, pair in pairs.items():
-                value, interval = _correlation(*pair, settings.confidence)
+                value, interval = _correlation(*pair, together)
                 entry |= {f"rank_correlation_{what}": value, f"{what}_interval": interval}
             found.append(entry)
     last: dict[str, Any] = {}

@@ -158,6 +158,12 @@ class _Launch:
                     running.add(name)
             elif run.get("state") == "running" and store.process_alive(run):
                 running.add(name)
+                if store.elsewhere(run):
+                    print(
+                        f"{name}: runs on {run.get('host')}, as far as can be told from here; if it does not, delete "
+                        f"{self._records[name].run_file}, and the next launch starts it again",
+                        flush=True,
+                    )
         return running
 
     def _ended(self, own: set[str], watched: set[str]) -> list[str]:

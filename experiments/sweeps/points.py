@@ -84,15 +84,19 @@ def _point(base: Mapping[str, Any], overrides: Mapping[str, Any], index: int) ->
     where = f"point {index} of the sweep ({_shown(overrides)})"
     if not overrides:
         raise SettingError(f"{where} sets no field; give it at least one")
+    # As on the command line, where every field begins with it.
+    named = {str(name).removeprefix("config."): value for name, value in overrides.items()}
+    if len(named) < len(overrides):
+        raise SettingError(f"{where} sets a field twice, with and without 'config.'; leave one out")
     values = _copied(base)
-    for name, value in overrides.items():
-        _assign(values, str(name), value, where)
+    for name, value in named.items():
+        _assign(values, name, value, where)
     try:
         entry = registry.entry(values.get("experiment"))
         settings: Any = from_config_dict(registry.load(entry)[0], values)
     except SettingError as error:
         raise SettingError(f"{where}: {error}") from error
-    checked = {str(name): value_of(settings, str(name)) for name in overrides}
+    checked = {name: value_of(settings, name) for name in named}
     return Point(_name(checked, where), checked, settings, entry)
 
 
@@ -103,7 +107,7 @@ def _copied(values: Any) -> Any:
 def _assign(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     """Set a dotted field of nested dicts; the field exists and is no section."""
     holder: Any = values
-    *sections, last = name.removeprefix("config.").split(".")
+    *sections, last = name.split(".")
     for depth, part in enumerate([*sections, last]):
         section = ".".join(["config", *sections[:depth]])
         if not isinstance(holder, dict):

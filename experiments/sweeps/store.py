@@ -124,7 +124,8 @@ class Records:
         return self.folder / JOBS / f"{self.name}.submitted.json"
 
     @property
-    def _run(self) -> Path:
+    def run_file(self) -> Path:
+        """Where the worker says how it is doing."""
         return self.folder / JOBS / f"{self.name}.run.json"
 
     def submitted(self) -> dict[str, Any]:
@@ -133,11 +134,11 @@ class Records:
 
     def run(self) -> dict[str, Any]:
         """What the worker says: ``state``, ``pid``, ``host``, ``restarts``, ``seconds``, ``error``; or empty."""
-        return _read(self._run)
+        return _read(self.run_file)
 
     def forget_run(self) -> None:
         """Drop the record of the last attempt, before a new one is submitted."""
-        self._run.unlink(missing_ok=True)
+        self.run_file.unlink(missing_ok=True)
 
     def write_submitted(self, executor: str, job_id: str, log: str) -> None:
         """Say where the run was submitted to; ``log`` is relative to the sweep's folder."""
@@ -145,7 +146,7 @@ class Records:
 
     def write_run(self, **values: Any) -> None:
         """Replace the worker's record."""
-        write_json_atomically(self._run, values)
+        write_json_atomically(self.run_file, values)
 
     def log_tail(self) -> str:
         """The last lines of the newest submission's log, empty when it has none."""
@@ -177,7 +178,7 @@ class Records:
         if record.get("state") != "failed":
             return "", ""
         result = self.folder / self.name / "summary.json"
-        if result.is_file() and result.stat().st_mtime > self._run.stat().st_mtime:
+        if result.is_file() and result.stat().st_mtime > self.run_file.stat().st_mtime:
             return "", ""  # finished since, by hand
         return record["error"], record["detail"]
 
@@ -201,9 +202,14 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "started": _start_ticks(os.getpid())}
 
 
+def elsewhere(record: Mapping[str, Any]) -> bool:
+    """Whether the process of a record belongs to another host."""
+    return record.get("host") != socket.gethostname()
+
+
 def process_alive(record: Mapping[str, Any]) -> bool:
     """Whether the process of a record is alive; True for another host, of which nothing can be said here."""
-    if record.get("host") != socket.gethostname():
+    if elsewhere(record):
         return True
     try:
         os.kill(record["pid"], 0)
@@ -216,7 +222,7 @@ def process_alive(record: Mapping[str, Any]) -> bool:
 
 def cores_of(record: Mapping[str, Any]) -> set[int]:
     """The cores of this machine that the process of a record may use; none where it has ended or runs elsewhere."""
-    if record.get("host") != socket.gethostname() or not hasattr(os, "sched_getaffinity"):
+    if elsewhere(record) or not hasattr(os, "sched_getaffinity"):
         return set()
     with contextlib.suppress(OSError):
         return os.sched_getaffinity(record["pid"])

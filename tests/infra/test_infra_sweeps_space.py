@@ -110,6 +110,7 @@ def test_a_wrong_space_is_one_clear_message(make, parts):
         ([{"training.bits": "four"}], ["config.training.bits = 'four'", "whole number, or None"]),
         ([{"experiment": "tinny"}], ["config.experiment = 'tinny'", "did you mean 'tiny'"]),
         (product({"seed": [1, 2, 1]}), ["points 0 and 2", "same run", "seed=1"]),
+        ([{"seed": 1, "config.seed": 2}], ["sets a field twice", "'config.'"]),
         # The default is 0.1: a point that says so is the same run as one that does not.
         ([{"seed": 1}, {"seed": 1, "training.rate": 0.1}], ["points 0 and 1", "same run"]),
     ],
@@ -118,6 +119,10 @@ def test_a_wrong_point_is_one_clear_message(space, parts):
     with pytest.raises(SettingError) as caught:
         points(space)
     assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+def test_a_field_may_begin_with_config_as_on_the_command_line():
+    assert [point.overrides for point in points([{"config.seed": 1}, {"config.seed": 2}])] == [{"seed": 1}, {"seed": 2}]
 
 
 def test_two_runs_that_want_one_folder_are_refused(monkeypatch):

@@ -166,7 +166,7 @@ def threshold_motion(run: RunFiles) -> Section:
     ]
     if rest:
         far = si(float(rest[0]["largest_shift_v"]), "V")
-        sentences.append(f"With nothing changing it still hunts, by up to {far}, because images differ.")
+        sentences.append(f"With nothing changing it moves by up to {far}, the chip's own offset included.")
     settled = [
         (SHIFT_WORDS.get(arm["scenario"], arm["scenario"]), *("not" if t is None else f"{t:,}" for t in times))
         for arm in (drift.arms[n] for n in numbers)

@@ -89,11 +89,11 @@ def _response_words(rows: list[dict[str, Any]], name: str, hold: int) -> str:
     missed = [row for row in rows if row.get("settling_tokens") is None]
     if missed:
         text += f" {len(missed)} of {len(rows)} rates do not settle within 10 % on every chip: too slow, or hunting."
-    calm, fast = min(rows, key=lambda row: row["hunting_v"]), rows[-1]
+    calm, wild = (f(rows, key=lambda row: row["hunting_v"]) for f in (min, max))
     return text + (
         f" Over the last {after:,} tokens the threshold moves least at {si(float(calm['rate_v']), 'V', 1)} a token, by "
-        f"{si(float(calm['hunting_v']), 'V', 2)} RMS; slower rates are still on their way there, faster ones hunt, at "
-        f"the fastest by {si(float(fast['hunting_v']), 'V', 2)}."
+        f"{si(float(calm['hunting_v']), 'V', 2)} RMS, and most at {si(float(wild['rate_v']), 'V', 1)}, by "
+        f"{si(float(wild['hunting_v']), 'V', 2)}."
     )
 
 
@@ -225,7 +225,11 @@ def moving_prototype(run: RunFiles) -> Section:
     sentences = [
         f"The moving average of the CLS query, mean of {chips}: 0 is its mean before the change, 1 after. An RC filter "
         f"at this rate needs {rows[0]['expected_settling_images']} images to come within 10 %; measured "
-        + (f"{min(settled):.0f} to {max(settled):.0f} images" if settled else "it hunts beyond 10 % throughout")
+        + (
+            f"{min(settled):.0f} to {max(settled):.0f} images on the {len(settled)} of {len(measured)} curves that settle"
+            if settled
+            else "it hunts beyond 10 % throughout"
+        )
         + f", and the curves lie {significant(min(row['rms_from_filter'] for row in measured), 2)} to "
         f"{significant(max(row['rms_from_filter'] for row in measured), 2)} of a step (RMS) from the filter's."
     ]

@@ -29,6 +29,8 @@ def precision_surface(run: RunFiles) -> Section:
     sizes, fractions = np.unique(inputs), np.unique(pruned)
     figure = new_figure(0.9 + 1.75 * len(fractions))
     drawn = panels_of(figure, len(fractions), len(sizes), sharex=True, sharey=True)
+    if len(set(zip(pruned, inputs, strict=True))) < len(inputs):
+        raise Absent("several designs have the same inputs and pruned fraction, and a panel shows one; see points.csv")
     places = {(f, s): axes for axes, (f, s) in zip(drawn, [(f, s) for f in fractions for s in sizes], strict=True)}
     image = None
     for axes in drawn:

@@ -18,6 +18,13 @@ BIAS_WORDS = {
 }
 
 
+_EXPLAINED = {
+    "threshold": "'threshold' sets each chip's thresholds once{where}.",
+    "table": "'table' looks them up by a noisy sensor.",
+    "periodic": "'periodic' measures them anew at each temperature.",
+}
+
+
 def transconductance(run: RunFiles) -> Section:
     """Gm over its nominal value against temperature, a panel a bias, a line a current; change per 10 C as a table."""
     found = run.summary.get("gm_change_per_10c")
@@ -36,7 +43,7 @@ def transconductance(run: RunFiles) -> Section:
         panels[0].set_yscale("log")
         panels[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         plain_log_ticks(panels[0].yaxis)
-    panels[0].set_ylabel("gm over its value at 27 °C")
+    panels[0].set_ylabel("gm over its nominal value")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=len(current))
     rows = [
         (
@@ -90,12 +97,12 @@ def temperature_sweep(run: RunFiles) -> Section:
     chips = run.array("thermal_change").shape[1]
     worst = min(found, key=lambda entry: entry["change_mean"])
     caption = (
-        f"Mean over {count(chips, 'chip')} of the difference to the perfect chip at 27 °C on the same inputs. "
+        f"Mean over {count(chips, 'chip')} of the difference to the perfect chip at its nominal temperature, on the same "
+        "inputs. "
         f"The largest loss is {points(worst['change_mean'])} ({points(worst['change_low'])} to "
-        f"{points(worst['change_high'])}) at {significant(worst['temperature_c'])} °C with "
+        f"{points(worst['change_high'])}, chips and inputs) at {significant(worst['temperature_c'])} °C with "
         f"{BIAS_WORDS.get(worst['bias'], worst['bias'])} and compensation '{worst['compensation']}'. "
-        "'threshold' sets each chip's thresholds once at 27 °C, 'table' looks them up by a noisy sensor, 'periodic' "
-        "measures them anew at each temperature."
+        + " ".join(_EXPLAINED[name].format(where=_where(run)) for name in compensations if name in _EXPLAINED)
     )
     heads = ("change in points", *(f"{t:g} °C" for t in temperature))
     rows = [
@@ -104,3 +111,9 @@ def temperature_sweep(run: RunFiles) -> Section:
     ]
     picture = Picture("temperature_sweep", figure, "Accuracy against temperature.", caption, table=(heads, *rows))
     return Section("Accuracy from cold to hot", (picture,))
+
+
+def _where(run: RunFiles) -> str:
+    """Where thresholds are set once, if the configuration says it."""
+    settings = run.config.get("calibration")
+    return f" at {float(settings['temperature_c']):g} °C" if isinstance(settings, dict) else ""

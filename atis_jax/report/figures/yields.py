@@ -44,13 +44,13 @@ def chip_yield(run: RunFiles) -> Section:
     strips.set_xlabel("points from the perfect chip")
     first = arms[0]
     caption = (
-        f"Left: share of chips within {points(limit).lstrip('+')} of the perfect chip of their own design at every "
+        f"Left: share of chips within {points(limit).lstrip('+')} of the perfect chip of their design at every "
         f"temperature, {_temperatures(run)}, on the same {count(first['examples'], 'input')}; bars are "
-        f"Clopper-Pearson intervals, the dashed line is 99 %. Right: each mark is a chip at the temperature where it "
-        f"lies farthest from the perfect chip; crosses are chips that fail. One input more or less is "
-        f"{points(first['resolution'], 3).lstrip('+')}; the sampling error of one chip's difference is about "
-        f'{points(first["sampling_error"]).lstrip("+")}; "open" counts the chips whose verdict their own error could '
-        "turn."
+        "Clopper-Pearson intervals, of the draw of chips on these inputs; the dashed line is 99 %. Right: each mark is "
+        "a chip at the temperature where it lies farthest from the perfect chip; crosses are chips that fail. One "
+        f"input more or less is {points(first['resolution'], 3).lstrip('+')}; the sampling error of one chip's "
+        f'difference is about {points(first["sampling_error"]).lstrip("+")}; "open" counts the chips whose verdict '
+        "their own error could turn."
     )
     table = [("chips", "pass", "interval", "open", "mean change", "worst", "mean accuracy", "perfect chip")]
     for arm, name in zip(arms, names, strict=True):
@@ -76,7 +76,7 @@ def yield_causes(run: RunFiles) -> Section:
     failing = run.table("failing")
     found = failing.get("correlations")
     if not found:
-        raise Absent("too few chips to tell which fail and why")
+        raise Absent("too few chips, or chips that do not differ: nothing tells which fail and why")
     kept, shift = run.array("yield_chip_kept"), run.array("yield_chip_shift_v")
     change = run.array("yield_chip_change")
     labels = [f"layer {entry['layer']}, {entry['cause']}" for entry in found]
@@ -106,8 +106,9 @@ def yield_causes(run: RunFiles) -> Section:
     cost.set_xlabel(f"kept after layer {last + 1} (%)")
     cost.set_ylabel("change of accuracy (points)")
     caption = (
-        f"The {count(len(change), 'chip')} of the first row above, temperatures averaged. Left: rank correlation, with "
-        "intervals, of what fabrication gave a chip with the tokens it keeps and with its change of accuracy. "
+        f"The {count(len(change), 'chip')} of the first row above, temperatures averaged. Left: rank correlation of "
+        "what fabrication gave a chip with the tokens it keeps and with its change of accuracy; intervals hold for all "
+        "together. "
         f"{_strongest(found, 'kept', 'The kept fraction')}; {_strongest(found, 'accuracy', 'the change of accuracy')}. "
         f"{_strongest(found, 'accuracy_of_size', 'By the size of causes alone the change of accuracy')}. "
         f"Upper right: offsets of OTAs, TIA and comparator, summed at layer {layer + 1}'s comparator, against what "
@@ -131,6 +132,9 @@ def yield_causes(run: RunFiles) -> Section:
 
 def _strongest(found: list[dict[str, Any]], what: str, subject: str) -> str:
     entry = max(found, key=lambda entry: abs(entry[f"rank_correlation_{what}"]))
+    low, high = entry[f"{what}_interval"]
+    if low <= 0 <= high:
+        return f"{subject} follows no cause beyond chance"
     value = significant(entry[f"rank_correlation_{what}"], 2)
     return f"{subject} follows {entry['cause']} of layer {entry['layer']} most ({value})"
 
