@@ -97,8 +97,8 @@ def temperature_sweep(run: RunFiles) -> Section:
     chips = run.array("thermal_change").shape[1]
     worst = min(found, key=lambda entry: entry["change_mean"])
     caption = (
-        f"Mean over {count(chips, 'chip')} of the difference to the perfect chip at its nominal temperature, on the same "
-        "inputs. "
+        f"Mean over {count(chips, 'chip')} of the difference to the perfect chip at its nominal temperature, on "
+        "the same inputs. "
         f"The largest loss is {points(worst['change_mean'])} ({points(worst['change_low'])} to "
         f"{points(worst['change_high'])}, chips and inputs) at {significant(worst['temperature_c'])} °C with "
         f"{BIAS_WORDS.get(worst['bias'], worst['bias'])} and compensation '{worst['compensation']}'. "
