@@ -226,7 +226,7 @@ def moving_prototype(run: RunFiles) -> Section:
         f"The moving average of the CLS query, mean of {chips}: 0 is its mean before the change, 1 after. An RC filter "
         f"at this rate needs {rows[0]['expected_settling_images']} images to come within 10 %; measured "
         + (
-            f"{min(settled):.0f} to {max(settled):.0f} images on {len(settled)} of {len(measured)} curves, the rest hunts"
+            f"{min(settled):.0f} to {max(settled):.0f} images on {len(settled)} of {len(measured)} curves, others hunt"
             if settled
             else "it hunts beyond 10 % throughout"
         )
