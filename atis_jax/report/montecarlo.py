@@ -104,10 +104,12 @@ def _temperature(run: RunFiles) -> str:
     lost = {arm: min(0.0, *(entry["change_mean"] for entry in entries)) for arm, entries in arms.items()}
     bare = [arm for arm in arms if arm[1] == "none"] or list(arms)
     bias, compensation = hardest = min(bare, key=lambda arm: lost[arm])
+    worst = min(arms[hardest], key=lambda entry: entry["change_mean"])
     how = "uncompensated" if compensation == "none" else f"with compensation '{compensation}'"
     text = (
         f"From {coldest:g} to {hottest:g} °C, {how}, {bias.replace('_', ' ')} bias loses most: "
-        f"{points(lost[hardest])} at its worst, keeping {_kept(arms[hardest])} of the tokens"
+        f"{points(lost[hardest])} at its worst ({points(worst['change_low'])} to {points(worst['change_high'])}), "
+        f"keeping {_kept(arms[hardest])} of the tokens"
     )
     helped = [arm for arm in arms if arm[0] == bias and arm[1] != compensation]
     if helped:

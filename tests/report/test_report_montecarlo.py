@@ -52,6 +52,7 @@ def test_noise_tells_all_together_and_the_costliest_alone():
 def test_temperature_tells_the_worst_bias_and_what_helps_it():
     entries = [
         {"bias": bias, "compensation": name, "temperature_c": t, "change_mean": change, "kept_mean": kept}
+        | {"change_low": change - 0.01, "change_high": change + 0.02}
         for bias, name, t, change, kept in [
             ("fixed_charge", "none", 0.0, -0.1, 0.3),
             ("fixed_charge", "none", 85.0, -0.3, 0.2),
@@ -60,8 +61,9 @@ def test_temperature_tells_the_worst_bias_and_what_helps_it():
         ]
     ]
     assert said(temperature=entries) == (
-        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst, keeping 20.0 % to "
-        "30.0 % of the tokens; at best, with compensation 'table', −2.00 points and 28.0 % to 28.0 %."
+        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst (−31.00 points "
+        "to −28.00 points), keeping 20.0 % to 30.0 % of the tokens; at best, with compensation 'table', −2.00 points "
+        "and 28.0 % to 28.0 %."
     )
     assert said(temperature=entries[2:3]).startswith("From 85 to 85 °C, with compensation 'table', fixed charge bias")
 
