@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from atis_jax.report import style
-from atis_jax.report.formatting import duration, join, percent, significant
+from atis_jax.report.formatting import duration, join, percent, si, significant
 from atis_jax.report.templates import page_template
 
 if TYPE_CHECKING:
@@ -78,7 +78,12 @@ def _value(value: Any) -> str:
 
 
 def _number(name: str, value: float) -> str:
-    return percent(value, 2) if name.startswith("accuracy.") and 0 <= value <= 1 else significant(value, 4)
+    """Accuracies and other shares in percent, joules with their prefix, all else to four digits."""
+    if name.startswith("accuracy.") and 0 <= value <= 1:
+        return percent(value, 2)
+    if name.endswith("fraction") and 0 <= value <= 1:
+        return percent(value)
+    return si(value, "J") if name.endswith("_j") else significant(value, 4)
 
 
 def _sentence(table: Sequence[Row], metric: str | None, best: str | None) -> str:

@@ -67,6 +67,7 @@ def test_the_page_marks_the_best_run_links_reports_and_shows_errors(sweep):
     assert page.count('<tr class="best">') == 1
     best = page[page.index('<tr class="best">') :].partition("</tr>")[0]
     assert '<a href="rate%3D0.01/report.html">rate=0.01</a>' in best and "87.50" in best
+    assert '<th scope="col">accuracy.<wbr>hardware_<wbr>mean</th>' in page and "2.00\u00a0µJ" in best
     assert page.count("/report.html") == 1  # the other has no report to link to
     assert "ValueError: &lt;b&gt;" in page and "line 1\nline 2" in page and "<b>" not in page
     assert "finished (2 restarts)" in page
