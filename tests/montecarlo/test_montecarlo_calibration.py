@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
-from tiny_run import arm
+from tiny_run import MODEL, SPEC, arm
 
-from atis_jax.scoring.calibration import CalibrationSpec, Trim
+from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim
 from atis_jax.validation import UserError
 from experiments.montecarlo import calibration
 from experiments.montecarlo.calibration import calibrated, trim_file
@@ -72,3 +73,15 @@ def test_trims_of_another_arm_or_damaged_are_refused(measured, tmp_path):
     with pytest.raises(UserError, match="tiny.npz: holds no trims .*log_current"):
         calibrate_in(tmp_path, arm())
     assert measured == ["tiny"]
+
+
+def test_a_moving_prototype_is_calibrated_with_the_query_it_holds():
+    one = arm(chips=2, temperature_c=(27.0,))
+    spec = dataclasses.replace(SPEC, prototype="ema")
+    one = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, spec=spec))
+    inputs = np.random.default_rng(0).uniform(-1, 1, (MODEL.depth, 32, SPEC.inputs)).astype(np.float32)
+    scores = np.zeros((MODEL.depth, 32, SPEC.groups), np.float32)
+    tokens = CalibrationTokens(inputs, scores, np.full((MODEL.depth, SPEC.groups), 0.5, np.float32))
+    found = calibration.calibrate(one, METHOD, tokens, jax.random.key(0))
+    assert found.threshold_v.shape == (2, MODEL.depth, SPEC.groups)
+    assert np.all(np.isfinite(found.threshold_v)) and np.ptp(found.threshold_v) > 0

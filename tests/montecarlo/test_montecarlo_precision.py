@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,12 @@ from tiny_run import MODEL, SPEC, arm
 
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.scoring.calibration import CalibrationSpec, with_trim_dac
 from atis_jax.statistics import EffectiveBits
 from atis_jax.training import montecarlo
-from atis_jax.training.score_bits import ScoreBits, score_bits
+from atis_jax.training.score_bits import ScoreBits, finest, score_bits
 from experiments.montecarlo import precision_summary
+from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.montecarlo.precision_summary import Grid
 
 KEY = jax.random.key(3)
@@ -191,3 +194,13 @@ def test_rows_and_bits_become_a_grid_in_the_order_of_the_cells():
     assert found.fitted_alone[1, 1, 1] == 27.0
     np.testing.assert_allclose(found.raw[1, 1, 1], [28.5, 29.5])
     np.testing.assert_allclose(found.linear[1, 1, 1], [27.0, 28.0])
+
+
+def test_an_offset_trim_has_its_converter():
+    hardware = arm(chips=1).evaluator.hardware
+    run = SimpleNamespace(folder="run", trained=SimpleNamespace(evaluator=SimpleNamespace(hardware=hardware)))
+    method = CalibrationSpec(methods=("threshold", "offset"))
+    found = PrecisionSettings(calibration=method).finest(run)
+    assert found.comparator == with_trim_dac(found, method).comparator != hardware.comparator
+    assert PrecisionSettings(calibration=method, calibrated=False).finest(run).comparator == hardware.comparator
+    assert finest(found).comparator.reference_bits is None  # which passes any threshold, trim DAC or not

@@ -207,3 +207,16 @@ def test_impossible_fractions_are_refused():
         accuracy_resolution(0)
     with pytest.raises(ValueError, match="inputs = 0 must be 1 or more"):
         paired_standard_error(0.1, 0)
+
+
+def test_an_error_that_all_values_share_is_added_in_quadrature():
+    values = [0.1, 0.2, 0.4]
+    own, both = mean_estimate(values), mean_estimate(values, shared_error=0.3)
+    assert both.mean == own.mean
+    assert both.standard_error == pytest.approx(np.hypot(own.standard_error, 0.3))
+    assert both.interval.high - both.mean == pytest.approx(np.hypot(own.interval.high - own.mean, 1.959964 * 0.3))
+    alike = mean_estimate([0.5, 0.5], shared_error=0.1).interval
+    assert (alike.low, alike.high) == pytest.approx((0.5 - 0.1959964, 0.5 + 0.1959964))
+    for options in ({"shared_error": -0.1}, {"shared_error": 0.1, "kind": "bootstrap"}):
+        with pytest.raises(ValueError, match="shared_error"):
+            mean_estimate(values, **options)
