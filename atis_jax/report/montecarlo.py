@@ -27,12 +27,16 @@ def cost(run: RunFiles) -> list[tuple[str, str, str]]:
     if not account:
         return []
     cells = int(account["cells"])
-    rate = account.get("inputs_per_s")
+    rate, here = account.get("inputs_per_s"), int(account.get("cells_computed_here", cells))
+    # Speed, memory and time are the last attempt's alone.
+    part = f", {here:,} of the cells in the last attempt" if 0 < here < cells else ""
     rows = [
         (
             "Cells (a chip in one condition) x inputs",
             f"{cells:,} x {int(account['examples']):,}",
-            f"{rate:,.0f} inputs a second on {count(int(account['devices']), 'device')}" if rate else "read from disk",
+            f"{rate:,.0f} inputs a second on {count(int(account['devices']), 'device')}{part}"
+            if rate
+            else "read from disk",
         )
     ]
     memory = account["memory"]

@@ -117,4 +117,6 @@ def test_the_cost_is_a_line_of_the_table():
         for row in headline(RunFiles(Path("x"), summary={"montecarlo": account})).rows
     }
     assert rows["Cells (a chip in one condition) x inputs"][0] == "5,000 x 512"
+    resumed = headline(RunFiles(Path("x"), summary={"montecarlo": {**account, "cells_computed_here": 64}})).rows
+    assert resumed[0].compared.endswith("2\u00a0devices, 64 of the cells in the last attempt")
     assert rows["Largest resident memory"] == ("300 MiB", "of a budget of 4,096 MiB")
