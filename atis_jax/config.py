@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ml_collections import config_dict
 
 from atis_jax.validation import (
+    Rule,
     SettingError,
     alternatives,
     annotations_of,
@@ -52,9 +53,22 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
                 values[field.name] = from_config_dict(section, value, where)
             else:
                 values[field.name] = check_value(value, hints[field.name], rule_of(field), where)
+                _check_chosen(values[field.name], rule_of(field), where)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SettingError(f"{where} has no default; set it in the config file or by --{where}=...")
+        else:
+            _check_chosen(field.default, rule_of(field), where)
     return cls(**values)
+
+
+def _check_chosen(value: Any, rule: Rule, where: str) -> None:
+    """Raise SettingError where a choice that nothing is assumed for was not made."""
+    if rule.required and value is None:
+        choices = "" if rule.choices is None else f"; it is one of: {', '.join(map(str, rule.choices))}"
+        raise SettingError(
+            f"{where} is not chosen, and nothing is assumed ({rule.doc}); set it in the config file or by "
+            f"--{where}=...{choices}"
+        )
 
 
 def to_config_dict(settings: Any) -> config_dict.ConfigDict:

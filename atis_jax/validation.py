@@ -30,6 +30,7 @@ class Rule:
         exclusive_low: the value must be above ``low``, not equal to it.
         doc: what the setting means, in a few words; shown in errors.
         affects_result: whether the setting can change what a run computes; only those enter the config hash.
+        required: nothing is assumed: the default None only stands until a config chooses.
     """
 
     low: float | None = None
@@ -38,6 +39,7 @@ class Rule:
     exclusive_low: bool = False
     doc: str = ""
     affects_result: bool = True
+    required: bool = False
 
 
 def setting(
@@ -49,6 +51,7 @@ def setting(
     doc: str = "",
     exclusive_low: bool = False,
     affects_result: bool = True,
+    required: bool = False,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -60,11 +63,12 @@ def setting(
         doc: what the setting means.
         exclusive_low: the value must be strictly above ``low``.
         affects_result: False for a setting that cannot change what a run computes (it leaves the hash).
+        required: True for a setting whose default None a config must replace (``config.from_config_dict`` checks).
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
     """
-    rule = Rule(low, high, None if choices is None else tuple(choices), exclusive_low, doc, affects_result)
+    rule = Rule(low, high, None if choices is None else tuple(choices), exclusive_low, doc, affects_result, required)
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):
         return dataclasses.field(default_factory=default, metadata=metadata)

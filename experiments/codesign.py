@@ -21,7 +21,6 @@ from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.source import Split, load_split
-from atis_jax.energy.presets import energy_preset
 from atis_jax.models.forward import check_capacities
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
@@ -30,12 +29,12 @@ from atis_jax.scoring.types import initial_state
 from atis_jax.training import evaluate
 from atis_jax.training.calibrate import starting_design
 from atis_jax.training.checkpoints import Checkpoints
-from atis_jax.training.energy_term import energy_ratio_term, network_shape, scorer_shape
 from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.validation import UserError
 from experiments import measure
+from experiments.ledgers import run_ledger
 from experiments.loop import Loop, Stage, steps_done
 from experiments.metrics import MetricsLog
 from experiments.progress import Progress
@@ -185,7 +184,6 @@ def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: 
     spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
-    first = settings.pruning.first_layer
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     setup = Codesign(
         model=model,
@@ -196,14 +194,7 @@ def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: 
         pruning=settings.pruning,
         loss=settings.loss,
         codesign=settings.codesign,
-        energy_ratio=energy_ratio_term(
-            energy_preset(settings.energy.preset),
-            network_shape(model, train.images.shape[3]),
-            scorer_shape(spec, hardware, settings.model.depth, first),
-            spec,
-            hardware,
-            settings.energy.token_time_s,
-        ),
+        energy_ratio=run_ledger(settings, model, spec, train.images.shape[3]).ratio(),
         analog=kind == "analog",
     )
     return setup, optimiser(settings.tune, settings.codesign, spec.projection, spec.prototype)

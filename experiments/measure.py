@@ -16,19 +16,17 @@ from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a, realise
 from atis_jax.data.pipeline import Batch, eval_batches
 from atis_jax.data.source import Split
-from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
-from atis_jax.energy.presets import energy_preset
 from atis_jax.models.forward import ScorerInputs, dense_forward, layer_of
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.design import array_program
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.training import agreement, evaluate
-from atis_jax.training.energy_term import network_shape, pruned_ledger, scorer_shape
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
 from experiments.files import write_arrays_atomically
+from experiments.ledgers import run_ledger
 from experiments.rundir import RunFolder
 from experiments.settings import CodesignSettings
 
@@ -358,28 +356,15 @@ def energy_summary(
     settings: CodesignSettings, model: VisionTransformer, trained: Trained, kept: np.ndarray, channels: int
 ) -> dict[str, Any]:
     """The ledger at the mean kept fractions, and what no pruning and digital scoring would cost."""
-    spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
-    preset, network = energy_preset(settings.energy.preset), network_shape(model, channels)
-    shape = scorer_shape(spec, hardware, settings.model.depth, settings.pruning.first_layer)
-    tokens = jnp.asarray(kept) * model.tokens
-    scored = jnp.concatenate([jnp.full((1,), float(model.tokens)), tokens[:-1]])
-    spent = pruned_ledger(
-        preset,
-        network,
-        shape,
-        spec,
-        hardware,
-        settings.energy.token_time_s,
-        jnp.asarray(kept),
-        trained.state.design,
-        trained.state.scorer_state.query,
-    )
+    costs = run_ledger(settings, model, trained.evaluator.spec, channels)
+    design, share = trained.state.design, jnp.asarray(kept)
+    spent = costs.pruned(share, design, trained.state.scorer_state.query)
     return {
-        "dense_j": float(dense_ledger(preset, network).total_j),
+        "dense_j": float(costs.dense().total_j),
         "total_j": float(spent.total_j),
         "scoring_j": float(spent.scoring_j),
         "ledger_j": {line: float(value) for line, value in spent.as_dict().items()},
-        "digital_j": float(digital_ledger(preset, network, shape, scored, tokens).total_j),
-        "digital_folded_j": float(folded_digital_ledger(preset, network, shape, scored, tokens).total_j),
+        "digital_j": float(costs.digital(share, design, folded=False).total_j),
+        "digital_folded_j": float(costs.digital(share, design, folded=True).total_j),
         "preset": settings.energy.preset,
     }

@@ -10,7 +10,7 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.data.source import DataSpec
-from atis_jax.energy.presets import PRESET_NAMES
+from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.spec import ModelSpec
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.spec import ScorerSpec
@@ -53,17 +53,6 @@ class HardwareSpec:
             return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
         except ValueError as error:
             raise ValueError(f"hardware.imperfections = {self.imperfections} is too large: {error}") from error
-
-
-@dataclasses.dataclass(frozen=True)
-class EnergySpec:
-    """What the ledger charges."""
-
-    preset: str = setting("horowitz_45nm", choices=PRESET_NAMES, doc="cost of each operation")
-    token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token; paper: 1 MHz")
-
-    def __post_init__(self):
-        check_settings(self, "energy")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What the analog scorer has to beat: no pruning, and the same score computed in digital.
 
-The digital scorer spends ``score_mac_j`` (int8 products, 32 bit accumulator) where the analog one spends
-DACs, OTAs and TIA. A linear score with a static prototype needs no projection at all, because q . (P x) =
-(P^T q) . x: one vector of d numbers a prototype, worked out once. That folded baseline is the honest rival of
-a linear scorer; what does not fold is the saturation of the OTAs.
+The digital scorer spends multiply-accumulates in its own format (int4, int8, fp16) where the analog one spends DACs,
+OTAs and TIA. A linear score with a static prototype needs no projection at all, because q . (P x) = (P^T q) . x: one
+vector of d numbers a prototype, worked out once. That folded baseline is the honest rival of a linear scorer; what
+does not fold is the saturation of the OTAs.
 """
 
 from __future__ import annotations
@@ -11,50 +11,51 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.ledger import (
-    Ledger,
-    counts,
-    network_lines,
-    normalisation_line,
-    projection_j_per_token,
-)
+from atis_jax.energy.components import memory, projection
+from atis_jax.energy.ledger import Ledger, counts, with_network
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape
+from atis_jax.energy.shapes import NO_MEMORY, Memory, NetworkShape, ScorerShape, Tokens, all_tokens, per_layer
 
 
-def dense_ledger(preset: EnergyPreset, network: NetworkShape) -> Ledger:
-    """The same network with every token in every layer and no scorer."""
-    tokens = jnp.full((network.depth,), float(network.tokens))
-    return _digital_lines(preset, network, tokens, tokens)
+def dense_ledger(
+    preset: EnergyPreset, network: NetworkShape, memory_of: Memory = NO_MEMORY, tokens: Tokens | None = None
+) -> Ledger:
+    """The same network with every token in every layer (or ``tokens``) and no scorer."""
+    everyone = all_tokens(network)
+    return with_network(preset, network, None, Tokens(everyone, everyone) if tokens is None else tokens, memory_of)
 
 
 def digital_ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    scored_per_layer: Float[Array, "L"],
-    kept_per_layer: Float[Array, "L"],
+    tokens: Tokens,
+    memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """The same score in digital: the projection, then G N multiply-accumulates and G compares a token.
+
+    A scorer of raw pixels saves the embedding of the patches it prunes, but every pixel is converted first.
 
     Args:
         preset: what an operation costs.
         network: shape of the transformer.
-        scorer: shape of the scorer; ``dac_bits`` and ``arrangement`` play no part.
-        scored_per_layer: (L,) patch tokens each scorer looks at; ignored where a layer has none.
-        kept_per_layer: (L,) patch tokens that go through each layer.
+        scorer: shape of the scorer; ``dac_bits`` and ``arrangement`` play no part, ``format`` does.
+        tokens: how many are scored and kept in each layer.
+        memory_of: where weights and tokens are read from.
 
     Raises:
         SettingError: if a per-layer vector is not of length ``depth``.
     """
+    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
     return _scored_in_digital(
         preset,
         network,
         scorer,
-        scored_per_layer,
-        kept_per_layer,
-        projection_j=projection_j_per_token(preset, network, scorer),
-        macs_per_prototype=scorer.inputs,
+        tokens,
+        memory_of,
+        projection_j=projection.projection_j(preset, network, scorer, inputs),
+        macs=inputs,
+        held_bytes=memory.digital_scorer_bytes(network, scorer, inputs),
     )
 
 
@@ -62,27 +63,27 @@ def folded_digital_ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    scored_per_layer: Float[Array, "L"],
-    kept_per_layer: Float[Array, "L"],
+    tokens: Tokens,
+    memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """Projection and prototype folded into one vector in digital: d multiply-accumulates a prototype.
 
     Valid for a linear score only: a static prototype and no saturation. A selection of N dimensions folds to
     the N numbers it reads (never more than d).
 
-    Args:
-        preset: what an operation costs.
-        network: shape of the transformer.
-        scorer: shape of the scorer.
-        scored_per_layer: (L,) patch tokens each scorer looks at; ignored where a layer has none.
-        kept_per_layer: (L,) patch tokens that go through each layer.
-
-    Raises:
-        SettingError: if a per-layer vector is not of length ``depth``.
+    Arguments and errors are those of ``digital_ledger``.
     """
-    read = min(scorer.inputs, network.width) if scorer.projection == "selection" else network.width
+    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
+    read = projection.read_numbers(network, scorer, inputs)
     return _scored_in_digital(
-        preset, network, scorer, scored_per_layer, kept_per_layer, projection_j=0.0, macs_per_prototype=read
+        preset,
+        network,
+        scorer,
+        tokens,
+        memory_of,
+        projection_j=jnp.zeros_like(read),
+        macs=read,
+        held_bytes=memory.folded_scorer_bytes(network, scorer, inputs),
     )
 
 
@@ -92,35 +93,26 @@ def energy_ratio(ledger: Ledger, dense: Ledger) -> Float[Array, ""]:
 
 
 def _scored_in_digital(
-    preset, network, scorer, scored_per_layer, kept_per_layer, projection_j, macs_per_prototype
-) -> Ledger:
-    scored, kept, normalised = counts(network, scorer, scored_per_layer, kept_per_layer)
-    scored_tokens = jnp.sum(scored)
-    return _digital_lines(
-        preset,
-        network,
-        kept,
-        normalised,
-        projection_j=scored_tokens * projection_j,
-        score_j=scored_tokens * (scorer.prototypes * macs_per_prototype * preset.score_mac_j),
-        comparator_j=scored_tokens * (scorer.prototypes * preset.compare_j),
-    )
-
-
-def _digital_lines(
     preset: EnergyPreset,
     network: NetworkShape,
-    kept: Float[Array, "L"],
-    normalised: Float[Array, "L"],
-    **scoring: Float[Array, ""],
+    scorer: ScorerShape,
+    tokens: Tokens,
+    memory_of: Memory,
+    projection_j: Float[Array, "L"],
+    macs: Float[Array, "L"],
+    held_bytes: Float[Array, "L"],
 ) -> Ledger:
-    """A ledger whose analog lines are zero."""
-    zero = jnp.zeros(())
-    idle: dict[str, Array] = dict.fromkeys(
-        ("projection_j", "score_j", "dac_j", "ota_j", "tia_j", "comparator_j", "switching_j"), zero
-    )
-    return Ledger(
-        normalisation_j=normalisation_line(preset, network, normalised),
-        **(idle | scoring),
-        **network_lines(preset, network, kept),
+    """Lines of a digital score from what one token takes in each layer."""
+    scored, _ = counts(network, scorer, tokens)
+    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
+    return with_network(
+        preset,
+        network,
+        scorer,
+        tokens,
+        memory_of,
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, held_bytes),
+        projection_j=jnp.sum(scored * projection_j),
+        score_j=jnp.sum(scored * macs) * (scorer.prototypes * projection.mac_j(preset, scorer)),
+        comparator_j=jnp.sum(scored) * (scorer.prototypes * preset.compare_j),
     )

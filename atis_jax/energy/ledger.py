@@ -1,9 +1,9 @@
-"""Joules per image of a pruned transformer with an analog scorer in front of its layers, line by line.
+"""Joules per image of a transformer behind a scorer, line by line.
 
-The same function serves the loss, the summary and the report. It is smooth in token counts, currents, supply,
-token time and the preset's constants; shapes are static. Per-image counts give the exact energy of an image;
-a mean count understates the quadratic part of attention by its variance, so ``vmap`` over images and average
-where that matters.
+The same functions serve the loss, the summary and the report. Everything is smooth in token counts, array size,
+bits, currents, full scale, supply, token time and the preset's prices; structure is static. Per-image counts give the
+exact energy of an image; a mean count understates the quadratic part of attention by its variance, so ``vmap`` over
+images and average where that matters.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, attention_macs, mlp_macs
+from atis_jax.energy.components import array, converters, decision, memory, projection, sensor, transformer
+from atis_jax.energy.front_end import FrontEnd, check_front_end
+from atis_jax.energy.presets import EnergyPreset, check_preset
+from atis_jax.energy.shapes import (
+    NO_MEMORY,
+    Memory,
+    NetworkShape,
+    ScorerShape,
+    Tokens,
+    check_scorer,
+    check_tokens,
+    per_layer,
+)
 from atis_jax.numerics import pytree
-from atis_jax.validation import SettingError
-
-SPARSE_SIGN_DENSITY = 1 / 3
-"""Share of entries that are not zero in Achlioptas' projection (2003, doi 10.1016/S0022-0000(03)00025-4)."""
 
 
 @pytree
@@ -27,30 +34,48 @@ class Ledger:
     """Joules per image, one field a line; ``docs/energy.md`` says what each means and what is left out.
 
     Attributes:
+        sensor_read_j: a camera's pixels read as voltages.
+        sensor_adc_j: their conversion.
+        sensor_link_j: moving pixels off the sensor.
+        embedding_j: stem and head.
         normalisation_j: normalising the tokens that a scorer or an attention looks at.
+        scorer_memory_j: what scoring reads from memory: tokens, and its own weights.
         projection_j: bringing scored tokens from d to N in digital.
         score_j: digital inner product with the prototype; zero for an analog scorer.
-        dac_j: conversions.
-        ota_j: bias current over the token time, and the input lines.
-        tia_j: op-amp power over the token time.
+        dac_j: conversions, and holding them for converters that take turns.
+        ota_j: bias current over the time the array is on, and the input lines.
+        tia_j: op-amp power over that time.
         comparator_j: comparisons, analog or digital.
+        reference_j: setting the thresholds.
         switching_j: changing the prototype of a multiplexed array.
+        programming_j: writing the floating gates, spread over their uses.
         attention_j: Q, K, V, output maps and the two products, on survivors.
         mlp_j: MLP on survivors.
-        embedding_j: stem and classification head.
+        activations_j: survivors' vectors in and out of memory.
+        weights_j: the network's weights from memory.
+        cache_j: keys and values of earlier steps from memory.
     """
 
+    sensor_read_j: Float[Array, ""]
+    sensor_adc_j: Float[Array, ""]
+    sensor_link_j: Float[Array, ""]
+    embedding_j: Float[Array, ""]
     normalisation_j: Float[Array, ""]
+    scorer_memory_j: Float[Array, ""]
     projection_j: Float[Array, ""]
     score_j: Float[Array, ""]
     dac_j: Float[Array, ""]
     ota_j: Float[Array, ""]
     tia_j: Float[Array, ""]
     comparator_j: Float[Array, ""]
+    reference_j: Float[Array, ""]
     switching_j: Float[Array, ""]
+    programming_j: Float[Array, ""]
     attention_j: Float[Array, ""]
     mlp_j: Float[Array, ""]
-    embedding_j: Float[Array, ""]
+    activations_j: Float[Array, ""]
+    weights_j: Float[Array, ""]
+    cache_j: Float[Array, ""]
 
     @property
     def total_j(self) -> Float[Array, ""]:
@@ -59,7 +84,7 @@ class Ledger:
 
     @property
     def scoring_j(self) -> Float[Array, ""]:
-        """What the scorer adds, projection to comparator; normalisation is shared with attention."""
+        """What the scorer adds, memory reads to programming; normalisation is shared with attention."""
         return sum((getattr(self, f"{line}_j") for line in SCORING_LINES), jnp.zeros(()))
 
     def as_dict(self) -> dict[str, Float[Array, ""]]:
@@ -68,93 +93,51 @@ class Ledger:
 
 
 LINES = tuple(field.name.removesuffix("_j") for field in dataclasses.fields(Ledger))
-SCORING_LINES = ("projection", "score", "dac", "ota", "tia", "comparator", "switching")
+SCORING_LINES = (
+    "scorer_memory",
+    "projection",
+    "score",
+    "dac",
+    "ota",
+    "tia",
+    "comparator",
+    "reference",
+    "switching",
+    "programming",
+)
+_MEMORY_ENTRIES = ("sram_32k_j_per_byte", "sram_1m_j_per_byte", "dram_j_per_byte")
 LINE_ENTRIES: dict[str, tuple[str, ...]] = {
+    "sensor_read": ("pixel_j",),
+    "sensor_adc": ("adc_j",),
+    "sensor_link": ("link_j_per_byte",),
+    "embedding": ("network_mac_j",),
     "normalisation": ("normalise_multiply_j", "normalise_add_j"),
-    "projection": ("score_mac_j", "score_add_j"),
-    "score": ("score_mac_j",),
-    "dac": ("dac_j_per_bit",),
-    "ota": ("ota_dynamic_j",),
+    "scorer_memory": _MEMORY_ENTRIES,
+    "projection": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
+    "score": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j"),
+    "dac": ("dac_j_per_bit", "dac_unit_f", "fabric_unit_f", "hold_f"),
+    "ota": ("ota_dynamic_j", "line_f"),
     "tia": ("tia_w",),
     "comparator": ("comparator_j", "compare_j"),
+    "reference": ("dac_j_per_bit",),
     "switching": ("switch_j",),
+    "programming": ("program_j",),
     "attention": ("network_mac_j",),
     "mlp": ("network_mac_j",),
-    "embedding": ("network_mac_j",),
+    "activations": _MEMORY_ENTRIES,
+    "weights": _MEMORY_ENTRIES,
+    "cache": _MEMORY_ENTRIES,
 }
 """Entries of the preset each line can draw on; with ``presets.nodes_nm`` this gives the nodes of a line."""
-
-
-def projection_j_per_token(preset: EnergyPreset, network: NetworkShape, scorer: ScorerShape) -> float:
-    """Digital energy of bringing one token from d to N.
-
-    N d multiply-accumulates for a dense matrix; N d / 3 additions for sparse signs (the mean over draws);
-    nothing for a selection of dimensions.
-    """
-    entries = float(scorer.inputs) * network.width
-    if scorer.projection == "selection":
-        return 0.0
-    if scorer.projection == "sparse_sign":
-        return entries * SPARSE_SIGN_DENSITY * preset.score_add_j
-    return entries * preset.score_mac_j
-
-
-def network_lines(
-    preset: EnergyPreset, network: NetworkShape, kept_per_layer: Float[Array, "L"]
-) -> dict[str, Float[Array, ""]]:
-    """``attention_j``, ``mlp_j`` and ``embedding_j`` with ``kept_per_layer`` patch tokens in each layer."""
-    tokens = kept_per_layer + network.protected
-    head_macs = float(network.width) * network.classes
-    return {
-        "attention_j": preset.network_mac_j * jnp.sum(attention_macs(network, tokens)),
-        "mlp_j": preset.network_mac_j * jnp.sum(mlp_macs(network, tokens)),
-        "embedding_j": jnp.asarray(preset.network_mac_j * (network.stem_macs + head_macs)),
-    }
-
-
-def normalisation_line(
-    preset: EnergyPreset, network: NetworkShape, normalised_per_layer: Float[Array, "L"]
-) -> Float[Array, ""]:
-    """2 d multiplications and 3 d additions a token: mean, centring, squares and their sum, scaling.
-
-    Args:
-        preset: constants.
-        network: shape; the protected tokens are added here.
-        normalised_per_layer: (L,) patch tokens that layer's scorer or attention looks at.
-    """
-    per_token = network.width * (2.0 * preset.normalise_multiply_j + 3.0 * preset.normalise_add_j)
-    return per_token * jnp.sum(normalised_per_layer + network.protected)
-
-
-def counts(
-    network: NetworkShape,
-    scorer: ScorerShape,
-    scored_per_layer: Float[Array, "L"],
-    kept_per_layer: Float[Array, "L"],
-) -> tuple[Float[Array, "L"], Float[Array, "L"], Float[Array, "L"]]:
-    """Checked (scored, kept, normalised) patch tokens per layer.
-
-    Nothing is scored in a layer without a scorer. A scored layer normalises every token its scorer sees, an
-    unscored one those its attention sees: normalising the tokens it prunes is a cost of scoring.
-
-    Raises:
-        SettingError: if a vector is not of length ``depth``.
-    """
-    scored = _per_layer(scored_per_layer, network, "scored_per_layer")
-    kept = _per_layer(kept_per_layer, network, "kept_per_layer")
-    has_scorer = _per_layer(jnp.asarray(scorer.layers), network, "scorer.layers")
-    return jnp.where(has_scorer, scored, 0.0), kept, jnp.where(has_scorer, scored, kept)
 
 
 def ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    scored_per_layer: Float[Array, "L"],
-    kept_per_layer: Float[Array, "L"],
-    bias_current_a: Float[Array, "L"],
-    supply_v: Float[Array, ""] | float,
-    token_time_s: Float[Array, ""] | float,
+    tokens: Tokens,
+    front_end: FrontEnd,
+    memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """Energy of one image with the analog scorer.
 
@@ -162,44 +145,120 @@ def ledger(
         preset: what an operation costs.
         network: shape of the transformer.
         scorer: shape of the scorer.
-        scored_per_layer: (L,) patch tokens the scorer of each layer looks at; ignored where it has none.
-        kept_per_layer: (L,) patch tokens that go through each layer (kept by any prototype).
-        bias_current_a: (L,) sum of the bias currents of all G x N OTAs (2 G x N if differential), amperes. A
-            multiplexed array burns each prototype's share in its own turn, so the sum is right for it too.
-        supply_v: analog supply, volts.
-        token_time_s: time the array is on for one token and one prototype, seconds.
+        tokens: how many are scored, kept and attended to in each layer.
+        front_end: converters, array and decision.
+        memory_of: where weights and tokens are read from; by default arithmetic alone is charged.
 
     Returns:
         Joules per image.
 
     Raises:
-        SettingError: if a per-layer vector is not of length ``depth``.
+        SettingError: if a per-layer number is not of length ``depth``, or the converter does not cover the bits.
     """
-    scored, kept, normalised = counts(network, scorer, scored_per_layer, kept_per_layer)
-    bias = _per_layer(bias_current_a, network, "bias_current_a")
-    scored_tokens = jnp.sum(scored)
-    otas = scorer.arrays * scorer.inputs
-    switched = otas if scorer.arrangement == "multiplexed" and scorer.prototypes > 1 else 0
-    static_j = jnp.sum(scored * bias) * supply_v * token_time_s
-    return Ledger(
-        normalisation_j=normalisation_line(preset, network, normalised),
-        projection_j=scored_tokens * projection_j_per_token(preset, network, scorer),
-        score_j=jnp.zeros_like(scored_tokens),
-        # One conversion an input and a token: the held voltage serves all prototypes.
-        dac_j=scored_tokens * (scorer.inputs * scorer.dac_bits * preset.dac_j_per_bit),
-        ota_j=static_j + scored_tokens * (otas * preset.ota_dynamic_j),
-        tia_j=scored_tokens * (scorer.arrays * preset.tia_w * token_time_s),
-        comparator_j=scored_tokens * (scorer.prototypes * preset.comparator_j),
-        switching_j=scored_tokens * (switched * preset.switch_j),
-        **network_lines(preset, network, kept),
+    check_front_end(front_end)
+    tokens = checked_tokens(network, tokens)
+    bias_a = per_layer(front_end.bias_current_a, network, "front_end.bias_current_a")
+    front_end = dataclasses.replace(front_end, bias_current_a=bias_a)
+    scored, _ = counts(network, scorer, tokens)
+    has_scorer = jnp.asarray(scorer.layers, float)
+    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
+    bits = per_layer(scorer.dac_bits, network, "scorer.dac_bits", broadcast=True)
+    per_layer(front_end.full_scale_v, network, "front_end.full_scale_v", broadcast=True)
+    on_s = array.on_time_s(front_end, scorer, inputs, bits)
+    cells = decision.programmed_cells(front_end, scorer, inputs, has_scorer)
+    ota_j = array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)
+    held_bytes = projection.projection_bytes(network, scorer, inputs)  # the prototype is in the array itself
+    return with_network(
+        preset,
+        network,
+        scorer,
+        tokens,
+        memory_of,
+        before_conversion=scorer.source == "pixels",
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, held_bytes),
+        projection_j=jnp.sum(scored * projection.projection_j(preset, network, scorer, inputs)),
+        dac_j=jnp.sum(scored * converters.token_j(preset, front_end, inputs, bits)),
+        ota_j=jnp.sum(scored * ota_j),
+        tia_j=jnp.sum(scored * array.tia_j(preset, scorer, on_s)),
+        comparator_j=jnp.sum(scored) * decision.comparator_j(preset, scorer),
+        reference_j=jnp.sum(has_scorer) * decision.reference_j(preset, front_end, scorer),
+        switching_j=jnp.sum(scored * decision.switching_j(preset, scorer, inputs)),
+        programming_j=decision.programming_j(preset, front_end, cells),
     )
 
 
-def _per_layer(value, network: NetworkShape, name: str) -> Array:
-    array = jnp.asarray(value)
-    if array.shape != (network.depth,):
-        raise SettingError(
-            f"{name} has shape {array.shape}; give one value for each of the {network.depth} layers, "
-            f"shape ({network.depth},); use jax.vmap for more images"
-        )
-    return array
+def with_network(
+    preset: EnergyPreset,
+    network: NetworkShape,
+    scorer: ScorerShape | None,
+    tokens: Tokens,
+    memory_of: Memory,
+    before_conversion: bool = False,
+    **scoring: Float[Array, ""],
+) -> Ledger:
+    """The lines of ``scoring``, zero where not given, beside those of sensor, network and memory.
+
+    Args:
+        preset: what an operation costs.
+        network: shape of the transformer.
+        scorer: None where nothing is scored.
+        tokens: how many are scored, kept and attended to in each layer.
+        memory_of: where weights and tokens are read from.
+        before_conversion: whether a camera converts and moves only the patches that are embedded.
+        **scoring: lines of ``SCORING_LINES`` with their ``_j``.
+    """
+    check_preset(preset)
+    tokens = checked_tokens(network, tokens)
+    _, normalised = counts(network, scorer, tokens)
+    embedded = transformer.embedded_share(network, scorer, tokens)
+    converted = embedded if before_conversion else jnp.ones(())
+    idle: dict[str, Array] = dict.fromkeys((f"{line}_j" for line in SCORING_LINES), jnp.zeros(()))
+    return Ledger(
+        sensor_read_j=jnp.asarray(sensor.read_j(preset, network)),
+        sensor_adc_j=sensor.conversion_j(preset, network, converted),
+        sensor_link_j=sensor.link_j(preset, network, converted),
+        embedding_j=transformer.embedding_j(preset, network, embedded),
+        normalisation_j=transformer.normalisation_j(preset, network, normalised),
+        attention_j=transformer.attention_j(preset, network, tokens),
+        mlp_j=transformer.mlp_j(preset, network, tokens),
+        activations_j=memory.activations_j(preset, network, memory_of, tokens),
+        weights_j=jnp.asarray(memory.weights_j(preset, network, memory_of)),
+        cache_j=memory.cache_j(preset, network, memory_of, tokens),
+        **(idle | scoring),
+    )
+
+
+def checked_tokens(network: NetworkShape, tokens: Tokens) -> Tokens:
+    """``tokens`` as arrays.
+
+    Raises:
+        SettingError: a count that is negative or not finite, or a vector that is not of length ``depth``.
+    """
+    check_tokens(tokens)
+    attended = tokens.attended
+    return Tokens(
+        scored=per_layer(tokens.scored, network, "tokens.scored"),
+        kept=per_layer(tokens.kept, network, "tokens.kept"),
+        attended=None if attended is None else per_layer(attended, network, "tokens.attended"),
+    )
+
+
+def counts(
+    network: NetworkShape, scorer: ScorerShape | None, tokens: Tokens
+) -> tuple[Float[Array, "L"], Float[Array, "L"]]:
+    """(scored, normalised) patch tokens of each layer.
+
+    Nothing is scored in a layer without a scorer. A scored layer normalises every token its scorer sees, an
+    unscored one those that go through it: normalising the tokens it prunes is a cost of scoring. Raw pixels are not
+    normalised.
+
+    Raises:
+        SettingError: if a vector is not of length ``depth``.
+    """
+    tokens = checked_tokens(network, tokens)
+    scored, kept = tokens.scored, tokens.kept
+    if scorer is None:
+        return jnp.zeros_like(kept), kept
+    check_scorer(scorer)
+    has_scorer = per_layer(jnp.asarray(scorer.layers), network, "scorer.layers")
+    return jnp.where(has_scorer, scored, 0.0), jnp.where(has_scorer & (scorer.source == "tokens"), scored, kept)

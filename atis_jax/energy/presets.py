@@ -2,52 +2,110 @@
 
 An entry is a sum of terms, factor times constant. Digital, converter and routing figures of one preset are
 from different technology nodes, because nobody publishes all of them at one; ``nodes_nm`` and the tables say
-which. Write both tables into the docs with ``python -m atis_jax.energy.presets docs/energy.md``.
+which. No entry is scaled from its node but by ``preset_at_node``, whose rule is stated there. Both tables are in
+``docs/energy.md``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pathlib
-import sys
+import math
 
-from atis_jax.energy import constants as c
-from atis_jax.energy.constants import Constant
+from atis_jax.energy import constants
+from atis_jax.energy.constants import analog, arithmetic, converters, memory, paper, sensor
+from atis_jax.energy.constants.provenance import Constant
+from atis_jax.energy.shapes import check_number
 from atis_jax.numerics import pytree, static
 from atis_jax.validation import SettingError, check_choice
 
 
 @pytree
 class EnergyPreset:
-    """What one operation costs. Every float is a leaf, so a ledger can be differentiated by its constants.
+    """What one operation costs. Every number is a leaf, so a ledger can be differentiated by its constants.
 
     Attributes:
         network_mac_j: multiply-accumulate of attention, MLP, stem and head.
-        score_mac_j: multiply-accumulate of a projection or of a digital score (int8, accumulated in 32 bits).
+        score_mac_j: multiply-accumulate of a projection or of a digital score in int8, accumulated in 32 bits.
+        score_mac_int4_j: the same in int4, accumulated in 16 bits.
+        score_mac_fp16_j: the same in fp16, accumulated in fp32.
         score_add_j: addition of a sparse sign projection.
         compare_j: digital comparison of a score with a threshold.
         normalise_multiply_j: multiplication in the normalisation of a token.
         normalise_add_j: addition in the normalisation of a token.
+        sram_32k_j_per_byte: reading or writing a byte of a small memory beside the arithmetic.
+        sram_1m_j_per_byte: of a large memory on the chip.
+        dram_j_per_byte: of a memory off the chip.
         dac_j_per_bit: one conversion, divided by its bits.
-        ota_dynamic_j: moving the input line of one OTA for one token.
+        dac_unit_f: unit capacitor of a capacitive converter.
+        fabric_unit_f: of one made of switched capacitors in the routing fabric.
+        hold_f: capacitor that holds an input while its converter serves others.
+        ota_dynamic_j: dynamic energy of one OTA for one token, where the source gives it as a whole.
+        line_f: input line of one OTA, elsewhere.
         tia_w: power of one TIA's op-amp while it is on.
         comparator_j: one analog comparison.
         switch_j: switching the bias line of one OTA to another prototype (time-multiplexed arrays).
-        name: of the preset.
+        program_j: writing one floating gate.
+        pixel_j: reading one pixel out of the sensor, as a voltage.
+        adc_j: converting it.
+        link_j_per_byte: moving one byte off the sensor.
+        network_bytes: bytes of a number of the network, 1 or 2. Static.
+        name: of the preset. Static.
     """
 
     network_mac_j: float
     score_mac_j: float
+    score_mac_int4_j: float
+    score_mac_fp16_j: float
     score_add_j: float
     compare_j: float
     normalise_multiply_j: float
     normalise_add_j: float
+    sram_32k_j_per_byte: float
+    sram_1m_j_per_byte: float
+    dram_j_per_byte: float
     dac_j_per_bit: float
+    dac_unit_f: float
+    fabric_unit_f: float
+    hold_f: float
     ota_dynamic_j: float
+    line_f: float
     tia_w: float
     comparator_j: float
     switch_j: float
+    program_j: float
+    pixel_j: float
+    adc_j: float
+    link_j_per_byte: float
+    network_bytes: float = static(default=1.0)
     name: str = static(default="custom")
+
+
+UNITS = {
+    field.name: next(
+        (
+            unit
+            for end, unit in {"_j_per_bit": "J/bit", "_j_per_byte": "J/B", "_j": "J", "_w": "W", "_f": "F"}.items()
+            if field.name.endswith(end)
+        ),
+        "",
+    )
+    for field in dataclasses.fields(EnergyPreset)
+    if field.name not in ("name", "network_bytes")
+}
+"""Unit of each entry, from its name."""
+ENTRIES = tuple(UNITS)
+
+
+def check_preset(preset: EnergyPreset) -> EnergyPreset:
+    """``preset`` itself, once every concrete price was found finite and not negative.
+
+    Raises:
+        SettingError: names the entry, its value and its unit.
+    """
+    for entry, unit in UNITS.items():
+        path = f"energy preset {preset.name!r}: {entry}"
+        check_number(getattr(preset, entry), path, 0.0, f"a finite price of at least 0 {unit}")
+    return preset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,69 +127,142 @@ def _terms(*parts: Constant | Term) -> tuple[Term, ...]:
 
 
 _BOUND = "an upper bound: any digital operation charged as a whole MAC"
-_PAPER_ANALOG = {
-    "dac_j_per_bit": _terms(c.PAPER_DAC),
-    "ota_dynamic_j": _terms(Term(c.PAPER_CORE_DYNAMIC, 1 / (64 * 1e6), "1 / (64 OTAs x 1 MHz)")),
-    "tia_w": _terms(c.PAPER_NO_TIA),
-    "comparator_j": _terms(c.PAPER_NOT_CHARGED),
-    "switch_j": _terms(c.PAPER_NOT_CHARGED),
+_FREE = _terms(paper.NOT_CHARGED)
+_PAPER = {
+    "network_mac_j": _terms(paper.MAC),
+    "score_mac_j": _terms(paper.MAC),
+    "score_mac_int4_j": _terms(Term(paper.MAC, 1.0, "the paper has one price for a MAC")),
+    "score_mac_fp16_j": _terms(Term(paper.MAC, 1.0, "the paper has one price for a MAC")),
+    "score_add_j": _terms(Term(paper.MAC, 1.0, _BOUND)),
+    # Neither the digital nor the analog comparison is charged in the paper, so neither is favoured.
+    "compare_j": _FREE,
+    "normalise_multiply_j": _terms(Term(paper.MAC, 1.0, _BOUND)),
+    "normalise_add_j": _terms(Term(paper.MAC, 1.0, _BOUND)),
+    "sram_32k_j_per_byte": _FREE,
+    "sram_1m_j_per_byte": _FREE,
+    "dram_j_per_byte": _FREE,
+    "dac_j_per_bit": _terms(paper.DAC),
+    "dac_unit_f": _terms(converters.UNIT_CAPACITOR),
+    "fabric_unit_f": _terms(converters.FABRIC_UNIT_CAPACITOR),
+    "hold_f": _terms(paper.NO_LINE),
+    "ota_dynamic_j": _terms(Term(paper.CORE_DYNAMIC, 1 / (64 * 1e6), "1 / (64 OTAs x 1 MHz)")),
+    "line_f": _terms(paper.NO_LINE),
+    "tia_w": _terms(paper.NO_TIA),
+    "comparator_j": _FREE,
+    "switch_j": _FREE,
+    "program_j": _FREE,
+    "pixel_j": _FREE,
+    "adc_j": _FREE,
+    "link_j_per_byte": _FREE,
 }
 _PUBLISHED_ANALOG = {
-    "dac_j_per_bit": _terms(Term(c.SAR_DAC_8B, 1 / 8, "1 / 8 bit")),
-    "ota_dynamic_j": _terms(Term(c.LINE_CAPACITANCE, 1.0 * 0.1, "C V dV, 1 V supply x 0.1 V step")),
-    "tia_w": _terms(c.TIA_POWER),
-    "comparator_j": _terms(c.COMPARATOR),
-    "switch_j": _terms(Term(c.LINE_CAPACITANCE, 1.0**2, "C V^2, 1 V select line")),
+    "dac_j_per_bit": _terms(Term(converters.SAR_DAC_8B, 1 / 8, "1 / 8 bit")),
+    "dac_unit_f": _terms(converters.UNIT_CAPACITOR),
+    "fabric_unit_f": _terms(converters.FABRIC_UNIT_CAPACITOR),
+    "hold_f": _terms(converters.HOLD_CAPACITOR),
+    "ota_dynamic_j": _terms(Term(analog.LINE_CAPACITANCE, 0.0, "none beside line_f")),
+    "line_f": _terms(analog.LINE_CAPACITANCE),
+    "tia_w": _terms(analog.TIA_POWER),
+    "comparator_j": _terms(converters.COMPARATOR),
+    "switch_j": _terms(Term(analog.LINE_CAPACITANCE, 1.0**2, "C V^2, 1 V select line")),
+    "program_j": _terms(analog.FLOATING_GATE_WRITE),
+    "pixel_j": _terms(sensor.PIXEL_READ),
+    "adc_j": _terms(sensor.PIXEL_ADC),
+    "link_j_per_byte": _terms(sensor.PIXEL_LINK),
 }
 
 
-def _digital(int8_multiply, int32_add, fp16_multiply, fp32_add, network: str):
-    """Digital entries from a table of operations; the accumulator is always the wide one."""
+def _digital(int8_multiply, int32_add, fp16_multiply, fp32_add, small, large, off_chip, network: str):
+    """Digital entries from a table of operations and memories; the accumulator is always the wide one."""
     int8_mac = _terms(int8_multiply, int32_add)
     fp16_mac = _terms(fp16_multiply, fp32_add)
+    product, total = arithmetic.INT4_MULTIPLY_OF_INT8, arithmetic.INT4_ADD_OF_INT32
     return {
         "network_mac_j": {"int8": int8_mac, "fp16": fp16_mac}[network],
         "score_mac_j": int8_mac,
+        "score_mac_int4_j": _terms(
+            Term(int8_multiply, product.value, product.name), Term(int32_add, total.value, total.name)
+        ),
+        "score_mac_fp16_j": fp16_mac,
         "score_add_j": _terms(int32_add),
         "compare_j": _terms(int32_add),
         "normalise_multiply_j": _terms(fp16_multiply),
         "normalise_add_j": _terms(fp32_add),
+        "sram_32k_j_per_byte": _terms(small),
+        "sram_1m_j_per_byte": _terms(large),
+        "dram_j_per_byte": _terms(off_chip),
     }
 
 
-_HOROWITZ = (c.HOROWITZ_INT8_MULTIPLY, c.HOROWITZ_INT32_ADD, c.HOROWITZ_FP16_MULTIPLY, c.HOROWITZ_FP32_ADD)
-_JOUPPI = (c.JOUPPI_INT8_MULTIPLY, c.JOUPPI_INT32_ADD, c.JOUPPI_FP16_MULTIPLY, c.JOUPPI_FP32_ADD)
-
+_HOROWITZ = (
+    arithmetic.HOROWITZ_INT8_MULTIPLY,
+    arithmetic.HOROWITZ_INT32_ADD,
+    arithmetic.HOROWITZ_FP16_MULTIPLY,
+    arithmetic.HOROWITZ_FP32_ADD,
+    memory.HOROWITZ_SRAM_32K,
+    memory.HOROWITZ_SRAM_1M,
+    memory.HOROWITZ_DRAM,
+)
+_JOUPPI = (
+    arithmetic.JOUPPI_INT8_MULTIPLY,
+    arithmetic.JOUPPI_INT32_ADD,
+    arithmetic.JOUPPI_FP16_MULTIPLY,
+    arithmetic.JOUPPI_FP32_ADD,
+    memory.JOUPPI_SRAM_32K,
+    memory.JOUPPI_SRAM_1M,
+    memory.JOUPPI_DRAM,
+)
 _RECIPES: dict[str, dict[str, tuple[Term, ...]]] = {
-    "paper_4_2": {
-        "network_mac_j": _terms(c.PAPER_MAC),
-        "score_mac_j": _terms(c.PAPER_MAC),
-        "score_add_j": _terms(Term(c.PAPER_MAC, 1.0, _BOUND)),
-        # Neither the digital nor the analog comparison is charged in the paper, so neither is favoured.
-        "compare_j": _terms(c.PAPER_NOT_CHARGED),
-        "normalise_multiply_j": _terms(Term(c.PAPER_MAC, 1.0, _BOUND)),
-        "normalise_add_j": _terms(Term(c.PAPER_MAC, 1.0, _BOUND)),
-        **_PAPER_ANALOG,
-    },
+    "paper_4_2": _PAPER,
     "horowitz_45nm": {**_digital(*_HOROWITZ, network="int8"), **_PUBLISHED_ANALOG},
     "horowitz_45nm_fp16": {**_digital(*_HOROWITZ, network="fp16"), **_PUBLISHED_ANALOG},
     "jouppi_7nm": {**_digital(*_JOUPPI, network="int8"), **_PUBLISHED_ANALOG},
     "jouppi_7nm_fp16": {**_digital(*_JOUPPI, network="fp16"), **_PUBLISHED_ANALOG},
 }
+DIGITAL_ENTRIES = tuple(_digital(*_HOROWITZ, network="int8"))
+"""What scales with the node of the digital part; analog parts, held by matching and noise, do not."""
+NODE_RANGE_NM = (7.0, 45.0)
 PRESET_NAMES = tuple(_RECIPES)
 
 
-def energy_preset(name: str) -> EnergyPreset:
+def energy_preset(name: str | None) -> EnergyPreset:
     """The preset called ``name``; there is no default, because the choice decides what a ledger says.
 
     Raises:
         SettingError: for an unknown name; lists the ones there are.
     """
     recipe = provenance(name)
-    return EnergyPreset(name=name, **{entry: sum(t.value for t in terms) for entry, terms in recipe.items()})
+    values = {entry: sum(t.value for t in terms) for entry, terms in recipe.items()}
+    return EnergyPreset(**values, network_bytes=2.0 if str(name).endswith("_fp16") else 1.0, name=str(name))
 
 
-def provenance(name: str) -> dict[str, tuple[Term, ...]]:
+def preset_at_node(node_nm: float, network: str = "int8") -> EnergyPreset:
+    """Digital entries between the two tables at 45 and 7 nm: straight in log(energy) against log(node).
+
+    E(n) = E_45 (n / 45)^p with p = ln(E_45 / E_7) / ln(45 / 7), entry by entry: a rule between two published
+    points, not a law, and not carried beyond them. Converters and analog parts keep their values.
+
+    Args:
+        node_nm: 7 to 45.
+        network: number format of the network, ``int8`` or ``fp16``.
+
+    Raises:
+        SettingError: a node outside the two tables, or another format.
+    """
+    low, high = NODE_RANGE_NM
+    if not low <= node_nm <= high:
+        raise SettingError(
+            f"energy.node_nm = {node_nm} is outside the tables of {low:g} and {high:g} nm, beyond which nothing is "
+            f"scaled; give a node from {low:g} to {high:g}"
+        )
+    end = "" if check_choice(network, ("int8", "fp16"), "energy.network") == "int8" else "_fp16"
+    old, new = energy_preset(f"horowitz_45nm{end}"), energy_preset(f"jouppi_7nm{end}")
+    share = math.log(high / node_nm) / math.log(high / low)
+    scaled = {entry: getattr(old, entry) ** (1.0 - share) * getattr(new, entry) ** share for entry in DIGITAL_ENTRIES}
+    return dataclasses.replace(old, **scaled, name=f"{node_nm:g}nm{end}")
+
+
+def provenance(name: str | None) -> dict[str, tuple[Term, ...]]:
     """What each entry of preset ``name`` is made of.
 
     Raises:
@@ -153,13 +284,9 @@ def nodes_nm(name: str) -> dict[str, tuple[int | None, ...]]:
 
 
 def constants_table_markdown() -> str:
-    """Every constant that some preset uses, as a Markdown table: value, node, evidence, source."""
-    used = dict.fromkeys(t.constant for recipe in _RECIPES.values() for terms in recipe.values() for t in terms)
-    rows = [
-        "| constant | value | range to sweep | node (nm) | evidence | source |",
-        "|---|---|---|---|---|---|",
-    ]
-    for constant in used:
+    """Every constant as a Markdown table: value, range, node, evidence, source."""
+    rows = ["| constant | value | range to sweep | node (nm) | evidence | source |", "|---|---|---|---|---|---|"]
+    for constant in constants.ALL:
         swept = "" if constant.low is None else f"{_si(constant.low, '')}-{_si(constant.high, constant.unit)}"
         node = "not given" if constant.node_nm is None else str(constant.node_nm)
         value = _si(constant.value, constant.unit)
@@ -171,12 +298,9 @@ def presets_table_markdown() -> str:
     """Every entry of every preset, its value and the constants it is made of, as a Markdown table."""
     names = " | ".join(f"`{name}`" for name in PRESET_NAMES)
     rows = [f"| entry | {names} |", "|---|" + "---|" * len(PRESET_NAMES)]
-    for field in dataclasses.fields(EnergyPreset):
-        if field.name == "name":
-            continue
-        unit = {"_j": "J", "_w": "W", "it": "J/bit"}[field.name[-2:]]
-        cells = [_cell(_RECIPES[name][field.name], unit) for name in PRESET_NAMES]
-        rows.append(f"| `{field.name}` | " + " | ".join(cells) + " |")
+    for entry, unit in UNITS.items():
+        cells = [_cell(_RECIPES[name][entry], unit) for name in PRESET_NAMES]
+        rows.append(f"| `{entry}` | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
@@ -185,35 +309,16 @@ def _cell(terms: tuple[Term, ...], unit: str) -> str:
     return f"{_si(sum(t.value for t in terms), unit)}: " + " + ".join(parts)
 
 
+_PREFIXES = (("", 1.0), ("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15))
+
+
 def _si(value: float | None, unit: str) -> str:
-    """Three significant digits with the prefix that fits: u for powers, p, and f below 0.01 p."""
+    """Three significant digits with the prefix that fits; the paper's own unit, p, down to 0.01 p."""
     if not value:
         return f"0 {unit}".strip()
-    prefix, scale = ("u", 1e-6) if value >= 1e-7 else ("p", 1e-12) if value >= 1e-14 else ("f", 1e-15)
-    return f"{value / scale:.3g} {prefix}{unit}" if unit else f"{value / scale:.3g}"
-
-
-_TABLES = {"constants": constants_table_markdown, "presets": presets_table_markdown}
-
-
-def with_current_tables(page: str) -> str:
-    """``page`` with its tables, between ``<!-- NAME table -->`` and ``<!-- end -->``, made current.
-
-    Raises:
-        SettingError: if the page lacks a marker.
-    """
-    for name, table in _TABLES.items():
-        begin = f"<!-- {name} table -->"
-        if begin not in page or "<!-- end -->" not in page.split(begin)[1]:
-            raise SettingError(f"the page has no '{begin}' followed by '<!-- end -->'; put both where it belongs")
-        before, rest = page.split(begin, 1)
-        after = rest.split("<!-- end -->", 1)[1]
-        page = f"{before}{begin}\n{table()}\n<!-- end -->{after}"
-    return page
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m atis_jax.energy.presets docs/energy.md")
-    path = pathlib.Path(sys.argv[1])
-    path.write_text(with_current_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+    prefix, scale = next((pair for pair in _PREFIXES if value >= pair[1]), _PREFIXES[-1])
+    if prefix == "f" and value >= 1e-14:
+        prefix, scale = "p", 1e-12
+    if not unit:
+        return f"{value:.3g}" if value >= 1e-3 else f"{value / scale:.3g}"
+    return f"{value / scale:.3g} {prefix}{unit}"

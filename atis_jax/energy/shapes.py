@@ -1,16 +1,23 @@
-"""Shapes the ledger counts operations from, and the counts of a transformer layer."""
+"""Shapes and counts the ledger works on: the network, the scorer, the tokens, the memories."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from atis_jax.numerics import pytree, static
+from atis_jax.typing import Real
 from atis_jax.validation import SettingError, check_choice
 
 PROJECTIONS = ("learned", "gaussian", "sparse_sign", "selection")
 ARRANGEMENTS = ("consensus", "grouped", "multiplexed")
+FORMATS = ("int4", "int8", "fp16")
+MEMORIES = ("none", "sram_32k", "sram_1m", "dram")
+SOURCES = ("tokens", "pixels")
 
 
 @pytree
@@ -18,14 +25,17 @@ class NetworkShape:
     """Shape of the transformer, all static.
 
     Attributes:
-        tokens: patch tokens of one image, without the protected ones.
+        tokens: patch tokens of one image (or words of one sequence), without the protected ones.
         width: d, the embedding dimension.
         depth: L, transformer layers.
         heads: attention heads; the count of multiply-accumulates does not depend on it.
         mlp_width: m, hidden width of the MLP.
-        classes: outputs of the head, which reads one token.
+        classes: outputs of the head.
         stem_macs: multiply-accumulates of the patch embedding of one image.
         protected: tokens that are never pruned (CLS).
+        head_tokens: tokens the head reads: 1 for a classifier, every token for a language model in training or
+            scoring.
+        pixel_values: numbers a camera converts for one patch; 0 where the signal does not come from a camera.
 
     Raises:
         SettingError: for a count below its bound.
@@ -39,41 +49,57 @@ class NetworkShape:
     classes: int = static()
     stem_macs: int = static()
     protected: int = static(default=1)
+    head_tokens: int = static(default=1)
+    pixel_values: int = static(default=0)
 
     def __post_init__(self):
-        _check_counts(self, "network", zero_allowed=("stem_macs", "protected"))
+        _check_counts(self, "network", zero_allowed=("stem_macs", "protected", "pixel_values", "classes"))
+
+    @property
+    def weights(self) -> int:
+        """Weights of all layers' matrices: L (4 d^2 + 2 d m). Embedding and head not counted."""
+        return self.depth * (4 * self.width**2 + 2 * self.width * self.mlp_width)
 
 
 @pytree
 class ScorerShape:
-    """Shape of the scorer, all static.
+    """Shape of the scorer. Array size and bits are leaves, one number or one a layer: they can be trained.
 
     Attributes:
-        inputs: N, inputs of the array after projection.
-        prototypes: G, scores per token.
-        dac_bits: bits of each DAC.
-        projection: one of ``PROJECTIONS``.
-        arrangement: one of ``ARRANGEMENTS``: G arrays side by side, or one that takes G turns (multiplexed).
-        layers: (L,) which layers have a scorer.
+        inputs: () or (L,) N, inputs of the array after projection.
+        prototypes: G, scores per token. Static.
+        dac_bits: () or (L,) bits of each DAC.
+        projection: one of ``PROJECTIONS``. Static.
+        arrangement: one of ``ARRANGEMENTS``: G arrays side by side, or one that takes G turns (multiplexed). Static.
+        layers: (L,) which layers have a scorer. Static.
         differential: two half arrays of opposite weights a score, each with its own TIA, behind one set of DACs
-            and in front of one comparator (paper 5.3).
+            and in front of one comparator (paper 5.3). Static.
+        shared: one projection and prototype for all layers. Static.
+        source: what is scored: tokens, or the raw pixels of a patch before they are converted. Static.
+        format: number format of a projection and of a digital score, one of ``FORMATS``. Static.
 
     Raises:
-        SettingError: for a count below 1 or a name that does not exist.
+        SettingError: for a static number below its bound or a name that does not exist; ``check_scorer`` looks at the
+            others.
     """
 
-    inputs: int = static()
+    inputs: Real
     prototypes: int = static()
-    dac_bits: int = static()
+    dac_bits: Real
     projection: str = static()
     arrangement: str = static()
     layers: tuple[bool, ...] = static()
     differential: bool = static(default=False)
+    shared: bool = static(default=False)
+    source: str = static(default="tokens")
+    format: str = static(default="int8")
 
     def __post_init__(self):
         _check_counts(self, "scorer")
         check_choice(self.projection, PROJECTIONS, "scorer.projection")
         check_choice(self.arrangement, ARRANGEMENTS, "scorer.arrangement")
+        check_choice(self.source, SOURCES, "scorer.source")
+        check_choice(self.format, FORMATS, "scorer.format")
         if not isinstance(self.layers, tuple) or not all(isinstance(flag, bool) for flag in self.layers):
             raise SettingError(f"scorer.layers = {self.layers!r}; give a tuple with True or False for each layer")
 
@@ -83,15 +109,81 @@ class ScorerShape:
         return self.prototypes * (2 if self.differential else 1)
 
 
-def attention_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """4 d^2 n + 2 n^2 d: Q, K, V and output maps, then Q K^T and the weighted sum of values.
+def check_scorer(scorer: ScorerShape) -> None:
+    """Check array size and bits where they are concrete; not done on construction: gradients are of the same class.
+
+    Raises:
+        SettingError: names the number, its value and what it must be.
+    """
+    check_number(scorer.inputs, "scorer.inputs", 0.0, "inputs of the array, above 0", exclusive=True)
+    check_number(scorer.dac_bits, "scorer.dac_bits", 1.0, "bits, at least 1")
+
+
+@pytree
+class Tokens:
+    """Token counts of one image, patch tokens only: protected ones are added where they belong.
+
+    Attributes:
+        scored: (L,) tokens the scorer of each layer looks at; ignored where a layer has none.
+        kept: (L,) tokens that go through each layer (kept by any prototype).
+        attended: (L,) tokens each of them attends to; None for those that go through the layer with it. More than
+            that where keys come from a cache.
+    """
+
+    scored: Float[Array, "L"]
+    kept: Float[Array, "L"]
+    attended: Float[Array, "L"] | None = None
+
+
+def check_tokens(tokens: Tokens) -> None:
+    """Check the counts where they are concrete.
+
+    Raises:
+        SettingError: a count that is negative or not finite.
+    """
+    for name in ("scored", "kept", "attended"):
+        if (value := getattr(tokens, name)) is not None:
+            check_number(value, f"tokens.{name}", 0.0, "counts of at least 0")
+
+
+@pytree
+class Memory:
+    """Where weights and tokens are read from, all static.
+
+    Attributes:
+        weights: memory of the network's and the scorer's weights, one of ``MEMORIES``.
+        tokens: memory of the tokens between operations.
+        cache: memory of keys and values that earlier steps left.
+        batch: images (or sequences) that share one reading of the weights.
+
+    Raises:
+        SettingError: for an unknown memory or a batch below 1.
+    """
+
+    weights: str = static(default="none")
+    tokens: str = static(default="none")
+    cache: str = static(default="none")
+    batch: int = static(default=1)
+
+    def __post_init__(self):
+        for name in ("weights", "tokens", "cache"):
+            check_choice(getattr(self, name), MEMORIES, f"memory.{name}")
+        _check_counts(self, "memory")
+
+
+def attention_macs(
+    network: NetworkShape, tokens: Float[Array, "*s"], attended: Float[Array, "*s"] | None = None
+) -> Float[Array, "*s"]:
+    """4 d^2 n + 2 n k d: Q, K, V and output maps, then Q K^T and the weighted sum of values.
 
     Args:
         network: shape; gives d.
-        tokens: n that attend to each other, protected ones included.
+        tokens: n that go through the layer, protected ones included.
+        attended: k that each of them attends to; n where not given.
     """
     d = float(network.width)
-    return 4.0 * d * d * tokens + 2.0 * d * tokens * tokens
+    keys = tokens if attended is None else attended
+    return 4.0 * d * d * tokens + 2.0 * d * tokens * keys
 
 
 def mlp_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -99,9 +191,51 @@ def mlp_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, 
     return 2.0 * network.width * network.mlp_width * tokens
 
 
-def token_latency_s(scorer: ScorerShape, token_time_s: Float[Array, ""] | float) -> Float[Array, ""] | float:
-    """Seconds from inputs to the last decision on a token: G turns for a multiplexed array, else one."""
-    return token_time_s * (scorer.prototypes if scorer.arrangement == "multiplexed" else 1)
+def all_tokens(network: NetworkShape) -> Float[Array, "L"]:
+    """(L,) every patch token in every layer."""
+    return jnp.full((network.depth,), float(network.tokens))
+
+
+def per_layer(value, network: NetworkShape, name: str, *, broadcast: bool = False) -> Array:
+    """``value`` as one number for each layer.
+
+    Args:
+        value: (L,), or () where ``broadcast``.
+        network: gives L.
+        name: for the message.
+        broadcast: whether one number may stand for all layers.
+
+    Raises:
+        SettingError: another shape.
+    """
+    array = jnp.asarray(value, float) if not hasattr(value, "dtype") else value
+    if broadcast and array.shape == ():
+        array = jnp.broadcast_to(array, (network.depth,))
+    if array.shape != (network.depth,):
+        raise SettingError(
+            f"{name} has shape {array.shape}; give one value for each of the {network.depth} layers, "
+            f"shape ({network.depth},); use jax.vmap for more images"
+        )
+    return array
+
+
+def check_number(value, path: str, low: float, words: str, *, exclusive: bool = False) -> None:
+    """Raise SettingError unless every number of a concrete ``value`` is finite and at least (or above) ``low``.
+
+    Traced values are not looked at.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return
+    try:
+        numbers = np.asarray(value, float)
+    except (TypeError, ValueError):
+        numbers = np.asarray(np.nan)
+    if (
+        isinstance(value, bool)
+        or not np.all(numbers > low if exclusive else numbers >= low)
+        or np.any(np.isinf(numbers))
+    ):
+        raise SettingError(f"{path} = {value!r}; give {words}")
 
 
 def _check_counts(shape, path: str, zero_allowed: tuple[str, ...] = ()) -> None:
@@ -112,3 +246,7 @@ def _check_counts(shape, path: str, zero_allowed: tuple[str, ...] = ()) -> None:
         value, low = getattr(shape, field.name), 0 if field.name in zero_allowed else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise SettingError(f"{path}.{field.name} = {value!r}; give a whole number of at least {low}")
+
+
+NO_MEMORY = Memory()
+"""Arithmetic alone."""

@@ -1,7 +1,11 @@
-"""The energy ledger as the co-design loss sees it: a function of kept fractions and design."""
+"""The energy ledger as the co-design loss sees it: a function of kept fractions and design.
+
+``RunLedger`` holds what a run's ledger is made of, so that loss, summary and report cannot charge differently.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -10,9 +14,10 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.energy.baselines import dense_ledger, digital_ledger, energy_ratio, folded_digital_ledger
+from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
-from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
+from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.scoring.design import Design, array_program
 from atis_jax.scoring.spec import ScorerSpec
@@ -21,8 +26,14 @@ IDEAL_DAC_BITS = 8
 """Bits charged for a converter without a resolution (the ``ideal`` hardware): the digital scorer's int8."""
 
 
-def network_shape(model: VisionTransformer, channels: int) -> NetworkShape:
-    """What the ledger needs to know of the network."""
+def network_shape(model: VisionTransformer, channels: int, camera: bool = False) -> NetworkShape:
+    """What the ledger needs to know of the network.
+
+    Args:
+        model: the network.
+        channels: of an image.
+        camera: whether its pixels are converted by a camera that is charged.
+    """
     spec = model.spec
     if spec.stem == "conv":
         squares = model.tokens * (spec.patch // 2) ** 2
@@ -38,20 +49,7 @@ def network_shape(model: VisionTransformer, channels: int) -> NetworkShape:
         mlp_width=spec.mlp_width,
         classes=model.classes,
         stem_macs=stem_macs,
-    )
-
-
-def scorer_shape(spec: ScorerSpec, hardware: Hardware, depth: int, first_layer: int) -> ScorerShape:
-    """What the ledger needs to know of the scorer; the hardware's bits must be concrete."""
-    bits = hardware.dac.resolution
-    return ScorerShape(
-        inputs=spec.inputs,
-        prototypes=spec.groups,
-        dac_bits=IDEAL_DAC_BITS if bits is None else int(bits),
-        projection=spec.projection,
-        arrangement=spec.arrangement,
-        layers=tuple(layer >= first_layer for layer in range(depth)),
-        differential=spec.differential,
+        pixel_values=spec.patch**2 * channels if camera else 0,
     )
 
 
@@ -63,54 +61,92 @@ def array_current_a(
     return jnp.sum(jnp.abs(held.signed_current_a), axis=(1, 2))
 
 
-def pruned_ledger(
-    preset: EnergyPreset,
-    network: NetworkShape,
-    scorer: ScorerShape,
-    spec: ScorerSpec,
-    hardware: Hardware,
-    token_time_s: float,
-    kept: Float[Array, "L"],
-    design: Design,
-    query: Float[Array, "L G D"],
-) -> Ledger:
-    """Energy of one image at kept fractions ``kept`` (after each layer), for the scorer's kind.
+@dataclasses.dataclass(frozen=True)
+class RunLedger:
+    """What one image costs in a run, for its scorer's kind and for what it is compared with.
 
-    A random scorer is charged the network alone: choosing by chance costs nothing here.
+    Attributes:
+        energy: what is charged.
+        network: shape of the network.
+        spec: structure of the scorer.
+        hardware: its bits must be concrete.
+        layers: (L,) which layers have a scorer.
     """
-    tokens = kept * network.tokens
-    scored = jnp.concatenate([jnp.full((1,), float(network.tokens)), tokens[:-1]])
-    if spec.kind == "analog":
-        current_a = array_current_a(design, spec, hardware, query)
-        return ledger(preset, network, scorer, scored, tokens, current_a, hardware.supply_v, token_time_s)
-    if spec.kind == "digital":
-        if spec.prototype != "ema":
-            return folded_digital_ledger(preset, network, scorer, scored, tokens)
-        return digital_ledger(preset, network, scorer, scored, tokens)
-    unscored = ScorerShape(
-        inputs=1,
-        prototypes=1,
-        dac_bits=1,
-        projection="selection",
-        arrangement="consensus",
-        layers=(False,) * network.depth,
-    )
-    return digital_ledger(preset, network, unscored, scored, tokens)
 
+    energy: EnergySpec
+    network: NetworkShape
+    spec: ScorerSpec
+    hardware: Hardware
+    layers: tuple[bool, ...]
 
-def energy_ratio_term(
-    preset: EnergyPreset,
-    network: NetworkShape,
-    scorer: ScorerShape,
-    spec: ScorerSpec,
-    hardware: Hardware,
-    token_time_s: float,
-) -> Callable[[Float[Array, "L"], Design, Float[Array, "L G D"]], Float[Array, ""]]:
-    """(kept fractions, design, queries) -> energy over the dense network's, differentiable."""
-    dense = dense_ledger(preset, network)
+    def scorer(self, design: Design) -> ScorerShape:
+        """What the ledger needs to know of the scorer as designed."""
+        del design  # array size and bits are those of the spec
+        bits = self.hardware.dac.resolution
+        return ScorerShape(
+            inputs=self.spec.inputs,
+            prototypes=self.spec.groups,
+            dac_bits=IDEAL_DAC_BITS if bits is None else int(bits),
+            projection=self.spec.projection,
+            arrangement=self.spec.arrangement,
+            layers=self.layers,
+            differential=self.spec.differential,
+            format=self.energy.score_format,
+        )
 
-    def ratio(kept, design, query):
-        spent = pruned_ledger(preset, network, scorer, spec, hardware, token_time_s, kept, design, query)
-        return energy_ratio(spent, dense)
+    def front_end(self, design: Design, query: Float[Array, "L G D"]) -> FrontEnd:
+        """How it is built and run."""
+        return FrontEnd(
+            bias_current_a=array_current_a(design, self.spec, self.hardware, query),
+            supply_v=self.hardware.supply_v,
+            token_time_s=self.energy.token_time_s,
+            full_scale_v=self.hardware.dac.full_scale_v,
+            load_f=self.hardware.ota.capacitance_f,
+            kappa=self.hardware.ota.kappa,
+            uses=self.energy.uses,
+            dac=self.energy.dac,
+            converters=self.energy.converters,
+            core=self.energy.core,
+            reference_bits=self.energy.reference_bits,
+        )
 
-    return ratio
+    def tokens(self, kept: Float[Array, "L"]) -> Tokens:
+        """Counts at kept fractions ``kept`` (after each layer): a layer scores what the one before left."""
+        count = kept * self.network.tokens
+        return Tokens(jnp.concatenate([jnp.full((1,), float(self.network.tokens)), count[:-1]]), count)
+
+    def dense(self) -> Ledger:
+        """The network with every token."""
+        return dense_ledger(self.energy.prices(), self.network, self.energy.memory())
+
+    def analog(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
+        """With the analog scorer."""
+        return ledger(
+            self.energy.prices(),
+            self.network,
+            self.scorer(design),
+            self.tokens(kept),
+            self.front_end(design, query),
+            self.energy.memory(),
+        )
+
+    def digital(self, kept: Float[Array, "L"], design: Design, folded: bool) -> Ledger:
+        """With the same score in digital, as computed or folded to one vector."""
+        rival = folded_digital_ledger if folded else digital_ledger
+        return rival(self.energy.prices(), self.network, self.scorer(design), self.tokens(kept), self.energy.memory())
+
+    def pruned(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
+        """With the run's own scorer; a digital one folds where it can.
+
+        A random scorer is charged the network alone: choosing by chance costs nothing here.
+        """
+        if self.spec.kind == "analog":
+            return self.analog(kept, design, query)
+        if self.spec.kind == "digital":
+            return self.digital(kept, design, folded=self.spec.prototype != "ema")
+        return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), self.tokens(kept))
+
+    def ratio(self) -> Callable[[Float[Array, "L"], Design, Float[Array, "L G D"]], Float[Array, ""]]:
+        """(kept fractions, design, queries) -> energy over the dense network's, differentiable."""
+        dense = self.dense()
+        return lambda kept, design, query: energy_ratio(self.pruned(kept, design, query), dense)

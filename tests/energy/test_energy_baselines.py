@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from atis_jax.energy.baselines import dense_ledger, digital_ledger, energy_ratio, folded_digital_ledger
+from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import ledger
-from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape
+from atis_jax.energy.presets import ENTRIES, EnergyPreset
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
 
-MACS_ONLY = EnergyPreset(1.0, *([0.0] * 10))
+MACS_ONLY = EnergyPreset(**(dict.fromkeys(ENTRIES, 0.0) | {"network_mac_j": 1.0}))
 """One joule for each multiply-accumulate of the network, nothing else: a ledger's total is then a count."""
 
 
@@ -51,7 +52,7 @@ def test_pruned_counts_are_the_published_ones(width, heads, published_g):
     2106.02034); they and the last digit are the 4 %.
     """
     kept = np.repeat(np.floor(196 * 0.7 ** np.arange(4)), 3)
-    result = ledger(MACS_ONLY, vit(width, heads), NO_SCORER, kept, kept, np.zeros(12), 1.0, 1.0)
+    result = ledger(MACS_ONLY, vit(width, heads), NO_SCORER, Tokens(kept, kept), FrontEnd(np.zeros(12), 1.0, 1.0))
     assert published_g * 0.96 < float(result.total_j) / 1e9 < published_g
 
 
@@ -59,8 +60,15 @@ NETWORK = NetworkShape(tokens=30, width=20, depth=2, heads=2, mlp_width=40, clas
 SCORER = ScorerShape(
     inputs=6, prototypes=2, dac_bits=4, projection="learned", arrangement="grouped", layers=(True, True)
 )
-PRICES = EnergyPreset(1.0, 1.3, 0.7, 0.4, 1.1, 0.9, 0.6, 0.2, 2.0, 0.3, 0.5)
-SCORED, KEPT = jnp.array([30.0, 12.0]), jnp.array([12.0, 7.0])
+PRICES = EnergyPreset(
+    **(
+        dict.fromkeys(ENTRIES, 0.8)
+        | {"score_mac_j": 1.3, "score_add_j": 0.7, "compare_j": 0.4, "score_mac_int4_j": 0.2}
+    )
+)
+TOKENS = Tokens(jnp.array([30.0, 12.0]), jnp.array([12.0, 7.0]))
+FULL = Tokens(jnp.full(2, 30.0), jnp.full(2, 30.0))
+FRONT_END = FrontEnd(jnp.ones(2), 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -74,8 +82,8 @@ SCORED, KEPT = jnp.array([30.0, 12.0]), jnp.array([12.0, 7.0])
 )
 def test_digital_scorers_in_closed_form(projection, projection_j, folded_macs):
     scorer = dataclasses.replace(SCORER, projection=projection)
-    digital = digital_ledger(PRICES, NETWORK, scorer, SCORED, KEPT)
-    folded = folded_digital_ledger(PRICES, NETWORK, scorer, SCORED, KEPT)
+    digital = digital_ledger(PRICES, NETWORK, scorer, TOKENS)
+    folded = folded_digital_ledger(PRICES, NETWORK, scorer, TOKENS)
     assert float(digital.projection_j) == pytest.approx(projection_j, rel=1e-6)
     assert float(digital.score_j) == pytest.approx(42 * 2 * 6 * 1.3, rel=1e-6)
     assert float(folded.projection_j) == 0.0
@@ -91,30 +99,40 @@ def test_folding_counts_the_macs_of_the_folded_matrix():
     prototype, projection, token = rng.normal(size=(2, 6)), rng.normal(size=(6, 20)), rng.normal(size=20)
     folded = prototype @ projection
     np.testing.assert_allclose(folded @ token, prototype @ (projection @ token), rtol=1e-12)
-    charged = folded_digital_ledger(PRICES, NETWORK, SCORER, jnp.array([1.0, 0.0]), KEPT).score_j / PRICES.score_mac_j
+    charged = (
+        folded_digital_ledger(PRICES, NETWORK, SCORER, Tokens(jnp.array([1.0, 0.0]), TOKENS.kept)).score_j
+        / PRICES.score_mac_j
+    )
     assert float(charged) == pytest.approx(folded.size, rel=1e-6)
 
 
 def test_analog_and_digital_differ_in_the_scorer_only():
-    analog = ledger(PRICES, NETWORK, SCORER, SCORED, KEPT, jnp.ones(2), 1.0, 1.0).as_dict()
-    digital = digital_ledger(PRICES, NETWORK, SCORER, SCORED, KEPT).as_dict()
+    analog = ledger(PRICES, NETWORK, SCORER, TOKENS, FRONT_END).as_dict()
+    digital = digital_ledger(PRICES, NETWORK, SCORER, TOKENS).as_dict()
     same = {line for line in analog if float(analog[line]) == float(digital[line])}
-    assert same == {"normalisation", "projection", "switching", "attention", "mlp", "embedding"}
+    network = {"sensor_read", "sensor_adc", "sensor_link", "embedding", "normalisation", "attention", "mlp"}
+    unpriced = {"scorer_memory", "activations", "weights", "cache"}  # no memory is charged here
+    assert same == network | unpriced | {"projection", "switching"}
+
+
+@pytest.mark.parametrize(("number_format", "mac"), [("int4", 0.2), ("int8", 1.3), ("fp16", 0.8)])
+def test_a_digital_score_is_charged_in_its_format(number_format, mac):
+    scorer = dataclasses.replace(SCORER, format=number_format)
+    assert float(digital_ledger(PRICES, NETWORK, scorer, TOKENS).score_j) == pytest.approx(42 * 2 * 6 * mac, rel=1e-6)
+    assert float(folded_digital_ledger(PRICES, NETWORK, scorer, TOKENS).score_j) == pytest.approx(42 * 40 * mac)
 
 
 def test_keeping_everything_costs_the_dense_network_and_its_scorer():
-    full = jnp.full(2, 30.0)
     dense = dense_ledger(PRICES, NETWORK)
-    scored = ledger(PRICES, NETWORK, SCORER, full, full, jnp.ones(2), 1.0, 1.0)
+    scored = ledger(PRICES, NETWORK, SCORER, FULL, FRONT_END)
     assert float(scored.total_j - scored.scoring_j) == pytest.approx(float(dense.total_j), rel=1e-6)
     assert float(dense.scoring_j) == 0.0
     assert float(energy_ratio(scored, dense)) > 1.0
-    assert float(energy_ratio(ledger(PRICES, NETWORK, SCORER, SCORED, KEPT, jnp.ones(2), 1.0, 1.0), dense)) < 1.0
+    assert float(energy_ratio(ledger(PRICES, NETWORK, SCORER, TOKENS, FRONT_END), dense)) < 1.0
 
 
 def test_a_layer_without_scorer_is_charged_for_none():
     off = dataclasses.replace(SCORER, layers=(False, False))
-    full = jnp.full(2, 30.0)
-    result = ledger(PRICES, NETWORK, off, full, full, jnp.ones(2), 1.0, 1.0)
+    result = ledger(PRICES, NETWORK, off, FULL, FRONT_END)
     assert float(result.scoring_j) == 0.0
     assert float(result.total_j) == pytest.approx(float(dense_ledger(PRICES, NETWORK).total_j), rel=1e-6)

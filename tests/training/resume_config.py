@@ -18,6 +18,7 @@ def get_config():
     config.model.mlp_width = 16
     config.model.patch = 8
     config.model.stem = "linear"
+    config.energy.preset = "horowitz_45nm"
     config.scorer.inputs = 8
     config.scorer.prototype = "ema"  # the scorer's memory is part of what must come back
     config.dense.steps = 5

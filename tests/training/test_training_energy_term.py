@@ -12,14 +12,14 @@ import pytest
 from tiny_training import SETTINGS, SIDE, changed, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import get_preset, with_fields
-from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import attention_macs, mlp_macs
 from atis_jax.scoring.registry import make_scorer
-from atis_jax.training.energy_term import array_current_a, network_shape, pruned_ledger, scorer_shape
+from atis_jax.training.energy_term import array_current_a, network_shape
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from experiments.codesign import build_model, codesign_setup
+from experiments.ledgers import run_ledger
 from experiments.measure import Trained, energy_summary
 
 SPLIT = split()
@@ -102,25 +102,21 @@ def test_the_summarys_ledger_is_the_losss(kind):
     assert (summary["total_j"] == pytest.approx(summary["digital_folded_j"], rel=1e-6)) == (kind == "digital")
 
 
+def ledger_of(settings=SETTINGS, **changes):
+    """The run's ledger, with fields of it replaced."""
+    costs = run_ledger(settings, build_model(settings, SPLIT), settings.scorer, channels=1)
+    return dataclasses.replace(costs, **changes)
+
+
 def test_the_analog_lines_by_hand():
-    """Bias current, supply and token time; DAC bits; tokens each layer's scorer still sees."""
-    model, hardware, design = build_model(SETTINGS, SPLIT), get_preset("nominal"), design_for()
-    shape = scorer_shape(SETTINGS.scorer, hardware, 2, 0)
-    kept = jnp.asarray([0.5, 0.25])
-    spent = pruned_ledger(
-        PRESET,
-        network_shape(model, 1),
-        shape,
-        SETTINGS.scorer,
-        hardware,
-        2e-6,
-        kept,
-        design,
-        memory_for().query,
-    )
+    """Bias current, supply and token time; DAC bits; tokens each layer's scorer still sees; memory."""
+    design = design_for()
+    costs = ledger_of(changed(energy=dict(token_time_s=2e-6)))
+    spent = costs.pruned(jnp.asarray([0.5, 0.25]), design, memory_for().query)
     scored = np.array([16.0, 8.0])  # the second layer looks at what the first left
     currents = summed_currents(design)
-    ota_j = np.sum(scored * currents) * 1.8 * 2e-6 + scored.sum() * 8 * PRESET.ota_dynamic_j
+    full_scale_v = get_preset("nominal").dac.full_scale_v
+    ota_j = np.sum(scored * currents) * 1.8 * 2e-6 + scored.sum() * 8 * PRESET.line_f * 1.8 * full_scale_v
     np.testing.assert_allclose(spent.ota_j, ota_j, rtol=1e-5)
     np.testing.assert_allclose(spent.dac_j, scored.sum() * 8 * 6 * PRESET.dac_j_per_bit, rtol=1e-6)
     np.testing.assert_allclose(spent.projection_j, scored.sum() * 8 * 16 * PRESET.score_mac_j, rtol=1e-6)
@@ -128,39 +124,49 @@ def test_the_analog_lines_by_hand():
     np.testing.assert_allclose(spent.mlp_j, (2 * 16 * 16 * tokens).sum() * PRESET.network_mac_j, rtol=1e-6)
     quarter = (4 * 16**2 * tokens + 2 * 16 * tokens**2).sum()
     np.testing.assert_allclose(spent.attention_j, quarter * PRESET.network_mac_j, rtol=1e-6)
+    weights = 2 * (4 * 16 * 16 + 2 * 16 * 16)
+    np.testing.assert_allclose(spent.weights_j, weights * PRESET.sram_1m_j_per_byte, rtol=1e-6)
+    moved = (12 * 16 + 2 * 16) * tokens.sum()
+    np.testing.assert_allclose(spent.activations_j, moved * PRESET.sram_32k_j_per_byte, rtol=1e-6)
+    read = scored.sum() * 16 * PRESET.sram_32k_j_per_byte + 2 * 8 * 16 * PRESET.sram_1m_j_per_byte
+    np.testing.assert_allclose(spent.scorer_memory_j, read, rtol=1e-6)
+    np.testing.assert_allclose(spent.programming_j, 2 * 8 * PRESET.program_j / 1e9, rtol=1e-6)
 
 
 def test_layers_without_a_scorer_are_charged_none():
-    shape = scorer_shape(SETTINGS.scorer, get_preset("nominal"), 3, 1)
-    assert shape.layers == (False, True, True) and shape.dac_bits == 6
-    assert scorer_shape(SETTINGS.scorer, get_preset("ideal"), 3, 0).dac_bits == 8  # charged as int8
+    design = design_for()
+    layers = run_ledger(changed(pruning=dict(first_layer=1, kept=(0.5,))), ledger_model(), SETTINGS.scorer, 1).layers
+    assert layers == (False, True)
+    ideal = ledger_of(hardware=get_preset("ideal"))
+    assert ideal.scorer(design).dac_bits == 8  # charged as int8
+    assert ledger_of().scorer(design).dac_bits == 6
+
+
+def ledger_model():
+    return build_model(SETTINGS, SPLIT)
 
 
 def test_the_bits_in_use_are_charged():
     hardware = with_fields(get_preset("nominal"), {"dac.used_bits": jnp.float32(3)})
-    charged = scorer_shape(SETTINGS.scorer, hardware, 3, 0).dac_bits
+    charged = ledger_of(hardware=hardware).scorer(design_for()).dac_bits
     assert charged == 3 and isinstance(charged, int)
 
 
 def test_random_pruning_is_charged_the_network_alone():
-    model, hardware = build_model(SETTINGS, SPLIT), get_preset("nominal")
-    spec, shape = dataclasses.replace(SETTINGS.scorer, kind="random"), scorer_shape(SETTINGS.scorer, hardware, 2, 0)
-    network, design = network_shape(model, 1), design_for()
-    args = (PRESET, network, shape, spec, hardware, 1e-6)
-    everything = pruned_ledger(*args, jnp.ones(2), design, memory_for().query)
-    np.testing.assert_allclose(everything.total_j, dense_ledger(PRESET, network).total_j, rtol=1e-6)
+    costs = ledger_of(spec=dataclasses.replace(SETTINGS.scorer, kind="random"))
+    everything = costs.pruned(jnp.ones(2), design_for(), memory_for().query)
+    np.testing.assert_allclose(everything.total_j, costs.dense().total_j, rtol=1e-6)
     assert float(everything.scoring_j) == 0.0
+    half = costs.pruned(jnp.full(2, 0.5), design_for(), memory_for().query)
+    assert float(half.mlp_j) < 0.6 * float(everything.mlp_j)
 
 
 def test_a_moving_prototype_does_not_fold():
-    model, hardware = build_model(SETTINGS, SPLIT), get_preset("nominal")
-    network, kept = network_shape(model, 1), jnp.asarray([0.5, 0.25])
     found = {}
     for prototype in ("static", "ema"):
         spec = dataclasses.replace(SETTINGS.scorer, kind="digital", prototype=prototype)
-        shape = scorer_shape(spec, hardware, 2, 0)
-        spent = pruned_ledger(PRESET, network, shape, spec, hardware, 1e-6, kept, design_for(), memory_for().query)
-        found[prototype] = float(spent.scoring_j - spent.comparator_j)
+        spent = ledger_of(spec=spec).pruned(jnp.asarray([0.5, 0.25]), design_for(), memory_for().query)
+        found[prototype] = float(spent.projection_j + spent.score_j)
     scored = 24
     np.testing.assert_allclose(found["static"], scored * 16 * PRESET.score_mac_j, rtol=1e-5)  # d a token
     np.testing.assert_allclose(found["ema"], scored * (8 * 16 + 8) * PRESET.score_mac_j, rtol=1e-5)  # N d + N

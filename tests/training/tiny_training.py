@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.data.source import DataSpec, Split
+from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.spec import ModelSpec
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.scoring.design import Design
@@ -25,6 +26,7 @@ SETTINGS = CodesignSettings(
     data=DataSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
     model=ModelSpec(width=16, depth=2, heads=2, mlp_width=16, patch=2, stem="linear"),
     scorer=ScorerSpec(inputs=8),
+    energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
     dense=StageSpec(steps=6, warmup=0.2, learning_rate=3e-3),
     tune=StageSpec(steps=40, warmup=0.1, learning_rate=1e-3),
     pruning=PruningSpec(kept=(0.6, 0.4), ramp=0.0, hard_from=1.0, smoothing_start=0.3, smoothing_end=0.05),

@@ -15,19 +15,28 @@ from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILLION, new_figure, plain_log_ticks
 
 NETWORK_PARTS = {
+    "sensor_read": "camera: read-out",
+    "sensor_adc": "camera: ADC",
+    "sensor_link": "camera: link",
     "embedding": "embedding, head",
     "normalisation": "normalisation",
     "attention": "attention",
     "mlp": "MLP",
+    "activations": "memory: tokens",
+    "weights": "memory: weights",
+    "cache": "memory: key-value cache",
 }
 SCORER_PARTS = {
+    "scorer_memory": "memory: what the scorer reads",
     "projection": "projection",
     "score": "digital product",
     "dac": "DACs",
     "ota": "OTA array",
     "tia": "TIA",
     "comparator": "comparator",
+    "reference": "threshold reference",
     "switching": "prototype switching",
+    "programming": "floating-gate programming",
 }
 # summary.json's field, label in the figure, words in the sentence. Each is a total of a whole network.
 _REFERENCES = (

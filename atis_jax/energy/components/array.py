@@ -1,0 +1,58 @@
+"""The OTA array and its read-out: bias current, input lines, transimpedance amplifiers."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.front_end import FrontEnd
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.shapes import ScorerShape
+from atis_jax.units import thermal_voltage_v
+
+
+def settling_s(front_end: FrontEnd, current_a: Float[Array, "*s"], bits: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """(C / gm) ln 2^(b+1), gm = kappa I / 2 U_T: one OTA of bias ``current_a`` to half an LSB of b bits, s."""
+    slope_v = 2.0 * thermal_voltage_v(front_end.temperature_k) / front_end.kappa
+    return front_end.load_f * slope_v / current_a * (bits + 1.0) * jnp.log(2.0)
+
+
+def on_time_s(
+    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
+) -> Float[Array, "L"]:
+    """How long the array is on for a token and prototype: the token time, or until its mean OTA has settled."""
+    if front_end.core == "bias":
+        return jnp.broadcast_to(jnp.asarray(front_end.token_time_s), jnp.shape(inputs))
+    mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
+    # A layer without scorer has no current, and nothing to settle.
+    running = mean_a > 0
+    return jnp.where(running, settling_s(front_end, jnp.where(running, mean_a, 1.0), bits), 0.0)
+
+
+def bias_j(
+    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
+) -> Float[Array, "L"]:
+    """Sum of currents x supply x time a token, J.
+
+    Settling-limited it is N V C (2 U_T / kappa) ln 2^(b+1) for each row of N OTAs, whatever the currents (derived):
+    larger ones settle sooner.
+    """
+    return front_end.bias_current_a * front_end.supply_v * on_time_s(front_end, scorer, inputs, bits)
+
+
+def line_j(
+    preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"]
+) -> Float[Array, "L"]:
+    """Moving the input lines of all OTAs for one token, J: C_line V dV each, dV the full scale.
+
+    A preset that gives the core's dynamic power as a whole (the paper's) has no line capacitance and a fixed amount
+    an OTA instead. Converters inside the fabric (``fabric``) have the line in their own capacitance.
+    """
+    line_f = 0.0 if front_end.dac == "fabric" else preset.line_f
+    one_j = preset.ota_dynamic_j + line_f * front_end.supply_v * front_end.full_scale_v
+    return scorer.arrays * inputs * one_j
+
+
+def tia_j(preset: EnergyPreset, scorer: ScorerShape, on_s: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Op-amp power over the time the array is on, for each of the arrays' rows, J a token."""
+    return scorer.arrays * preset.tia_w * on_s

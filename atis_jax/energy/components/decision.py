@@ -1,0 +1,51 @@
+"""From a score to a bit: comparators, their thresholds, and what holds weights and thresholds in place."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.front_end import FrontEnd
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.shapes import ScorerShape
+
+
+def comparator_j(preset: EnergyPreset, scorer: ScorerShape) -> float:
+    """G comparisons a token, J."""
+    return scorer.prototypes * preset.comparator_j
+
+
+def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Selecting the stored bias of each OTA for the next prototype, J a token: multiplexed arrays only.
+
+    All prototypes are stored and a select line is switched; rewriting floating gates for every token would take
+    milliseconds and nanojoules a cell (``programming_j``), which no token stream can pay.
+    """
+    switched = scorer.arrangement == "multiplexed" and scorer.prototypes > 1
+    return scorer.arrays * inputs * preset.switch_j if switched else jnp.zeros_like(inputs)
+
+
+def reference_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape) -> float:
+    """Setting a layer's G thresholds anew for an image, J: one conversion each."""
+    return scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+
+
+def programmed_cells(
+    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], scored: Float[Array, "L"]
+) -> Float[Array, ""]:
+    """Floating gates written once a deployment: every OTA of every scored layer, and thresholds held by one.
+
+    Args:
+        front_end: says whether thresholds are held by floating gates.
+        scorer: shape; a shared prototype is programmed once.
+        inputs: (L,) array inputs.
+        scored: (L,) 1 for layers with a scorer, else 0.
+    """
+    thresholds = scorer.prototypes * jnp.sum(scored) if front_end.reference_bits == 0 else 0.0
+    arrays = jnp.max(scored * inputs) if scorer.shared else jnp.sum(scored * inputs)
+    return scorer.arrays * arrays + thresholds
+
+
+def programming_j(preset: EnergyPreset, front_end: FrontEnd, cells: Float[Array, ""]) -> Float[Array, ""]:
+    """Writing every cell once, spread over the images until the next time, J an image."""
+    return cells * preset.program_j / front_end.uses

@@ -1,0 +1,86 @@
+"""Memory traffic: weights, tokens between operations, keys and values of earlier steps, what a scorer reads.
+
+Every matrix product reads its inputs once and writes its outputs once; weights are read once a batch. Scores of
+attention stay next to the arithmetic (as flash attention does), so no n^2 numbers are moved. A machine with
+smaller buffers moves more: this is a lower bound, the same rule for every contender.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.components.projection import FORMAT_BYTES, projection_bytes, read_numbers
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
+
+TOKEN_WIDTHS = 12
+"""d-vectors moved a token and layer: into Q, K, V one and out three, into attention three and out one, output map one
+and one, MLP one in and one out. The MLP's hidden vector, m numbers, is moved twice more."""
+
+
+def byte_j(preset: EnergyPreset, memory: str) -> float:
+    """Reading or writing a byte of ``memory``, J."""
+    return {
+        "none": 0.0,
+        "sram_32k": preset.sram_32k_j_per_byte,
+        "sram_1m": preset.sram_1m_j_per_byte,
+        "dram": preset.dram_j_per_byte,
+    }[memory]
+
+
+def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> float:
+    """The matrices of all layers, read once a batch, J an image. Pruning saves none of it."""
+    return network.weights * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
+
+
+def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
+    """Vectors of the tokens kept, in and out of every matrix product, J an image."""
+    moved = (TOKEN_WIDTHS * network.width + 2 * network.mlp_width) * preset.network_bytes
+    return moved * byte_j(preset, memory.tokens) * jnp.sum(tokens.kept + network.protected)
+
+
+def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
+    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each."""
+    if tokens.attended is None:
+        return jnp.zeros(())
+    moved = 2 * network.width * preset.network_bytes
+    return moved * byte_j(preset, memory.cache) * jnp.sum(tokens.attended - tokens.kept)
+
+
+def scorer_j(
+    preset: EnergyPreset,
+    network: NetworkShape,
+    scorer: ScorerShape,
+    memory: Memory,
+    inputs: Float[Array, "L"],
+    scored: Float[Array, "L"],
+    weight_bytes: Float[Array, "L"],
+) -> Float[Array, ""]:
+    """What scoring reads, J an image: each token's numbers once, and the layer's own weights once a batch.
+
+    Args:
+        preset: prices.
+        network: shape.
+        scorer: shape; raw pixels come straight from the sensor, not from memory.
+        memory: where things are.
+        inputs: (L,) array inputs.
+        scored: (L,) tokens scored; 0 in layers without a scorer.
+        weight_bytes: (L,) weights of the layer's scorer that lie in memory.
+    """
+    if scorer.source == "pixels":
+        return jnp.zeros(())
+    read = read_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
+    held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
+    once = jnp.max(held) if scorer.shared else jnp.sum(held)
+    return jnp.sum(scored * read) + once * byte_j(preset, memory.weights) / memory.batch
+
+
+def digital_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Projection and prototypes of a digital score, bytes a layer."""
+    return projection_bytes(network, scorer, inputs) + scorer.prototypes * inputs * FORMAT_BYTES[scorer.format]
+
+
+def folded_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
+    """One folded vector a prototype, bytes a layer."""
+    return scorer.prototypes * read_numbers(network, scorer, inputs) * FORMAT_BYTES[scorer.format]

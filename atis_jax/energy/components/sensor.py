@@ -1,0 +1,26 @@
+"""A camera in front: pixels are converted and moved off the sensor, all of them or those of the patches kept."""
+
+from __future__ import annotations
+
+from jaxtyping import Array, Float
+
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.shapes import NetworkShape
+
+PIXEL_BYTES = 1.0
+"""Pixels are converted to 8 bits."""
+
+
+def read_j(preset: EnergyPreset, network: NetworkShape) -> float:
+    """Reading every pixel as a voltage, whoever scores it, J an image."""
+    return preset.pixel_j * network.pixel_values * network.tokens
+
+
+def conversion_j(preset: EnergyPreset, network: NetworkShape, converted: Float[Array, ""]) -> Float[Array, ""]:
+    """The sensor's own analog-to-digital conversions for the share ``converted`` of the patches, J an image."""
+    return preset.adc_j * network.pixel_values * network.tokens * converted
+
+
+def link_j(preset: EnergyPreset, network: NetworkShape, moved: Float[Array, ""]) -> Float[Array, ""]:
+    """Moving the share ``moved`` of the patches off the sensor, J an image."""
+    return preset.link_j_per_byte * PIXEL_BYTES * network.pixel_values * network.tokens * moved

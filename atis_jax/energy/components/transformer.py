@@ -1,0 +1,45 @@
+"""The network behind the scorer: normalisation, attention and MLP of the survivors, stem and head."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens, attention_macs, mlp_macs
+
+
+def attention_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[Array, ""]:
+    """Q, K, V and output maps and the two products over all layers, J an image."""
+    attended = None if tokens.attended is None else tokens.attended + network.protected
+    return preset.network_mac_j * jnp.sum(attention_macs(network, tokens.kept + network.protected, attended))
+
+
+def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[Array, ""]:
+    """MLP of every token kept, over all layers, J an image."""
+    return preset.network_mac_j * jnp.sum(mlp_macs(network, tokens.kept + network.protected))
+
+
+def embedding_j(preset: EnergyPreset, network: NetworkShape, embedded: Float[Array, ""]) -> Float[Array, ""]:
+    """Stem of the share ``embedded`` of the patches, and the head, J an image."""
+    head_macs = float(network.width) * network.classes * network.head_tokens
+    return preset.network_mac_j * (network.stem_macs * embedded + head_macs)
+
+
+def normalisation_j(preset: EnergyPreset, network: NetworkShape, normalised: Float[Array, "L"]) -> Float[Array, ""]:
+    """2 d multiplications and 3 d additions a token: mean, centring, squares and their sum, scaling; J an image.
+
+    Args:
+        preset: prices.
+        network: shape; the protected tokens are added here.
+        normalised: (L,) patch tokens that layer's scorer or attention looks at.
+    """
+    per_token = network.width * (2.0 * preset.normalise_multiply_j + 3.0 * preset.normalise_add_j)
+    return per_token * jnp.sum(normalised + network.protected)
+
+
+def embedded_share(network: NetworkShape, scorer: ScorerShape | None, tokens: Tokens) -> Float[Array, ""]:
+    """Share of the patches that are embedded: all, or those a scorer of raw pixels lets through."""
+    if scorer is None or scorer.source == "tokens":
+        return jnp.ones(())
+    return tokens.kept[0] / network.tokens

@@ -1,0 +1,50 @@
+"""Analog parts whose energy nobody tabulates: recalled ranges, with the geometric mean as value. Sweep them."""
+
+from __future__ import annotations
+
+import math
+
+from atis_jax.energy.constants.provenance import Constant
+from atis_jax.units import MICRO, MILLI, NANO, PICO
+
+TIA_POWER = Constant(
+    "TIA op-amp",
+    math.sqrt(10.0) * MICRO,
+    "W",
+    None,
+    "subthreshold op-amps of this bandwidth draw 1-10 uW; geometric mean",
+    "recalled",
+    low=1 * MICRO,
+    high=10 * MICRO,
+)
+LINE_CAPACITANCE = Constant(
+    "line capacitance",
+    math.sqrt(0.1 * 1.0) * PICO,
+    "F",
+    None,
+    "routing line of an FPAA with its switches, 0.1-1 pF; geometric mean",
+    "recalled",
+    low=0.1 * PICO,
+    high=1 * PICO,
+)
+FLOATING_GATE_WRITE = Constant(
+    "floating-gate write",
+    math.sqrt(60 * NANO * 2.2 * MILLI),
+    "J",
+    350,
+    "from the programming code of RASP 3.0 (jhasler/rasp30): 10 us pulses at 6 V, together up to 10 ms, are 60 nJ at "
+    "an assumed 1 uA; measuring between them takes up to 2.2 s a cell, 2.2 mJ at an assumed 1 mW; geometric mean",
+    "modelled",
+    low=3 * NANO,
+    high=2.2 * MILLI,
+)
+FLOATING_GATE_ENDURANCE = Constant(
+    "floating-gate endurance",
+    1e5,
+    "",
+    350,
+    "writes before the oxide wears out, 1e4-1e6 for hot-electron injection and tunnelling; not unlimited",
+    "recalled",
+    low=1e4,
+    high=1e6,
+)

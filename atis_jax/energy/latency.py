@@ -1,0 +1,113 @@
+"""How long a token takes, how many pass in a second, and whether the paper's targets for its prototypes are met."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.components.array import settling_s
+from atis_jax.energy.components.converters import token_time_s
+from atis_jax.energy.constants import converters
+from atis_jax.energy.front_end import FrontEnd, check_front_end
+from atis_jax.energy.shapes import ScorerShape, check_scorer
+from atis_jax.numerics import pytree
+
+PHASE_2_INPUTS = (16, 64)
+PHASE_3_INPUTS = (256, 1024)
+PHASE_3_LATENCY_S = 1e-6
+PHASE_3_CORE_W = 100e-6
+"""ATIS paper, sections 6.2 and 6.3."""
+
+
+@pytree
+class Timing:
+    """Seconds of one token and layer, one number a layer.
+
+    Attributes:
+        conversion_s: until the last input stands: one conversion, or the turns that converters take.
+        settling_s: until the sum of currents has settled to half an LSB of the converters' bits.
+        token_s: both, the second once for each prototype of a multiplexed array.
+        rate_hz: tokens a second with conversion and array one after the other.
+        core_w: bias currents times supply, while the array is on.
+    """
+
+    conversion_s: Float[Array, "L"]
+    settling_s: Float[Array, "L"]
+    token_s: Float[Array, "L"]
+    rate_hz: Float[Array, "L"]
+    core_w: Float[Array, "L"]
+
+
+def timing(
+    front_end: FrontEnd, scorer: ScorerShape, conversion_time_s: float = converters.MODERATE_DAC_TIME.value
+) -> Timing:
+    """How long one token takes in each layer that has currents.
+
+    Settling is that of an OTA of the array's mean current: (C / gm) ln 2^(b+1). A smaller weight settles more slowly
+    but contributes less (in SPICE the sum settles like its large currents).
+
+    Args:
+        front_end: currents, load and converters.
+        scorer: array size, bits, arrangement.
+        conversion_time_s: of one converter.
+
+    Raises:
+        SettingError: for numbers out of bounds.
+    """
+    check_front_end(front_end)
+    check_scorer(scorer)
+    current_a = jnp.asarray(front_end.bias_current_a)
+    inputs = jnp.broadcast_to(jnp.asarray(scorer.inputs, float), current_a.shape)
+    bits = jnp.broadcast_to(jnp.asarray(scorer.dac_bits, float), current_a.shape)
+    conversion = token_time_s(front_end, inputs, conversion_time_s)
+    settled = settling_s(front_end, current_a / (scorer.arrays * inputs), bits)
+    turns = scorer.prototypes if scorer.arrangement == "multiplexed" else 1
+    token = conversion + turns * settled
+    return Timing(conversion, settled, token, 1.0 / token, current_a * front_end.supply_v)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One target of the paper's roadmap against one design.
+
+    Attributes:
+        name: what it is about.
+        value: of the design.
+        low: smallest value that meets it, or None.
+        high: largest (the value must be below), or None.
+        unit: of all three.
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the design meets it."""
+        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+
+
+def phase_2_targets(scorer: ScorerShape) -> tuple[Target, ...]:
+    """Section 6.2 asks for 16 to 64 dimensions, at reduced token rates that it does not state."""
+    low, high = PHASE_2_INPUTS
+    return (Target("inputs", _largest(scorer.inputs), low, high, ""),)
+
+
+def phase_3_targets(front_end: FrontEnd, scorer: ScorerShape, conversion_time_s: float) -> tuple[Target, ...]:
+    """Section 6.3 asks for 256 to 1,024 dimensions, below 1 us a token, below 100 uW in the analog core."""
+    taken = timing(front_end, scorer, conversion_time_s)
+    low, high = PHASE_3_INPUTS
+    return (
+        Target("inputs", _largest(scorer.inputs), low, high, ""),
+        Target("latency", _largest(taken.token_s), None, PHASE_3_LATENCY_S, "s"),
+        Target("core power", _largest(taken.core_w), None, PHASE_3_CORE_W, "W"),
+    )
+
+
+def _largest(value) -> float:
+    return float(jnp.max(jnp.asarray(value)))

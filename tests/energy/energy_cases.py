@@ -1,0 +1,187 @@
+"""Prices, shapes and an independent count that the energy tests share."""
+
+import math
+
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.energy.front_end import CORES, DACS, FrontEnd
+from atis_jax.energy.presets import ENTRIES, EnergyPreset
+from atis_jax.energy.shapes import (
+    ARRANGEMENTS,
+    FORMATS,
+    MEMORIES,
+    PROJECTIONS,
+    Memory,
+    NetworkShape,
+    ScorerShape,
+    Tokens,
+)
+
+NETWORK = NetworkShape(tokens=64, width=32, depth=3, heads=4, mlp_width=48, classes=10, stem_macs=5000, pixel_values=12)
+SCORER = ScorerShape(
+    inputs=16.0,
+    prototypes=2,
+    dac_bits=5.0,
+    projection="learned",
+    arrangement="multiplexed",
+    layers=(False, True, True),
+)
+MEMORY = Memory(weights="dram", tokens="sram_32k", cache="sram_1m", batch=2)
+# Every operation has its own price, all of order one, so that a term charged to the wrong entry shows.
+PRICES = EnergyPreset(**{entry: 0.3 + 0.137 * number for number, entry in enumerate(ENTRIES)})
+TOKENS = Tokens(np.array([64.0, 64.0, 40.0]), np.array([64.0, 40.0, 17.5]))
+FRONT_END = FrontEnd(np.array([0.0, 1.2, 0.8]), 1.1, 0.9, full_scale_v=0.2, load_f=0.4, kappa=0.6, uses=50.0)
+
+
+def of_layer(value, layer: int) -> float:
+    """A layer's own number, or the one for all."""
+    return float(np.asarray(value) if np.ndim(value) == 0 else np.asarray(value)[layer])
+
+
+def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
+    """Joules by walking layers, tokens' vectors and matrices: no formula of the ledger's own."""
+    d, m, total = network.width, network.mlp_width, 0.0
+    price = {
+        "none": 0.0,
+        "sram_32k": preset.sram_32k_j_per_byte,
+        "sram_1m": preset.sram_1m_j_per_byte,
+        "dram": preset.dram_j_per_byte,
+    }
+    mac = {"int4": preset.score_mac_int4_j, "int8": preset.score_mac_j, "fp16": preset.score_mac_fp16_j}[scorer.format]
+    element = {"int4": 0.5, "int8": 1.0, "fp16": 2.0}[scorer.format]
+    pixels = scorer.source == "pixels"
+    share = tokens.kept[0] / network.tokens if pixels else 1.0
+    total += network.tokens * network.pixel_values * preset.pixel_j
+    total += share * network.tokens * network.pixel_values * (preset.adc_j + preset.link_j_per_byte)
+    total += preset.network_mac_j * (share * network.stem_macs + d * network.classes * network.head_tokens)
+    rows = scorer.prototypes * (2 if scorer.differential else 1)
+    held, programmed = [], []
+    for layer in range(network.depth):
+        on, n_in = scorer.layers[layer], of_layer(scorer.inputs, layer)
+        bits = of_layer(scorer.dac_bits, layer)
+        scale = of_layer(front_end.full_scale_v, layer)
+        looked_at = tokens.scored[layer] if on and not pixels else tokens.kept[layer]
+        total += (looked_at + network.protected) * d * (2 * preset.normalise_multiply_j + 3 * preset.normalise_add_j)
+        if on:
+            n = tokens.scored[layer]
+            entries = n_in * d
+            if scorer.projection in ("learned", "gaussian"):
+                total += n * entries * mac
+                held.append(entries * element)
+            elif scorer.projection == "sparse_sign":
+                total += n * entries / 3 * preset.score_add_j
+                held.append(entries / 4)
+            reads = min(n_in, d) if scorer.projection == "selection" else d
+            if not pixels:
+                total += n * reads * preset.network_bytes * price[memory.tokens]
+            unit = {"capacitive": preset.dac_unit_f, "fabric": preset.fabric_unit_f}.get(front_end.dac, 0.0)
+            one = {
+                "per_bit": bits * preset.dac_j_per_bit,
+                "sar_8b": 8 * preset.dac_j_per_bit,
+                "none": 0.0,
+            }.get(front_end.dac, 2**bits * unit * front_end.supply_v**2 / 6)
+            if front_end.converters is not None and front_end.dac != "none":
+                one += preset.hold_f * front_end.supply_v * scale
+            total += n * n_in * one
+            current = float(front_end.bias_current_a[layer])
+            on_s = front_end.token_time_s
+            if front_end.core == "settling":
+                mean = current / (rows * n_in)
+                gm = front_end.kappa * mean / (2 * 1.380649e-23 * front_end.temperature_k / 1.602176634e-19)
+                on_s = front_end.load_f / gm * math.log(2 ** (bits + 1)) if mean > 0 else 0.0
+            total += n * current * front_end.supply_v * on_s
+            for _ in range(rows):
+                line = 0.0 if front_end.dac == "fabric" else preset.line_f
+                total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
+                total += n * preset.tia_w * on_s
+                if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
+                    total += n * n_in * preset.switch_j
+            total += n * scorer.prototypes * preset.comparator_j
+            total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+            programmed.append(rows * n_in)
+            if front_end.reference_bits == 0:
+                total += scorer.prototypes * preset.program_j / front_end.uses
+        n, key_width = tokens.kept[layer] + network.protected, d // network.heads
+        keys = n if tokens.attended is None else tokens.attended[layer] + network.protected
+        products = [(n, d, d)] * 4
+        products += [(n, key_width, keys), (n, keys, key_width)] * network.heads
+        products += [(n, d, m), (n, m, d)]
+        total += preset.network_mac_j * sum(rows_ * inner * columns for rows_, inner, columns in products)
+        # into QKV, out of it, into attention, out, into the output map, out, into the MLP, hidden twice, out
+        vectors = d + 3 * d + 3 * d + d + d + d + d + m + m + d
+        total += n * vectors * preset.network_bytes * price[memory.tokens]
+        matrices = 4 * d * d + d * m + m * d
+        total += matrices * preset.network_bytes * price[memory.weights] / memory.batch
+        if tokens.attended is not None:
+            earlier = tokens.attended[layer] - tokens.kept[layer]
+            total += 2 * d * earlier * preset.network_bytes * price[memory.cache]
+    if held and not pixels:
+        total += (max(held) if scorer.shared else sum(held)) * price[memory.weights] / memory.batch
+    if programmed:
+        cells = max(programmed) if scorer.shared else sum(programmed)
+        total += cells * preset.program_j / front_end.uses
+    return total
+
+
+@st.composite
+def cases(draw):
+    """Arguments of ``ledger`` of every structure, with prices and counts drawn at random."""
+    depth, heads = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    network = NetworkShape(
+        tokens=100,
+        width=heads * draw(st.integers(1, 16)),
+        depth=depth,
+        heads=heads,
+        mlp_width=draw(st.integers(1, 64)),
+        classes=draw(st.integers(1, 20)),
+        stem_macs=draw(st.integers(0, 10_000)),
+        protected=draw(st.integers(0, 2)),
+        head_tokens=draw(st.integers(1, 5)),
+        pixel_values=draw(st.integers(0, 30)),
+    )
+    several = st.lists(st.integers(1, 64), min_size=depth, max_size=depth).map(lambda v: np.array(v, float))
+    dac = draw(st.sampled_from(DACS))
+    few = st.lists(st.integers(1, 8), min_size=depth, max_size=depth).map(lambda v: np.array(v, float))
+    scorer = ScorerShape(
+        inputs=draw(st.one_of(st.integers(1, 64).map(float), several)),
+        prototypes=draw(st.integers(1, 4)),
+        dac_bits=draw(st.one_of(st.integers(1, 8).map(float), few)),
+        projection=draw(st.sampled_from(PROJECTIONS)),
+        arrangement=draw(st.sampled_from(ARRANGEMENTS)),
+        layers=tuple(draw(st.lists(st.booleans(), min_size=depth, max_size=depth))),
+        differential=draw(st.booleans()),
+        shared=draw(st.booleans()),
+        source=draw(st.sampled_from(("tokens", "pixels"))),
+        format=draw(st.sampled_from(FORMATS)),
+    )
+    counts = st.lists(st.floats(0.0, 100.0), min_size=depth, max_size=depth).map(np.array)
+    positive = st.floats(0.01, 5.0)
+    currents = st.lists(st.just(0.0) | st.floats(0.01, 9.0), min_size=depth, max_size=depth).map(np.array)
+    prices = EnergyPreset(
+        **{entry: draw(st.floats(0.0, 5.0)) for entry in ENTRIES}, network_bytes=draw(st.sampled_from((1.0, 2.0)))
+    )
+    kept = draw(counts)
+    attended = kept + draw(counts) if draw(st.booleans()) else None
+    front_end = FrontEnd(
+        bias_current_a=draw(currents),
+        supply_v=draw(positive),
+        token_time_s=draw(positive),
+        full_scale_v=draw(positive),
+        load_f=draw(positive),
+        kappa=draw(positive),
+        uses=draw(positive),
+        dac=dac,
+        converters=draw(st.sampled_from((None, 1, 4))),
+        core=draw(st.sampled_from(CORES)),
+        reference_bits=draw(st.sampled_from((0, 8))),
+    )
+    memories = st.sampled_from(MEMORIES)
+    memory = Memory(draw(memories), draw(memories), draw(memories), batch=draw(st.integers(1, 8)))
+    return prices, network, scorer, Tokens(draw(counts), kept, attended), front_end, memory
+
+
+def physical_front_end(depth: int = 3, **changes) -> FrontEnd:
+    """Nanoamperes and microseconds."""
+    return FrontEnd(jnp.full((depth,), 6.4e-6), 1.0, 1e-6, **changes)
