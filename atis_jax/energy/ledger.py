@@ -54,6 +54,7 @@ class Ledger:
         activations_j: survivors' vectors in and out of memory.
         weights_j: the network's weights from memory.
         cache_j: keys and values of earlier steps from memory.
+        uplink_j: sending the result over the air.
     """
 
     sensor_read_j: Float[Array, ""]
@@ -76,6 +77,7 @@ class Ledger:
     activations_j: Float[Array, ""]
     weights_j: Float[Array, ""]
     cache_j: Float[Array, ""]
+    uplink_j: Float[Array, ""]
 
     @property
     def total_j(self) -> Float[Array, ""]:
@@ -127,6 +129,7 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "activations": _MEMORY_ENTRIES,
     "weights": _MEMORY_ENTRIES,
     "cache": _MEMORY_ENTRIES,
+    "uplink": ("uplink_j_per_byte",),
 }
 """Entries of the preset each line can draw on; with ``presets.nodes_nm`` this gives the nodes of a line."""
 
@@ -224,6 +227,7 @@ def with_network(
         activations_j=memory.activations_j(preset, network, memory_of, tokens),
         weights_j=jnp.asarray(memory.weights_j(preset, network, memory_of)),
         cache_j=memory.cache_j(preset, network, memory_of, tokens),
+        uplink_j=jnp.asarray(sensor.uplink_j(preset, network)),
         **(idle | scoring),
     )
 

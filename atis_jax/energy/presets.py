@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from atis_jax.energy import constants
 from atis_jax.energy.constants import analog, arithmetic, converters, memory, paper, sensor
@@ -48,6 +50,7 @@ class EnergyPreset:
         pixel_j: reading one pixel out of the sensor, as a voltage.
         adc_j: converting it.
         link_j_per_byte: moving one byte off the sensor.
+        uplink_j_per_byte: sending one byte of the result over the air.
         network_bytes: bytes of a number of the network, 1 or 2. Static.
         name: of the preset. Static.
     """
@@ -76,6 +79,7 @@ class EnergyPreset:
     pixel_j: float
     adc_j: float
     link_j_per_byte: float
+    uplink_j_per_byte: float
     network_bytes: float = static(default=1.0)
     name: str = static(default="custom")
 
@@ -154,6 +158,7 @@ _PAPER = {
     "pixel_j": _FREE,
     "adc_j": _FREE,
     "link_j_per_byte": _FREE,
+    "uplink_j_per_byte": _FREE,
 }
 _PUBLISHED_ANALOG = {
     "dac_j_per_bit": _terms(Term(converters.SAR_DAC_8B, 1 / 8, "1 / 8 bit")),
@@ -169,6 +174,7 @@ _PUBLISHED_ANALOG = {
     "pixel_j": _terms(sensor.PIXEL_READ),
     "adc_j": _terms(sensor.PIXEL_ADC),
     "link_j_per_byte": _terms(sensor.PIXEL_LINK),
+    "uplink_j_per_byte": _terms(sensor.WIFI),
 }
 
 
@@ -260,6 +266,23 @@ def preset_at_node(node_nm: float, network: str = "int8") -> EnergyPreset:
     share = math.log(high / node_nm) / math.log(high / low)
     scaled = {entry: getattr(old, entry) ** (1.0 - share) * getattr(new, entry) ** share for entry in DIGITAL_ENTRIES}
     return dataclasses.replace(old, **scaled, name=f"{node_nm:g}nm{end}")
+
+
+def preset_with(name: str | None, values: Mapping[Constant, float]) -> EnergyPreset:
+    """The preset with some constants at another value, in every entry that is made of them.
+
+    Raises:
+        SettingError: for an unknown name, or a constant that the preset is not made of.
+    """
+    recipe = provenance(name)
+    used = {term.constant for terms in recipe.values() for term in terms}
+    if strange := [constant.name for constant in values if constant not in used]:
+        raise SettingError(f"energy preset {name!r} is not made of {strange}; give constants of provenance({name!r})")
+    entries: dict[str, Any] = {
+        entry: sum(term.factor * values.get(term.constant, term.constant.value) for term in terms)
+        for entry, terms in recipe.items()
+    }
+    return dataclasses.replace(energy_preset(name), **entries)
 
 
 def provenance(name: str | None) -> dict[str, tuple[Term, ...]]:

@@ -36,6 +36,7 @@ class NetworkShape:
         head_tokens: tokens the head reads: 1 for a classifier, every token for a language model in training or
             scoring.
         pixel_values: numbers a camera converts for one patch; 0 where the signal does not come from a camera.
+        sent_bytes: bytes of the result that are sent over the air, 0 where it stays.
 
     Raises:
         SettingError: for a count below its bound.
@@ -51,9 +52,10 @@ class NetworkShape:
     protected: int = static(default=1)
     head_tokens: int = static(default=1)
     pixel_values: int = static(default=0)
+    sent_bytes: int = static(default=0)
 
     def __post_init__(self):
-        _check_counts(self, "network", zero_allowed=("stem_macs", "protected", "pixel_values", "classes"))
+        _check_counts(self, "network", zero_allowed=("stem_macs", "protected", "pixel_values", "sent_bytes", "classes"))
 
     @property
     def weights(self) -> int:

@@ -53,7 +53,7 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
     element = {"int4": 0.5, "int8": 1.0, "fp16": 2.0}[scorer.format]
     pixels = scorer.source == "pixels"
     share = tokens.kept[0] / network.tokens if pixels else 1.0
-    total += network.tokens * network.pixel_values * preset.pixel_j
+    total += network.tokens * network.pixel_values * preset.pixel_j + network.sent_bytes * preset.uplink_j_per_byte
     total += share * network.tokens * network.pixel_values * (preset.adc_j + preset.link_j_per_byte)
     total += preset.network_mac_j * (share * network.stem_macs + d * network.classes * network.head_tokens)
     rows = scorer.prototypes * (2 if scorer.differential else 1)
@@ -140,6 +140,7 @@ def cases(draw):
         protected=draw(st.integers(0, 2)),
         head_tokens=draw(st.integers(1, 5)),
         pixel_values=draw(st.integers(0, 30)),
+        sent_bytes=draw(st.integers(0, 30)),
     )
     several = st.lists(st.integers(1, 64), min_size=depth, max_size=depth).map(lambda v: np.array(v, float))
     dac = draw(st.sampled_from(DACS))

@@ -1,4 +1,4 @@
-"""A camera in front: pixels are converted and moved off the sensor, all of them or those of the patches kept."""
+"""A camera in front: pixels read, converted and moved, all or those of patches kept; and what is sent at the end."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def conversion_j(preset: EnergyPreset, network: NetworkShape, converted: Float[A
 def link_j(preset: EnergyPreset, network: NetworkShape, moved: Float[Array, ""]) -> Float[Array, ""]:
     """Moving the share ``moved`` of the patches off the sensor, J an image."""
     return preset.link_j_per_byte * PIXEL_BYTES * network.pixel_values * network.tokens * moved
+
+
+def uplink_j(preset: EnergyPreset, network: NetworkShape) -> float:
+    """Sending the result over the air, whoever made it, J an image."""
+    return preset.uplink_j_per_byte * network.sent_bytes

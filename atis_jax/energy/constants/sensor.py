@@ -1,9 +1,9 @@
-"""A camera's pixels on their way to the network."""
+"""What comes from a camera, and what leaves over the air."""
 
 from __future__ import annotations
 
 from atis_jax.energy.constants.provenance import Constant
-from atis_jax.units import PICO
+from atis_jax.units import MICRO, PICO
 
 _CAMJ = "CamJ (Ma et al., ISCA 2023), camj/analog/energy_model.py with its defaults"
 
@@ -36,4 +36,14 @@ PIXEL_LINK = Constant(
     "recalled",
     low=8 * PICO,
     high=160 * PICO,
+)
+WIFI = Constant(
+    "Wi-Fi, a byte sent",
+    5.0 * MICRO,
+    "J/B",
+    None,
+    "802.11b: 3.3-8.7 uJ a byte from Barr and Asanovic, MobiSys 2003 (417-1090 nJ a bit); middle",
+    "measured",
+    low=1.0 * MICRO,
+    high=17.0 * MICRO,
 )

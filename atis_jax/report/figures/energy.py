@@ -25,6 +25,7 @@ NETWORK_PARTS = {
     "activations": "memory: tokens",
     "weights": "memory: weights",
     "cache": "memory: key-value cache",
+    "uplink": "sending the result",
 }
 SCORER_PARTS = {
     "scorer_memory": "memory: what the scorer reads",

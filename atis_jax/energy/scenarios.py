@@ -1,0 +1,204 @@
+"""Deployment scenarios: one network in one place, and five ways to run it, each as a ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+
+from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.constants import paper
+from atis_jax.energy.front_end import CORES, DACS, FrontEnd
+from atis_jax.energy.ledger import Ledger, ledger
+from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
+from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, energy_preset
+from atis_jax.energy.shapes import FORMATS, MEMORIES, PROJECTIONS, SOURCES, Memory, NetworkShape, ScorerShape, Tokens
+from atis_jax.validation import SettingError, check_settings, setting
+
+CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
+"""No pruning; the paper's score in digital, as computed and folded to one vector; the paper's circuit; the co-designed
+score in digital, folded; the co-designed circuit. The last but one is what the last has to beat: a design that needs
+fewer numbers is cheaper in digital too."""
+ANALOG = ("paper", "codesigned")
+MODES = ("encoder", "decode")
+SCENARIO_NETWORKS = ("deit_ti", "deit_s", "vit_b", "bert_base", "gpt2", "own")
+
+
+@dataclasses.dataclass(frozen=True)
+class PointSpec:
+    """A scorer's design point."""
+
+    inputs: int = setting(64, low=1, high=100_000, doc="N, array inputs")
+    bits: int = setting(6, low=1, high=12, doc="of the converters")
+    projection: str = setting("learned", choices=PROJECTIONS, doc="from d to N")
+    bias_a: float = setting(100e-9, low=0.0, high=1e-3, exclusive_low=True, doc="mean bias current of an OTA")
+    supply_v: float = setting(1.0, low=0.0, high=10.0, exclusive_low=True, doc="analog supply")
+    token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token")
+    full_scale_v: float = setting(0.1, low=0.0, high=10.0, exclusive_low=True, doc="swing of an input line")
+    load_f: float = setting(0.2e-12, low=0.0, high=1e-9, exclusive_low=True, doc="capacitance an OTA settles")
+    dac: str = setting("per_bit", choices=DACS, doc="how numbers become voltages")
+    dac_j_per_bit: float | None = setting(
+        None, low=0.0, high=1e-9, doc="of a conversion, in place of the preset's; 1e-12 in the paper"
+    )
+    converters: int | None = setting(None, low=1, high=4096, doc="converters taking turns; None is one an input")
+    core: str = setting("bias", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
+    shared: bool = setting(False, doc="one projection and prototype for all layers")
+
+    def __post_init__(self):
+        check_settings(self, "point")
+
+
+PAPER_POINT = PointSpec(dac_j_per_bit=paper.DAC.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenarioSpec:
+    """Where a network runs, what it keeps, and what that costs."""
+
+    network: str = setting("deit_s", choices=SCENARIO_NETWORKS, doc="which transformer; own is that of config.own")
+    length: int = setting(512, low=2, high=1_000_000, doc="words of a sequence, or in the cache; images have their own")
+    mode: str = setting("encoder", choices=MODES, doc="all tokens at once, or one more token on a cache")
+    kept: float = setting(0.3, low=0.0, high=1.0, exclusive_low=True, doc="fraction kept in the last layer")
+    falling: bool = setting(True, doc="kept falls evenly in logarithm down the layers; else it is the same in all")
+    source: str = setting("tokens", choices=SOURCES, doc="what is scored: tokens, or pixels before they are converted")
+    preset: str | None = setting(None, choices=PRESET_NAMES, required=True, doc="cost of each operation; choose one")
+    weights: str = setting("none", choices=MEMORIES, doc="memory of the weights")
+    tokens: str = setting("none", choices=MEMORIES, doc="memory of the tokens between operations")
+    cache: str = setting("none", choices=MEMORIES, doc="memory of a decoder's keys and values")
+    batch: int = setting(1, low=1, high=1_000_000, doc="images or sequences that share one reading of the weights")
+    score_format: str = setting("int8", choices=FORMATS, doc="numbers of projection and digital score")
+    uses: float = setting(1e9, low=1.0, high=1e18, doc="images between two programmings of the floating gates")
+    rate_hz: float = setting(1.0, low=0.0, high=1e12, exclusive_low=True, doc="images, sequences or tokens a second")
+    sent_bytes: int = setting(0, low=0, high=1_000_000_000, doc="of the result sent over the air")
+    words: str = setting("", doc="one sentence for a reader who has not seen the scenario")
+
+    def __post_init__(self):
+        check_settings(self, "scenario")
+        if self.source == "pixels" and self.network not in ("deit_ti", "deit_s", "vit_b", "own"):
+            raise SettingError(f"scenario.source = 'pixels' with network {self.network!r}, which has none; use a ViT")
+        if self.mode == "decode" and self.network != "gpt2":
+            raise SettingError(f"scenario.mode = 'decode' with network {self.network!r}, an encoder; use gpt2")
+
+    def memory(self) -> Memory:
+        """Where weights, tokens and cache are."""
+        return Memory(weights=self.weights, tokens=self.tokens, cache=self.cache, batch=self.batch)
+
+
+def scenario_network(spec: ScenarioSpec, own: NetworkShape | None = None) -> NetworkShape:
+    """The shape that runs.
+
+    Args:
+        spec: the scenario.
+        own: the shape of network ``own``, with its pixels.
+
+    Raises:
+        SettingError: network ``own`` without its shape.
+    """
+    if spec.network == "own":
+        if own is None:
+            raise SettingError("scenario.network = 'own' without the shape of one; choose another network")
+        shape = own
+    elif spec.network == "bert_base":
+        shape = bert_shape(spec.length)
+    elif spec.network == "gpt2":
+        shape = gpt2_shape(spec.length, head_tokens=1)
+    else:
+        shape = {"deit_ti": vit_shape(192, 3), "deit_s": vit_shape(384, 6), "vit_b": vit_shape(768, 12)}[spec.network]
+    return dataclasses.replace(shape, sent_bytes=spec.sent_bytes)
+
+
+def kept_fractions(spec: ScenarioSpec, depth: int) -> list[float]:
+    """Kept after each layer: k^((l + 1) / L) or k in all; a scorer of pixels has only the first layer to do it in."""
+    if spec.falling and spec.source == "tokens":
+        return [math.exp(math.log(spec.kept) * (layer + 1) / depth) for layer in range(depth)]
+    return [spec.kept] * depth
+
+
+def scenario_tokens(spec: ScenarioSpec, network: NetworkShape, pruned: bool) -> Tokens:
+    """Counts with or without pruning.
+
+    A decoder makes one token: it goes through every layer and attends to what its cache has kept. Its scorer looks
+    at that token alone, once, before it joins the cache.
+    """
+    fractions = jnp.asarray(kept_fractions(spec, network.depth) if pruned else [1.0] * network.depth)
+    count = fractions * network.tokens
+    if spec.mode == "decode":
+        one = jnp.ones((network.depth,))
+        return Tokens(scored=one, kept=one, attended=jnp.maximum(count, 1.0))
+    return Tokens(scored=jnp.concatenate([jnp.full((1,), float(network.tokens)), count[:-1]]), kept=count)
+
+
+def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape) -> ScorerShape:
+    """The shape of the scorer at a design point; of pixels it reads them all, unless ``inputs`` are fewer."""
+    pixels = spec.source == "pixels"
+    return ScorerShape(
+        inputs=float(min(point.inputs, network.pixel_values) if pixels else point.inputs),
+        prototypes=1,
+        dac_bits=float(point.bits),
+        projection="selection" if pixels else point.projection,
+        arrangement="consensus",
+        layers=tuple(layer == 0 or not pixels for layer in range(network.depth)),
+        shared=point.shared,
+        source=spec.source,
+        format=spec.score_format,
+    )
+
+
+def front_end(spec: ScenarioSpec, point: PointSpec, scorer: ScorerShape, depth: int) -> FrontEnd:
+    """The analog front end at a design point; pixels are voltages already."""
+    return FrontEnd(
+        bias_current_a=jnp.full((depth,), 1.0) * scorer.inputs * scorer.arrays * point.bias_a,
+        supply_v=point.supply_v,
+        token_time_s=point.token_time_s,
+        full_scale_v=point.full_scale_v,
+        load_f=point.load_f,
+        uses=spec.uses,
+        dac="none" if spec.source == "pixels" else point.dac,
+        converters=point.converters,
+        core=point.core,
+    )
+
+
+def priced(point: PointSpec, preset: EnergyPreset) -> EnergyPreset:
+    """``preset`` with the point's own converter price, if it has one."""
+    return preset if point.dac_j_per_bit is None else dataclasses.replace(preset, dac_j_per_bit=point.dac_j_per_bit)
+
+
+def contender(
+    name: str,
+    spec: ScenarioSpec,
+    network: NetworkShape,
+    points: dict[str, PointSpec],
+    preset: EnergyPreset | None = None,
+) -> Ledger:
+    """One way to run a scenario.
+
+    Args:
+        name: one of ``CONTENDERS``.
+        spec: the scenario.
+        network: its network.
+        points: design points ``paper`` and ``codesigned``.
+        preset: prices, in place of the scenario's own.
+    """
+    preset = energy_preset(spec.preset) if preset is None else preset
+    memory = spec.memory()
+    if name == "dense":
+        return dense_ledger(preset, network, memory, scenario_tokens(spec, network, pruned=False))
+    tokens = scenario_tokens(spec, network, pruned=True)
+    point = points["codesigned" if name.startswith("codesigned") else "paper"]
+    scorer = scenario_scorer(spec, point, network)
+    if name in ANALOG:
+        return ledger(
+            priced(point, preset), network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory
+        )
+    rival = digital_ledger if name == "digital" else folded_digital_ledger
+    return rival(preset, network, scorer, tokens, memory)
+
+
+def run_scenario(
+    spec: ScenarioSpec, points: dict[str, PointSpec], own: NetworkShape | None = None
+) -> dict[str, Ledger]:
+    """Every contender's ledger, by name."""
+    network = scenario_network(spec, own)
+    return {name: contender(name, spec, network, points) for name in CONTENDERS}

@@ -1,0 +1,82 @@
+"""Which constant a comparison hangs on: every one moved over its range, alone, and the ratio of two ledgers watched."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from atis_jax.energy.constants.provenance import Constant
+from atis_jax.energy.presets import EnergyPreset, preset_with, provenance
+
+ASSUMED_FACTOR = 2.0
+"""Range of a constant that states none: half to twice its value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Swing:
+    """What one constant does to a ratio.
+
+    Attributes:
+        constant: which.
+        low: the ratio with the constant at the lower end of its range.
+        high: at the upper end.
+        assumed: whether the range is ``ASSUMED_FACTOR``'s, for want of a stated one.
+    """
+
+    constant: Constant
+    low: float
+    high: float
+    assumed: bool
+
+    @property
+    def decades(self) -> float:
+        """How far the ratio moves, in powers of ten."""
+        if min(self.low, self.high) <= 0:
+            return 0.0
+        return abs(math.log10(self.high / self.low))
+
+    @property
+    def decides(self) -> bool:
+        """Whether the winner changes within the range."""
+        return (self.low - 1.0) * (self.high - 1.0) < 0
+
+
+def swings(name: str, ratio: Callable[[EnergyPreset], float]) -> list[Swing]:
+    """``ratio`` of two totals at both ends of every constant behind preset ``name``, the largest swing first.
+
+    Constants that decide the winner come before those that do not.
+    """
+    recipe = provenance(name)
+    found = []
+    for constant in dict.fromkeys(term.constant for terms in recipe.values() for term in terms):
+        if constant.value == 0.0:
+            continue
+        assumed = constant.low is None or constant.high is None
+        low = constant.value / ASSUMED_FACTOR if constant.low is None else constant.low
+        high = constant.value * ASSUMED_FACTOR if constant.high is None else constant.high
+        ends = [ratio(preset_with(name, {constant: value})) for value in (low, high)]
+        found.append(Swing(constant, ends[0], ends[1], assumed))
+    return sorted(found, key=lambda swing: (not swing.decides, -swing.decades))
+
+
+def break_even(name: str, constant: Constant, ratio: Callable[[EnergyPreset], float]) -> float | None:
+    """The value of ``constant`` at which ``ratio`` is one, searched from a thousandth to a thousand times its value.
+
+    None where the winner is the same at both ends. Bisection in the logarithm; the ratio is monotonous in a price.
+    """
+
+    def at(value: float) -> float:
+        return ratio(preset_with(name, {constant: value})) - 1.0
+
+    low, high = constant.value * 1e-3, constant.value * 1e3
+    below = at(low)
+    if below * at(high) > 0:
+        return None
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        if at(middle) * below > 0:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(low * high)
