@@ -19,7 +19,9 @@ from atis_jax.energy.shapes import (
     Tokens,
 )
 
-NETWORK = NetworkShape(tokens=64, width=32, depth=3, heads=4, mlp_width=48, classes=10, stem_macs=5000, pixel_values=12)
+NETWORK = NetworkShape(
+    tokens=64, width=32, depth=3, heads=4, mlp_width=48, classes=10, stem_macs=5000, pixel_values=12, sent_bytes=7
+)
 SCORER = ScorerShape(
     inputs=16.0,
     prototypes=2,
