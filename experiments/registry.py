@@ -37,6 +37,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "precision_sparsity": Experiment(
         "experiments.montecarlo.precision_sparsity:PrecisionSettings", "experiments.montecarlo.precision_sparsity:run"
     ),
+    "scenarios": Experiment("experiments.energy.settings:ScenariosSettings", "experiments.energy.scenarios:run"),
     "drift": Experiment("experiments.drift.settings:DriftSettings", "experiments.drift.experiment:run"),
 }
 

@@ -1,0 +1,88 @@
+"""Deployment scenarios: where the analog scorer beats dense, digital and folded digital, and what decides it.
+
+    python launch.py --config=configs/scenarios.py
+
+Five places to run a transformer, six ways to run it in each, break-even maps and the constants they hang on; about
+a minute, no training. The co-designed point is the cheapest design of runs/codesign_front that holds the accuracy of
+the paper's (configs/codesign_front.py); runs/sensor_quickstart gives the accuracy of scoring raw pixels.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from atis_jax.config import to_config_dict
+from experiments.energy.settings import ScenariosSettings
+
+
+def get_config() -> ConfigDict:
+    """The five scenarios."""
+    config = to_config_dict(ScenariosSettings)
+    config.sensor_run = "runs/sensor_quickstart"
+    config.codesigned.inputs = 16
+    config.codesigned.bits = 4
+    config.codesigned.projection = "selection"
+    config.codesigned.bias_a = 20e-9
+
+    config.camera.network = "deit_s"
+    config.camera.preset = "horowitz_45nm"
+    config.camera.weights = "dram"
+    config.camera.tokens = "sram_1m"
+    config.camera.rate_hz = 30.0
+    config.camera.words = (
+        "A digital camera hands 30 images a second to DeiT-S on an edge chip at 45 nm, 8 bit numbers, "
+        "weights from DRAM for every image."
+    )
+
+    config.sensor.network = "own"
+    config.sensor.source = "pixels"
+    config.sensor.preset = "horowitz_45nm"
+    config.sensor.weights = "sram_1m"
+    config.sensor.tokens = "sram_32k"
+    config.sensor.kept = 0.4
+    config.sensor.rate_hz = 30.0
+    config.sensor.words = (
+        "The array sits in the image sensor: patches are scored as voltages, and those pruned are never converted, "
+        "moved or embedded. The network is the one of configs/sensor_quickstart.py."
+    )
+    config.own.depth = 3
+    config.own.heads = 2
+    config.own.stem = "linear"
+
+    config.bert.network = "bert_base"
+    config.bert.length = 512
+    config.bert.preset = "jouppi_7nm_fp16"
+    config.bert.weights = "dram"
+    config.bert.tokens = "sram_1m"
+    config.bert.batch = 32
+    config.bert.rate_hz = 100.0
+    config.bert.words = (
+        "BERT-base reads 512 words on a server at 7 nm, fp16, 32 sequences to one reading of the weights."
+    )
+
+    config.decoder.network = "gpt2"
+    config.decoder.mode = "decode"
+    config.decoder.length = 1024
+    config.decoder.preset = "jouppi_7nm_fp16"
+    config.decoder.weights = "dram"
+    config.decoder.tokens = "sram_1m"
+    config.decoder.cache = "dram"
+    config.decoder.batch = 8
+    config.decoder.rate_hz = 100.0
+    config.decoder.words = (
+        "GPT-2 makes one more word with 1,024 words in its key-value cache in DRAM, 8 sequences at a time; pruned "
+        "words are left out of the cache."
+    )
+
+    config.node.network = "bert_base"
+    config.node.length = 512
+    config.node.preset = "horowitz_45nm_fp16"
+    config.node.weights = "dram"
+    config.node.tokens = "sram_1m"
+    config.node.sent_bytes = 3072
+    config.node.rate_hz = 2.0
+    config.node.words = (
+        "A network node embeds a shared input of 512 words twice a second and sends 768 float32 numbers over Wi-Fi "
+        "(the paper's appendix A)."
+    )
+    return config

@@ -1,0 +1,304 @@
+"""Deployment scenarios: who wins, by what factor, and which constant decides; break-even maps; outside figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atis_jax.energy.breakeven import Map, break_even_map
+from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
+from atis_jax.energy.latency import phase_2_targets, phase_3_targets, timing
+from atis_jax.energy.networks import NETWORKS, counted_macs
+from atis_jax.energy.outside import comparisons
+from atis_jax.energy.paper import claims
+from atis_jax.energy.presets import EnergyPreset
+from atis_jax.energy.scenarios import (
+    ANALOG,
+    PointSpec,
+    ScenarioSpec,
+    contender,
+    front_end,
+    kept_fractions,
+    run_scenario,
+    scenario_network,
+    scenario_scorer,
+    scenario_tokens,
+)
+from atis_jax.energy.sensitivity import break_even, swings
+from atis_jax.energy.shapes import NetworkShape
+from atis_jax.report import write_report
+from experiments.energy.paper import verdict
+from experiments.energy.settings import ScenariosSettings
+from experiments.files import write_arrays_atomically
+from experiments.rundir import RunFolder
+
+RIVALS = {
+    "paper": ("dense", "digital", "folded"),
+    "codesigned": ("dense", "digital", "folded", "codesigned_digital"),
+}
+"""What each analog contender is held against."""
+SHOWN_CONSTANTS = 6
+PHASE_3_ARRAYS = (256, 512, 1024)
+MODEL_GB = ((1024, 20), (2048, 25), (4096, 32), (5120, 40))
+"""(width, depth) of transformers of about 0.5, 2.5, 12.9 and 25 GB at two bytes a weight."""
+
+
+def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
+    """Work everything out; returns what it wrote to ``summary.json``."""
+    started = time.time()
+    own = own_shape(settings)
+    found = [scenario_summary(name, settings, own) for name in settings.which]
+    maps = [one_map(settings, pair, own) for pair in settings.maps]
+    summary = {
+        "experiment": settings.experiment,
+        "scenarios": found,
+        "maps": [{"x": m.x.name, "y": m.y.name, "against": list(m.ratio)} for m in maps],
+        "targets": targets_summary(settings),
+        "models": model_sizes(settings.node, settings.points["codesigned"]),
+        "networks": networks_summary(),
+        "outside": [outside_row(one) for one in comparisons()],
+        "paper": [dataclasses.asdict(one) | {"verdict": verdict(one)} for one in finite_claims()],
+        "timing": {"seconds": time.time() - started},
+    }
+    write_arrays_atomically(folder.path / "artifacts.npz", map_arrays(maps))
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def own_shape(settings: ScenariosSettings) -> NetworkShape:
+    """The shape of ``config.own`` on its images, its pixels from a camera; its stem has to be linear for that."""
+    spec, grid = settings.own, settings.own.grid(settings.own_side)
+    values = spec.patch**2 * settings.own_channels
+    return NetworkShape(
+        tokens=grid * grid,
+        width=spec.width,
+        depth=spec.depth,
+        heads=spec.heads,
+        mlp_width=spec.mlp_width,
+        classes=settings.own_classes,
+        stem_macs=grid * grid * values * spec.width,
+        pixel_values=values,
+    )
+
+
+def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) -> dict[str, Any]:
+    """Every contender's ledger of a scenario, and each analog one held against its rivals."""
+    spec, points = settings.scenario(name), settings.points
+    network = scenario_network(spec, own)
+    ledgers = run_scenario(spec, points, own)
+    totals = {who: float(one.total_j) for who, one in ledgers.items()}
+    scoring = {who: float(one.scoring_j) for who, one in ledgers.items()}
+    return {
+        "name": name,
+        "words": spec.words,
+        "network": spec.network,
+        "preset": spec.preset,
+        "kept": kept_fractions(spec, network.depth),
+        "rate_hz": spec.rate_hz,
+        "total_j": totals,
+        "scoring_j": scoring,
+        "ledger_j": {
+            who: {line: float(value) for line, value in one.as_dict().items()} for who, one in ledgers.items()
+        },
+        "against": [
+            comparison(who, rival, spec, network, points, totals, scoring) for who in ANALOG for rival in RIVALS[who]
+        ],
+        "measured": measured_accuracy(settings.sensor_run) if spec.source == "pixels" else None,
+    }
+
+
+def comparison(
+    who: str,
+    rival: str,
+    spec: ScenarioSpec,
+    network: NetworkShape,
+    points: dict[str, PointSpec],
+    totals: dict[str, float],
+    scoring: dict[str, float],
+) -> dict[str, Any]:
+    """One analog contender against one rival: factors, who wins, and the constants it hangs on.
+
+    Against the dense network totals are compared. A digital scorer prunes the same tokens, so what differs is the
+    scoring (and, before a camera's converters, what is converted): constants are ranked by what they do to the
+    difference that remains, as a ratio of the lines that are not the same in both.
+    """
+    ratio = ratio_of(who, rival, spec, network, points)
+    ranked = swings(str(spec.preset), ratio)
+    first = ranked[0]
+    return {
+        "analog": who,
+        "rival": rival,
+        "total_factor": totals[rival] / totals[who],
+        "scoring_factor": scoring[rival] / scoring[who] if scoring[rival] > 0 else None,
+        "wins": totals[who] < totals[rival],
+        "share_saved": 1.0 - totals[who] / totals[rival],
+        "constants": [
+            {
+                "name": swing.constant.name,
+                "low": swing.low,
+                "high": swing.high,
+                "decides": swing.decides,
+                "assumed_range": swing.assumed,
+            }
+            for swing in ranked[:SHOWN_CONSTANTS]
+        ],
+        "deciding": {
+            "name": first.constant.name,
+            "value": first.constant.value,
+            "unit": first.constant.unit,
+            "within_range": first.decides,
+            "break_even": break_even(str(spec.preset), first.constant, ratio),
+        },
+    }
+
+
+def ratio_of(
+    who: str, rival: str, spec: ScenarioSpec, network: NetworkShape, points: dict[str, PointSpec]
+) -> Callable[[EnergyPreset], float]:
+    """Prices -> what ``who`` spends over what ``rival`` spends, on the lines in which they differ."""
+
+    def ratio(preset: EnergyPreset) -> float:
+        ours, theirs = (
+            {line: float(v) for line, v in contender(name, spec, network, points, preset).as_dict().items()}
+            for name in (who, rival)
+        )
+        differing = [line for line in ours if ours[line] != theirs[line]] or list(ours)
+        spent = sum(theirs[line] for line in differing)
+        return sum(ours[line] for line in differing) / spent if spent > 0 else float("inf")
+
+    return ratio
+
+
+def measured_accuracy(run_folder: str | None) -> dict[str, Any] | None:
+    """What a finished run of raw-pixel scoring measured, or why there is none."""
+    if run_folder is None:
+        return None
+    path = Path(run_folder) / "summary.json"
+    if not path.exists():
+        return {"missing": f"{run_folder} has no summary.json; run its config first"}
+    stored = json.loads(path.read_text())
+    return {"run": run_folder, "accuracy": stored["accuracy"], "tokens": stored["tokens"]}
+
+
+def one_map(settings: ScenariosSettings, pair: str, own: NetworkShape) -> Map:
+    """A break-even map of the co-designed point."""
+    x, _, y = pair.partition("/")
+    spec = settings.scenario(settings.map_scenario)
+    return break_even_map(spec, settings.codesigned, x, y, settings.resolution, own, against=RIVALS["codesigned"])
+
+
+def map_arrays(maps: list[Map]) -> dict[str, np.ndarray]:
+    """Arrays of ``artifacts.npz``: axes and ratios of each map."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, one in enumerate(maps):
+        arrays[f"map{number}_x"] = np.asarray(one.x.values)
+        arrays[f"map{number}_y"] = np.asarray(one.y.values)
+        for rival, ratio in one.ratio.items():
+            arrays[f"map{number}_{rival}"] = ratio
+    return arrays
+
+
+def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
+    """Latency, power and the roadmap's targets for both design points and for arrays of the third phase."""
+    spec = settings.scenario("camera")
+    designs = {"paper": settings.paper, "codesigned": settings.codesigned}
+    for inputs in PHASE_3_ARRAYS:
+        designs[f"{inputs} inputs, otherwise the paper's"] = dataclasses.replace(settings.paper, inputs=inputs)
+    found = []
+    for name, point in designs.items():
+        network = scenario_network(dataclasses.replace(spec, network="vit_b"))
+        scorer = scenario_scorer(spec, point, network)
+        front = front_end(spec, point, scorer, network.depth)
+        taken = timing(front, scorer)
+        checks = (
+            *((f"phase 2, {one.name}", one) for one in phase_2_targets(scorer)),
+            *((f"phase 3, {one.name}", one) for one in phase_3_targets(front, scorer, MODERATE_DAC_TIME.value)),
+        )
+        found.append(
+            {
+                "design": name,
+                "inputs": point.inputs,
+                "bits": point.bits,
+                "bias_a": point.bias_a,
+                "conversion_s": float(taken.conversion_s[0]),
+                "settling_s": float(taken.settling_s[0]),
+                "token_s": float(taken.token_s[0]),
+                "rate_hz": float(taken.rate_hz[0]),
+                "core_w": float(taken.core_w[0]),
+                "targets": [{"name": label, "value": one.value, "met": one.met} for label, one in checks],
+            }
+        )
+    return found
+
+
+def model_sizes(spec: ScenarioSpec, point: PointSpec) -> list[dict[str, Any]]:
+    """The node's forward pass for models of 0.5 to 25 GB: what pruning saves when the weights have to be read."""
+    found = []
+    for width, depth in MODEL_GB:
+        shape = dataclasses.replace(
+            scenario_network(spec), width=width, depth=depth, mlp_width=4 * width, stem_macs=width**2
+        )
+        points = {"paper": point, "codesigned": point}
+        dense, pruned = (contender(name, spec, shape, points) for name in ("dense", "codesigned"))
+        found.append(
+            {
+                "gigabytes": 2 * shape.weights / 1e9,
+                "dense_j": float(dense.total_j),
+                "pruned_j": float(pruned.total_j),
+                "weights_j": float(dense.weights_j),
+                "dense_w": float(dense.total_j) * spec.rate_hz,
+                "pruned_w": float(pruned.total_j) * spec.rate_hz,
+            }
+        )
+    return found
+
+
+def networks_summary() -> list[dict[str, Any]]:
+    """Published operation counts beside ours, and what 70 % pruning leaves of them in two schedules."""
+    found = []
+    for name, one in NETWORKS.items():
+        counted = counted_macs(one.shape)
+        left = {}
+        for falling in (True, False):
+            spec = ScenarioSpec(network="deit_s", kept=0.3, falling=falling)
+            left["falling" if falling else "uniform"] = counted_macs(
+                one.shape, scenario_tokens(spec, one.shape, pruned=True)
+            )
+        found.append(
+            {
+                "name": name,
+                "macs": counted,
+                "published": one.macs,
+                "source": one.source,
+                "left": {schedule: macs / counted for schedule, macs in left.items()},
+            }
+        )
+    return found
+
+
+def outside_row(one) -> dict[str, Any]:
+    """A comparison with an outside figure."""
+    return {
+        "quantity": one.quantity,
+        "ours": one.ours,
+        "how": one.how,
+        "theirs": one.theirs.value,
+        "name": one.theirs.name,
+        "evidence": one.theirs.evidence,
+        "node_nm": one.theirs.node_nm,
+        "source": one.theirs.source,
+        "unit": one.unit,
+        "ratio": one.ratio,
+    }
+
+
+def finite_claims():
+    """The paper's claims, an unlimited one as a very large number: JSON has no infinity."""
+    return [dataclasses.replace(one, printed=tuple(min(value, 1e300) for value in one.printed)) for one in claims()]

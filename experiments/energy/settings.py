@@ -1,0 +1,69 @@
+"""The settings of the deployment scenarios."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.energy.breakeven import axes
+from atis_jax.energy.scenarios import PAPER_POINT, PointSpec, ScenarioSpec
+from atis_jax.models.spec import ModelSpec
+from atis_jax.validation import SettingError, check_choice, check_settings, setting
+
+SCENARIOS = ("camera", "sensor", "bert", "decoder", "node")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScenariosSettings:
+    """Five deployments, six ways to run each, what decides between them, and break-even maps."""
+
+    experiment: str = setting("scenarios", choices=("scenarios",), doc="scenarios")
+    which: tuple[str, ...] = setting(SCENARIOS, choices=SCENARIOS, doc="scenarios to work out")
+    sensor_run: str | None = setting(None, doc="co-design run that scores raw pixels; its accuracy is quoted")
+    maps: tuple[str, ...] = setting(
+        (
+            "dac_energy/inputs",
+            "dac_energy/bits",
+            "pruned/inputs",
+            "node/dac_energy",
+            "length/pruned",
+            "width/inputs",
+        ),
+        doc="break-even maps, 'across/up'",
+    )
+    map_scenario: str = setting("camera", choices=SCENARIOS, doc="scenario that the maps start from")
+    resolution: int = setting(13, low=2, high=101, doc="values along a continuous axis of a map")
+    own_side: int = setting(32, low=4, high=4096, doc="side of the images of network own, in pixels")
+    own_channels: int = setting(1, low=1, high=64, doc="channels of those images")
+    own_classes: int = setting(10, low=1, high=1_000_000, doc="classes of network own")
+    own: ModelSpec = setting(ModelSpec, doc="Network `own` of a scenario.")
+    paper: PointSpec = setting(PAPER_POINT, doc="The circuit of the paper's section 4.2.")
+    codesigned: PointSpec = setting(PointSpec, doc="The circuit that co-design found.")
+    camera: ScenarioSpec = setting(ScenarioSpec)
+    sensor: ScenarioSpec = setting(ScenarioSpec)
+    bert: ScenarioSpec = setting(ScenarioSpec)
+    decoder: ScenarioSpec = setting(ScenarioSpec)
+    node: ScenarioSpec = setting(ScenarioSpec)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        if not self.which or len(set(self.which)) != len(self.which):
+            raise SettingError(f"config.which = {self.which} must name at least one scenario, and none twice")
+        every = axes(self.resolution)
+        for pair in self.maps:
+            x, slash, y = pair.partition("/")
+            if not slash or x == y:
+                raise SettingError(
+                    f"config.maps: {pair!r} is not two axes; write 'across/up', for instance 'dac_energy/inputs'"
+                )
+            for name in (x, y):
+                check_choice(name, every, f"config.maps: {pair!r}")
+        self.own.grid(self.own_side)
+
+    @property
+    def points(self) -> dict[str, PointSpec]:
+        """The design points by contender."""
+        return {"paper": self.paper, "codesigned": self.codesigned}
+
+    def scenario(self, name: str) -> ScenarioSpec:
+        """The scenario called ``name``."""
+        return getattr(self, name)
