@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
     config.codesigned.inputs = 16
     config.codesigned.bits = 4
     config.codesigned.projection = "selection"
-    config.codesigned.bias_a = 20e-9
+    config.codesigned.bias_a = 100e-9
+    config.codesigned.core = "settling"
 
     config.camera.network = "deit_s"
     config.camera.preset = "horowitz_45nm"

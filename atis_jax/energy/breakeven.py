@@ -121,7 +121,10 @@ def energies(place: Place, analog: str, against: tuple[str, ...]) -> dict[str, t
     points = {name: place.point for name in ANALOG}
     found = {}
     for name in (analog, *against):
-        result = contender(name, place.spec, place.network, points, place.preset)
+        preset = place.preset
+        if place.point.dac_j_per_bit is not None:
+            preset = dataclasses.replace(preset, dac_j_per_bit=place.point.dac_j_per_bit)
+        result = contender(name, place.spec, place.network, points, preset)
         found[name] = float(result.total_j), float(result.scoring_j)
     return found
 

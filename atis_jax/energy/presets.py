@@ -237,9 +237,7 @@ def energy_preset(name: str | None) -> EnergyPreset:
     Raises:
         SettingError: for an unknown name; lists the ones there are.
     """
-    recipe = provenance(name)
-    values = {entry: sum(t.value for t in terms) for entry, terms in recipe.items()}
-    return EnergyPreset(**values, network_bytes=2.0 if str(name).endswith("_fp16") else 1.0, name=str(name))
+    return made_of(provenance(name), str(name))
 
 
 def preset_at_node(node_nm: float, network: str = "int8") -> EnergyPreset:
@@ -268,21 +266,28 @@ def preset_at_node(node_nm: float, network: str = "int8") -> EnergyPreset:
     return dataclasses.replace(old, **scaled, name=f"{node_nm:g}nm{end}")
 
 
-def preset_with(name: str | None, values: Mapping[Constant, float]) -> EnergyPreset:
-    """The preset with some constants at another value, in every entry that is made of them.
+def made_of(
+    recipe: Mapping[str, tuple[Term, ...]], name: str, values: Mapping[Constant, float] | None = None
+) -> EnergyPreset:
+    """The prices of a recipe, with some of its constants at another value.
+
+    Args:
+        recipe: terms of each entry, as ``provenance`` gives them.
+        name: of the result; one that ends in ``_fp16`` has numbers of two bytes.
+        values: by constant, in its own unit.
 
     Raises:
-        SettingError: for an unknown name, or a constant that the preset is not made of.
+        SettingError: a constant that the recipe is not made of.
     """
-    recipe = provenance(name)
+    values = values or {}
     used = {term.constant for terms in recipe.values() for term in terms}
     if strange := [constant.name for constant in values if constant not in used]:
-        raise SettingError(f"energy preset {name!r} is not made of {strange}; give constants of provenance({name!r})")
+        raise SettingError(f"energy preset {name!r} is not made of {strange}; give constants of its provenance")
     entries: dict[str, Any] = {
         entry: sum(term.factor * values.get(term.constant, term.constant.value) for term in terms)
         for entry, terms in recipe.items()
     }
-    return dataclasses.replace(energy_preset(name), **entries)
+    return EnergyPreset(**entries, network_bytes=2.0 if name.endswith("_fp16") else 1.0, name=name)
 
 
 def provenance(name: str | None) -> dict[str, tuple[Term, ...]]:

@@ -12,7 +12,7 @@ from atis_jax.energy.constants import paper
 from atis_jax.energy.front_end import CORES, DACS, FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
-from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, energy_preset
+from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
 from atis_jax.energy.shapes import FORMATS, MEMORIES, PROJECTIONS, SOURCES, Memory, NetworkShape, ScorerShape, Tokens
 from atis_jax.validation import SettingError, check_settings, setting
 
@@ -160,9 +160,24 @@ def front_end(spec: ScenarioSpec, point: PointSpec, scorer: ScorerShape, depth: 
     )
 
 
-def priced(point: PointSpec, preset: EnergyPreset) -> EnergyPreset:
-    """``preset`` with the point's own converter price, if it has one."""
-    return preset if point.dac_j_per_bit is None else dataclasses.replace(preset, dac_j_per_bit=point.dac_j_per_bit)
+def recipe_of(spec: ScenarioSpec, point: PointSpec) -> dict[str, tuple[Term, ...]]:
+    """The constants behind a scenario's prices, with the design point's own converter where it has one."""
+    recipe = provenance(spec.preset)
+    if point.dac_j_per_bit is not None:
+        own = dataclasses.replace(
+            paper.DAC,
+            name="DAC of the design point",
+            value=point.dac_j_per_bit,
+            low=min(point.dac_j_per_bit, paper.DAC.low or 0.0),
+            high=max(point.dac_j_per_bit, paper.DAC.high or 0.0),
+        )
+        recipe["dac_j_per_bit"] = (Term(own),)
+    return recipe
+
+
+def prices(spec: ScenarioSpec, point: PointSpec) -> EnergyPreset:
+    """What operations cost in a scenario at a design point."""
+    return made_of(recipe_of(spec, point), str(spec.preset))
 
 
 def contender(
@@ -179,19 +194,17 @@ def contender(
         spec: the scenario.
         network: its network.
         points: design points ``paper`` and ``codesigned``.
-        preset: prices, in place of the scenario's own.
+        preset: prices, in place of those of scenario and point.
     """
-    preset = energy_preset(spec.preset) if preset is None else preset
+    point = points["codesigned" if name.startswith("codesigned") else "paper"]
+    preset = prices(spec, point) if preset is None else preset
     memory = spec.memory()
     if name == "dense":
         return dense_ledger(preset, network, memory, scenario_tokens(spec, network, pruned=False))
     tokens = scenario_tokens(spec, network, pruned=True)
-    point = points["codesigned" if name.startswith("codesigned") else "paper"]
     scorer = scenario_scorer(spec, point, network)
     if name in ANALOG:
-        return ledger(
-            priced(point, preset), network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory
-        )
+        return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
     rival = digital_ledger if name == "digital" else folded_digital_ledger
     return rival(preset, network, scorer, tokens, memory)
 

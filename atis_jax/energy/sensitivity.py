@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from atis_jax.energy.constants.provenance import Constant
-from atis_jax.energy.presets import EnergyPreset, preset_with, provenance
+from atis_jax.energy.presets import EnergyPreset, Term, made_of
 
 ASSUMED_FACTOR = 2.0
 """Range of a constant that states none: half to twice its value."""
@@ -42,12 +42,15 @@ class Swing:
         return (self.low - 1.0) * (self.high - 1.0) < 0
 
 
-def swings(name: str, ratio: Callable[[EnergyPreset], float]) -> list[Swing]:
-    """``ratio`` of two totals at both ends of every constant behind preset ``name``, the largest swing first.
+Recipe = Mapping[str, tuple[Term, ...]]
+Ratio = Callable[[EnergyPreset], float]
+
+
+def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
+    """``ratio`` of two energies at both ends of every constant behind preset ``name``, the largest swing first.
 
     Constants that decide the winner come before those that do not.
     """
-    recipe = provenance(name)
     found = []
     for constant in dict.fromkeys(term.constant for terms in recipe.values() for term in terms):
         if constant.value == 0.0:
@@ -55,19 +58,19 @@ def swings(name: str, ratio: Callable[[EnergyPreset], float]) -> list[Swing]:
         assumed = constant.low is None or constant.high is None
         low = constant.value / ASSUMED_FACTOR if constant.low is None else constant.low
         high = constant.value * ASSUMED_FACTOR if constant.high is None else constant.high
-        ends = [ratio(preset_with(name, {constant: value})) for value in (low, high)]
+        ends = [ratio(made_of(recipe, name, {constant: value})) for value in (low, high)]
         found.append(Swing(constant, ends[0], ends[1], assumed))
     return sorted(found, key=lambda swing: (not swing.decides, -swing.decades))
 
 
-def break_even(name: str, constant: Constant, ratio: Callable[[EnergyPreset], float]) -> float | None:
+def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> float | None:
     """The value of ``constant`` at which ``ratio`` is one, searched from a thousandth to a thousand times its value.
 
     None where the winner is the same at both ends. Bisection in the logarithm; the ratio is monotonous in a price.
     """
 
     def at(value: float) -> float:
-        return ratio(preset_with(name, {constant: value})) - 1.0
+        return ratio(made_of(recipe, name, {constant: value})) - 1.0
 
     low, high = constant.value * 1e-3, constant.value * 1e3
     below = at(low)

@@ -25,6 +25,7 @@ from atis_jax.energy.scenarios import (
     contender,
     front_end,
     kept_fractions,
+    recipe_of,
     run_scenario,
     scenario_network,
     scenario_scorer,
@@ -130,7 +131,8 @@ def comparison(
     difference that remains, as a ratio of the lines that are not the same in both.
     """
     ratio = ratio_of(who, rival, spec, network, points)
-    ranked = swings(str(spec.preset), ratio)
+    recipe, name = recipe_of(spec, points[who]), str(spec.preset)
+    ranked = swings(recipe, name, ratio)
     first = ranked[0]
     return {
         "analog": who,
@@ -154,7 +156,7 @@ def comparison(
             "value": first.constant.value,
             "unit": first.constant.unit,
             "within_range": first.decides,
-            "break_even": break_even(str(spec.preset), first.constant, ratio),
+            "break_even": break_even(recipe, name, first.constant, ratio),
         },
     }
 
@@ -230,6 +232,7 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
                 "conversion_s": float(taken.conversion_s[0]),
                 "settling_s": float(taken.settling_s[0]),
                 "token_s": float(taken.token_s[0]),
+                "settled": bool(point.core == "settling" or taken.settling_s[0] <= point.token_time_s),
                 "rate_hz": float(taken.rate_hz[0]),
                 "core_w": float(taken.core_w[0]),
                 "targets": [{"name": label, "value": one.value, "met": one.met} for label, one in checks],
