@@ -12,6 +12,9 @@ from atis_jax.energy.presets import EnergyPreset, Term, made_of
 ASSUMED_FACTOR = 2.0
 """Range of a constant that states none: half to twice its value."""
 
+SEARCHED = 1000.0
+"""How far from its value a constant's break-even is looked for, either way."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Swing:
@@ -72,7 +75,7 @@ def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> f
     def at(value: float) -> float:
         return ratio(made_of(recipe, name, {constant: value})) - 1.0
 
-    low, high = constant.value * 1e-3, constant.value * 1e3
+    low, high = constant.value / SEARCHED, constant.value * SEARCHED
     below = at(low)
     if below * at(high) > 0:
         return None

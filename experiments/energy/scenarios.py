@@ -127,8 +127,8 @@ def comparison(
     """One analog contender against one rival: factors, who wins, and the constants it hangs on.
 
     Against the dense network totals are compared. A digital scorer prunes the same tokens, so what differs is the
-    scoring (and, before a camera's converters, what is converted): constants are ranked by what they do to the
-    difference that remains, as a ratio of the lines that are not the same in both.
+    scoring (and, before a camera's converters, what is converted): constants are then ranked by what they do to the
+    ratio of the lines that are not the same in both.
     """
     ratio = ratio_of(who, rival, spec, network, points)
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
@@ -164,14 +164,14 @@ def comparison(
 def ratio_of(
     who: str, rival: str, spec: ScenarioSpec, network: NetworkShape, points: dict[str, PointSpec]
 ) -> Callable[[EnergyPreset], float]:
-    """Prices -> what ``who`` spends over what ``rival`` spends, on the lines in which they differ."""
+    """Prices -> what ``who`` spends over what ``rival`` spends: in all, or against a digital scorer where they differ."""
 
     def ratio(preset: EnergyPreset) -> float:
         ours, theirs = (
             {line: float(v) for line, v in contender(name, spec, network, points, preset).as_dict().items()}
             for name in (who, rival)
         )
-        differing = [line for line in ours if ours[line] != theirs[line]] or list(ours)
+        differing = [line for line in ours if rival == "dense" or ours[line] != theirs[line]]
         spent = sum(theirs[line] for line in differing)
         return sum(ours[line] for line in differing) / spent if spent > 0 else float("inf")
 
