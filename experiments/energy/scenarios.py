@@ -164,7 +164,7 @@ def comparison(
 def ratio_of(
     who: str, rival: str, spec: ScenarioSpec, network: NetworkShape, points: dict[str, PointSpec]
 ) -> Callable[[EnergyPreset], float]:
-    """Prices -> what ``who`` spends over what ``rival`` spends: in all, or against a digital scorer where they differ."""
+    """Prices -> what ``who`` spends over what ``rival`` spends: in all, or where they differ (digital rivals)."""
 
     def ratio(preset: EnergyPreset) -> float:
         ours, theirs = (
