@@ -57,8 +57,11 @@ def pytree(cls: type[_T]) -> type[_T]:
 
 
 def power_of_two(bits: Any) -> Any:
-    """2^bits as a whole number, also of traced bits, where the power itself may be off by a rounding."""
-    return 2.0**bits if isinstance(bits, int | float) else jnp.round(2.0**bits)
+    """2^bits as a whole number, also of traced bits, where the power itself may be off by a rounding.
+
+    The gradient is that of the power, ln 2 2^bits.
+    """
+    return 2.0**bits if isinstance(bits, int | float) else round_straight_through(2.0**bits)
 
 
 def straight_through(forward: Float[Array, "*s"], backward: Float[Array, "*s"]) -> Float[Array, "*s"]:
