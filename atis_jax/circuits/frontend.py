@@ -30,14 +30,23 @@ class Program:
     """What the design asks the chip to hold.
 
     Attributes:
-        signed_current_a: wanted bias currents, sign = swapped inputs, A.
+        signed_current_a: wanted bias currents of the OTAs that are built, sign = swapped inputs, A.
         feedback_ohm: R_f of each score's TIA, ohm.
         threshold_v: wanted comparator threshold, V.
+        built: 1 for an input whose converter and OTAs are built, 0 for one that is left out; None for all. What is
+            left out keeps its ``signed_current_a``, the current that it would have: that is what the gradient of
+            building it is made of. Use ``drawn_current_a`` for the currents that flow.
     """
 
     signed_current_a: Float[Array, "g n"]
     feedback_ohm: Float[Array, "g"]
     threshold_v: Float[Array, "g"]
+    built: Float[Array, "n"] | None = None
+
+    @property
+    def drawn_current_a(self) -> Float[Array, "g n"]:
+        """Signed bias currents, zero where an input is left out, A."""
+        return self.signed_current_a if self.built is None else self.signed_current_a * self.built
 
 
 @pytree
@@ -88,7 +97,8 @@ class Realised:
 def realise(program: Program, hardware: Hardware, chip: Chip, environment: Environment) -> Realised:
     """Put ``program`` on ``chip`` at ``environment``.
 
-    Differentiable in all four, straight through the rounding of currents and threshold.
+    Differentiable in all four, straight through the rounding of currents and threshold. The gradient to
+    ``program.built`` is that of a factor on the currents of a column of OTAs, also where it is zero.
 
     Args:
         program: wanted currents, feedback and thresholds.
@@ -118,11 +128,13 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
     held_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
     kappa_design = ota.kappa * jnp.exp(chip.log_kappa_error)
-    bias_a = held_a * bias_scale(held_a, kappa_design, thermal, temperature_k)
+    built_a = held_a * bias_scale(held_a, kappa_design, thermal, temperature_k)
+    # What is left out multiplies by zero here, and so takes part in no sum: signal, offset, conductance, noise.
+    bias_a = built_a if program.built is None else built_a * program.built
 
     # An OTA that is off has no kappa of its own: give it that of the stated current, finite, to multiply a
     # zero.
-    decades = jnp.log10(jnp.where(bias_a > 0, bias_a, ota.kappa_current_a) / ota.kappa_current_a)
+    decades = jnp.log10(jnp.where(built_a > 0, built_a, ota.kappa_current_a) / ota.kappa_current_a)
     kappa = kappa_at(kappa_design, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
     kappa = effective_kappa(ota.law, kappa + ota.kappa_per_decade * decades, ota.attenuation)
     slope_per_v = kappa / (2.0 * thermal_voltage_v(temperature_k))
@@ -137,7 +149,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         jax.vmap(bit_weights, (0, None), 1)(chip.dac_element_error, hardware.dac.used_bits),
         slope_per_v,
         sign * slope_per_v * chip.offset_v,
-        jnp.maximum(bias_a / (ota.specific_current_a * specific_ratio), 1e-12),
+        jnp.maximum(built_a / (ota.specific_current_a * specific_ratio), 1e-12),
         sign * volts,
     )
     shot_v2 = feedback_ohm**2 * jnp.sum(shot_noise_a2(bias_a, bandwidth_hz), axis=-1)
