@@ -13,13 +13,14 @@ import numpy as np
 from atis_jax import rng
 from atis_jax.circuits.chip import nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.dac import dac_levels_v
-from atis_jax.circuits.frontend import ota_curves_a, realise
+from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.pipeline import Batch, eval_batches
 from atis_jax.data.source import Split
 from atis_jax.models.forward import ScorerInputs, dense_forward, layer_of
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.design import array_program
+from atis_jax.scoring.analog import realise_design
+from atis_jax.scoring.knobs import designed_hardware, input_gates
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
@@ -319,7 +320,7 @@ def realised_layer(trained: Trained, inputs: ScorerInputs, layer: int):
     spec, hardware = trained.evaluator.spec, trained.evaluator.hardware
     design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
     assert inputs.environment is not None
-    return realise(array_program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+    return realise_design(design, spec, hardware, state.query, chip, inputs.environment)
 
 
 def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: ScorerInputs) -> dict[str, np.ndarray]:
@@ -328,13 +329,17 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     The perfect curves are at the chip's temperature, and each OTA's current is scaled by what its own perfect curve
     would need to match the first one's: the curves differ by the chip's errors, not by temperature or weights.
     """
-    hardware = trained.evaluator.hardware
-    realised = realised_layer(trained, inputs, trained.evaluator.first_layer)
-    voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * hardware.dac.full_scale_v
+    first, spec = trained.evaluator.first_layer, trained.evaluator.spec
+    design = layer_of(inputs.design, first)
+    converter = designed_hardware(design, spec, trained.evaluator.hardware).dac
+    gates = input_gates(design, spec)
+    built = np.arange(spec.inputs) if gates is None else np.flatnonzero(gates)
+    realised = realised_layer(trained, inputs, first)
+    voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * converter.full_scale_v
     nominal = perfect_inputs(trained, trained.evaluator.model.spec.depth)
     nominal = dataclasses.replace(nominal, environment=inputs.environment)
-    perfect = realised_layer(trained, nominal, trained.evaluator.first_layer)
-    current_a, wanted_a = (np.asarray(ota_curves_a(array, voltage_v))[0] for array in (realised, perfect))
+    perfect = realised_layer(trained, nominal, first)
+    current_a, wanted_a = (np.asarray(ota_curves_a(array, voltage_v))[0][built] for array in (realised, perfect))
     largest = np.argsort(-np.abs(wanted_a[:, -1]))[:CURVES]
     scale = wanted_a[largest[0], -1] / wanted_a[largest, -1]
     curves = {
@@ -343,12 +348,12 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
         "ota_current_nominal": wanted_a[largest[0]],
         "ota_temperature_k": np.asarray(celsius_to_kelvin(settings.evaluation.temperature_c[0])),
     }
-    if hardware.dac.resolution is not None:
-        bits = int(hardware.dac.resolution)
+    if converter.resolution is not None:
+        bits = int(converter.resolution)
         levels = jax.vmap(dac_levels_v, (1, None))
         curves["dac_code"] = np.arange(2**bits)
-        curves["dac_v"] = np.asarray(levels(realised.dac_weights[:bits], hardware.dac.full_scale_v))[:CURVES]
-        curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights[:bits], hardware.dac.full_scale_v))[0]
+        curves["dac_v"] = np.asarray(levels(realised.dac_weights[:bits], converter.full_scale_v))[built[:CURVES]]
+        curves["dac_v_nominal"] = np.asarray(levels(perfect.dac_weights[:bits], converter.full_scale_v))[0]
     return curves
 
 

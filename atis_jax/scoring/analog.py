@@ -26,6 +26,7 @@ from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, array_program, inputs_of, threshold_range
+from atis_jax.scoring.knobs import designed_hardware
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
@@ -64,7 +65,7 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
     ) -> tuple[Decision, ScorerState]:
         if chip is None or environment is None:
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
-        realised = realise(array_program(design, spec, hardware, context.state.query), hardware, chip, environment)
+        realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
         inputs = inputs_of(design, normalise(tokens))
         node_noise, comparator_noise = _read_noise(key, context, spec)
         voltage = read_scores(realised, spec, inputs, node_noise)
@@ -95,6 +96,28 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
         return Decision(at_comparator, probability, keep), state
 
     return score
+
+
+def realise_design(
+    design: Design,
+    spec: ScorerSpec,
+    hardware: Hardware,
+    query: Float[Array, "G D"],
+    chip: Chip,
+    environment: Environment,
+) -> Realised:
+    """One layer's design as programmed on a chip: its own converters, its arrays (both halves of a differential one).
+
+    Args:
+        design: one layer's.
+        spec: structure of the scorer.
+        hardware: the chip was sampled from it.
+        query: what an ``ema`` prototype holds.
+        chip: of one layer, ``spec.geometry``.
+        environment: temperature and supply.
+    """
+    held = array_program(design, spec, hardware, query)
+    return realise(held, designed_hardware(design, spec, hardware), chip, environment)
 
 
 def read_scores(

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from atis_jax.circuits.frontend import Program
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import Bounded, pytree
+from atis_jax.scoring.knobs import initial_knobs, input_gates
 from atis_jax.scoring.projection import initial_projection
 from atis_jax.scoring.prototype import query_weights, raw_from_weights, trained_weights
 from atis_jax.scoring.spec import ScorerSpec
@@ -44,6 +45,10 @@ class Design:
         bias_scale: () raw of ``LARGEST_BIAS_A``.
         feedback: (G,) raw of ``FEEDBACK_OHM``.
         threshold: (G,) raw of the comparator threshold, within the reference's span.
+        input_gate: (N,) raw of a sigmoid, on above zero; this and what follows is read by ``scoring.knobs``, and None
+            where the spec does not train it.
+        dac_bits: () raw of ``bits_range``.
+        full_scale: () raw of ``FULL_SCALE_V``.
     """
 
     projection: Float[Array, "N D"]
@@ -52,6 +57,9 @@ class Design:
     bias_scale: Float[Array, ""]
     feedback: Float[Array, "G"]
     threshold: Float[Array, "G"]
+    input_gate: Float[Array, "N"] | None = None
+    dac_bits: Float[Array, ""] | None = None
+    full_scale: Float[Array, ""] | None = None
 
 
 def threshold_range(hardware: Hardware) -> Bounded:
@@ -81,6 +89,7 @@ def initial_design(
         bias_scale=LARGEST_BIAS_A.inverse(INITIAL_BIAS_A),
         feedback=jnp.full((spec.groups,), FEEDBACK_OHM.inverse(feedback)),
         threshold=jnp.full((spec.groups,), threshold_range(hardware).inverse(-0.98 * threshold_range(hardware).high)),
+        **initial_knobs(spec, hardware),
     )
 
 
@@ -107,12 +116,13 @@ def inputs_of(design: Design, tokens_normalised: Float[Array, "n D"]) -> Float[A
 
 
 def program(design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"]) -> Program:
-    """What the design asks the chip to hold: signed bias currents, feedback, threshold."""
+    """What the design asks the chip to hold: signed bias currents, feedback, threshold, and which inputs are built."""
     largest_a = LARGEST_BIAS_A.forward(design.bias_scale)
     return Program(
         signed_current_a=largest_a * signed_weights(design, spec, query),
         feedback_ohm=FEEDBACK_OHM.forward(design.feedback),
         threshold_v=threshold_range(hardware).forward(design.threshold),
+        built=input_gates(design, spec),
     )
 
 
@@ -120,7 +130,8 @@ def array_program(design: Design, spec: ScorerSpec, hardware: Hardware, query: F
     """``program`` for the arrays that are really there: itself, or for a differential scorer its halves w and -w.
 
     Returns:
-        Leaves of ``spec.geometry.prototypes`` rows, H G: the rows of weights w, then those of -w.
+        Leaves of ``spec.geometry.prototypes`` rows, H G: the rows of weights w, then those of -w. Both halves are on
+        the same converters: an input is built in both or in neither.
     """
     held = program(design, spec, hardware, query)
     if not spec.differential:
@@ -129,4 +140,5 @@ def array_program(design: Design, spec: ScorerSpec, hardware: Hardware, query: F
         signed_current_a=jnp.concatenate([held.signed_current_a, -held.signed_current_a]),
         feedback_ohm=jnp.tile(held.feedback_ohm, 2),
         threshold_v=jnp.tile(held.threshold_v, 2),
+        built=held.built,
     )

@@ -14,6 +14,7 @@ from atis_jax.circuits import comparator
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
+from atis_jax.scoring.knobs import full_scale_v
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
@@ -43,9 +44,10 @@ def digital(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | No
     ) -> tuple[Decision, ScorerState]:
         del chip, environment, key
         held = program(design, spec, hardware, context.state.query)
-        transfer = hardware.dac.full_scale_v * hardware.ota.kappa / (2.0 * thermal_voltage_v(NOMINAL_TEMPERATURE_K))
+        slope = hardware.ota.kappa / (2.0 * thermal_voltage_v(NOMINAL_TEMPERATURE_K))
+        transfer = full_scale_v(design, spec, hardware) * slope
         # Ohms times amperes first: 1e-9 times 1e-2 would creep towards the small end of float32.
-        weight = held.feedback_ohm[:, None] * held.signed_current_a * transfer
+        weight = held.feedback_ohm[:, None] * held.drawn_current_a * transfer
         voltage = inputs_of(design, normalise(tokens)) @ weight.T
         if spec.adaptive_rate_v > 0:
             keep, threshold_v, state = sequential_decisions(

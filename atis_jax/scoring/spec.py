@@ -29,6 +29,16 @@ class ScorerSpec:
     )
     activity_rate: float = setting(0.02, low=1e-6, high=1.0, doc="alpha of the activity's low-pass, per token")
     differential: bool = setting(False, doc="two half arrays of opposite weights, half their difference (paper 5.3)")
+    input_gates: bool = setting(
+        False,
+        doc="co-design may switch array inputs off: their converters, OTAs and rows of the projection are not built",
+    )
+    trainable_bits: bool = setting(
+        False, doc="co-design chooses each layer's converter bits, from 1 to those of the hardware"
+    )
+    trainable_full_scale: bool = setting(
+        False, doc="co-design chooses each layer's converter full scale, 20 to 300 mV, from the hardware's on"
+    )
 
     def __post_init__(self):
         check_settings(self, "scorer")
@@ -52,6 +62,11 @@ class ScorerSpec:
         return ArrayGeometry(
             inputs=self.inputs, prototypes=self.halves * self.groups, shared=self.arrangement == "multiplexed"
         )
+
+    @property
+    def trains_hardware(self) -> bool:
+        """Whether the design chooses anything of the hardware (``scoring.knobs``)."""
+        return self.input_gates or self.trainable_bits or self.trainable_full_scale
 
     @property
     def halves(self) -> int:

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.circuits.dac import top_code
-from atis_jax.circuits.frontend import realise
 from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
 from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.design import array_program, inputs_of, program
+from atis_jax.scoring.analog import realise_design
+from atis_jax.scoring.design import inputs_of, program
 from atis_jax.scoring.projection import normalise
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
@@ -109,11 +108,11 @@ def _margins(
     near = []
     for layer in range(model.spec.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
-        realised = realise(array_program(design, spec, hardware, state.query), hardware, chip, inputs.environment)
+        realised = realise_design(design, spec, hardware, state.query, chip, inputs.environment)
         distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v[: spec.groups])
         reach_v = jnp.full(distance_v.shape, ROUNDING_V)
         if hardware.dac.resolution is not None:
-            levels = top_code(hardware.dac)
+            levels = realised.dac_top
             position = 0.5 * (inputs_of(design, normalise(x)) + 1.0) * levels
             at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
             step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)

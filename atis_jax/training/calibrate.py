@@ -20,6 +20,7 @@ from atis_jax.scoring.design import (
     threshold_range,
     with_extracted_prototype,
 )
+from atis_jax.scoring.knobs import full_scale_v
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.losses import SPREAD_OF_HALF_SPAN
@@ -86,8 +87,8 @@ def fit_spread(
     held = program(design, spec, hardware, query)
     slope = hardware.ota.kappa / (2.0 * thermal_voltage_v(hardware.thermal.nominal_temperature_k))
     # tanh in place of the linear law: saturated inputs must not blow the estimate of the spread up.
-    transferred = jnp.tanh(inputs_of(design, tokens) * hardware.dac.full_scale_v * slope)
-    score_v = transferred @ (held.feedback_ohm[:, None] * held.signed_current_a).T
+    transferred = jnp.tanh(inputs_of(design, tokens) * full_scale_v(design, spec, hardware) * slope)
+    score_v = transferred @ (held.feedback_ohm[:, None] * held.drawn_current_a).T
     span = threshold_range(hardware)
     factor = SPREAD_OF_HALF_SPAN * span.high / jnp.maximum(jnp.std(score_v, axis=0), 1e-6 * span.high)
     feedback_ohm = jnp.clip(held.feedback_ohm * factor, 2.0 * FEEDBACK_OHM.low, 0.5 * FEEDBACK_OHM.high)

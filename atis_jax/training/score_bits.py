@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -12,10 +13,9 @@ from jaxtyping import Array, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip, nominal_environment
 from atis_jax.circuits.dac import MAX_BITS
-from atis_jax.circuits.frontend import realise
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.scoring.analog import read_scores
-from atis_jax.scoring.design import Design, array_program
+from atis_jax.scoring.analog import read_scores, realise_design
+from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.statistics import EffectiveBits, effective_bits
@@ -65,13 +65,14 @@ def score_bits(
     fine = finest(hardware)
     linear = with_fields(fine, {"ota.law": "linear", "tia.swing_v": math.inf})
     perfect, nominal = nominal_chip(fine, spec.geometry), nominal_environment(fine)
+    with_all_bits = dataclasses.replace(spec, trainable_bits=False)
     keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), len(inputs))
 
     def layer(design, held, chip, query, inputs, key) -> ScoreBits:
         measured = _scores(held, spec, made, chip, environment, query, inputs, key)
 
         def against(ideal: Hardware) -> EffectiveBits:
-            wanted = _scores(design, spec, ideal, perfect, nominal, query, inputs, None)
+            wanted = _scores(design, with_all_bits, ideal, perfect, nominal, query, inputs, None)
             return jax.vmap(effective_bits, 1)(wanted, measured)
 
         return ScoreBits(against(fine), against(linear))
@@ -104,7 +105,7 @@ def _scores(
     key: Key | None,
 ) -> Float[Array, "n G"]:
     """What the comparators see less their thresholds, V; without noise if there is no key."""
-    realised = realise(array_program(design, spec, hardware, query), hardware, chip, environment)
+    realised = realise_design(design, spec, hardware, query, chip, environment)
     threshold_v = realised.threshold_v[: spec.groups]
     if key is None:
         return read_scores(realised, spec, inputs, None) - threshold_v

@@ -15,9 +15,8 @@ from jaxtyping import Array, Float
 
 from atis_jax import statistics
 from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment
-from atis_jax.circuits.frontend import realise
 from atis_jax.models.forward import layer_of
-from atis_jax.scoring.design import array_program
+from atis_jax.scoring.analog import realise_design
 from atis_jax.training.montecarlo import draw_chip
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
@@ -104,9 +103,10 @@ def chip_causes(arm: Arm, key: jax.Array, chips: int) -> Float[Array, "chips L 6
     environment = nominal_environment(hardware)
 
     def layer_causes(design, chip: Chip, query) -> Float[Array, "6"]:
-        held = array_program(design, spec, hardware, query)
-        made = realise(held, hardware, chip, environment)
-        perfect = realise(held, hardware, nominal_chip(hardware, spec.geometry), environment)
+        made, perfect = (
+            realise_design(design, spec, hardware, query, one, environment)
+            for one in (chip, nominal_chip(hardware, spec.geometry))
+        )
         additive_v = jnp.sum(jnp.abs(made.weight_v) * made.additive, axis=-1)
         error = made.weight_v * made.slope_per_v
         wanted = perfect.weight_v * perfect.slope_per_v

@@ -152,6 +152,10 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
         for errors, chip in [(0, 0), *((1, chip) for chip in range(spec.chips))]
     ]
     factors = np.asarray([[row["errors"]] * len(IMPERFECTIONS) for row in rows], np.float32)
+    # The cells say how many bits there are, also of a design that chose its own.
+    evaluator = run.trained.evaluator
+    evaluator = dataclasses.replace(evaluator, spec=dataclasses.replace(evaluator.spec, trainable_bits=False))
+    run = dataclasses.replace(run, trained=dataclasses.replace(run.trained, evaluator=evaluator))
     arm = arms.make_arm(run, {"run": run.folder.name}, rows, settings.finest(run), factors)
     arm = dataclasses.replace(arm, reference=arm.evaluator)  # the perfect chip has the finest bits
     fields: Any = {

@@ -14,10 +14,9 @@ from jaxtyping import Array, Bool, Float
 
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.comparator import reference_v
-from atis_jax.circuits.frontend import realise
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.analog import read_scores
-from atis_jax.scoring.design import Design, array_program
+from atis_jax.scoring.analog import read_scores, realise_design
+from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.typing import Key
 
@@ -66,7 +65,7 @@ def chip_bench(
         design: Design, inputs: Float[Array, "n N"], threshold_v: Float[Array, "n G"], key: Key | None
     ) -> Bool[Array, "n G"]:
         held = jnp.zeros((spec.groups, design.projection.shape[-1])) if query is None else query
-        realised = realise(array_program(design, spec, hardware, held), hardware, chip, environment)
+        realised = realise_design(design, spec, hardware, held, chip, environment)
         reference = reference_v(threshold_v, hardware.comparator) + offset_v
         if key is None:
             return read_scores(realised, spec, inputs, None) > reference

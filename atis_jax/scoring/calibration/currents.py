@@ -10,15 +10,14 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.floating_gate import FloatingGateSpec
-from atis_jax.circuits.frontend import realise
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import power_of_two
-from atis_jax.scoring.analog import read_scores
+from atis_jax.scoring.analog import read_scores, realise_design
 from atis_jax.scoring.calibration.bench import Measure
 from atis_jax.scoring.calibration.converter import comparisons, convert, reference_levels_v, voltage_of
 from atis_jax.scoring.calibration.spec import CalibrationSpec
 from atis_jax.scoring.calibration.trim import Calibrated, Trim, trimmed
-from atis_jax.scoring.design import FEEDBACK_OHM, Design, array_program
+from atis_jax.scoring.design import FEEDBACK_OHM, Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError
@@ -130,9 +129,7 @@ def _perfect_scores(
     """Noiseless scores of the chip without errors: the design's own, V."""
     query = jnp.zeros((spec.groups, design.projection.shape[-1]))  # of an ``ema`` prototype only, refused above
     chip, environment = nominal_chip(hardware, spec.geometry), nominal_environment(hardware)
-    return read_scores(
-        realise(array_program(design, spec, hardware, query), hardware, chip, environment), spec, inputs, None
-    )
+    return read_scores(realise_design(design, spec, hardware, query, chip, environment), spec, inputs, None)
 
 
 def _with_feedback_for_measuring(design: Design, spec: ScorerSpec, hardware: Hardware) -> Design:
