@@ -197,7 +197,8 @@ def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: 
         energy_ratio=run_ledger(settings, model, spec, train.images.shape[3]).ratio(),
         analog=kind == "analog",
     )
-    return setup, optimiser(settings.tune, settings.codesign, spec.projection, spec.prototype)
+    knobs = spec.trains_hardware and kind != "random"
+    return setup, optimiser(settings.tune, settings.codesign, spec.projection, spec.prototype, knobs)
 
 
 def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:

@@ -22,6 +22,8 @@ from atis_jax.typing import Real
 if TYPE_CHECKING:  # the design is made of these
     from atis_jax.scoring.design import Design
 
+KNOBS = ("input_gate", "dac_bits", "full_scale")
+"""The leaves of a design that this module reads."""
 FULL_SCALE_V = Bounded(0.02, 0.3, log=True)
 """Full scale of the converters, V: from a fifth of the OTA's linear range (72 mV) to four times it."""
 GATE_START = (0.55, 0.85)

@@ -114,6 +114,9 @@ class CodesignSpec:
     """Optimiser settings of the scorer's parts, beside the network's in ``StageSpec``."""
 
     scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
+    knob_learning_rate: float = setting(
+        0.02, low=0.0, high=1.0, doc="Adam rate of input gates, converter bits and full scales, where they are trained"
+    )
     scorer_until: float = setting(
         0.5,
         low=0.01,

@@ -13,6 +13,7 @@ from jaxtyping import Array, Int
 
 from atis_jax.numerics import pytree
 from atis_jax.scoring.design import Design
+from atis_jax.scoring.knobs import KNOBS
 from atis_jax.training.schedule import learning_rate
 from atis_jax.training.spec import CodesignSpec, StageSpec
 from atis_jax.typing import Key, PyTree
@@ -45,7 +46,7 @@ class TrainState:
 
 
 def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str, Any]:
-    """Which optimiser moves which leaf: network, scorer, threshold or frozen."""
+    """Which optimiser moves which leaf: network, scorer, knob, threshold or frozen."""
     design = values["design"]
     if isinstance(design, Design):
         named: dict[str, Any] = dict(
@@ -56,6 +57,7 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
             feedback="scorer",
             threshold="threshold",
         )
+        named |= {name: "knob" for name in KNOBS if getattr(design, name) is not None}
         design_labels: Any = Design(**named)
     else:
         design_labels = jax.tree.map(lambda _: "frozen", design)
@@ -63,28 +65,41 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
 
 
 def optimiser(
-    stage: StageSpec, codesign: CodesignSpec, projection: str = "learned", prototype: str = "static"
+    stage: StageSpec,
+    codesign: CodesignSpec,
+    projection: str = "learned",
+    prototype: str = "static",
+    knobs: bool = False,
 ) -> optax.GradientTransformation:
-    """AdamW or Muon for the network, others with their own rates for the scorer and its thresholds.
+    """AdamW or Muon for the network, others with their own rates for the scorer, its knobs and its thresholds.
 
-    Network and scorer are clipped each by its own norm.
+    Network, scorer and knobs are clipped each by its own norm.
 
-    The scorer's rate reaches zero at ``codesign.scorer_until`` of the stage; the network then adapts to a selection
-    that holds still.
+    The rates of scorer and knobs reach zero at ``codesign.scorer_until`` of the stage; the network then adapts to a
+    selection that holds still.
+
+    Args:
+        stage: of training.
+        codesign: rates of the scorer's parts.
+        projection: of the scorer; trained only if ``learned``.
+        prototype: of the scorer; trained only if ``static``.
+        knobs: whether the design has any (``scoring.knobs``). The state of an optimiser without them is what it was
+            before there were any, so that stored ones can still be read.
     """
     scorer_stage = dataclasses.replace(stage, steps=max(1, round(codesign.scorer_until * stage.steps)))
-    return optax.partition(
-        {
-            "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
-            "scorer": optax.chain(
-                optax.clip_by_global_norm(stage.clip),
-                optax.adam(learning_rate(codesign.scorer_learning_rate, scorer_stage)),
-            ),
-            "threshold": threshold_optimiser(stage, codesign),
-            "frozen": optax.set_to_zero(),
-        },
-        lambda values: labels(values, projection, prototype),
-    )
+
+    def until_rest(rate: float) -> optax.GradientTransformation:
+        return optax.chain(optax.clip_by_global_norm(stage.clip), optax.adam(learning_rate(rate, scorer_stage)))
+
+    transforms = {
+        "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
+        "scorer": until_rest(codesign.scorer_learning_rate),
+        "threshold": threshold_optimiser(stage, codesign),
+        "frozen": optax.set_to_zero(),
+    }
+    if knobs:
+        transforms["knob"] = until_rest(codesign.knob_learning_rate)
+    return optax.partition(transforms, lambda values: labels(values, projection, prototype))
 
 
 def threshold_optimiser(stage: StageSpec, codesign: CodesignSpec) -> optax.GradientTransformation:

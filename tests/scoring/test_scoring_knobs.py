@@ -187,7 +187,7 @@ def test_the_loss_feels_the_bits():
     """
     spec = spec_for("consensus", trainable_bits=True)
     ideal = with_fields(get_preset("ideal"), {"dac.bits": 6})
-    design = gated_design(1, None, input_gain=-1.0)  # an input of 0.03: none is beyond the full scale
+    design = gated_design(1, None, input_gain=-1.0)  # inputs of 0.06: none is beyond the full scale
     chip = sample_chip(key(3), ideal, spec.geometry)
     tokens = tokens_for(6, 4000)
     scorer, fine = make_scorer(spec, ideal), make_scorer(dataclasses.replace(spec, kind="digital"), ideal)
