@@ -39,6 +39,11 @@ class ScorerSpec:
     trainable_full_scale: bool = setting(
         False, doc="co-design chooses each layer's converter full scale, 20 to 300 mV, from the hardware's on"
     )
+    shared: bool = setting(
+        False,
+        doc="projection, prototype, largest current, gates, bits and full scale are the same in every layer; input "
+        "gain, feedback and threshold stay each layer's own",
+    )
 
     def __post_init__(self):
         check_settings(self, "scorer")
@@ -51,6 +56,12 @@ class ScorerSpec:
             raise SettingError(
                 "scorer.differential = True with scorer.arrangement = 'multiplexed'; the two halves are read at the "
                 "same time, which one array in turns cannot do: set arrangement = 'grouped', or differential = False"
+            )
+
+        if self.shared and self.prototype == "ema":
+            raise SettingError(
+                "scorer.shared = True with scorer.prototype = 'ema'; a moving prototype follows the queries of its own "
+                "layer and cannot be the same in all: set prototype = 'static' or 'extracted', or shared = False"
             )
 
     @property

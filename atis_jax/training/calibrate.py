@@ -20,7 +20,7 @@ from atis_jax.scoring.design import (
     threshold_range,
     with_extracted_prototype,
 )
-from atis_jax.scoring.knobs import full_scale_v
+from atis_jax.scoring.knobs import full_scale_v, gates_in_order
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.losses import SPREAD_OF_HALF_SPAN
@@ -61,7 +61,9 @@ def starting_design(
     """The design co-design starts from, and the queries its EMA prototypes start from.
 
     Projection and prototype as the spec says; feedback such that the score's RMS over ``images`` is a third of the
-    span, thresholds two standard deviations below the mean score.
+    span, thresholds two standard deviations below the mean score. Gates start in the order of what their inputs
+    contribute to the scores. A shared design starts as one draw, from variances, queries and contributions averaged
+    over layers.
 
     Returns:
         Design with a leading axis of layers, and (L, G, D) mean queries.
@@ -77,7 +79,41 @@ def starting_design(
         return fit_spread(design, spec, hardware, query_GxD, tokens_BxTxD.reshape(-1, tokens_BxTxD.shape[-1]))
 
     keys = jax.random.split(key, model.spec.depth)
-    return jax.vmap(one)(keys, variance_LxD, queries, tokens_LxBxTxD), queries
+    if spec.shared:
+        of_all = jnp.mean(variance_LxD, axis=0), jnp.mean(queries, axis=0)
+        designs = jax.vmap(one, in_axes=(None, None, None, 0))(keys[0], *of_all, tokens_LxBxTxD)
+    else:
+        designs = jax.vmap(one)(keys, variance_LxD, queries, tokens_LxBxTxD)
+    if spec.input_gates:
+        contribution_LxN = jax.vmap(lambda *layer: contributions(layer[0], spec, hardware, *layer[1:]))(
+            designs, queries, tokens_LxBxTxD.reshape(model.spec.depth, -1, tokens_LxBxTxD.shape[-1])
+        )
+        if spec.shared:
+            contribution_LxN = jnp.broadcast_to(jnp.mean(contribution_LxN, axis=0), contribution_LxN.shape)
+        designs = dataclasses.replace(designs, input_gate=jax.vmap(gates_in_order)(contribution_LxN))
+    return designs, queries
+
+
+def transferred(
+    design: Design, spec: ScorerSpec, hardware: Hardware, tokens: Float[Array, "n D"]
+) -> Float[Array, "n N"]:
+    """What every OTA makes of normalised ``tokens``, as a share of its bias current, on the perfect chip.
+
+    tanh whatever the hardware's law: in place of the linear one it keeps saturated inputs from blowing an estimate of
+    the spread up.
+    """
+    slope = hardware.ota.kappa / (2.0 * thermal_voltage_v(hardware.thermal.nominal_temperature_k))
+    return jnp.tanh(inputs_of(design, tokens) * full_scale_v(design, spec, hardware) * slope)
+
+
+def contributions(
+    design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"], tokens: Float[Array, "n D"]
+) -> Float[Array, "N"]:
+    """RMS over ``tokens`` (normalised) of what each input adds to the scores, all head groups together, V."""
+    held = program(design, spec, hardware, query)
+    volts = held.feedback_ohm[:, None] * held.signed_current_a
+    mean_square = jnp.mean(jnp.square(transferred(design, spec, hardware, tokens)), axis=0)
+    return jnp.sqrt(mean_square * jnp.sum(jnp.square(volts), axis=0))
 
 
 def fit_spread(
@@ -85,10 +121,7 @@ def fit_spread(
 ) -> Design:
     """The design with feedback and threshold fitted to the linear scores of ``tokens`` (normalised)."""
     held = program(design, spec, hardware, query)
-    slope = hardware.ota.kappa / (2.0 * thermal_voltage_v(hardware.thermal.nominal_temperature_k))
-    # tanh in place of the linear law: saturated inputs must not blow the estimate of the spread up.
-    transferred = jnp.tanh(inputs_of(design, tokens) * full_scale_v(design, spec, hardware) * slope)
-    score_v = transferred @ (held.feedback_ohm[:, None] * held.drawn_current_a).T
+    score_v = transferred(design, spec, hardware, tokens) @ (held.feedback_ohm[:, None] * held.drawn_current_a).T
     span = threshold_range(hardware)
     factor = SPREAD_OF_HALF_SPAN * span.high / jnp.maximum(jnp.std(score_v, axis=0), 1e-6 * span.high)
     feedback_ohm = jnp.clip(held.feedback_ohm * factor, 2.0 * FEEDBACK_OHM.low, 0.5 * FEEDBACK_OHM.high)

@@ -22,6 +22,8 @@ from atis_jax.models.forward import ScorerInputs, dense_forward, masked_forward
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import kept_fraction, top_fraction
 from atis_jax.scoring.design import threshold_range
+from atis_jax.scoring.knobs import active_inputs, dac_bits
+from atis_jax.scoring.sharing import averaged
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Scorer
 from atis_jax.training import losses
@@ -130,13 +132,17 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
                     out.probability, important, scored
                 )
         kept_per_layer = jax.vmap(kept_fraction)(out.alive)
-        aux = terms | {
+        aux: Metrics = terms | {
             "accuracy": accuracy(out.logits, batch["label"]),
             "kept_per_layer": kept_per_layer,
             "kept_fraction": jnp.mean(kept_per_layer),
             "energy_ratio": ratio,
             "gate_temperature": knobs.smoothing,
         }
+        if setup.spec.input_gates and setup.spec.kind != "random":
+            aux["inputs_per_layer"] = jax.vmap(lambda d: active_inputs(d, setup.spec))(values["design"])
+        if setup.spec.trainable_bits and setup.analog:
+            aux["dac_bits_per_layer"] = jax.vmap(lambda d: dac_bits(d, setup.spec, setup.hardware))(values["design"])
         # The same for every head group: a token is pruned when no group keeps it.
         too_few = (knobs.target - kept_per_layer)[:, None]
         return sum(terms.values()), (aux, out.state, too_few)
@@ -146,6 +152,8 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         gradient, (metrics, scorer_state, too_few) = gradient_of(
             lambda values: objective(values, state, batch, teacher), values
         )
+        if setup.spec.shared and setup.spec.kind != "random":
+            gradient["design"] = averaged(gradient["design"])
         if tracked:
             design = gradient["design"]
             threshold = jnp.broadcast_to(too_few, design.threshold.shape)
