@@ -26,6 +26,7 @@ from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
+from experiments.design_summary import design_summary
 from experiments.files import write_arrays_atomically
 from experiments.ledgers import run_ledger
 from experiments.rundir import RunFolder
@@ -127,6 +128,7 @@ def measure(
             "attention_spearman": float(np.mean(spearman[first:])),
             "attention_recall": float(np.mean(recall[first:])),
         },
+        "design": design_summary(design.state.design, design.evaluator.spec, design.evaluator.hardware, first),
         "energy": energy_summary(settings, model, design, kept, train.images.shape[3]),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {

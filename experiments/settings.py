@@ -13,6 +13,7 @@ from atis_jax.data.source import DataSpec
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.spec import ModelSpec
 from atis_jax.pruning.masks import PROTECTED
+from atis_jax.scoring.knobs import FULL_SCALE_V
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.validation import SettingError, check_settings, setting
@@ -53,6 +54,33 @@ class HardwareSpec:
             return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
         except ValueError as error:
             raise ValueError(f"hardware.imperfections = {self.imperfections} is too large: {error}") from error
+
+
+def check_knobs(scorer: ScorerSpec, chosen: HardwareSpec, hardware: Hardware) -> None:
+    """Refuse to train converters that the scorer or the hardware does not have.
+
+    Raises:
+        SettingError: names the field, its value and the remedy.
+    """
+    for name in ("trainable_bits", "trainable_full_scale"):
+        if getattr(scorer, name) and scorer.kind != "analog":
+            raise SettingError(
+                f"config.scorer.{name} = True with config.scorer.kind = {scorer.kind!r}, which has no converters; set "
+                f"{name} = False, or kind = 'analog'"
+            )
+    bits, full_scale_v = hardware.dac.bits, float(hardware.dac.full_scale_v)
+    if scorer.trainable_bits and (bits is None or bits < 2):
+        raise SettingError(
+            f"config.scorer.trainable_bits = True, but the converters of hardware.preset {chosen.preset!r} have "
+            f"dac.bits = {bits} and leave nothing to choose; give hardware.dac_bits from 2 to {MAX_BITS}, of which "
+            "co-design may use fewer, or set trainable_bits = False"
+        )
+    if scorer.trainable_full_scale and not FULL_SCALE_V.low < full_scale_v < FULL_SCALE_V.high:
+        raise SettingError(
+            f"config.scorer.trainable_full_scale = True starts at the hardware's dac.full_scale_v = {full_scale_v} V, "
+            f"which is not between {FULL_SCALE_V.low} and {FULL_SCALE_V.high} V; choose a preset within, or set "
+            "trainable_full_scale = False"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +165,7 @@ class CodesignSettings:
                 "'tracked': both would steer the kept fraction, against each other; set codesign.threshold = "
                 "'gradient' and codesign.threshold_learning_rate = 0.02, or adaptive_rate_v = 0"
             )
+        check_knobs(self.scorer, self.hardware, hardware)
         on_chips = self.experiment == "codesign" and self.scorer.kind == "analog"
         if on_chips and self.data.batch_size % self.codesign.chips_per_step:
             raise SettingError(

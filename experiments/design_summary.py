@@ -1,0 +1,45 @@
+"""What co-design chose of the hardware, layer by layer, as the summary reports it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.scoring.design import LARGEST_BIAS_A, Design
+from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
+from atis_jax.scoring.spec import ScorerSpec
+
+
+def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, first_layer: int) -> dict[str, Any]:
+    """Inputs, bits, full scale and largest bias current of every layer's array.
+
+    A layer before ``first_layer`` has no scorer: its entry is None. Converters and currents are an analog scorer's
+    alone, and a continuous converter has no bits: what does not exist is left out.
+
+    Args:
+        design: leaves (L, ...).
+        spec: structure of the scorer, analog or digital.
+        hardware: it was trained on.
+        first_layer: the first that is scored.
+    """
+    depth = len(design.threshold)
+
+    def per_layer(value: Callable[[Design], Any], kind: type) -> list[Any]:
+        found = np.broadcast_to(np.asarray(jax.vmap(value, axis_size=depth)(design)), depth)
+        return [kind(one) if layer >= first_layer else None for layer, one in enumerate(found)]
+
+    summary: dict[str, Any] = {
+        "inputs_per_layer": per_layer(lambda one: active_inputs(one, spec), int),
+        "shared": spec.shared,
+        "projection": spec.projection,
+    }
+    if spec.kind == "analog":
+        if hardware.dac.resolution is not None:
+            summary["dac_bits_per_layer"] = per_layer(lambda one: dac_bits(one, spec, hardware), int)
+        summary["full_scale_v_per_layer"] = per_layer(lambda one: full_scale_v(one, spec, hardware), float)
+        summary["largest_bias_a_per_layer"] = per_layer(lambda one: LARGEST_BIAS_A.forward(one.bias_scale), float)
+    return summary
