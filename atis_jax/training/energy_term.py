@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.scoring.design import Design, array_program
+from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
 from atis_jax.scoring.spec import ScorerSpec
 
 IDEAL_DAC_BITS = 8
@@ -56,9 +58,11 @@ def network_shape(model: VisionTransformer, channels: int, camera: bool = False)
 def array_current_a(
     design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "L G D"]
 ) -> Float[Array, "L"]:
-    """Sum of the bias currents of each layer's array, or of its two halves, amperes."""
+    """Sum of the bias currents of each layer's array, or of its two halves, amperes; none of inputs not built."""
     held = jax.vmap(lambda d, q: array_program(d, spec, hardware, q))(design, query)
-    return jnp.sum(jnp.abs(held.signed_current_a), axis=(1, 2))
+    current_a = jnp.abs(held.signed_current_a)
+    # Not the magnitude of what is drawn: that has no slope where an input is off.
+    return jnp.sum(current_a if held.built is None else current_a * held.built[:, None], axis=(1, 2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,27 +84,36 @@ class RunLedger:
     layers: tuple[bool, ...]
 
     def scorer(self, design: Design) -> ScorerShape:
-        """What the ledger needs to know of the scorer as designed."""
-        del design  # array size and bits are those of the spec
-        bits = self.hardware.dac.resolution
+        """What the ledger needs to know of the scorer as designed: array size and bits of each layer where trained."""
+        inputs: Any = self.spec.inputs
+        bits: Any = self.hardware.dac.resolution
+        bits = IDEAL_DAC_BITS if bits is None else int(bits)
+        if self.spec.input_gates:
+            inputs = jax.vmap(lambda layer: active_inputs(layer, self.spec))(design)
+        if self.spec.trainable_bits and self.spec.kind == "analog":
+            bits = jax.vmap(lambda layer: dac_bits(layer, self.spec, self.hardware))(design)
         return ScorerShape(
-            inputs=self.spec.inputs,
+            inputs=inputs,
             prototypes=self.spec.groups,
-            dac_bits=IDEAL_DAC_BITS if bits is None else int(bits),
+            dac_bits=bits,
             projection=self.spec.projection,
             arrangement=self.spec.arrangement,
             layers=self.layers,
             differential=self.spec.differential,
+            shared=self.spec.shared,
             format=self.energy.score_format,
         )
 
     def front_end(self, design: Design, query: Float[Array, "L G D"]) -> FrontEnd:
         """How it is built and run."""
+        full_scale: Any = self.hardware.dac.full_scale_v
+        if self.spec.trainable_full_scale:
+            full_scale = jax.vmap(lambda layer: full_scale_v(layer, self.spec, self.hardware))(design)
         return FrontEnd(
             bias_current_a=array_current_a(design, self.spec, self.hardware, query),
             supply_v=self.hardware.supply_v,
             token_time_s=self.energy.token_time_s,
-            full_scale_v=self.hardware.dac.full_scale_v,
+            full_scale_v=full_scale,
             load_f=self.hardware.ota.capacitance_f,
             kappa=self.hardware.ota.kappa,
             uses=self.energy.uses,
