@@ -1,0 +1,402 @@
+"""Gates, bits and full scale in training: what moves them, what they cost, sharing, resuming, measuring."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import resume_config
+from tiny_training import BATCH, QUICK, SETTINGS, batch, changed, design_for, lively_params, memory_for, split
+
+from atis_jax.circuits import get_preset, nominal_environment, sample_chip, with_fields
+from atis_jax.config import from_config_dict
+from atis_jax.models.forward import ScorerInputs, layer_of
+from atis_jax.scoring.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.sharing import SHARED
+from atis_jax.training import agreement, evaluate
+from atis_jax.training.calibrate import layer_tokens, starting_design
+from atis_jax.training.checkpoints import Checkpoints
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.leaves import to_storage
+from atis_jax.training.state import TrainState, create_state, optimiser
+from atis_jax.validation import SettingError
+from experiments import codesign, measure
+from experiments.codesign import build_model, codesign_setup, codesign_step
+from experiments.design_summary import design_summary
+from experiments.ledgers import run_ledger
+from experiments.rundir import open_run
+from experiments.settings import CodesignSettings, check_knobs
+from experiments.trained_run import load_trained
+
+SPLIT = split()
+MODEL = build_model(SETTINGS, SPLIT)
+HARDWARE = get_preset("nominal")
+DEPTH, INPUTS, TOKENS = 2, 8, 16
+EVERYTHING = dict(input_gates=True, trainable_bits=True, trainable_full_scale=True)
+# Six inputs on and three: the second layer's least is a clear no.
+RAW = np.array([[0.9, -0.4, 0.2, 0.1, 0.7, -0.2, 0.3, 1.1], [-0.3, 0.5, -0.1, -0.8, 0.4, -0.6, 0.6, -2.0]])
+quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
+
+
+def with_knobs(design, raw=RAW, bits=(3.0, 5.0), full_scale_v=(0.08, 0.15)):
+    return dataclasses.replace(
+        design,
+        input_gate=jnp.asarray(raw, jnp.float32),
+        dac_bits=bits_range(HARDWARE).inverse(jnp.asarray(bits)),
+        full_scale=FULL_SCALE_V.inverse(jnp.asarray(full_scale_v)),
+    )
+
+
+def stored(tree) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in to_storage(jax.device_get(tree))[0].items()}
+
+
+def start_of(settings, kind="analog", seed=0):
+    """The step and the state before it, from a starting design, as a run makes them."""
+    setup, transform = codesign_setup(settings, MODEL, SPLIT, kind)
+    params = lively_params(MODEL)
+    images = jnp.asarray(SPLIT.images, jnp.float32) / 255.0
+    make = quick_jit(lambda key: starting_design(key, MODEL, params, setup.spec, setup.hardware, images)[0])
+    design = make(jax.random.key(7))
+    if kind == "random":
+        design = jnp.asarray([9.6, 6.4])
+    state = create_state(params, design, memory_for(settings), jax.random.key(seed), transform)
+    return quick_jit(codesign_step(setup, transform)), state
+
+
+def run(step, state, steps, first=0):
+    for number in range(first, first + steps):
+        state, metrics = step(state, batch(number), lively_params(MODEL, seed=9))
+    return state, jax.device_get(metrics)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """All knobs trained, a shared design, and a run of four steps of it."""
+    settings = changed(
+        scorer=dict(**EVERYTHING, shared=True), loss=dict(energy=3.0), codesign=dict(knob_learning_rate=0.1)
+    )
+    step, state = start_of(settings)
+    return settings, step, state, *run(step, state, 4)
+
+
+def test_knobs_move_at_their_own_rate_and_rest_with_the_scorer():
+    """Adam on a constant gradient moves by its rate: 0.1 against 0.003, none after half of ten steps."""
+    values = {"network": {"w": jnp.ones((2, 2))}, "design": with_knobs(design_for())}
+    stage = dataclasses.replace(SETTINGS.tune, steps=10, warmup=0.1)
+    rates = dataclasses.replace(SETTINGS.codesign, knob_learning_rate=0.1, scorer_until=0.5)
+    transform = optimiser(stage, rates, knobs=True)
+
+    @quick_jit
+    def sizes(values):
+        def one(state, _):
+            updates, state = transform.update(jax.tree.map(jnp.ones_like, values), state, values)
+            return state, jax.tree.map(lambda leaf: jnp.max(jnp.abs(leaf)), updates)
+
+        return jax.lax.scan(one, transform.init(values), None, length=10)[1]
+
+    moved = sizes(values)["design"]
+    for name in KNOBS:
+        size = np.asarray(getattr(moved, name))
+        np.testing.assert_allclose(size[1], 0.1, rtol=1e-3)
+        assert np.all(size[1:5] > 0) and not np.any(size[5:]), name
+    np.testing.assert_allclose(np.asarray(moved.prototype)[1], SETTINGS.codesign.scorer_learning_rate, rtol=1e-3)
+
+
+def test_without_knobs_an_optimisers_state_is_what_was_stored_before():
+    """The names of every leaf, so that a run that was stopped before there were knobs can go on."""
+    design, transform = design_for(), optimiser(SETTINGS.tune, SETTINGS.codesign)
+    state = create_state(lively_params(MODEL), design, memory_for(), jax.random.key(0), transform)
+    names = set(to_storage(state)[0])
+    assert not any("knob" in name or any(knob in name for knob in KNOBS) for name in names)
+    with_them = create_state(
+        lively_params(MODEL),
+        with_knobs(design),
+        memory_for(),
+        jax.random.key(0),
+        optimiser(SETTINGS.tune, SETTINGS.codesign, knobs=True),
+    )
+    assert names < set(to_storage(with_them)[0])
+
+
+def test_every_knob_is_trained_and_a_shared_design_stays_one(everything):
+    _, _, before, after, metrics = everything
+    for name in KNOBS:
+        assert stored(getattr(before.design, name)) != stored(getattr(after.design, name)), name
+    for name in SHARED:
+        leaf = np.asarray(getattr(after.design, name))
+        assert leaf[0].tobytes() == leaf[1].tobytes(), name
+        assert leaf.tobytes() != np.asarray(getattr(before.design, name)).tobytes(), name
+    for name in ("input_gain", "feedback", "threshold"):
+        leaf = np.asarray(getattr(after.design, name))
+        assert np.all(leaf[0] != leaf[1]), name
+    assert metrics["inputs_per_layer"].shape == metrics["dac_bits_per_layer"].shape == (DEPTH,)
+
+
+def test_a_shared_gradient_is_the_mean_over_layers():
+    """One step of a shared and of an unshared design from one start, plain gradient descent in place of Adam."""
+    moved = {}
+    for shared in (True, False):
+        # Without the energy: what a shared design reads from memory is charged once, so there the two differ.
+        settings = changed(scorer=dict(input_gates=True, shared=shared), loss=dict(energy=0.0))
+        setup, _ = codesign_setup(settings, MODEL, SPLIT, "analog")
+        transform = optax.sgd(1.0)
+        start = dataclasses.replace(design_for(), input_gate=jnp.asarray(RAW, jnp.float32))
+        design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
+        state = create_state(lively_params(MODEL), design, memory_for(), jax.random.key(0), transform)
+        after, _ = run(quick_jit(codesign_step(setup, transform)), state, 1)
+        moved[shared] = jax.tree.map(lambda new, old: np.asarray(new - old), after.design, design)
+    for name in ("projection", "prototype", "bias_scale", "input_gate"):
+        each = getattr(moved[False], name)
+        assert np.abs(each[0] - each[1]).max() > 0.01 * np.abs(each).max()
+        mean = np.broadcast_to(each.mean(axis=0), each.shape)
+        np.testing.assert_allclose(getattr(moved[True], name), mean, rtol=1e-3, atol=1e-5 * np.abs(each).max())
+    for name in ("feedback", "input_gain", "threshold"):
+        np.testing.assert_allclose(getattr(moved[True], name), getattr(moved[False], name), rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_with_knobs_goes_on_bit_for_bit(everything, tmp_path):
+    _, step, before, after, _ = everything
+    half, _ = run(step, before, 2)
+    store = Checkpoints(tmp_path, "hash")
+    store.save(2, half, {})
+    again = store.restore(jax.eval_shape(lambda: before))[0]
+    ended, _ = run(step, again, 2, first=2)
+    assert stored(ended) == stored(after)
+
+
+def test_energy_alone_switches_inputs_off_and_leaves_one():
+    """Far above every other term, at a kept fraction that the thresholds hold: 30 steps close what it charges for."""
+    settings = changed(
+        scorer=dict(input_gates=True, trainable_bits=True),
+        loss=dict(energy=1000.0, distill=0.0, keep=0.0, swing=0.0, attention=0.0),
+        codesign=dict(knob_learning_rate=0.2, scorer_until=1.0, threshold="tracked", threshold_learning_rate=1.0),
+        tune=dict(steps=30),
+    )
+    step, state = start_of(settings)
+    assert int(active_inputs(layer_of(state.design, 0), settings.scorer)) == INPUTS
+    state, metrics = run(step, state, 30)
+    np.testing.assert_array_equal(metrics["inputs_per_layer"], [1, 1])
+    assert np.all(metrics["dac_bits_per_layer"] <= 3)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.design))
+
+
+@pytest.mark.parametrize("kind", ["digital", "random"])
+def test_controls_of_a_design_with_knobs_train(kind):
+    step, state = start_of(changed(scorer=dict(**EVERYTHING, shared=True)), kind)
+    after, metrics = run(step, state, 2)
+    assert np.isfinite(metrics["loss"])
+    if kind == "digital":
+        assert "dac_bits_per_layer" not in metrics  # it has no converters
+        assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
+        assert stored(after.design.projection) != stored(state.design.projection)
+
+
+@pytest.fixture(scope="module")
+def ledger_case():
+    settings = changed(scorer=EVERYTHING, energy=dict(dac="capacitive"))
+    costs = run_ledger(settings, MODEL, settings.scorer, channels=1)
+    kept, query = jnp.asarray([0.5, 0.25]), memory_for().query
+    return costs, jax.jit(lambda design: costs.pruned(kept, design, query)), with_knobs(design_for())
+
+
+def test_the_ledger_charges_what_is_built(ledger_case):
+    """Inputs, bits and currents of each layer, by hand in float64."""
+    costs, pruned, design = ledger_case
+    preset, spent = costs.energy.prices(), pruned(design)
+    scored, inputs, bits, full_scale_v = np.array([16.0, 8.0]), (RAW > 0).sum(axis=1), (3, 5), (0.08, 0.15)
+    dac_j = sum(s * n * 2.0**b * preset.dac_unit_f * 1.8**2 / 6 for s, n, b in zip(scored, inputs, bits, strict=True))
+    np.testing.assert_allclose(spent.dac_j, dac_j, rtol=1e-5)
+    np.testing.assert_allclose(spent.projection_j, (scored * inputs).sum() * 16 * preset.score_mac_j, rtol=1e-5)
+    largest_a = 4e-9 * 25.0 ** (1 / (1 + np.exp(-np.asarray(design.bias_scale, np.float64))))
+    weights = np.abs(np.tanh(np.asarray(design.prototype, np.float64)))[:, 0] * (RAW > 0)
+    bias_j = (scored * largest_a * weights.sum(axis=1)).sum() * 1.8 * 1e-6
+    line_j = (scored * inputs * np.array(full_scale_v)).sum() * preset.line_f * 1.8
+    np.testing.assert_allclose(spent.ota_j, bias_j + line_j, rtol=1e-5)
+
+
+def test_the_ledgers_slope_is_the_cost_of_building_one_more(ledger_case):
+    """Everything an input costs is proportional to it: switching one is the slope, over that of the sigmoid."""
+    costs, pruned, design = ledger_case
+    total = jax.jit(lambda design: 1e9 * pruned(design).total_j)
+    slope = jax.jit(jax.grad(lambda design: 1e9 * pruned(design).total_j))(design)
+    sigmoid = 1 / (1 + np.exp(-RAW))
+    for layer, column in [(0, 0), (0, 1), (1, 3), (1, 6)]:
+        turned = jnp.asarray(RAW, jnp.float32).at[layer, column].multiply(-1)
+        sign = 1 if RAW[layer, column] > 0 else -1
+        one_j = sign * float(total(design) - total(dataclasses.replace(design, input_gate=turned)))
+        share = sigmoid[layer, column] * (1 - sigmoid[layer, column])
+        # Differences of a total of 2 nJ in float32 know 1e-7 of it.
+        np.testing.assert_allclose(slope.input_gate[layer, column], share * one_j, rtol=1e-3, atol=5e-7)
+    scored, inputs, bits = np.array([16.0, 8.0]), (RAW > 0).sum(axis=1), np.array([3.0, 5.0])
+    dac_j = scored * inputs * 2.0**bits * costs.energy.prices().dac_unit_f * 1.8**2 / 6
+    share = (bits - 0.5) / 6
+    np.testing.assert_allclose(slope.dac_bits, 6 * share * (1 - share) * np.log(2) * 1e9 * dac_j, rtol=1e-4)
+    moved = [total(with_knobs(design_for(), full_scale_v=(volts, 0.15))) for volts in (0.02001, 0.29999)]
+    by_volt = float(moved[1] - moved[0]) / (0.29999 - 0.02001)  # a line's charge goes with its voltage
+    part = np.log(0.08 / 0.02) / np.log(15.0)
+    np.testing.assert_allclose(slope.full_scale[0], by_volt * 0.08 * np.log(15.0) * part * (1 - part), rtol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def on_a_chip():
+    """A design with gates and reduced bits on one chip, and what runs it."""
+    spec = dataclasses.replace(SETTINGS.scorer, **EVERYTHING)
+    evaluator = Evaluator(MODEL, lively_params(MODEL), make_scorer(spec, HARDWARE), spec, HARDWARE, first_layer=0)
+    draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, spec, DEPTH, 1, sample_chip))
+    chip = layer_of(draw(jax.random.key(0)), 0)
+    inputs = ScorerInputs(with_knobs(design_for()), chip, nominal_environment(HARDWARE), memory_for())
+    return evaluator, inputs
+
+
+def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
+    evaluator, inputs = on_a_chip
+    batches = [batch(number) | {"weight": np.ones(BATCH, np.float32)} for number in range(2)]
+    counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
+    assert 0.02 < counted.kept[1] / (16 * TOKENS) < counted.kept[0] / (16 * TOKENS) < 0.98
+    capacities = evaluate.capacities_for(counted.largest, TOKENS, 0)
+    found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
+    assert found.decisions == 16 * TOKENS + int(counted.kept[0])
+    assert found.unequal_outside == 0 and found.overflow == 0
+    assert found.decisions - found.equal <= found.inside < 0.02 * found.decisions
+    assert found.max_abs_logit < 1e-4
+
+
+def test_curves_are_those_of_what_is_built(on_a_chip):
+    evaluator, inputs = on_a_chip
+    state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
+    curves = measure.transfer_curves(SETTINGS, measure.Trained(evaluator, state), inputs)
+    assert curves["ota_current"].shape[0] == curves["dac_v"].shape[0] == 6  # of eight
+    assert np.all(np.isfinite(curves["ota_current"]))
+    assert len(curves["dac_code"]) == curves["dac_v"].shape[1] == 2**3
+    np.testing.assert_allclose(curves["dac_v_nominal"][[0, -1]], [-0.08, 0.08], rtol=1e-5)
+    np.testing.assert_allclose(curves["ota_v"][-1], 1.5 * 0.08, rtol=1e-5)
+
+
+def test_the_summary_says_what_was_chosen(on_a_chip):
+    evaluator, inputs = on_a_chip
+    found = design_summary(inputs.design, evaluator.spec, HARDWARE, 0)
+    assert found["inputs_per_layer"] == [6, 3] and found["dac_bits_per_layer"] == [3, 5]
+    np.testing.assert_allclose(found["full_scale_v_per_layer"], [0.08, 0.15], rtol=1e-5)
+    assert (found["shared"], found["projection"]) == (False, "learned")
+    plain = design_summary(design_for(), SETTINGS.scorer, HARDWARE, 1)
+    assert plain["inputs_per_layer"] == [None, 8] and plain["dac_bits_per_layer"] == [None, 6]
+    raw = np.asarray(design_for().bias_scale, np.float64)[1]
+    assert plain["largest_bias_a_per_layer"][1] == pytest.approx(4e-9 * 25 ** (1 / (1 + np.exp(-raw))), rel=1e-5)
+    assert "dac_bits_per_layer" not in design_summary(design_for(), SETTINGS.scorer, get_preset("ideal"), 0)
+    digital = dataclasses.replace(SETTINGS.scorer, kind="digital")
+    assert set(design_summary(design_for(), digital, HARDWARE, 0)) == {"inputs_per_layer", "shared", "projection"}
+    assert json.loads(json.dumps(found)) == found
+
+
+def start_with(**fields):
+    spec, params = dataclasses.replace(SETTINGS.scorer, **fields), lively_params(MODEL)
+    images = jnp.asarray(SPLIT.images, jnp.float32) / 255.0
+    make = jax.jit(lambda key: starting_design(key, MODEL, params, spec, HARDWARE, images)[0])
+    return spec, make(jax.random.key(7))
+
+
+def test_knobs_change_nothing_else_of_the_start():
+    _, plain = start_with()
+    spec, design = start_with(**EVERYTHING)
+    for name, leaf in vars(plain).items():
+        if leaf is not None:
+            np.testing.assert_array_equal(getattr(design, name), leaf, err_msg=name)
+    for layer in range(DEPTH):
+        one = layer_of(design, layer)
+        assert int(active_inputs(one, spec)) == INPUTS and float(dac_bits(one, spec, HARDWARE)) == 6.0
+
+
+def test_gates_start_in_the_order_of_what_inputs_add_to_the_scores():
+    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.7 / 2 U_T) over the training tokens."""
+    _, design = start_with(input_gates=True)
+    images = jnp.asarray(SPLIT.images, jnp.float32) / 255.0
+    tokens = np.asarray(layer_tokens(MODEL, lively_params(MODEL), images), np.float64).reshape(DEPTH, -1, 16)
+    for layer in range(DEPTH):
+        gain = 0.01 * 1000.0 ** (1 / (1 + np.exp(-float(design.input_gain[layer]))))
+        u = gain * tokens[layer] @ np.asarray(design.projection[layer], np.float64).T
+        moved = np.tanh(u * 0.1 * 0.7 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
+        worth = np.sqrt((moved**2).mean(axis=0)) * np.abs(np.tanh(np.asarray(design.prototype[layer, 0], np.float64)))
+        np.testing.assert_array_equal(np.argsort(design.input_gate[layer]), np.argsort(worth))
+
+
+@pytest.mark.parametrize("fields", [dict(), dict(projection="selection", prototype="extracted")])
+def test_a_shared_design_starts_equal(fields):
+    spec, design = start_with(shared=True, **EVERYTHING, **fields)
+    for name in SHARED:
+        leaf = np.asarray(getattr(design, name))
+        assert leaf[0].tobytes() == leaf[1].tobytes(), name
+    assert np.all(np.asarray(design.feedback)[0] != np.asarray(design.feedback)[1])
+    assert input_gates(layer_of(design, 0), spec).shape == (INPUTS,)
+    if fields:  # the dimensions of the largest variance over both layers' tokens
+        images = jnp.asarray(SPLIT.images, jnp.float32) / 255.0
+        tokens = np.asarray(layer_tokens(MODEL, lively_params(MODEL), images), np.float64).reshape(DEPTH, -1, 16)
+        picked = np.sort(np.argsort(-tokens.var(axis=1).mean(axis=0))[:INPUTS])
+        np.testing.assert_array_equal(design.projection[0], np.eye(16)[picked])
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            dict(scorer=dict(shared=True, prototype="ema")),
+            r"scorer.shared = True with scorer.prototype = 'ema'.*'static' or 'extracted', or shared = False",
+        ),
+        (
+            dict(scorer=dict(trainable_bits=True), hardware=dict(preset="ideal")),
+            r"scorer.trainable_bits = True.*preset 'ideal' have dac.bits = None.*hardware.dac_bits from 2 to 12",
+        ),
+        (
+            dict(scorer=dict(trainable_bits=True), hardware=dict(dac_bits=1)),
+            r"scorer.trainable_bits = True.*dac.bits = 1 and leave nothing to choose",
+        ),
+        (
+            dict(scorer=dict(trainable_bits=True, kind="digital")),
+            r"scorer.trainable_bits = True with config.scorer.kind = 'digital', which has no converters; set",
+        ),
+        (
+            dict(scorer=dict(trainable_full_scale=True, kind="digital")),
+            r"scorer.trainable_full_scale = True with config.scorer.kind = 'digital'",
+        ),
+        (dict(codesign=dict(knob_learning_rate=-1.0)), r"codesign.knob_learning_rate = -1.0 is below its lower bound"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(sections, message):
+    with pytest.raises(SettingError, match=message):
+        changed(**sections)
+
+
+def test_a_full_scale_beyond_the_range_is_refused():
+    wide = with_fields(HARDWARE, {"dac.full_scale_v": 0.5})
+    with pytest.raises(SettingError, match=r"dac.full_scale_v = 0.5 V, which is not between 0.02 and 0.3 V"):
+        check_knobs(dataclasses.replace(SETTINGS.scorer, trainable_full_scale=True), SETTINGS.hardware, wide)
+
+
+@pytest.mark.slow
+def test_a_whole_run_with_every_knob(tmp_path):
+    """Trained, measured on chips, with its report and controls, and read back."""
+    config = resume_config.get_config()
+    config.compare = ("digital", "random")
+    config.model.depth = 2
+    config.pruning.kept = (0.6, 0.4)
+    config.scorer.prototype = "static"
+    config.scorer.input_gates = config.scorer.trainable_bits = config.scorer.trainable_full_scale = True
+    config.scorer.shared = True
+    config.loss.energy = 3.0
+    config.data.data_dir = str(tmp_path / "data")
+    settings = from_config_dict(CodesignSettings, config)
+    with open_run(tmp_path / "run", settings) as folder:
+        summary = codesign.run(settings, folder)
+    chosen = summary["design"]
+    assert chosen["shared"] and len(set(chosen["inputs_per_layer"])) == 1
+    assert summary["agreement"]["decisions_unequal_outside_margin"] == 0
+    assert (tmp_path / "run" / "report.html").exists()
+    read = load_trained(tmp_path / "run").trained
+    assert design_summary(read.state.design, read.evaluator.spec, read.evaluator.hardware, 0) == chosen
