@@ -90,10 +90,10 @@ def _main(parsed: Sequence[str]) -> int | None:
 def _sweep(argument: str, argv: Sequence[str], where: ExecutorSpec) -> int:
     from experiments.sweeps.launcher import run_sweep  # submitit is of no use to a single run
 
-    space = command_line.load_sweep(argument)
+    space, front = command_line.load_sweep(argument), command_line.load_front(argument)
     workdir = Path(_WORKDIR.value or Path("runs") / f"{command_line.run_name(argument)}-sweep")
     names = [name for name, _ in command_line.overrides(argv)]
-    return 1 if run_sweep(argument, _CONFIG.value, space, workdir, where, names) else 0
+    return 1 if run_sweep(argument, _CONFIG.value, space, workdir, where, names, front) else 0
 
 
 def cli(argv: Sequence[str] | None = None) -> int:

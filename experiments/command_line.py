@@ -59,8 +59,17 @@ def load_sweep(argument: str) -> Any:
     return _returned(argument, "get_sweep")
 
 
-def _returned(argument: str, function: str) -> Any:
-    """What a function of the config file returns."""
+def load_front(argument: str) -> Any:
+    """What ``get_front()`` of ``--config=path[:variant]`` returns; None for a config without one.
+
+    Raises:
+        UserError: the file fails; names the file and its line.
+    """
+    return _returned(argument, "get_front", optional=True)
+
+
+def _returned(argument: str, function: str, optional: bool = False) -> Any:
+    """What a function of the config file returns; None for an optional one that it does not have."""
     name, _, variant = argument.partition(":")
     path = Path(name)
     if not path.is_file():
@@ -73,6 +82,8 @@ def _returned(argument: str, function: str) -> Any:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        if optional and not hasattr(module, function):
+            return None
         if function == "get_sweep" and not hasattr(module, function):
             raise UserError(
                 "has no get_sweep(), so there is nothing to sweep; add one that returns a list of overrides such as "

@@ -19,6 +19,7 @@ from typing import Any
 from atis_jax.validation import UserError
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
+from experiments.sweeps.front import Front
 from experiments.sweeps.store import Records, read_description
 
 TABLE, PAGE = "sweep.csv", "report.html"
@@ -108,7 +109,9 @@ def write(folder: Path) -> list[Row]:
     """
     table = rows(folder)
     metric = metric_of(table)
-    html = page.render(folder, table, metric, best_of(table, metric))
+    asked = read_description(folder).get("front")
+    front = None if asked is None else Front(**asked)
+    html = page.render(folder, table, metric, best_of(table, metric), front)
     try:
         write_text_atomically(folder / TABLE, csv_text(table))
         write_text_atomically(folder / PAGE, html)

@@ -16,6 +16,7 @@ from experiments.files import write_json_atomically
 from experiments.sweeps import collect, executors, store
 from experiments.sweeps.cores import CoreShares
 from experiments.sweeps.executors import Jobs
+from experiments.sweeps.front import front_of
 from experiments.sweeps.jobs import RunJob
 from experiments.sweeps.points import Point, check_not_overridden, points_of
 from experiments.sweeps.spec import ExecutorSpec
@@ -33,6 +34,7 @@ def run_sweep(
     workdir: Path,
     spec: ExecutorSpec,
     overridden: Iterable[str] = (),
+    front: object = None,
 ) -> int:
     """Run what is left of a sweep; the same call again goes on with it and tries failed runs once more.
 
@@ -45,6 +47,7 @@ def run_sweep(
         workdir: folder of the sweep.
         spec: where the runs run.
         overridden: dotted fields given on the command line.
+        front: what ``get_front()`` returned, None without one.
 
     Returns:
         How many runs have no result.
@@ -55,12 +58,13 @@ def run_sweep(
     folder = Path(os.path.abspath(workdir))
     points = points_of(config, space)
     check_not_overridden(points, list(overridden))
-    wanted = store.description(argument, config.to_dict(), points)
+    compared = None if front is None else front_of(front, points)
+    wanted = store.description(argument, config.to_dict(), points, compared)
     store.check_folder(folder, wanted, points)
     new = not (folder / store.DESCRIPTION).exists()
     with store.held(folder):
         store.check_folder(folder, wanted, points)  # again: another launcher may have taken it before we held it
-        if new:
+        if new or store.read_description(folder).get("front") != wanted.get("front"):
             write_json_atomically(folder / store.DESCRIPTION, wanted)
         return _Launch(folder, points, spec).run()
 

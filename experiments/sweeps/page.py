@@ -13,6 +13,8 @@ import numpy as np
 from atis_jax.report import style
 from atis_jax.report.formatting import duration, join, percent, si, significant
 from atis_jax.report.templates import page_template
+from experiments.sweeps import front_page
+from experiments.sweeps.front import Front, place
 
 if TYPE_CHECKING:
     from experiments.sweeps.collect import Row
@@ -30,7 +32,7 @@ _LOG_RATIO = 20
 """Largest over smallest value from which an axis is logarithmic."""
 
 
-def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | None) -> str:
+def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | None, front: Front | None = None) -> str:
     """The page as one self-contained text.
 
     Args:
@@ -38,6 +40,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
         table: its runs.
         metric: dotted name of the number runs are compared by, None without one.
         best: name of the run to mark, None for none.
+        front: two numbers to compare runs by, None for none.
     """
     numbers = _columns(table, metric)
     counts = {status: sum(row.status == status for row in table) for status in dict.fromkeys(r.status for r in table)}
@@ -63,6 +66,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
             for row in table
         ],
         pictures=_pictures(table, metric),
+        front=None if front is None else front_page.section(place(table, front), front, _number),
     )
 
 

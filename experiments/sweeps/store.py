@@ -20,6 +20,7 @@ from atis_jax.validation import UserError
 from experiments import rundir
 from experiments.files import write_json_atomically
 from experiments.rundir import RunDirError, belongs_to_run
+from experiments.sweeps.front import Front
 from experiments.sweeps.points import Point, swept_fields
 
 SCHEMA = 1
@@ -28,15 +29,19 @@ LOG_LINES = 15
 """Lines of a traceback or a log that are kept with a failed run."""
 
 
-def description(config: str, base: Mapping[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+def description(
+    config: str, base: Mapping[str, Any], points: Sequence[Point], front: Front | None = None
+) -> dict[str, Any]:
     """The content of ``sweep.json``.
 
     Args:
         config: the ``--config`` argument.
         base: the config without the sweep's overrides, as nested dicts.
         points: the runs.
+        front: what its page compares, None for accuracy against the swept fields alone.
     """
-    return {
+    compared = {} if front is None else {"front": dataclasses.asdict(front)}
+    return compared | {
         "schema": SCHEMA,
         "config": config,
         "fields": swept_fields(points),
