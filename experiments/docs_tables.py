@@ -1,4 +1,4 @@
-"""The generated parts of docs/: settings, hardware presets, energy constants.
+"""The generated parts of docs/: settings, hardware presets, energy constants, the paper's numbers.
 
     python -m experiments.docs_tables
 
@@ -16,6 +16,7 @@ from typing import Any
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
 from experiments import hardware_table, registry
+from experiments.energy.paper import paper_markdown
 
 ROOT = Path(__file__).parents[1]
 END = "<!-- end -->"
@@ -117,6 +118,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/energy.md": {
         "constants": energy.constants_table_markdown,
         "presets": energy.presets_table_markdown,
+        "paper": paper_markdown,
     },
 }
 
