@@ -29,6 +29,8 @@ def get_config() -> ConfigDict:
     config.scorer.inputs = 64
     config.hardware.dac_bits = 6
     config.energy.core = "settling"
+    config.energy.weights = "sram_1m"
+    config.energy.tokens = "sram_32k"
     config.evaluation.chips = 32
     return config
 

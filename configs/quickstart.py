@@ -26,8 +26,6 @@ def get_config() -> ConfigDict:
     config.loss.attention = 0.3
     config.loss.energy = 0.1
     config.energy.preset = "horowitz_45nm"
-    config.energy.weights = "sram_1m"
-    config.energy.tokens = "sram_32k"
     config.codesign.temperature_c = (0.0, 70.0)
     config.codesign.detach_network = True
     config.evaluation.chips = 64

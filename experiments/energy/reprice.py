@@ -1,0 +1,121 @@
+"""A finished run's ledger under other prices, memories or converters: nothing is trained or measured again.
+
+    python -m experiments.energy.reprice runs/quickstart weights=sram_1m tokens=sram_32k
+    python -m experiments.energy.reprice runs/quickstart preset=jouppi_7nm dac=capacitive
+
+prints every line for the analog scorer, its digital rivals and the dense network, with the run's own fields of
+``config.energy`` where none is given. The design and the tokens it kept are those of the run.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+
+from atis_jax.config import as_dict, from_config_dict
+from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, Ledger
+from atis_jax.energy.presets import nodes_nm
+from atis_jax.energy.spec import EnergySpec
+from atis_jax.numerics import configure_xla
+from atis_jax.report.formatting import si, significant
+from atis_jax.validation import UserError
+from experiments.ledgers import run_ledger
+from experiments.trained_run import load_trained
+
+
+def changed(spec: EnergySpec, given: Sequence[str]) -> EnergySpec:
+    """``spec`` with fields replaced.
+
+    Args:
+        spec: the run's own.
+        given: ``field=value`` each.
+
+    Raises:
+        UserError: not of that form, an unknown field, or a value that is refused.
+    """
+    values = as_dict(spec)
+    for one in given:
+        name, equals, text = one.partition("=")
+        if not equals:
+            raise UserError(f"{one!r} is not field=value; write for instance preset=jouppi_7nm")
+        try:
+            values[name] = ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            values[name] = text
+    return from_config_dict(EnergySpec, values, "energy")
+
+
+def ledgers(folder: Path, given: Sequence[str]) -> tuple[EnergySpec, dict[str, Ledger]]:
+    """The run's scorer, its digital rivals and the dense network, by name, under the fields ``given``.
+
+    Raises:
+        UserError: no finished co-design run, or a field that is refused.
+    """
+    run = load_trained(folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    energy = changed(run.settings.energy, given)
+    settings = dataclasses.replace(run.settings, energy=energy)
+    costs = run_ledger(settings, run.model, run.trained.evaluator.spec, run.train.images.shape[3])
+    kept = jnp.asarray(summary["tokens"]["kept_per_layer"])
+    design, query = run.trained.state.design, run.trained.state.scorer_state.query
+    return energy, {
+        run.settings.scorer.kind: costs.pruned(kept, design, query),
+        "digital": costs.digital(kept, design, folded=False),
+        "folded": costs.digital(kept, design, folded=True),
+        "dense": costs.dense(),
+    }
+
+
+def table(found: dict[str, Ledger], preset: str) -> str:
+    """A line of the ledger a row, a contender a column; lines that nobody pays are left out."""
+    columns: dict[str, dict[str, Any]] = {name: one.as_dict() for name, one in found.items()}
+    nodes = nodes_nm(preset)
+    rows = [["", *columns, "nodes (nm)"]]
+    for line in LINES:
+        values = [float(one[line]) for one in columns.values()]
+        if any(values):
+            of_line = dict.fromkeys(node for entry in LINE_ENTRIES[line] for node in nodes[entry])
+            mark = "* " if line in SCORING_LINES else "  "
+            rows.append([mark + line, *map(_joules, values), ", ".join(str(n) if n else "-" for n in of_line)])
+    rows.append(["scoring (*)", *(_joules(float(one.scoring_j)) for one in found.values()), ""])
+    rows.append(["total", *(_joules(float(one.total_j)) for one in found.values()), ""])
+    dense = float(found["dense"].total_j)
+    rows.append(["over dense", *(significant(float(one.total_j) / dense) for one in found.values()), ""])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(_padded(row, widths)) for row in rows)
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """The first cell to the left, numbers to the right."""
+    return [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+
+
+def _joules(value: float) -> str:
+    return si(value, "J").replace("\u00a0", " ").replace("µ", "u") if value else "0"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the ledger of a run; 2 for a mistake."""
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        energy, found = ledgers(Path(arguments[0]), arguments[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{arguments[0]}, joules an image: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
+    print(table(found, str(energy.preset)))
+    return 0
+
+
+if __name__ == "__main__":
+    configure_xla()
+    sys.exit(main(sys.argv[1:]))
