@@ -1,0 +1,114 @@
+"""The front of a sweep: who is on it, who counts as equal, what the page says, and mistakes in ``get_front()``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from atis_jax.validation import SettingError
+from experiments.sweeps import collect, front_page, store
+from experiments.sweeps.front import Front, cheapest_equal, front_of, place, reference_of
+from experiments.sweeps.page import _number
+from experiments.sweeps.points import Point
+from experiments.sweeps.store import Records
+
+# cost in joules and accuracy: the reference, one cheaper and equal, one cheapest and worse, one dearer and no better.
+RUNS = {"paper": (300e-9, 0.950), "small": (50e-9, 0.947), "tiny": (5e-9, 0.800), "large": (900e-9, 0.950)}
+FRONT = Front(reference="paper")
+
+
+@pytest.fixture
+def sweep(tmp_path) -> Path:
+    points = [{"name": name, "overrides": {"design": name}} for name in RUNS]
+    described = {"schema": 1, "config": "c.py", "fields": ["design"], "base": {}, "points": points}
+    (tmp_path / ".jobs").mkdir()
+    (tmp_path / "sweep.json").write_text(json.dumps(described | {"front": dataclasses.asdict(FRONT)}))
+    for name in RUNS:
+        finish(tmp_path, name)
+    return tmp_path
+
+
+def finish(folder: Path, name: str) -> None:
+    cost, value = RUNS[name]
+    (folder / name).mkdir(exist_ok=True)
+    summary = {"energy": {"scoring_j": cost}, "accuracy": {"hardware_mean": value}}
+    (folder / name / "summary.json").write_text(json.dumps(summary))
+    Records(folder, name).write_run(state="finished", seconds=1.0, restarts=0, **store.this_process())
+
+
+def test_who_is_on_the_front_and_who_is_equal(sweep):
+    placed = {one.row.name: one for one in place(collect.rows(sweep), FRONT)}
+    assert list(placed) == ["tiny", "small", "paper", "large"]  # by cost
+    assert {name for name, one in placed.items() if one.best} == {"tiny", "small", "paper"}
+    assert {name for name, one in placed.items() if one.equal} == {"small", "paper", "large"}
+    assert placed["small"].cheaper == pytest.approx(6.0)
+    assert placed["small"].change == pytest.approx(-0.003)
+    assert cheapest_equal(list(placed.values())).row.name == "small"
+    assert reference_of(list(placed.values()), FRONT).row.name == "paper"
+
+
+def test_a_tighter_tolerance_leaves_the_reference_alone(sweep):
+    front = dataclasses.replace(FRONT, tolerance=0.001)
+    placed = place(collect.rows(sweep), front)
+    assert cheapest_equal(placed).row.name == "paper"
+    assert "none within 0.10" in front_page.sentence(placed, front)
+
+
+def test_the_page_says_how_much_cheaper_the_cheapest_equal_run_is(sweep):
+    collect.write(sweep)
+    page = (sweep / "report.html").read_text()
+    assert "small: 6.00 times less energy.scoring_j" in page.replace("\u2212", "-").replace("<wbr>", "")
+    assert "reference</span>" in page
+    placed = place(collect.rows(sweep), FRONT)
+    section = front_page.section(placed, FRONT, _number)
+    assert [line["cells"][-1] for line in section["lines"]] == ["yes", "yes", "yes", ""]
+    assert section["lines"][0]["cells"][0].replace("\u00a0", " ") == "5.00 nJ"
+
+
+def test_before_the_reference_has_finished_there_is_no_front(sweep):
+    (sweep / "paper" / "summary.json").unlink()
+    Records(sweep, "paper").write_run(state="running", restarts=0, **store.this_process())
+    collect.write(sweep)
+    assert place(collect.rows(sweep), FRONT) == []
+    assert "has not finished" in (sweep / "report.html").read_text()
+
+
+def points() -> list[Point]:
+    return [Point(name, {"scorer.inputs": n}, None, None) for name, n in (("a", 8), ("b", 64))]
+
+
+def test_the_reference_is_named_by_its_overrides():
+    front = front_of({"reference": {"scorer.inputs": 64}, "tolerance": 0.01}, points())
+    assert front == Front(reference="b", tolerance=0.01)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"reference": {"scorer.inputs": 32}}, "is none of the sweep's 2 points"),
+        ({"cost": "energy.total_j"}, "return a dict with 'reference'"),
+        ({"reference": {"scorer.inputs": 8}, "tolerence": 1}, "return a dict with 'reference'"),
+        ({"reference": {"scorer.inputs": 8}, "tolerance": 2.0}, "front.tolerance = 2.0 is above"),
+        ([1], "return a dict"),
+    ],
+)
+def test_mistakes_are_named(asked, message):
+    with pytest.raises(SettingError, match=message):
+        front_of(asked, points())
+
+
+def test_the_codesign_front_has_the_papers_point_among_its_runs():
+    """Sixty-four inputs, six bits, a learned projection; its sweep is checked as a launch would check it."""
+    from configs import codesign_front
+    from experiments.sweeps.points import points_of
+
+    found = points_of(codesign_front.get_config(), codesign_front.get_sweep())
+    front = front_of(codesign_front.get_front(), found)
+    paper = next(point.settings for point in found if point.name == front.reference)
+    assert (paper.scorer.inputs, paper.hardware.dac_bits, paper.scorer.projection) == (64, 6, "learned")
+    assert not (paper.scorer.input_gates or paper.scorer.trainable_bits or paper.scorer.shared)
+    assert paper.evaluation.chips >= 32
+    assert len(found) == 23
