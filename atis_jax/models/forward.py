@@ -6,6 +6,7 @@ C capacity of a layer. Design, chip and state carry a leading axis L.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import pytree
 from atis_jax.pruning.gather import pack, scatter_back
 from atis_jax.pruning.masks import PROTECTED, at_fixed_rate, cascade, protect, training_gate
+from atis_jax.scoring.knobs import held
 from atis_jax.scoring.prototype import update_query
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Int, Key, PyTree
@@ -97,6 +99,7 @@ def masked_forward(
     hardness: Float[Array, ""] | float = 1.0,
     fixed_rate: bool = False,
     detach_network: bool = False,
+    detach_knobs: bool = False,
     dropout_key: Key | None = None,
 ) -> Pruned:
     """Every token is computed in every layer; pruned ones are gated out of the softmax.
@@ -114,6 +117,8 @@ def masked_forward(
         hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
         fixed_rate: take the gradient as if the thresholds held the kept fraction (``at_fixed_rate``).
         detach_network: stop the gradient that the scorer would send into the tokens it looks at.
+        detach_knobs: stop the gradient that ``voltage`` would send into the design's knobs (``scoring.knobs``); that
+            of the decisions still reaches them.
         dropout_key: turns dropout on.
     """
     groups = inputs.state.activity.shape[-1]
@@ -128,16 +133,20 @@ def masked_forward(
         if layer >= first_layer:
             looked_at = jax.lax.stop_gradient(x) if detach_network else x
             decision, state = score_layer(scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing)
-            probability = decision.keep_probability
+            probability, voltage = decision.keep_probability, decision.voltage
+            if detach_knobs:  # the same numbers: XLA computes them once
+                apart = dataclasses.replace(inputs, design=held(inputs.design))
+                again, _ = score_layer(scorer, apart, layer, looked_at, alive, index, tokens, key, smoothing)
+                voltage = again.voltage
             if fixed_rate:
                 probability = at_fixed_rate(probability, alive)
             alive = cascade(decision.keep, alive)
             gate = gate * protect(training_gate(probability, decision.keep, hardness))
         else:
             decision = keep_everything(alive)
-            probability = decision.keep_probability
+            probability, voltage = decision.keep_probability, decision.voltage
         x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key)
-        trail.append((alive, decision.voltage, probability))
+        trail.append((alive, voltage, probability))
         states.append(remember_query(state, query, ema_rate))
     alive_LxBxNxG, voltage_LxBxNxG, probability_LxBxNxG = (jnp.stack(parts) for parts in zip(*trail, strict=True))
     return Pruned(

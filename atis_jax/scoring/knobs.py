@@ -120,6 +120,12 @@ def initial_knobs(spec: ScorerSpec, hardware: Hardware) -> dict[str, Any]:
     return leaves
 
 
+def held(design: Design) -> Design:
+    """The same design, its knobs without a gradient."""
+    leaves = {name: getattr(design, name) for name in KNOBS}
+    return dataclasses.replace(design, **jax.lax.stop_gradient(leaves))
+
+
 def gates_in_order(contribution: Float[Array, "N"]) -> Float[Array, "N"]:
     """Raw gates, all on, that start in the order of what the inputs contribute; ties in order of position."""
     low, high = GATE_START

@@ -88,8 +88,8 @@ def optimiser(
     """
     scorer_stage = dataclasses.replace(stage, steps=max(1, round(codesign.scorer_until * stage.steps)))
 
-    def until_rest(rate: float) -> optax.GradientTransformation:
-        return optax.chain(optax.clip_by_global_norm(stage.clip), optax.adam(learning_rate(rate, scorer_stage)))
+    def until_rest(rate: float, **adam: float) -> optax.GradientTransformation:
+        return optax.chain(optax.clip_by_global_norm(stage.clip), optax.adam(learning_rate(rate, scorer_stage), **adam))
 
     transforms = {
         "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
@@ -98,7 +98,7 @@ def optimiser(
         "frozen": optax.set_to_zero(),
     }
     if knobs:
-        transforms["knob"] = until_rest(codesign.knob_learning_rate)
+        transforms["knob"] = until_rest(codesign.knob_learning_rate, b2=ADAM_B2)
     return optax.partition(transforms, lambda values: labels(values, projection, prototype))
 
 

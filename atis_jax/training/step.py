@@ -114,6 +114,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
             fixed_rate=tracked,
             detach_network=setup.codesign.detach_network,
+            # The swing fits scores to their range, which is for gains and feedback to do: an input that is switched on
+            # or off for its part in the spread would drown what it is worth to the task.
+            detach_knobs=setup.spec.trains_hardware and setup.spec.kind != "random",
             dropout_key=dropout_key(setup.model, state),
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
