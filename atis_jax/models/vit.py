@@ -20,9 +20,10 @@ from atis_jax.models.spec import ModelSpec
 ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
 
-PRUNED_HEADROOM = 40.0
-"""exp of this is far from overflow, squared too, and far above any ratio of attention weights that matters. Much less
-costs accuracy: how far a pruned key stands above the kept ones is what brings it back."""
+PRUNED_HEADROOM = 30.0
+"""exp of this is far from overflow, also as a sum of squares in a gradient's norm, and far above any ratio of attention
+weights that matters. Much less costs accuracy: how far a pruned key stands above the kept ones is what brings it
+back."""
 
 
 class Stem(nn.Module):

@@ -57,7 +57,9 @@ def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str,
             feedback="scorer",
             threshold="threshold",
         )
-        named |= {name: "knob" for name in KNOBS if getattr(design, name) is not None}
+        knobs = {name: "knob" for name in KNOBS if getattr(design, name) is not None}
+        # Where hardware is chosen at all, the currents' scale is chosen with it, as quickly.
+        named |= knobs | ({"bias_scale": "knob"} if knobs else {})
         design_labels: Any = Design(**named)
     else:
         design_labels = jax.tree.map(lambda _: "frozen", design)
