@@ -123,7 +123,9 @@ def test_without_knobs_an_optimisers_state_is_what_was_stored_before():
         jax.random.key(0),
         optimiser(SETTINGS.tune, SETTINGS.codesign, knobs=True),
     )
-    assert names < set(to_storage(with_them)[0])
+    # With knobs the currents' scale is trained as one of them.
+    moved = {name for name in names if name.startswith("opt_state") and name.endswith("bias_scale")}
+    assert moved and names - moved < set(to_storage(with_them)[0])
 
 
 def test_every_knob_is_trained_and_a_shared_design_stays_one(everything):
