@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from atis_jax.energy.constants import paper
-from atis_jax.energy.presets import NODE_RANGE_NM, EnergyPreset, energy_preset, preset_at_node
+from atis_jax.energy.presets import (
+    DIGITAL_ENTRIES,
+    NODE_RANGE_NM,
+    EnergyPreset,
+    energy_preset,
+    nodes_nm,
+    preset_at_node,
+)
 from atis_jax.energy.scenarios import (
     ANALOG,
     PointSpec,
@@ -37,18 +44,22 @@ class Axis:
     """One number of a map.
 
     Attributes:
-        name: key in ``AXES``.
-        label: with its unit.
-        values: in SI, ascending.
+        name: key in ``axes``.
+        label: what it is, without its unit.
+        unit: SI without prefix; "nm", and "of 1" for a share, where people say it otherwise; "" for a count.
+        values: in that unit, ascending.
         log: whether its axis is logarithmic.
         move: ``(place, value) -> place``.
+        at: the number as it stands at a place; None where the place does not say.
     """
 
     name: str
     label: str
+    unit: str
     values: tuple[float, ...]
     log: bool
     move: Callable[[Place, float], Place]
+    at: Callable[[Place], float | None]
 
 
 def _geometric(low: float, high: float, count: int) -> tuple[float, ...]:
@@ -92,6 +103,23 @@ def _node(place: Place, value: float) -> Place:
     return dataclasses.replace(place, preset=scaled)
 
 
+def _dac_j_per_bit(place: Place) -> float:
+    own = place.point.dac_j_per_bit
+    return float(place.preset.dac_j_per_bit) if own is None else own
+
+
+def _node_nm(place: Place) -> float | None:
+    """The node of a named preset's digital entries, where all of them have one and the same."""
+    found = nodes_nm(str(place.spec.preset))
+    nodes = {node for entry in DIGITAL_ENTRIES for node in found[entry]}
+    (node,) = nodes if len(nodes) == 1 else (None,)
+    return None if node is None else float(node)
+
+
+def _whole(values: Iterable[int]) -> tuple[float, ...]:
+    return tuple(map(float, values))
+
+
 LENGTHS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
 
@@ -103,15 +131,23 @@ def axes(resolution: int) -> dict[str, Axis]:
     dac = _geometric(paper.DAC.low or paper.DAC.value, paper.DAC.value, resolution)
     bias, times = _geometric(1 * NANO, 100 * NANO, resolution), _geometric(0.1 * MICRO, 100 * MICRO, resolution)
     every = (
-        Axis("dac_energy", "DAC energy (J/bit)", dac, True, _point(dac_j_per_bit=float)),
-        Axis("inputs", "array inputs N", sizes, True, _point(inputs=round)),
-        Axis("bits", "DAC bits", tuple(map(float, range(1, 11))), False, _point(bits=round)),
-        Axis("bias", "bias current of an OTA (A)", bias, True, _point(bias_a=float)),
-        Axis("token_time", "token time (s)", times, True, _point(token_time_s=float)),
-        Axis("node", "node of the digital part (nm)", _geometric(*NODE_RANGE_NM, resolution), True, _node),
-        Axis("length", "tokens of the sequence", tuple(map(float, LENGTHS)), True, _length),
-        Axis("width", "width of the network d", tuple(map(float, WIDTHS)), True, _width),
-        Axis("pruned", "fraction pruned in the last layer", shares, False, _pruned),
+        Axis("dac_energy", "DAC energy", "J/bit", dac, True, _point(dac_j_per_bit=float), _dac_j_per_bit),
+        Axis("inputs", "array inputs N", "", sizes, True, _point(inputs=round), lambda at: at.point.inputs),
+        Axis("bits", "DAC bits", "", _whole(range(1, 11)), False, _point(bits=round), lambda at: at.point.bits),
+        Axis("bias", "bias current of an OTA", "A", bias, True, _point(bias_a=float), lambda at: at.point.bias_a),
+        Axis(
+            "token_time",
+            "token time",
+            "s",
+            times,
+            True,
+            _point(token_time_s=float),
+            lambda at: at.point.token_time_s,
+        ),
+        Axis("node", "node of the digital part", "nm", _geometric(*NODE_RANGE_NM, resolution), True, _node, _node_nm),
+        Axis("length", "tokens of the sequence", "", _whole(LENGTHS), True, _length, lambda at: at.network.tokens),
+        Axis("width", "width of the network d", "", _whole(WIDTHS), True, _width, lambda at: at.network.width),
+        Axis("pruned", "share pruned in the last layer", "of 1", shares, False, _pruned, lambda at: 1.0 - at.spec.kept),
     )
     return {axis.name: axis for axis in every}
 
@@ -136,12 +172,14 @@ class Map:
     Attributes:
         x: along the columns.
         y: along the rows.
+        place: what it starts from.
         ratio: by rival, (rows, columns) energy of the analog contender over the rival's: of the whole image against
             ``dense``, of scoring alone against a digital scorer, with which it shares all the rest.
     """
 
     x: Axis
     y: Axis
+    place: Place
     ratio: dict[str, np.ndarray]
 
 
@@ -170,4 +208,4 @@ def break_even_map(
             total, scoring = found["codesigned"]
             for rival in against:
                 ratio[rival][row, column] = total / found[rival][0] if rival == "dense" else scoring / found[rival][1]
-    return Map(across, up, ratio)
+    return Map(across, up, start, ratio)

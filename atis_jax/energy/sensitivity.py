@@ -24,12 +24,14 @@ class Swing:
         constant: which.
         low: the ratio with the constant at the lower end of its range.
         high: at the upper end.
+        over: the range, in the constant's own unit.
         assumed: whether the range is ``ASSUMED_FACTOR``'s, for want of a stated one.
     """
 
     constant: Constant
     low: float
     high: float
+    over: tuple[float, float]
     assumed: bool
 
     @property
@@ -62,7 +64,7 @@ def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
         low = constant.value / ASSUMED_FACTOR if constant.low is None else constant.low
         high = constant.value * ASSUMED_FACTOR if constant.high is None else constant.high
         ends = [ratio(made_of(recipe, name, {constant: value})) for value in (low, high)]
-        found.append(Swing(constant, ends[0], ends[1], assumed))
+        found.append(Swing(constant, ends[0], ends[1], (low, high), assumed))
     return sorted(found, key=lambda swing: (not swing.decides, -swing.decades))
 
 
