@@ -9,9 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from atis_jax.energy.breakeven import Map, break_even_map
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
 from atis_jax.energy.latency import phase_2_targets, phase_3_targets, timing
 from atis_jax.energy.networks import NETWORKS, counted_macs
@@ -25,15 +22,17 @@ from atis_jax.energy.scenarios import (
     contender,
     front_end,
     kept_fractions,
+    prices,
     recipe_of,
     run_scenario,
     scenario_network,
     scenario_scorer,
     scenario_tokens,
 )
-from atis_jax.energy.sensitivity import break_even, swings
+from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.report import write_report
+from experiments.energy.maps import described, map_arrays, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
 from experiments.files import write_arrays_atomically
@@ -55,11 +54,12 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     own = own_shape(settings)
     found = [scenario_summary(name, settings, own) for name in settings.which]
-    maps = [one_map(settings, pair, own) for pair in settings.maps]
+    maps = maps_of(settings, own)
     summary = {
         "experiment": settings.experiment,
         "scenarios": found,
-        "maps": [{"x": m.x.name, "y": m.y.name, "against": list(m.ratio)} for m in maps],
+        "sensitivity": {"assumed_factor": ASSUMED_FACTOR, "searched_factor": SEARCHED},
+        "maps": [described(one, settings.map_scenario) for one in maps],
         "targets": targets_summary(settings),
         "models": model_sizes(settings.node, settings.points["codesigned"]),
         "networks": networks_summary(),
@@ -141,12 +141,16 @@ def comparison(
         "scoring_factor": scoring[rival] / scoring[who] if scoring[rival] > 0 else None,
         "wins": totals[who] < totals[rival],
         "share_saved": 1.0 - totals[who] / totals[rival],
+        "ratio": ratio(prices(spec, points[who])),
         "constants": [
             {
                 "name": swing.constant.name,
                 "low": swing.low,
                 "high": swing.high,
                 "decides": swing.decides,
+                "value": swing.constant.value,
+                "unit": swing.constant.unit,
+                "range": list(swing.over),
                 "assumed_range": swing.assumed,
             }
             for swing in ranked[:SHOWN_CONSTANTS]
@@ -155,6 +159,8 @@ def comparison(
             "name": first.constant.name,
             "value": first.constant.value,
             "unit": first.constant.unit,
+            "range": list(first.over),
+            "assumed_range": first.assumed,
             "within_range": first.decides,
             "break_even": break_even(recipe, name, first.constant, ratio),
         },
@@ -189,24 +195,6 @@ def measured_accuracy(run_folder: str | None) -> dict[str, Any] | None:
     return {"run": run_folder, "accuracy": stored["accuracy"], "tokens": stored["tokens"]}
 
 
-def one_map(settings: ScenariosSettings, pair: str, own: NetworkShape) -> Map:
-    """A break-even map of the co-designed point."""
-    x, _, y = pair.partition("/")
-    spec = settings.scenario(settings.map_scenario)
-    return break_even_map(spec, settings.codesigned, x, y, settings.resolution, own, against=RIVALS["codesigned"])
-
-
-def map_arrays(maps: list[Map]) -> dict[str, np.ndarray]:
-    """Arrays of ``artifacts.npz``: axes and ratios of each map."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, one in enumerate(maps):
-        arrays[f"map{number}_x"] = np.asarray(one.x.values)
-        arrays[f"map{number}_y"] = np.asarray(one.y.values)
-        for rival, ratio in one.ratio.items():
-            arrays[f"map{number}_{rival}"] = ratio
-    return arrays
-
-
 def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
     """Latency, power and the roadmap's targets for both design points and for arrays of the third phase."""
     spec = settings.scenario("camera")
@@ -235,7 +223,17 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
                 "settled": bool(point.core == "settling" or taken.settling_s[0] <= point.token_time_s),
                 "rate_hz": float(taken.rate_hz[0]),
                 "core_w": float(taken.core_w[0]),
-                "targets": [{"name": label, "value": one.value, "met": one.met} for label, one in checks],
+                "targets": [
+                    {
+                        "name": label,
+                        "value": one.value,
+                        "low": one.low,
+                        "high": one.high,
+                        "unit": one.unit,
+                        "met": one.met,
+                    }
+                    for label, one in checks
+                ],
             }
         )
     return found

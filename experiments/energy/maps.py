@@ -1,0 +1,54 @@
+"""The break-even maps of a run: worked out, described for its page, and as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from atis_jax.energy.breakeven import Axis, Map, Place, break_even_map
+from atis_jax.energy.shapes import NetworkShape
+from experiments.energy.settings import ScenariosSettings
+
+AGAINST = ("dense", "digital", "folded", "codesigned_digital")
+
+
+def maps_of(settings: ScenariosSettings, own: NetworkShape) -> list[Map]:
+    """Every map of ``config.maps``: the co-designed point in ``config.map_scenario`` with two numbers moved."""
+    spec = settings.scenario(settings.map_scenario)
+    pairs = [pair.partition("/")[::2] for pair in settings.maps]
+    return [
+        break_even_map(spec, settings.codesigned, x, y, settings.resolution, own, against=AGAINST) for x, y in pairs
+    ]
+
+
+def described(one: Map, scenario: str) -> dict[str, Any]:
+    """A map's entry in ``summary.json``; its numbers are in ``artifacts.npz``."""
+    return {
+        "scenario": scenario,
+        "x": _axis(one.x, one.place),
+        "y": _axis(one.y, one.place),
+        "against": list(one.ratio),
+    }
+
+
+def _axis(axis: Axis, place: Place) -> dict[str, Any]:
+    own = axis.at(place)
+    return {
+        "name": axis.name,
+        "label": axis.label,
+        "unit": axis.unit,
+        "log": axis.log,
+        "own": None if own is None else float(own),
+    }
+
+
+def map_arrays(maps: list[Map]) -> dict[str, np.ndarray]:
+    """Arrays of ``artifacts.npz``: axes and ratios of each map."""
+    arrays: dict[str, np.ndarray] = {}
+    for number, one in enumerate(maps):
+        arrays[f"map{number}_x"] = np.asarray(one.x.values)
+        arrays[f"map{number}_y"] = np.asarray(one.y.values)
+        for rival, ratio in one.ratio.items():
+            arrays[f"map{number}_{rival}"] = ratio
+    return arrays
