@@ -16,7 +16,7 @@ from atis_jax.report.figures import CODESIGN, sections_for
 from atis_jax.report.formatting import join
 from atis_jax.report.headline import headline
 from atis_jax.report.run_files import RunFiles, read_run
-from atis_jax.report.section import Section
+from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import drawing, save
 from atis_jax.report.templates import page_template
 
@@ -101,17 +101,12 @@ def render(run: RunFiles) -> str:
 
 def _embed(section: Section, folder: Path) -> list[dict[str, Any]]:
     embedded = []
-    for picture in section.pictures:
-        data = base64.b64encode(save(picture.figure, folder, picture.name, picture.vector)).decode("ascii")
-        embedded.append(
-            {
-                "name": picture.name,
-                "data": data,
-                "alt": picture.alt,
-                "caption": picture.caption,
-                "table": picture.table,
-            }
-        )
+    for part in section.pictures:
+        entry: dict[str, Any] = {"name": part.name, "caption": part.caption, "table": part.table, "data": ""}
+        if isinstance(part, Picture):
+            png = save(part.figure, folder, part.name, part.vector)
+            entry |= {"data": base64.b64encode(png).decode("ascii"), "alt": part.alt}
+        embedded.append(entry)
     return embedded
 
 

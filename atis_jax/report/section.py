@@ -29,9 +29,24 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows of text without a figure.
+
+    Attributes:
+        name: unlike those of the page's figures and other tables.
+        caption: the sentence above it.
+        table: the rows, the first one the heads of the columns.
+    """
+
+    name: str
+    caption: str
+    table: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """One section: its pictures, and what of it this run has no data for (what, why)."""
+    """One section: its pictures and tables, and what of it this run has no data for (what, why)."""
 
     title: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture | Table, ...]
     absent: tuple[tuple[str, str], ...] = ()
