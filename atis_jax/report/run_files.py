@@ -6,10 +6,12 @@ that is there but wrong (broken JSON, contradicting shapes, an accuracy of 95) r
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ import numpy as np
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.metrics import Metrics, parse_metrics
 
-# Letters are sizes; the same letter means the same size in every array of the file.
+# Letters are sizes; the same letter means the same size in every array of the file. {n} counts from 0: as many as
+# the file has.
 ARRAY_SHAPES = {
     "images": "K H W C",
     "labels": "K",
@@ -93,6 +96,12 @@ ARRAY_SHAPES = {
     "drift_band_changed_decisions": "drift_h",
     "drift_query": "drift_s drift_l drift_n",
     "drift_query_filter": "drift_n",
+    "map{n}_x": "map{n}_columns",
+    "map{n}_y": "map{n}_rows",
+    "map{n}_dense": "map{n}_rows map{n}_columns",
+    "map{n}_digital": "map{n}_rows map{n}_columns",
+    "map{n}_folded": "map{n}_rows map{n}_columns",
+    "map{n}_codesigned_digital": "map{n}_rows map{n}_columns",
 }
 _FRACTIONS = (
     "kept_per_layer_mean",
@@ -219,11 +228,20 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _shapes_of(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, str]]:
+    """Name and axes of each array there is, in the order of ``ARRAY_SHAPES``."""
+    for name, letters in ARRAY_SHAPES.items():
+        numbers = itertools.count() if "{n}" in name else range(1)
+        for number in numbers:
+            found = name.replace("{n}", str(number))
+            if found not in arrays:
+                break
+            yield found, letters.replace("{n}", str(number))
+
+
 def _check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
     sizes: dict[str, tuple[int, str]] = {}
-    for name, letters in ARRAY_SHAPES.items():
-        if name not in arrays:
-            continue
+    for name, letters in _shapes_of(arrays):
         array, axes = arrays[name], letters.split()
         if array.ndim != len(axes):
             raise ReportError(f"{path}: '{name}' has shape {array.shape}, expected axes ({', '.join(axes)})")
