@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from atis_jax.report import montecarlo
+from atis_jax.report import montecarlo, verdicts
 from atis_jax.report.errors import ReportError
 from atis_jax.report.formatting import count, duration, join, percent, points, si, significant
 from atis_jax.report.run_files import RunFiles
@@ -32,7 +32,8 @@ class Headline:
 def headline(run: RunFiles) -> Headline:
     """Headline numbers of summary.json; those it does not have are listed, not guessed."""
     missing: list[tuple[str, str]] = []
-    rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing), *_cost(run), *_checks(run)]
+    rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing)]
+    rows += [*_scenarios(run), *_cost(run), *_checks(run)]
     if "summary.json" in run.missing:
         missing = [("Headline numbers", run.missing["summary.json"])]
     return Headline(_sentence(run), tuple(rows), tuple(missing))
@@ -142,6 +143,10 @@ def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
     return rows
 
 
+def _scenarios(run: RunFiles) -> list[Row]:
+    return [Row(*row) for row in verdicts.rows(run)]
+
+
 def _cost(run: RunFiles) -> list[Row]:
     return [Row(*row) for row in montecarlo.cost(run)]
 
@@ -168,7 +173,7 @@ def _sentence(run: RunFiles) -> str:
     average = run.fraction("tokens.pruned_fraction")
     final = run.fraction("tokens.pruned_fraction_final_layer")
     if mean is None:
-        return montecarlo.answer(run)
+        return montecarlo.answer(run) or verdicts.answer(run)
     number = chips(run)
     where = "On hardware" if number is None else f"Over {count(number, 'sampled chip')}"
     text = f"{where} the network reaches {percent(mean)} accuracy"
