@@ -7,10 +7,11 @@ with each wherever two of them meet in one panel.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullFormatter, NullLocator
 
 BLACK, GREY = "#222222", "#6b7280"
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -137,3 +138,35 @@ def plain_log_ticks(axis: Axis) -> None:
     """Decades written as numbers (0.01, 1, 1,000) on a logarithmic axis, nothing at the marks between."""
     axis.set_major_formatter(lambda x, _: f"{x:,.12g}" if 1e-4 < x < 1e6 else f"{x:.0e}")
     axis.set_minor_formatter(NullFormatter())
+
+
+_MARKS = ((1, 3), (1, 2, 5), (1, 1.2, 1.5, 2, 3, 5, 7), (1, 1.05, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 3, 4, 5, 6, 7, 8, 9, 9.5))
+_APART = 0.12
+
+
+def ratio_ticks(low: float, high: float, fewest: int = 4) -> list[float]:
+    """Round numbers for a logarithmic axis that may span less than a decade, far enough apart to be read.
+
+    1, where it is inside, is always among them.
+    """
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    kept: list[float] = []
+    for marks in ((1,), *_MARKS):
+        found = [mark * 10.0**exponent for exponent in exponents for mark in marks]
+        kept = []
+        for tick in sorted(found, key=lambda tick: (tick != 1, found.index(tick))):
+            near = _APART * math.log(high / low)
+            if low <= tick <= high and all(abs(math.log(tick / other)) >= near for other in kept):
+                kept.append(tick)
+        if len(kept) >= fewest:
+            break
+    return sorted(kept)
+
+
+def ratio_axis(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
+    """A logarithmic axis from ``low`` to ``high`` with round numbers written as people write them."""
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks(ratio_ticks(low, high))
+    axis.set_major_formatter(lambda x, _: f"{x:,.10g}")
+    axis.set_minor_locator(NullLocator())
