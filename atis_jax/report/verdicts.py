@@ -65,8 +65,9 @@ class Outcome(Enum):
     LOSES = "loses"
 
 
+_NONE_DECIDES = "No price alone changes the winner within its range"
 WON = (Outcome.WINS, Outcome.WINS_SCORING)
-LOST = (Outcome.LOSES, Outcome.LOSES_SCORING)
+TWIN = ANALOG["codesigned"]
 
 
 def rounds_to_one(factor: float) -> bool:
@@ -118,9 +119,9 @@ def rows(run: RunFiles) -> list[tuple[str, str, str]]:
         (
             "How to read this",
             "lower is better",
-            "A pass is one image, one text or, in a decoder, one more word. Energies are in joules: 1 mJ is a "
-            "thousandth of a joule, and µJ, nJ, pJ and fJ are each a thousandth of the one before. Even: the "
-            "difference rounds to 1.00 times. Digital twin: the co-designed score in digital, its fairest rival.",
+            "Joules a pass: one image, one text or, in a decoder, one more word. 1 mJ is a thousandth of a joule; µJ, "
+            "nJ, pJ and fJ are each a thousandth of the one before. Even: rounds to 1.00 times. Digital twin: the "
+            "co-designed score in digital, its fairest rival.",
         )
     ]
     searched = run.number("sensitivity.searched_factor")
@@ -130,16 +131,15 @@ def rows(run: RunFiles) -> list[tuple[str, str, str]]:
 
 
 def _rows_of(one: Scenario, searched: float | None) -> list[tuple[str, str, str]]:
-    title = f"{one.name} ({network_name(one.network)})"
     best = "codesigned" if "codesigned" in one.total_j else "paper"
     rows = []
     dense = one.versus(best, "dense")
     if dense is not None:
-        rows.append((f"{title}: pruning", saved(one, best), _pruning_words(one, dense)))
+        rows.append((f"{one.name}: pruning", saved(one, best), _pruning_words(one, dense)))
     for who, rival in ANALOG.items():
         fair = one.versus(who, rival)
         if fair is not None:
-            rows.append((f"{title}: {NAMES[who]}", outcome(fair).value, _scoring_words(one, fair, searched)))
+            rows.append((f"{one.name}: {NAMES[who]}", outcome(fair).value, _scoring_words(one, fair, searched)))
     return rows
 
 
@@ -157,8 +157,8 @@ def _pruning_words(one: Scenario, dense: Comparison) -> str:
         return f"Pruning pays for its scorer and no more: {ours} a pass, dense {theirs}."
     loser, winner = ("Dense", "pruning") if dense.total_factor > 1 else ("Pruning", "dense")
     return (
-        f"{loser} takes {times(dense.total_factor)} times as much as {winner}: "
-        f"{ours} a pass with the {NAMES[dense.analog]}, {theirs} dense."
+        f"{loser} takes {times(dense.total_factor)} times as much as {winner}: {theirs} a pass dense, {ours} with the "
+        f"{NAMES[dense.analog]}."
     )
 
 
@@ -167,9 +167,12 @@ def _scoring_words(one: Scenario, fair: Comparison, searched: float | None) -> s
     parts = [against_words(one, fair)]
     plain = one.versus(fair.analog, "digital")
     if fair.rival == "folded" and plain is not None:
-        unlike = one.total_j["digital"] != one.total_j["folded"]
-        parts.append(against_words(one, plain) if unlike else "Folding changes nothing here.")
-    return " ".join([*parts, deciding_words(fair, searched)])
+        same = one.total_j["digital"] == one.total_j["folded"]
+        parts.append("Folding changes nothing here." if same else f"Against digital, not folded: {plain_words(plain)}.")
+    hangs_on = deciding_words(fair, searched)
+    if fair.break_even is None and fair.analog != "codesigned":
+        hangs_on = _NONE_DECIDES + "."  # what does matter most there is in the table
+    return " ".join([*parts, hangs_on] if fair.swings else parts)
 
 
 def against_words(one: Scenario, pair: Comparison) -> str:
@@ -181,7 +184,7 @@ def against_words(one: Scenario, pair: Comparison) -> str:
     }.get(pair.rival, NAMES.get(pair.rival, pair.rival))
     found = outcome(pair)
     if found is Outcome.EVEN or pair.scoring_factor is None:
-        return f"Against {rival}: even, in scoring and in the whole."
+        return f"Against {rival}: {plain_words(pair)}."
     subject = _capital(rival) if found in WON else f"Against {rival} it"
     if found in (Outcome.WINS_SCORING, Outcome.LOSES_SCORING):
         return (
@@ -190,9 +193,21 @@ def against_words(one: Scenario, pair: Comparison) -> str:
         )
     text = f"{subject} takes {times(pair.total_factor)} times as much in the whole"
     if not rounds_to_one(pair.scoring_factor):
-        who = rival if pair.scoring_factor > 1 else "the analog circuit"
-        text += f"; of scoring alone {who} takes {times(pair.scoring_factor)} times as much"
-    return f"{text}. Most of the difference is in: {_largest_difference(one, pair)}."
+        if (pair.scoring_factor > 1) == (pair.total_factor > 1):
+            text += f" and {times(pair.scoring_factor)} times in scoring"
+        else:
+            who = "the digital score" if pair.scoring_factor > 1 else "the analog circuit"
+            text += f", though in scoring alone {who} takes {times(pair.scoring_factor)} times as much"
+    return f"{text}; most of the difference is in {_largest_difference(one, pair)}."
+
+
+def plain_words(pair: Comparison) -> str:
+    """A verdict with its factor."""
+    found = outcome(pair)
+    if found is Outcome.EVEN:
+        return "even"
+    factor = pair.total_factor if found in (Outcome.WINS, Outcome.LOSES) else pair.scoring_factor or 1.0
+    return f"{found.value}, {times(factor)} times"
 
 
 def share_words(share: float) -> str:
@@ -206,14 +221,14 @@ def deciding_words(pair: Comparison, searched: float | None) -> str:
         return ""
     first = pair.swings[0]
     words, now = constant_words(first.name), si(first.value, first.unit)
-    most = f"No constant alone changes the winner within its range: the one that matters most, {words},"
-    if pair.break_even is not None:
+    if pair.break_even is not None and first.decides:
         at = si(pair.break_even, first.unit)
-        if first.decides:
-            return f"What decides is {words}: the winner changes at {at} (now {now}), inside {range_words(first)}."
-        return f"{most} would at {at} (now {now}), outside {range_words(first)}."
-    tried = "" if searched is None else f", even at 1/{searched:,.0f} or {searched:,.0f} times its value"
-    return f"{most} does not{tried}."
+        return f"What decides is {words}: the winner changes at {at} (now {now}), inside {range_words(first)}."
+    text = f"{_NONE_DECIDES}; {words}, which matters most,"
+    if pair.break_even is not None:
+        return f"{text} would at {si(pair.break_even, first.unit)} (now {now}), outside {range_words(first)}."
+    ends = "any value" if searched is None else f"1/{searched:,.0f} or {searched:,.0f} times its value"
+    return f"{text} not even at {ends}."
 
 
 def range_words(swing: Swing) -> str:
@@ -228,65 +243,61 @@ def _largest_difference(one: Scenario, pair: Comparison) -> str:
 
 
 def _against_dense(found: Sequence[Scenario]) -> str:
+    """Where pruning pays, with the analog circuit and with its digital twin."""
     pairs = {one.name: one.versus("codesigned", "dense") for one in found}
     factors = {name: pair.total_factor for name, pair in pairs.items() if pair is not None}
     if not factors:
         return ""
     better = [name for name, factor in factors.items() if factor > 1 and not rounds_to_one(factor)]
-    text = "Dropping tokens with the co-designed circuit takes less energy than the dense network"
+    text = f"Dropping tokens takes less energy than the dense network {_where(better, len(factors))}"
     if not better:
-        return f"{text} {_where(better, factors)}."
-    return f"{text} {_where(better, factors)}: dense takes {_span([factors[name] for name in better])} times as much."
+        return f"{text}."
+    text += f": dense takes {_span([factors[name] for name in better])} times as much as the co-designed analog circuit"
+    twin = {one.name: one.total_j["dense"] / one.total_j[TWIN] for one in found if TWIN in one.total_j}
+    if set(better) <= set(twin):
+        low, high = (f"{f(twin[name] for name in better):.2f}" for f in (min, max))
+        text += f", {low if low == high else f'{low} to {high}'} times as much as the same score in digital"
+    return f"{text}."
 
 
 def _in_the_whole(found: Sequence[Scenario]) -> str:
-    """What the digital twin makes of it, and where the difference between the two shows in the whole pass."""
-    pairs = {one.name: one.versus("codesigned", ANALOG["codesigned"]) for one in found}
+    """Where the difference to the digital twin shows in the whole pass."""
+    pairs = {one.name: one.versus("codesigned", TWIN) for one in found}
     held = {name: pair.total_factor for name, pair in pairs.items() if pair is not None}
     if not held:
         return ""
-    twin = [one.total_j["dense"] / one.total_j[ANALOG["codesigned"]] for one in found if one.name in held]
     shows = {name: factor for name, factor in held.items() if not rounds_to_one(factor)}
     parts = [f"{name} (analog {'saves' if f > 1 else 'costs'} {percent(abs(1 - 1 / f))})" for name, f in shows.items()]
-    low, high = (f"{f(twin):.2f}" for f in (min, max))
-    return (
-        f"With its digital twin in its place dense takes {low if low == high else f'{low} to {high}'} times as much; "
-        f"that scoring is analog shows in the whole {'only in ' + join(parts) if parts else 'nowhere'}."
-    )
+    return f"That the scorer is analog shows in the whole {'only in ' + join(parts) if parts else 'nowhere'}."
 
 
 def _fairly(found: Sequence[Scenario], who: str) -> str:
+    """A circuit against its fairest rival, scenarios grouped by how it fares."""
     pairs = {one.name: pair for one in found if (pair := one.versus(who, ANALOG[who])) is not None}
-    if not pairs:
-        return ""
-    won = [name for name, pair in pairs.items() if outcome(pair) in WON]
-    lost = [name for name, pair in pairs.items() if outcome(pair) in LOST]
-    rival = {"folded": "the same score folded in digital", "codesigned_digital": "its digital twin"}[ANALOG[who]]
-    text = f"The {NAMES[who]} beats {rival} {_where(won, pairs)}"
-    by = [pairs[name].scoring_factor or 1.0 for name in won if outcome(pairs[name]) is Outcome.WINS_SCORING]
-    if by:
-        text += f" (where it is in scoring alone, by {_span(by)} times)"
-    if lost and won:
-        text += f" and loses {_where(lost, pairs)}"
-    return text + "."
+    rival = {"folded": "the same score folded in digital", TWIN: "its digital twin"}[ANALOG[who]]
+    parts = []
+    for kind in Outcome:
+        mine = {name: pair for name, pair in pairs.items() if outcome(pair) is kind}
+        if not mine:
+            continue
+        scoring = kind in (Outcome.WINS_SCORING, Outcome.LOSES_SCORING)
+        factors = [(pair.scoring_factor if scoring else None) or pair.total_factor for pair in mine.values()]
+        does, by = (kind.value, f" ({_span(factors)} times)") if kind is not Outcome.EVEN else ("is even", "")
+        parts.append(f"{does} in {join(list(mine))}{by}")
+    return f"Against {rival} the {NAMES[who]} {'; '.join(parts)}." if parts else ""
 
 
-def _where(names: Sequence[str], among: Sequence[str] | dict) -> str:
+def _where(names: Sequence[str], among: int) -> str:
     if not names:
-        return f"in none of the {len(among)} scenarios" if len(among) > 1 else "nowhere"
-    if len(names) == len(among) > 1:
-        return f"in all {len(among)} scenarios"
-    return f"in {join(names)}"
+        return f"in none of the {among} scenarios" if among > 1 else "nowhere"
+    return f"in all {among} scenarios" if len(names) == among > 1 else f"in {join(names)}"
 
 
 def _span(factors: Sequence[float]) -> str:
-    low, high = times(min(factors)), times(max(factors))
+    larger = [max(factor, 1 / factor) for factor in factors]
+    low, high = times(min(larger)), times(max(larger))
     return low if low == high else f"{low} to {high}"
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
