@@ -6,14 +6,26 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from atis_jax.report.figures.agreement import agreement
+from atis_jax.report.figures.breakeven import break_even_maps
 from atis_jax.report.figures.chips import chip_accuracy
+from atis_jax.report.figures.deciding import what_decides
 from atis_jax.report.figures.drift import image_shift, temperature_ramp, threshold_motion
 from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, step_response
 from atis_jax.report.figures.energy import energy
+from atis_jax.report.figures.energy_tables import (
+    latency,
+    model_sizes,
+    operation_counts,
+    outside_figures,
+    paper_numbers,
+)
+from atis_jax.report.figures.joules import joules
 from atis_jax.report.figures.noise import noise_sweep
 from atis_jax.report.figures.patches import kept_patches
 from atis_jax.report.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
+from atis_jax.report.figures.scenario_tables import what_is_compared
+from atis_jax.report.figures.scenarios import who_wins
 from atis_jax.report.figures.thermal import temperature_sweep, transconductance
 from atis_jax.report.figures.training import training_curves
 from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
@@ -71,6 +83,16 @@ SECTIONS: tuple[Entry, ...] = (
     ),
     Entry("What limits the effective bits", ("precision_limits",), effective_bits_limits, ("precision_sparsity",)),
     Entry("Transconductance against temperature", ("gm_temperature",), transconductance, ("temperature_sweep",)),
+    Entry("What is compared", (), what_is_compared, ("scenarios",)),
+    Entry("Who wins where", ("who_wins", "scenario_energy"), who_wins, ("scenarios",)),
+    Entry("Where the joules go", ("joules",), joules, ("scenarios",)),
+    Entry("What decides", ("tornado_twin", "tornado_folded"), what_decides, ("scenarios",)),
+    Entry("Break-even maps", ("break_even",), break_even_maps, ("scenarios",)),
+    Entry("How fast, and the roadmap's targets", (), latency, ("scenarios",)),
+    Entry("Operation counts beside published ones", (), operation_counts, ("scenarios",)),
+    Entry("Figures of others beside ours", (), outside_figures, ("scenarios",)),
+    Entry("Larger models on the node", (), model_sizes, ("scenarios",)),
+    Entry("The paper's numbers, computed again", (), paper_numbers, ("scenarios",)),
 )
 
 

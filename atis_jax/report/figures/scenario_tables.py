@@ -1,0 +1,91 @@
+"""What the contenders and the scenarios are, in a line each, and the accuracy of a scenario that was trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from atis_jax.report.formatting import count, percent, significant
+from atis_jax.report.run_files import RunFiles
+from atis_jax.report.scenarios import Scenario, number_at, read_scenarios, table_at
+from atis_jax.report.section import Section, Table
+from atis_jax.report.verdicts import NAMES
+
+
+def what_is_compared(run: RunFiles) -> Section:
+    """Both tables, before anything is compared."""
+    found = read_scenarios(run)
+    return Section("What is compared", (contenders(run, found), deployments(found)))
+
+
+def contenders(run: RunFiles, found: tuple[Scenario, ...]) -> Table:
+    """What a scorer does, and a line on each way to run a scenario."""
+    paper, codesigned = (_point(run, name) for name in ("paper", "codesigned"))
+    lines = {
+        "dense": "Drops nothing and needs no scorer: every layer works on every token.",
+        "digital": f"The paper's score in digital arithmetic{paper}, as the formula stands.",
+        "folded": "The same score with its two steps folded into one vector of weights beforehand: the same result "
+        "from fewer operations.",
+        "paper": f"The analog circuit of the paper's section 4.2{paper}.",
+        "codesigned_digital": f"The co-designed score in digital{codesigned}, folded. The fairest rival "
+        "of the next line: a score that needs fewer numbers is cheaper in digital too.",
+        "codesigned": f"The analog circuit found by co-design{codesigned}.",
+    }
+    caption = (
+        "A transformer cuts its input into tokens (patches of an image, words of a text) and works on all of them in "
+        "every layer. A scorer looks at the tokens and drops those that matter least; the paper's scorer (ATIS) does "
+        "that with analog currents. These are the ways to run the same network:"
+    )
+    rows = tuple((NAMES[name], line) for name, line in lines.items() if any(name in one.total_j for one in found))
+    return Table("contenders", caption, (("contender", "what it is"), *rows))
+
+
+def _point(run: RunFiles, name: str) -> str:
+    """What the config says of a design point, in brackets."""
+    point = run.config.get(name)
+    if not isinstance(point, dict) or not {"inputs", "bits"} <= set(point):
+        return ""
+    words = [count(point["inputs"], "input"), count(point["bits"], "bit")]
+    how = {"learned": "learned projection", "selection": "picks its inputs out of the token"}.get(
+        str(point.get("projection"))
+    )
+    return f" ({', '.join([*words, how] if how else words)})"
+
+
+def deployments(found: tuple[Scenario, ...]) -> Table:
+    """The scenarios in their own words."""
+    rows = [
+        (
+            one.name,
+            one.words,
+            f"{significant(one.rate_hz)} a second",
+            f"{percent(one.kept[-1], 0)} ({percent(sum(one.kept) / len(one.kept), 0)})" if one.kept else "",
+            one.preset,
+        )
+        for one in found
+    ]
+    caption = "The scenarios. Tokens kept: in the last layer, and in brackets the mean over layers."
+    heads = ("scenario", "what it is", "passes", "tokens kept", "prices of operations")
+    return Table("deployments", caption, (heads, *rows))
+
+
+def measured(one: Scenario) -> Table:
+    """Accuracy and dropped tokens of the run that a scenario quotes."""
+    found: dict[str, Any] = one.measured or {}
+    accuracy, tokens = (table_at(found.get(name) or {}, f"measured.{name}") for name in ("accuracy", "tokens"))
+    labels = {
+        "dense": "dense",
+        "hardware_mean": "analog scorer, mean over sampled chips",
+        "hardware_worst": "analog scorer, worst chip",
+        "digital": "digital scorer",
+        "random": "random pruning at the same fractions",
+    }
+    rows = [
+        (f"accuracy, {label}", percent(number_at(accuracy, key, "measured.accuracy"), 2))
+        for key, label in labels.items()
+        if accuracy.get(key) is not None
+    ]
+    for key, label in (("pruned_fraction", "mean over layers"), ("pruned_fraction_final_layer", "last layer")):
+        if tokens.get(key) is not None:
+            rows.append((f"tokens dropped, {label}", percent(number_at(tokens, key, "measured.tokens"))))
+    caption = f"Accuracy in scenario {one.name}, as measured by the run {found.get('run', '')}."
+    return Table(f"measured_{one.name}", caption, (("what", "value"), *rows))
