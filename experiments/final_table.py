@@ -9,7 +9,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
-from atis_jax.report.formatting import imperfection
+from atis_jax.report.formatting import imperfection, si
 
 Rows = Iterable[tuple[str, str]]
 Summary = Mapping[str, Any]
@@ -156,6 +156,17 @@ def _drift(summary: Summary) -> Rows:
         yield "quickest loop that settles", f"{best['settling_tokens']:,.0f} tokens at eta = {best['rate_v']:g} V"
 
 
+def _scenarios(summary: Summary) -> Rows:
+    """Of each scenario a pass's energy dense and pruned, and how many times as much the dense one takes."""
+    yield "energy a pass, dense / paper's / co-designed", "dense takes"
+    for one in summary["scenarios"]:
+        total = one["total_j"]
+        shown = [name for name in ("dense", "paper", "codesigned") if name in total]
+        joules = " / ".join(si(total[name], "J") for name in shown)
+        factors = " / ".join(f"{total['dense'] / total[name]:.2f}" for name in shown if name != "dense")
+        yield f"  {one['name']}: {joules}", f"{factors} times as much"
+
+
 def _montecarlo(summary: Summary) -> Rows:
     account = summary["montecarlo"]
     if account.get("inputs_per_s"):
@@ -181,6 +192,7 @@ SECTIONS: Mapping[str, Callable[[Summary], Rows]] = {
     "temperature": _temperature,
     "precision": _precision,
     "drift": _drift,
+    "scenarios": _scenarios,
     "montecarlo": _montecarlo,
     "timing": _timing,
 }
