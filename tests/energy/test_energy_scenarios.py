@@ -1,0 +1,170 @@
+"""Scenarios: what each contender is charged, which constant a comparison hangs on, where it turns, and maps of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from atis_jax.energy.baselines import dense_ledger
+from atis_jax.energy.breakeven import axes, break_even_map
+from atis_jax.energy.presets import energy_preset, made_of, provenance
+from atis_jax.energy.scenarios import (
+    CONTENDERS,
+    PAPER_POINT,
+    PointSpec,
+    ScenarioSpec,
+    contender,
+    kept_fractions,
+    recipe_of,
+    run_scenario,
+    scenario_network,
+    scenario_tokens,
+)
+from atis_jax.energy.sensitivity import break_even, swings
+from atis_jax.energy.shapes import NetworkShape
+from atis_jax.validation import SettingError
+
+OWN = NetworkShape(
+    tokens=64, width=64, depth=3, heads=2, mlp_width=128, classes=10, stem_macs=64 * 16 * 64, pixel_values=16
+)
+CODESIGNED = PointSpec(inputs=16, bits=4, projection="selection", core="settling")
+POINTS = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
+CAMERA = ScenarioSpec(network="deit_ti", preset="horowitz_45nm", weights="dram", tokens="sram_1m")
+SENSOR = ScenarioSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4)
+
+
+@pytest.fixture(scope="module")
+def camera():
+    return run_scenario(CAMERA, POINTS)
+
+
+@pytest.fixture(scope="module")
+def sensor():
+    return run_scenario(SENSOR, POINTS, OWN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"source": "pixels", "network": "bert_base"}, "source = 'pixels' with network 'bert_base'"),
+        ({"mode": "decode", "network": "bert_base"}, "mode = 'decode' with network 'bert_base', an encoder"),
+        ({"mode": "decode", "network": "vit_b"}, "use gpt2"),
+        ({"kept": 0.0}, "scenario.kept"),
+        ({"preset": "horowitz"}, "scenario.preset"),
+    ],
+)
+def test_a_scenario_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(SettingError, match=words):
+        ScenarioSpec(**{"preset": "horowitz_45nm", **changes})
+
+
+def test_own_network_needs_its_shape():
+    with pytest.raises(SettingError, match="'own' without the shape"):
+        run_scenario(SENSOR, POINTS)
+
+
+def test_dense_is_the_dense_ledger_without_a_scorer(camera):
+    network = scenario_network(CAMERA)
+    expected = dense_ledger(energy_preset("horowitz_45nm"), network, CAMERA.memory())
+    for line, joules in expected.as_dict().items():
+        assert float(camera["dense"].as_dict()[line]) == pytest.approx(float(joules), rel=1e-6), line
+    assert float(camera["dense"].scoring_j) == 0.0
+
+
+def test_contenders_that_prune_share_everything_but_the_scoring(camera):
+    """On tokens the scorer decides nothing but its own lines: all prune the same."""
+    rest = {who: float(one.total_j - one.scoring_j) for who, one in camera.items() if who != "dense"}
+    assert set(camera) == set(CONTENDERS)
+    assert max(rest.values()) == pytest.approx(min(rest.values()), rel=1e-5)
+    assert all(float(camera[who].total_j) < float(camera["dense"].total_j) for who in rest)
+    assert float(camera["folded"].scoring_j) < float(camera["digital"].scoring_j)
+
+
+def test_before_the_converters_only_kept_patches_are_converted(sensor):
+    """64 patches of 16 pixels at 25.6 pJ a conversion: all of them for a digital score, 0.4 of them for an analog."""
+    all_j = 64 * 16 * 25.6e-12
+    for who in ("dense", "digital", "folded", "codesigned_digital"):
+        assert float(sensor[who].sensor_adc_j) == pytest.approx(all_j, rel=1e-3), who
+    for who in ("paper", "codesigned"):
+        assert float(sensor[who].sensor_adc_j) == pytest.approx(0.4 * all_j, rel=1e-3), who
+        assert float(sensor[who].dac_j) == 0.0, "pixels are voltages already"
+
+
+def test_what_is_kept_falls_evenly_in_logarithm_unless_it_is_pixels():
+    falling = kept_fractions(dataclasses.replace(CAMERA, kept=0.25), 4)
+    assert falling == pytest.approx([0.25**0.25, 0.5, 0.25**0.75, 0.25])
+    assert kept_fractions(dataclasses.replace(CAMERA, falling=False), 3) == [0.3] * 3
+    assert kept_fractions(SENSOR, 3) == [0.4] * 3
+
+
+def test_a_decoder_scores_one_token_and_attends_to_what_its_cache_kept():
+    spec = ScenarioSpec(network="gpt2", mode="decode", length=1024, preset="jouppi_7nm_fp16", kept=0.5, falling=False)
+    tokens = scenario_tokens(spec, scenario_network(spec), pruned=True)
+    assert np.all(np.asarray(tokens.scored) == 1) and np.all(np.asarray(tokens.kept) == 1)
+    assert np.asarray(tokens.attended) == pytest.approx(512.0)
+
+
+def ratio_of_scoring(preset):
+    network = scenario_network(CAMERA)
+    ours, theirs = (contender(who, CAMERA, network, POINTS, preset) for who in ("codesigned", "codesigned_digital"))
+    return float(ours.scoring_j) / float(theirs.scoring_j)
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    recipe = recipe_of(CAMERA, CODESIGNED)
+    return recipe, swings(recipe, "horowitz_45nm", ratio_of_scoring)
+
+
+def test_swings_are_ranked_deciders_first_then_by_size(ranked):
+    _, found = ranked
+    decides = [swing.decides for swing in found]
+    assert decides == sorted(decides, reverse=True) and decides[0], "the converter's price decides here"
+    for group in (True, False):
+        sizes = [swing.decades for swing in found if swing.decides is group]
+        assert sizes == sorted(sizes, reverse=True)
+    assert all(swing.over[0] < swing.constant.value < swing.over[1] for swing in found if swing.assumed)
+    assumed = next(swing for swing in found if swing.assumed)
+    assert assumed.over == (assumed.constant.value / 2, assumed.constant.value * 2)
+
+
+def test_at_the_break_even_value_both_take_the_same(ranked):
+    recipe, found = ranked
+    first = found[0].constant
+    value = break_even(recipe, "horowitz_45nm", first, ratio_of_scoring)
+    assert value is not None
+    assert ratio_of_scoring(made_of(recipe, "horowitz_45nm", {first: value})) == pytest.approx(1.0, rel=1e-3)
+    assert (found[0].over[0] < value < found[0].over[1]) is found[0].decides
+
+
+def test_no_break_even_where_the_winner_is_the_same_at_both_ends():
+    recipe = provenance("horowitz_45nm")
+    constant = recipe["dram_j_per_byte"][0].constant
+    assert break_even(recipe, "horowitz_45nm", constant, lambda preset: 0.5) is None
+
+
+def test_a_map_passes_through_the_design_and_moves_what_it_says():
+    """The place of the map nearest to the design is the design; dearer converters never make analog cheaper."""
+    found = break_even_map(CAMERA, CODESIGNED, "dac_energy", "inputs", 3, against=("dense", "codesigned_digital"))
+    own = found.x.at(found.place)
+    assert own == pytest.approx(2.91e-13 / 8, rel=1e-3) and found.y.at(found.place) == 16
+    ratio = found.ratio["codesigned_digital"]
+    assert ratio.shape == (len(found.y.values), len(found.x.values))
+    assert np.all(np.diff(ratio, axis=1) > 0)
+    moved = dataclasses.replace(CODESIGNED, inputs=round(found.y.values[1]), dac_j_per_bit=found.x.values[0])
+    points = {"paper": moved, "codesigned": moved}
+    network = scenario_network(CAMERA)
+    ours, theirs = (
+        float(contender(w, CAMERA, network, points).scoring_j) for w in ("codesigned", "codesigned_digital")
+    )
+    assert ratio[1, 0] == pytest.approx(ours / theirs, rel=1e-4)
+
+
+def test_every_axis_says_where_a_design_stands():
+    place = break_even_map(CAMERA, CODESIGNED, "bits", "pruned", 2, against=("dense",)).place
+    for name, axis in axes(3).items():
+        own = axis.at(place)
+        assert own is not None and own > 0, name
+        assert list(axis.values) == sorted(axis.values)
+    mixed = dataclasses.replace(place, spec=dataclasses.replace(CAMERA, preset="paper_4_2"))
+    assert axes(3)["node"].at(mixed) is None, "the paper's prices name no node"

@@ -1,0 +1,114 @@
+"""The scenarios as a command: settings it refuses, the files of a run, and the exit code of the paper's numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from atis_jax.energy import paper as paper_numbers
+from atis_jax.energy.scenarios import PointSpec, ScenarioSpec
+from atis_jax.models.spec import ModelSpec
+from atis_jax.report import style
+from atis_jax.validation import SettingError
+from experiments.energy import paper, scenarios
+from experiments.energy.settings import ScenariosSettings
+from experiments.rundir import open_run
+
+SENSOR = ScenarioSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4, words="Patches as voltages.")
+SETTINGS = ScenariosSettings(
+    which=("sensor",),
+    sensor_run="nowhere/sensor",
+    maps=("dac_energy/bits",),
+    map_scenario="camera",
+    resolution=2,
+    own=ModelSpec(stem="linear", depth=1, heads=2),
+    codesigned=PointSpec(inputs=16, bits=4, projection="selection", core="settling"),
+    camera=ScenarioSpec(network="deit_ti", preset="horowitz_45nm"),
+    sensor=SENSOR,
+    node=ScenarioSpec(network="bert_base", preset="horowitz_45nm_fp16"),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"maps": ("dac_energy",)}, "'dac_energy' is not two axes; write 'across/up'"),
+        ({"maps": ("bits/bits",)}, "is not two axes"),
+        ({"maps": ("dac_enrgy/bits",)}, "did you mean 'dac_energy'"),
+        ({"which": ()}, "must name at least one scenario"),
+        ({"which": ("camera", "camera")}, "none twice"),
+        ({"which": ("lorry",)}, "config.which"),
+        ({"resolution": 1}, "config.resolution = 1"),
+        ({"own_side": 30}, "30"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, words):
+    with pytest.raises(SettingError, match=words):
+        dataclasses.replace(SETTINGS, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One scenario, one map of the fewest values, a page drawn coarsely."""
+    with pytest.MonkeyPatch.context() as patch, open_run(tmp_path_factory.mktemp("run") / "one", SETTINGS) as folder:
+        patch.setattr(style, "DPI", 50)
+        return scenarios.run(SETTINGS, folder), folder.path
+
+
+def test_a_run_writes_its_files(finished):
+    summary, path = finished
+    stored = json.loads((path / "summary.json").read_text())
+    assert stored["scenarios"][0]["measured"] == {"missing": "nowhere/sensor has no summary.json; run its config first"}
+    assert stored["maps"][0]["x"]["own"] == pytest.approx(2.91e-13 / 8, rel=1e-6)
+    assert {one["verdict"] for one in stored["paper"]} == {"as printed", "discrepancy"}
+    with np.load(path / "artifacts.npz") as arrays:
+        assert arrays["map0_dense"].shape == (len(arrays["map0_y"]), len(arrays["map0_x"])) == (10, 2)
+    page = (path / "report.html").read_text(encoding="utf-8")
+    for part in ("Who wins where", "Break-even maps", "Patches as voltages.", "nowhere/sensor has no summary.json"):
+        assert part in page
+    assert {"who_wins.png", "joules.png", "tornado_twin.png", "break_even.png"} <= {
+        file.name for file in (path / "figures").iterdir()
+    }
+    assert summary["timing"]["seconds"] > 0
+
+
+def test_factors_are_those_of_the_totals(finished):
+    """Summary numbers against each other: a factor is the rival's total over the analog one's."""
+    (one,) = finished[0]["scenarios"]
+    for pair in one["against"]:
+        ours, theirs = one["total_j"][pair["analog"]], one["total_j"][pair["rival"]]
+        assert pair["total_factor"] == pytest.approx(theirs / ours)
+        assert pair["wins"] is (ours < theirs)
+        assert sum(one["ledger_j"][pair["analog"]].values()) == pytest.approx(ours, rel=1e-5)
+        first = pair["constants"][0]
+        assert pair["deciding"]["name"] == first["name"]
+        assert pair["deciding"]["within_range"] is first["decides"] is ((first["low"] - 1) * (first["high"] - 1) < 0)
+        assert first["range"][0] <= first["value"] <= first["range"][1]
+
+
+def test_a_finished_run_of_raw_pixels_is_quoted(tmp_path):
+    stored = {"accuracy": {"dense": 0.9}, "tokens": {"pruned_fraction": 0.6}}
+    (tmp_path / "summary.json").write_text(json.dumps(stored))
+    assert scenarios.measured_accuracy(str(tmp_path)) == {"run": str(tmp_path), **stored}
+    assert scenarios.measured_accuracy(None) is None
+
+
+def test_the_papers_numbers_are_reproduced(capsys):
+    assert paper.main() == 0
+    out = capsys.readouterr().out
+    assert "reproduced" in out and "OFF" not in out
+
+
+def test_a_number_that_is_off_is_named_and_fails(capsys, monkeypatch):
+    """With another price of a conversion, 64 x 6 bit no longer cost the printed 384 pJ."""
+    real = paper_numbers.energy_preset
+    monkeypatch.setattr(
+        paper_numbers, "energy_preset", lambda name: dataclasses.replace(real(name), dac_j_per_bit=2e-12)
+    )
+    assert paper.main() == 1
+    found = capsys.readouterr()
+    assert "OFF" in found.out
+    assert "off: section 4.2, DACs, one token" in found.err
