@@ -14,23 +14,23 @@ from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
 from atis_jax.scoring.spec import ScorerSpec
 
 
-def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, first_layer: int) -> dict[str, Any]:
+def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, scored: range) -> dict[str, Any]:
     """Inputs, bits, full scale and largest bias current of every layer's array.
 
-    A layer before ``first_layer`` has no scorer: its entry is None. Converters and currents are an analog scorer's
-    alone, and a continuous converter has no bits: what does not exist is left out.
+    The entry of a layer without a scorer is None. Converters and currents are an analog scorer's alone, and a
+    continuous converter has no bits: what does not exist is left out.
 
     Args:
         design: leaves (L, ...).
         spec: structure of the scorer, analog or digital.
         hardware: it was trained on.
-        first_layer: the first that is scored.
+        scored: layers that have a scorer.
     """
     depth = len(design.threshold)
 
     def per_layer(value: Callable[[Design], Any], kind: type) -> list[Any]:
         found = np.broadcast_to(np.asarray(jax.vmap(value, axis_size=depth)(design)), depth)
-        return [kind(one) if layer >= first_layer else None for layer, one in enumerate(found)]
+        return [kind(one) if layer in scored else None for layer, one in enumerate(found)]
 
     summary: dict[str, Any] = {
         "inputs_per_layer": per_layer(lambda one: active_inputs(one, spec), int),

@@ -10,11 +10,12 @@ from experiments.settings import CodesignSettings
 
 def run_ledger(settings: CodesignSettings, model: VisionTransformer, spec: ScorerSpec, channels: int) -> RunLedger:
     """The ledger of loss, summary and report alike, for a scorer of ``spec`` on images of ``channels``."""
-    first, depth = settings.pruning.first_layer, settings.model.depth
+    depth = settings.model.depth
+    scored = settings.pruning.scored(depth)
     return RunLedger(
         energy=settings.energy,
         network=network_shape(model, channels, settings.energy.camera),
         spec=spec,
         hardware=settings.hardware.build(),
-        layers=tuple(layer >= first for layer in range(depth)),
+        layers=tuple(layer in scored for layer in range(depth)),
     )

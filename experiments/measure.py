@@ -94,7 +94,7 @@ def measure(
         "agreement_recall": recall,
     }
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
-    first = settings.pruning.first_layer
+    scored = list(design.evaluator.scored)
     return {
         "experiment": settings.experiment,
         "seed": settings.seed,
@@ -125,10 +125,12 @@ def measure(
             "rounding_margin_v": agreement.ROUNDING_V,
             "capacities": list(chips.capacities),
             "capacity_overflow": chips.overflow + agreed.overflow,
-            "attention_spearman": float(np.mean(spearman[first:])),
-            "attention_recall": float(np.mean(recall[first:])),
+            "attention_spearman": float(np.mean(spearman[scored])),
+            "attention_recall": float(np.mean(recall[scored])),
         },
-        "design": design_summary(design.state.design, design.evaluator.spec, design.evaluator.hardware, first),
+        "design": design_summary(
+            design.state.design, design.evaluator.spec, design.evaluator.hardware, design.evaluator.scored
+        ),
         "energy": energy_summary(settings, model, design, kept, train.images.shape[3]),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {
@@ -154,7 +156,8 @@ def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainStat
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
     scorer = make_scorer(spec, hardware, jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth)))
-    return Trained(Evaluator(model, state.params, scorer, spec, hardware, settings.pruning.first_layer), state)
+    scored = settings.pruning.scored(settings.model.depth)
+    return Trained(Evaluator(model, state.params, scorer, spec, hardware, scored), state)
 
 
 def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
@@ -185,7 +188,6 @@ def measure_chips(
     spec = trained.evaluator.spec
     count = settings.evaluation.chips if spec.kind == "analog" else 1
     depth, tokens = settings.model.depth, trained.evaluator.model.tokens
-    first = settings.pruning.first_layer
     offered = np.asarray(settings.evaluation.temperature_c)
     temperature_c = offered[np.arange(count) % len(offered)]
     hardware = trained.evaluator.hardware
@@ -203,7 +205,7 @@ def measure_chips(
             evaluate.count(masked, batches, on(number), noise[number]).largest
             for number in range(min(SCOUT_CHIPS, count))
         ]
-        capacities = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), tokens, first)
+        capacities = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), tokens, trained.evaluator.scored)
     compiled: dict = {}
     accuracy, kept, overflow = [], [], 0
     for number in range(count):
@@ -277,7 +279,7 @@ def pictures(
     shown = np.unique(np.linspace(0, examples - 1, settings.evaluation.pictures).round().astype(int))
     kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]
     score_LxBxT = voltage.max(axis=-1)[:, :, PROTECTED:]
-    edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, settings.pruning.first_layer)
+    edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, trained.evaluator.scored)
     arrays = {
         "images": batches[0]["image"][shown],
         "labels": batches[0]["label"][shown],
@@ -295,24 +297,24 @@ def pictures(
                 for layer in range(len(alive))
             ]
         )
-    first = settings.pruning.first_layer
+    unscored = [layer for layer in range(model.spec.depth) if layer not in trained.evaluator.scored]
     mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)
     mean_recall = np.concatenate(recall, axis=1).mean(axis=1)
-    mean_spearman[:first], mean_recall[:first] = np.nan, np.nan
+    mean_spearman[unscored], mean_recall[unscored] = np.nan, np.nan
     return arrays, mean_spearman, mean_recall
 
 
-def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, first_layer: int):
+def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, scored: range):
     """Per layer, edges and counts of the scores of tokens kept and pruned there (of those that reached it)."""
     edges, keep, prune = [], [], []
     before = np.ones_like(kept_LxBxT[0])
     for layer, (kept, score) in enumerate(zip(kept_LxBxT, score_LxBxT, strict=True)):
-        low, high = (-1.0, 1.0) if layer < first_layer else (float(score.min()), float(score.max()))
+        low, high = (float(score.min()), float(score.max())) if layer in scored else (-1.0, 1.0)
         edge = np.linspace(low, max(high, low + 1e-6), HISTOGRAM_BINS + 1)
-        scored = layer >= first_layer
+        has_scorer = layer in scored
         edges.append(edge)
-        keep.append(np.histogram(score[before & kept], edge)[0] * scored)
-        prune.append(np.histogram(score[before & ~kept], edge)[0] * scored)
+        keep.append(np.histogram(score[before & kept], edge)[0] * has_scorer)
+        prune.append(np.histogram(score[before & ~kept], edge)[0] * has_scorer)
         before = kept
     return np.stack(edges), np.stack(keep), np.stack(prune)
 
@@ -331,7 +333,7 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     The perfect curves are at the chip's temperature, and each OTA's current is scaled by what its own perfect curve
     would need to match the first one's: the curves differ by the chip's errors, not by temperature or weights.
     """
-    first, spec = trained.evaluator.first_layer, trained.evaluator.spec
+    first, spec = trained.evaluator.scored[0], trained.evaluator.spec
     design = layer_of(inputs.design, first)
     converter = designed_hardware(design, spec, trained.evaluator.hardware).dac
     gates = input_gates(design, spec)

@@ -25,6 +25,9 @@ from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
 from atis_jax.typing import Int, Key, PyTree
 from atis_jax.validation import SettingError
 
+EVERY_LAYER = range(2**31)
+"""The scored layers of a network that has a scorer in front of all of them, however many they are."""
+
 
 @pytree
 class ScorerInputs:
@@ -93,7 +96,7 @@ def masked_forward(
     inputs: ScorerInputs,
     key: Key | None,
     *,
-    first_layer: int = 0,
+    scored: range = EVERY_LAYER,
     ema_rate: float = 0.0,
     smoothing: Float[Array, ""] | float = 0.0,
     hardness: Float[Array, ""] | float = 1.0,
@@ -111,7 +114,7 @@ def masked_forward(
         images: in [0, 1].
         inputs: design, chip, environment and memory of the scorers.
         key: read noise, one key for the batch or (B,) one an image; None switches it off.
-        first_layer: layers before it are not scored and keep every token.
+        scored: layers that have a scorer; the others keep every token that reaches them.
         ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
         smoothing: width of the soft comparator relative to the score's half span.
         hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
@@ -130,7 +133,7 @@ def masked_forward(
     trail, states = [], []
     for layer in range(model.spec.depth):
         state = layer_of(inputs.state, layer)
-        if layer >= first_layer:
+        if layer in scored:
             looked_at = jax.lax.stop_gradient(x) if detach_network else x
             decision, state = score_layer(scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing)
             probability, voltage = decision.keep_probability, decision.voltage
@@ -168,7 +171,7 @@ def gathered_forward(
     key: Key | None,
     *,
     capacities: tuple[int, ...],
-    first_layer: int = 0,
+    scored: range = EVERY_LAYER,
     ema_rate: float = 0.0,
 ) -> Pruned:
     """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
@@ -183,7 +186,7 @@ def gathered_forward(
     check_capacities(capacities, model.spec.depth, model.tokens)
     x = embed(model, params, images)
     return gathered_layers(
-        model, params, scorer, x, inputs, key, capacities=capacities, first_layer=first_layer, ema_rate=ema_rate
+        model, params, scorer, x, inputs, key, capacities=capacities, scored=scored, ema_rate=ema_rate
     )
 
 
@@ -196,7 +199,7 @@ def gathered_layers(
     key: Key | None,
     *,
     capacities: tuple[int, ...],
-    first_layer: int = 0,
+    scored: range = EVERY_LAYER,
     ema_rate: float = 0.0,
 ) -> Pruned:
     """``gathered_forward`` from the embedded tokens on, which many chips can share."""
@@ -207,7 +210,7 @@ def gathered_layers(
     trail, states = [], []
     for layer in range(model.spec.depth):
         state = layer_of(inputs.state, layer)
-        if layer >= first_layer:
+        if layer in scored:
             decision, state = score_layer(scorer, inputs, layer, x, alive, index, tokens, key, 0.0)
         else:
             decision = keep_everything(alive)

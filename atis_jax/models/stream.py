@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.circuits.chip import Environment
-from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.forward import EVERY_LAYER, ScorerInputs, masked_forward
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import pytree
 from atis_jax.pruning.masks import PROTECTED
@@ -51,7 +51,7 @@ def stream_forward(
     inputs: ScorerInputs,
     key: Key | None,
     *,
-    first_layer: int = 0,
+    scored: range = EVERY_LAYER,
     ema_rate: float = 0.0,
 ) -> Streamed:
     """``masked_forward`` on one image after another, the state each leaves being the one the next finds.
@@ -64,7 +64,7 @@ def stream_forward(
         temperature_k: while each image passes, K; it replaces that of ``inputs.environment``.
         inputs: design, one chip, environment, and the memory before the first image.
         key: read noise, folded with the image's number; None switches it off.
-        first_layer: layers before it are not scored and keep every token.
+        scored: layers that have a scorer; the others keep every token that reaches them.
         ema_rate: share of an image's CLS queries in the EMA prototype.
 
     Raises:
@@ -88,7 +88,7 @@ def stream_forward(
             image[None],
             dataclasses.replace(inputs, environment=now, state=state),
             None if key is None else jax.random.fold_in(key, number),
-            first_layer=first_layer,
+            scored=scored,
             ema_rate=ema_rate,
         )
         bits = out.alive[:, 0, PROTECTED:]

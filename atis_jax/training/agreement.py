@@ -64,23 +64,23 @@ def masked_against_gathered(
         batch_key = None if key is None else jax.random.fold_in(key, number)
         a, b = masked(batch["image"], inputs, batch_key), gathered(batch["image"], inputs, batch_key)
         near = margins(evaluator.params, batch["image"], inputs, a)
-        *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.first_layer))
+        *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
     decisions, inside, unequal_outside, equal, images = (int(total) for total in totals)
     return Agreement(decisions, inside, unequal_outside, equal, largest, images, overflow)
 
 
-def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], first_layer: int):
+def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], scored: range):
     before = jnp.concatenate([jnp.ones_like(a.alive[:1]), a.alive[:-1]])
     same = a.alive == b.alive
     lost = jnp.sum(b.overflow * real)
     image_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
     real = real & jnp.all(b.overflow == 0, axis=0)  # what found no room is counted as such
     reached = jnp.concatenate([jnp.ones_like(image_same_so_far[:1]), image_same_so_far[:-1]]) & real
-    scored = (jnp.arange(a.alive.shape[0]) >= first_layer)[:, None, None, None]
+    has_scorer = jnp.asarray([layer in scored for layer in range(a.alive.shape[0])])[:, None, None, None]
     unprotected = (jnp.arange(a.alive.shape[2]) >= PROTECTED)[:, None]
-    compared = before & reached[:, :, None, None] & scored & unprotected
+    compared = before & reached[:, :, None, None] & has_scorer & unprotected
     untouched = image_same_so_far[-1] & real
     difference = jnp.max(jnp.abs(a.logits - b.logits), axis=-1)
     return (

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atis_jax.models.forward import ScorerInputs, block, embed, layer_of, score_layer, stack
+from atis_jax.models.forward import EVERY_LAYER, ScorerInputs, block, embed, layer_of, score_layer, stack
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED, cascade
 from atis_jax.scoring.calibration import CalibrationTokens
@@ -27,7 +27,7 @@ def record_tokens(
     count: int,
     key: Key,
     *,
-    first_layer: int = 0,
+    scored: range = EVERY_LAYER,
 ) -> CalibrationTokens:
     """``count`` tokens for each layer, drawn without repetition from those that reach its comparator.
 
@@ -42,7 +42,7 @@ def record_tokens(
         images: some of the training set.
         count: n, tokens for each layer.
         key: draws the tokens.
-        first_layer: layers before it prune nothing (their tokens are recorded all the same).
+        scored: layers that have a scorer; the others prune nothing (their tokens are recorded all the same).
 
     Returns:
         Leaves (L, ...): array inputs, the perfect chip's scores, and the shares it keeps of these very tokens.
@@ -51,7 +51,7 @@ def record_tokens(
         SettingError: fewer than ``count`` tokens reach a layer.
     """
     reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5))(
-        model, params, scorer, inputs_perfect, images, first_layer
+        model, params, scorer, inputs_perfect, images, scored
     )
     layers = []
     for layer in range(model.spec.depth):
@@ -73,7 +73,7 @@ def record_tokens(
 
 
 def _run(
-    model: VisionTransformer, params: PyTree, scorer: Scorer, inputs: ScorerInputs, images, first_layer: int
+    model: VisionTransformer, params: PyTree, scorer: Scorer, inputs: ScorerInputs, images, scored: range
 ) -> tuple[Array, Array, Array, Array]:
     """Of every token (M: images x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
     groups, batch, tokens = inputs.state.activity.shape[-1], images.shape[0], model.tokens + 1
@@ -86,7 +86,7 @@ def _run(
         decision, _ = score_layer(scorer, inputs, layer, x, alive, index, tokens, None, 0.0)
         array_inputs = inputs_of(layer_of(inputs.design, layer), normalise(x))
         seen.append((jnp.any(alive, axis=-1) & prunable, array_inputs, decision.voltage, decision.keep))
-        if layer >= first_layer:
+        if layer in scored:
             alive = cascade(decision.keep, alive)
         x, _, _ = block(model, params, layer, x, alive.astype(x.dtype))
     stacked = (jnp.stack(part) for part in zip(*seen, strict=True))

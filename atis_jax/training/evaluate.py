@@ -37,7 +37,7 @@ class Evaluator:
     Attributes:
         model, params: the network.
         scorer, spec, hardware: the scorer.
-        first_layer: layers before it keep everything.
+        scored: layers that have a scorer; the others keep what reaches them.
     """
 
     model: VisionTransformer
@@ -45,7 +45,7 @@ class Evaluator:
     scorer: Scorer
     spec: ScorerSpec
     hardware: Hardware
-    first_layer: int
+    scored: range
 
     def on(self, hardware: Hardware, target: Float[Array, "L"]) -> Evaluator:
         """The same network and structure on another hardware; ``target`` as in ``make_scorer``."""
@@ -53,24 +53,24 @@ class Evaluator:
 
     def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""
-        fixed = self.model, self.scorer, self.first_layer
+        fixed = self.model, self.scorer, self.scored
         return lambda images, inputs, key: _masked(*fixed, self.params, images, inputs, key)
 
     def gathered(self, capacities: tuple[int, ...]) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
-        fixed = self.model, self.scorer, self.first_layer, capacities
+        fixed = self.model, self.scorer, self.scored, capacities
         return lambda images, inputs, key: _gathered(*fixed, self.params, images, inputs, key)
 
 
 # Jitted here, not in the methods: however often an evaluator is asked for a pass, it is compiled once.
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _masked(model, scorer, first_layer, params, images, inputs, key):
-    return masked_forward(model, params, scorer, images, inputs, key, first_layer=first_layer)
+def _masked(model, scorer, scored, params, images, inputs, key):
+    return masked_forward(model, params, scorer, images, inputs, key, scored=scored)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _gathered(model, scorer, first_layer, capacities, params, images, inputs, key):
-    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, first_layer=first_layer)
+def _gathered(model, scorer, scored, capacities, params, images, inputs, key):
+    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, scored=scored)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,11 +138,11 @@ def dense_accuracy(model: VisionTransformer, params: PyTree, batches: Iterable[d
     return float(sum(t[0] for t in totals) / sum(t[1] for t in totals))
 
 
-def capacities_for(largest: np.ndarray, tokens: int, first_layer: int) -> tuple[int, ...]:
+def capacities_for(largest: np.ndarray, tokens: int, scored: range) -> tuple[int, ...]:
     """One bucket per layer that holds ``largest`` tokens, never growing down the layers."""
     capacities, before = [], tokens + PROTECTED
     for layer, most in enumerate(largest):
-        wanted = tokens + PROTECTED if layer < first_layer else choose_capacity(int(most), tokens)
+        wanted = choose_capacity(int(most), tokens) if layer in scored else tokens + PROTECTED
         before = min(before, wanted)
         capacities.append(before)
     return tuple(capacities)

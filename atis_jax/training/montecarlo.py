@@ -171,7 +171,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
             ScorerInputs(held, chip, environment, state),
             noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
-            first_layer=evaluator.first_layer,
+            scored=evaluator.scored,
         )
         real = inputs.weight > 0
         right = jnp.argmax(out.logits, axis=-1) == inputs.label

@@ -40,6 +40,12 @@ class PruningSpec:
         (0.5,), low=0.0, high=1.0, doc="wanted kept fraction after each layer, cascaded; one number, or one per layer"
     )
     first_layer: int = setting(0, low=0, high=63, doc="layers before it keep every token and have no scorer")
+    scored_layers: int | None = setting(
+        None,
+        low=1,
+        high=64,
+        doc="layers from first_layer on that have a scorer; later ones keep what reaches them. None: all",
+    )
     ramp: float = setting(0.4, low=0.0, high=1.0, doc="fraction of co-design over which the target falls from 1")
     hard_from: float = setting(0.0, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
     smoothing_start: float = setting(
@@ -58,24 +64,36 @@ class PruningSpec:
                 "comes back: give fractions that fall or stay equal"
             )
 
-    def kept_per_layer(self, depth: int) -> tuple[float, ...]:
-        """One wanted fraction per layer; 1 before ``first_layer``."""
+    def scored(self, depth: int) -> range:
+        """The layers of ``depth`` that have a scorer: ``scored_layers`` from ``first_layer`` on.
+
+        Raises:
+            SettingError: there are not as many.
+        """
         if self.first_layer >= depth:
             raise SettingError(
                 f"pruning.first_layer = {self.first_layer} leaves no layer of {depth} to prune in; "
                 f"use at most {depth - 1}"
             )
-        scored = depth - self.first_layer
-        if len(self.kept) == 1:
-            kept = self.kept * scored
-        elif len(self.kept) == scored:
-            kept = self.kept
-        else:
+        most = depth - self.first_layer
+        count = most if self.scored_layers is None else self.scored_layers
+        if count > most:
             raise SettingError(
-                f"pruning.kept has {len(self.kept)} entries for {scored} scored layers "
-                f"(model.depth {depth} - pruning.first_layer {self.first_layer}); give one, or {scored}"
+                f"pruning.scored_layers = {count}, but from pruning.first_layer = {self.first_layer} on there are only "
+                f"{most} of {depth} layers; use at most {most}, or None for all of them"
             )
-        return (1.0,) * self.first_layer + kept
+        return range(self.first_layer, self.first_layer + count)
+
+    def kept_per_layer(self, depth: int) -> tuple[float, ...]:
+        """One wanted fraction per layer: 1 before the scored ones, that of the last scored one after them."""
+        scored = self.scored(depth)
+        if len(self.kept) not in (1, len(scored)):
+            raise SettingError(
+                f"pruning.kept has {len(self.kept)} entries for {len(scored)} scored layers (of model.depth {depth}, "
+                f"from pruning.first_layer {self.first_layer} on); give one, or {len(scored)}"
+            )
+        kept = self.kept * (len(scored) if len(self.kept) == 1 else 1)
+        return (1.0,) * scored.start + kept + kept[-1:] * (depth - scored.stop)
 
     def kept_of_incoming(self, depth: int) -> tuple[float, ...]:
         """Wanted share of the tokens that reach each layer's comparator: what an adaptive threshold watches."""

@@ -88,7 +88,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     """A step that moves network, projection, prototype and thresholds together, on chips drawn for it."""
     depth = setup.model.spec.depth
     target = jnp.asarray(setup.pruning.kept_per_layer(depth))
-    scored = (jnp.arange(depth) >= setup.pruning.first_layer).astype(jnp.float32)
+    scored = setup.pruning.scored(depth)
+    here = slice(scored.start, scored.stop)
+    has_scorer = jnp.asarray([float(layer in scored) for layer in range(depth)])
 
     half_span_v = threshold_range(setup.hardware).high
     tracked = setup.codesign.threshold == "tracked" and setup.spec.kind != "random"
@@ -108,7 +110,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             batch["image"],
             inputs,
             noise if setup.codesign.read_noise or setup.spec.kind == "random" else None,
-            first_layer=setup.pruning.first_layer,
+            scored=scored,
             ema_rate=setup.spec.ema_rate if setup.spec.prototype == "ema" else 0.0,
             smoothing=knobs.smoothing,
             hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
@@ -121,18 +123,20 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
         kept = losses.expected_kept(out.probability, out.alive)
+        if scored.stop < depth:  # the layers after the last scorer save by what it prunes
+            kept = jnp.concatenate([kept[: scored.stop], jnp.repeat(kept[scored[-1]], depth - scored.stop)])
         ratio = setup.energy_ratio(kept, values["design"], state.scorer_state.query)
         terms = task_terms(setup, out.logits, batch["label"], teacher_logits)
         if setup.spec.kind != "random":
             if not tracked:
-                terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept, knobs.target)
+                terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept[here], knobs.target[here])
             before = jnp.concatenate([jnp.ones_like(out.alive[:1]), out.alive[:-1]])
-            terms["loss_swing"] = setup.loss.swing * losses.score_swing(out.voltage, before, half_span_v, scored)
+            terms["loss_swing"] = setup.loss.swing * losses.score_swing(out.voltage, before, half_span_v, has_scorer)
             terms["loss_energy"] = setup.loss.energy * ratio
             if setup.loss.attention > 0:
                 important = attended(from_cls, target * setup.model.tokens)
                 terms["loss_attention"] = setup.loss.attention * losses.attention_agreement(
-                    out.probability, important, scored
+                    out.probability, important, has_scorer
                 )
         kept_per_layer = jax.vmap(kept_fraction)(out.alive)
         aux: Metrics = terms | {
@@ -147,7 +151,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         if setup.spec.trainable_bits and setup.analog:
             aux["dac_bits_per_layer"] = jax.vmap(lambda d: dac_bits(d, setup.spec, setup.hardware))(values["design"])
         # The same for every head group: a token is pruned when no group keeps it.
-        too_few = (knobs.target - kept_per_layer)[:, None]
+        too_few = ((knobs.target - kept_per_layer) * has_scorer)[:, None]
         return sum(terms.values()), (aux, out.state, too_few)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:

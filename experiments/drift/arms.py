@@ -171,7 +171,7 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
                 temperature_k,
                 inputs,
                 key,
-                first_layer=evaluator.first_layer,
+                scored=evaluator.scored,
                 ema_rate=settings.ema_rate,
             )
 

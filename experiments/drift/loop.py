@@ -50,7 +50,7 @@ class Recording:
 
 def record(settings: DriftSettings, run: TrainedRun, images: np.ndarray, chips: Chip, root: jax.Array) -> Recording:
     """Scores of ``images`` at rest temperature, in time order."""
-    evaluator, layer = run.trained.evaluator, run.trained.evaluator.first_layer
+    evaluator, layer = run.trained.evaluator, run.trained.evaluator.scored[0]
     masked, size = evaluator.masked(), run.settings.data.eval_batch_size
     kelvin = jnp.asarray(celsius_to_kelvin(settings.rest_temperature_c))
     environment = Environment(temperature_k=kelvin, supply_v=evaluator.hardware.supply_v)
@@ -97,7 +97,7 @@ def step_response(
         one table row a rate, and the curves to draw: measured (mean of chips, each in units of its own step), and
         expected: the same law with the keep bit replaced by the share of scores above the threshold.
     """
-    each, layer = recording.tokens_per_image, run.trained.evaluator.first_layer
+    each, layer = recording.tokens_per_image, run.trained.evaluator.scored[0]
     target, rates = float(targets(run)[layer]), np.asarray(settings.loop_rates_v)
     over_chips = jax.vmap(_loop, (0, 0, None, None, None, None))
     over_rates = jax.vmap(over_chips, (None, None, 0, None, None, None))

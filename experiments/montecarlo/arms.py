@@ -168,7 +168,7 @@ def evaluate(
     work, ideal = [], []
     for arm in arms:
         # Arms of one design share their perfect chip.
-        of = (id(arm.state), arm.reference.spec, arm.reference.hardware, arm.reference.first_layer)
+        of = (id(arm.state), arm.reference.spec, arm.reference.hardware, arm.reference.scored)
         if of not in known:
             known[of] = with_reference(arm, inputs)
         work.append((arm, known[of][0]))

@@ -91,7 +91,7 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
         images,
         method.tokens,
         run.root,
-        first_layer=evaluator.first_layer,
+        scored=evaluator.scored,
     )
 
 

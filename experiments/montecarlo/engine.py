@@ -208,7 +208,7 @@ class Engine:
         largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=(0, 1))
         capacities, before = [], model.tokens + PROTECTED
         for layer, most in enumerate(largest):
-            wanted = model.tokens if layer < arm.evaluator.first_layer else int(most) + 1
+            wanted = int(most) + 1 if layer in arm.evaluator.scored else model.tokens
             before = min(before, wanted + PROTECTED)
             capacities.append(before)
         return tuple(capacities)
@@ -244,7 +244,7 @@ class Engine:
         evaluator = arm.evaluator
         structure = jax.tree.structure(arguments)
         # All that ``montecarlo.program`` takes from the evaluator, which is part of the program.
-        fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.first_layer
+        fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.scored
         known = (*fixed, capacities, chunk, structure)
         if known not in self._programs:
 

@@ -59,7 +59,7 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
     kept = np.stack([mean(lambda row, layer=layer: row[f"kept_{layer + 1}"]) for layer in range(depth)], axis=1)
     causes = np.asarray(chip_causes(arm, key, chips))
     shift = causes[:, :, :4].sum(axis=-1)
-    layers = range(arm.evaluator.first_layer, depth)
+    layers = arm.evaluator.scored
     together = 1.0 - (1.0 - settings.confidence) / (len(layers) * len(CAUSES))
     found: list[dict[str, Any]] = []
     for layer in layers:

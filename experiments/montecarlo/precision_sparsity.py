@@ -99,8 +99,10 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     ]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     designs = [{"run": run.folder.name, "inputs": run.settings.scorer.inputs, "pruned": pruned(run)} for run in runs]
-    first = [run.settings.pruning.first_layer for run in runs]
-    grid = Grid.of(settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits, first)
+    scored = [run.trained.evaluator.scored for run in runs]
+    grid = Grid.of(
+        settings.dac_bits, settings.programming_bits, settings.montecarlo.chips, evaluated.rows, bits, scored
+    )
     summary, arrays = summarise(
         designs,
         grid,

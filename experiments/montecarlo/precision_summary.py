@@ -55,7 +55,7 @@ class Grid:
         chips: int,
         rows: Sequence[Mapping[str, Any]],
         bits: Sequence[ScoreBits],
-        first_layers: Sequence[int],
+        scored: Sequence[range],
     ) -> Grid:
         """From the cells' rows and effective bits, arm after arm in the order of ``precision_arm``.
 
@@ -65,19 +65,19 @@ class Grid:
             chips: C.
             rows: of the table.
             bits: of each arm, leaves (cells, L, G).
-            first_layers: of each arm; layers before it prune nothing and count in no mean.
+            scored: layers of each arm that have a scorer; the others prune nothing and count in no mean.
         """
         shape = (len(bits), len(dac_bits), len(programming_bits), 1 + chips)
         each = len(rows) // len(bits)
         layers = [name for name in rows[0] if name.startswith("kept_")]
-        pruning = [layers[first_layers[number // each] :] for number in range(len(rows))]
+        pruning = [[layers[i] for i in scored[number // each]] for number in range(len(rows))]
         change = np.asarray([(row["gained"] - row["lost"]) / row["examples"] for row in rows]).reshape(shape)
         discordant = np.asarray([(row["gained"] + row["lost"]) / row["examples"] for row in rows]).reshape(shape)
         kept = np.asarray([np.mean([row[name] for name in names]) for row, names in zip(rows, pruning, strict=True)])
         kept = kept.reshape(shape)
 
         def mean(values: Sequence[np.ndarray]) -> np.ndarray:
-            parts = [one[:, first:].mean(axis=(1, 2)) for one, first in zip(values, first_layers, strict=True)]
+            parts = [one[:, list(has)].mean(axis=(1, 2)) for one, has in zip(values, scored, strict=True)]
             return np.stack(parts).reshape(shape)
 
         fitted = mean([np.asarray(one.design.fitted) for one in bits])

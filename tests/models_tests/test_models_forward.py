@@ -76,7 +76,7 @@ def case(request):
             images,
             inputs,
             key,
-            first_layer=first_layer,
+            scored=range(first_layer, depth),
             ema_rate=ema_rate,
             smoothing=smoothing,
             hardness=hardness,
@@ -93,7 +93,7 @@ def case(request):
                 inputs,
                 key,
                 capacities=capacities,
-                first_layer=first_layer,
+                scored=range(first_layer, depth),
                 ema_rate=ema_rate,
             )
 

@@ -98,7 +98,7 @@ def test_portions_change_nothing(tiny, tmp_path, width, chunk, batch):
 def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny):
     """In one engine, one after the other: layers before the first keep everything."""
     one = tiny[0]
-    later = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, first_layer=1))
+    later = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, scored=range(1, MODEL.depth)))
     inputs, runner, cells = engine.batches(*data(), SMALL.batch_size), engine.Engine(SMALL, KEY), np.arange(3)
     room = engine.full_room(one.evaluator.model)
     kept, kept_later = (runner.count(arm, inputs, cells, room).kept.sum(axis=0) for arm in (one, later))

@@ -185,7 +185,7 @@ def test_rows_and_bits_become_a_grid_in_the_order_of_the_cells():
         layers = np.stack([np.full(18, 99.0), one], axis=1)[..., None]
         enob = EffectiveBits(fitted=layers, raw=layers + 0.5)
         bits.append(ScoreBits(design=enob, linear=EffectiveBits(fitted=layers - 1.0, raw=layers)))
-    found = Grid.of((2, 4, 6), (4, 8), 2, rows, bits, [1, 1])
+    found = Grid.of((2, 4, 6), (4, 8), 2, rows, bits, [range(1, 2)] * 2)
     # Design 1, DAC 4 bits, 8 bits of current: cells 18 + (1 * 2 + 1) * 3 = 27 (no errors), 28 and 29.
     assert found.change_alone[1, 1, 1] == pytest.approx(0.026)
     np.testing.assert_allclose(found.change[1, 1, 1], [0.027, 0.028])

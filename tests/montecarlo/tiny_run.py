@@ -47,7 +47,7 @@ def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
     state = jax.vmap(lambda q: initial_state(SPEC.groups, MODEL.width, q))(query)
     trained = TrainState(jnp.asarray(1), params, design, state, (), jax.random.key(0))
     scorer = make_scorer(SPEC, hardware, jnp.asarray(TARGET))
-    return Evaluator(model, params, scorer, SPEC, hardware, 0), trained
+    return Evaluator(model, params, scorer, SPEC, hardware, range(MODEL.depth)), trained
 
 
 def arm(chips: int = 3, temperature_c: tuple[float, ...] = (0.0, 70.0), factor: float = 1.0, preset: str = "nominal"):

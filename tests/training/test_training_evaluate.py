@@ -35,7 +35,7 @@ def weighted(seed: int, real: int = BATCH):
 @pytest.fixture(scope="module")
 def evaluator():
     scorer = make_scorer(SETTINGS.scorer, HARDWARE)
-    return Evaluator(MODEL, lively_params(MODEL), scorer, SETTINGS.scorer, HARDWARE, first_layer=0)
+    return Evaluator(MODEL, lively_params(MODEL), scorer, SETTINGS.scorer, HARDWARE, scored=range(DEPTH))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator
     batches = [weighted(0), weighted(1, real=5)]
     counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
     assert counted.examples == 13
-    capacities = evaluate.capacities_for(counted.largest, TOKENS, 0)
+    capacities = evaluate.capacities_for(counted.largest, TOKENS, range(DEPTH))
     found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
     # 13 images x 16 tokens in the first layer, and those it kept in the second.
     assert found.decisions == 13 * TOKENS + int(counted.kept[0])
@@ -188,9 +188,11 @@ def test_counting_weighs_padding_out():
 
 
 def test_capacities_hold_the_largest_and_never_grow():
-    assert evaluate.capacities_for(np.array([64, 30, 31]), 64, 0) == (65, 33, 33)
-    assert evaluate.capacities_for(np.array([10, 12, 3]), 64, 0) == (17, 17, 9)
-    assert evaluate.capacities_for(np.array([64, 0]), 64, 1) == (65, 1)
+    assert evaluate.capacities_for(np.array([64, 30, 31]), 64, range(3)) == (65, 33, 33)
+    assert evaluate.capacities_for(np.array([10, 12, 3]), 64, range(3)) == (17, 17, 9)
+    assert evaluate.capacities_for(np.array([64, 0]), 64, range(1, 2)) == (65, 1)
+    # What comes after the last scorer is what it left.
+    assert evaluate.capacities_for(np.array([30, 30, 30]), 64, range(1)) == (33, 33, 33)
 
 
 def test_room_is_made_until_nothing_overflows_and_passes_are_reused():

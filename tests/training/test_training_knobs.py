@@ -251,7 +251,7 @@ def test_the_ledgers_slope_is_the_cost_of_building_one_more(ledger_case):
 def on_a_chip():
     """A design with gates and reduced bits on one chip, and what runs it."""
     spec = dataclasses.replace(SETTINGS.scorer, **EVERYTHING)
-    evaluator = Evaluator(MODEL, lively_params(MODEL), make_scorer(spec, HARDWARE), spec, HARDWARE, first_layer=0)
+    evaluator = Evaluator(MODEL, lively_params(MODEL), make_scorer(spec, HARDWARE), spec, HARDWARE, scored=range(DEPTH))
     draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, spec, DEPTH, 1, sample_chip))
     chip = layer_of(draw(jax.random.key(0)), 0)
     inputs = ScorerInputs(with_knobs(design_for()), chip, nominal_environment(HARDWARE), memory_for())
@@ -284,17 +284,21 @@ def test_curves_are_those_of_what_is_built(on_a_chip):
 
 def test_the_summary_says_what_was_chosen(on_a_chip):
     evaluator, inputs = on_a_chip
-    found = design_summary(inputs.design, evaluator.spec, HARDWARE, 0)
+    found = design_summary(inputs.design, evaluator.spec, HARDWARE, range(DEPTH))
     assert found["inputs_per_layer"] == [6, 3] and found["dac_bits_per_layer"] == [3, 5]
     np.testing.assert_allclose(found["full_scale_v_per_layer"], [0.08, 0.15], rtol=1e-5)
     assert (found["shared"], found["projection"]) == (False, "learned")
-    plain = design_summary(design_for(), SETTINGS.scorer, HARDWARE, 1)
+    plain = design_summary(design_for(), SETTINGS.scorer, HARDWARE, range(1, DEPTH))
     assert plain["inputs_per_layer"] == [None, 8] and plain["dac_bits_per_layer"] == [None, 6]
     raw = np.asarray(design_for().bias_scale, np.float64)[1]
     assert plain["largest_bias_a_per_layer"][1] == pytest.approx(4e-9 * 25 ** (1 / (1 + np.exp(-raw))), rel=1e-5)
-    assert "dac_bits_per_layer" not in design_summary(design_for(), SETTINGS.scorer, get_preset("ideal"), 0)
+    assert "dac_bits_per_layer" not in design_summary(design_for(), SETTINGS.scorer, get_preset("ideal"), range(DEPTH))
     digital = dataclasses.replace(SETTINGS.scorer, kind="digital")
-    assert set(design_summary(design_for(), digital, HARDWARE, 0)) == {"inputs_per_layer", "shared", "projection"}
+    assert set(design_summary(design_for(), digital, HARDWARE, range(DEPTH))) == {
+        "inputs_per_layer",
+        "shared",
+        "projection",
+    }
     assert json.loads(json.dumps(found)) == found
 
 
@@ -401,4 +405,4 @@ def test_a_whole_run_with_every_knob(tmp_path):
     assert summary["agreement"]["decisions_unequal_outside_margin"] == 0
     assert (tmp_path / "run" / "report.html").exists()
     read = load_trained(tmp_path / "run").trained
-    assert design_summary(read.state.design, read.evaluator.spec, read.evaluator.hardware, 0) == chosen
+    assert design_summary(read.state.design, read.evaluator.spec, read.evaluator.hardware, range(DEPTH)) == chosen

@@ -61,6 +61,14 @@ def test_targets_are_laid_out_per_layer_and_as_shares_of_what_arrives():
     assert PruningSpec(kept=(0.6, 0.3), first_layer=1).kept_per_layer(3) == (1.0, 0.6, 0.3)
     np.testing.assert_allclose(PruningSpec(kept=(0.6, 0.3), first_layer=1).kept_of_incoming(3), (1.0, 0.6, 0.5))
     assert PruningSpec(kept=(0.0,)).kept_of_incoming(2) == (0.0, 0.0)
+    # One scorer in the middle: everything before it, and after it what it left.
+    middle = PruningSpec(kept=(0.3,), first_layer=1, scored_layers=1)
+    assert middle.scored(4) == range(1, 2)
+    assert middle.kept_per_layer(4) == (1.0, 0.3, 0.3, 0.3)
+    np.testing.assert_allclose(middle.kept_of_incoming(4), (1.0, 0.3, 1.0, 1.0))
+    two = PruningSpec(kept=(0.6, 0.3), scored_layers=2)
+    assert two.kept_per_layer(4) == (0.6, 0.3, 0.3, 0.3)
+    assert PruningSpec(first_layer=1).scored(4) == range(1, 4)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,12 @@ def test_targets_are_laid_out_per_layer_and_as_shares_of_what_arrives():
         (dict(kept=(0.3, 0.5)), r"pruning.kept = \(0.3, 0.5\) grows .*masks cascade"),
         (dict(kept=(0.5, 0.4, 0.3)), r"pruning.kept has 3 entries for 2 scored layers.*give one, or 2"),
         (dict(first_layer=2), r"pruning.first_layer = 2 leaves no layer of 2 to prune in; use at most 1"),
+        (
+            dict(first_layer=1, scored_layers=2),
+            r"pruning.scored_layers = 2, but .*first_layer = 1 .*only 1 of 2 .*or None",
+        ),
+        (dict(kept=(0.5, 0.4), scored_layers=1), r"pruning.kept has 2 entries for 1 scored layers.*give one, or 1"),
+        (dict(scored_layers=0), r"pruning.scored_layers = 0 is below its lower bound 1"),
         (dict(kept=(1.5,)), r"pruning.kept\[0\] = 1.5 is above its upper bound 1.0"),
     ],
 )
