@@ -51,8 +51,9 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
+    # Now, not when the dense network is trained: only the images say how many tokens and channels there are.
+    settings.check_patch(train.images.shape[3])
     if settings.evaluation.capacities:
-        # Now, not when the training is over: only the images say how many tokens there are.
         check_capacities(settings.evaluation.capacities, settings.model.depth, model.tokens)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
@@ -181,7 +182,7 @@ def fresh_dense(settings: CodesignSettings, model: VisionTransformer, train: Spl
 
 def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: Split, kind: str):
     """Everything a co-design step needs for a scorer of ``kind``, and its optimiser."""
-    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
+    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.scorer_hardware()
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))

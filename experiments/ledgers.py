@@ -16,6 +16,6 @@ def run_ledger(settings: CodesignSettings, model: VisionTransformer, spec: Score
         energy=settings.energy,
         network=network_shape(model, channels, settings.energy.camera),
         spec=spec,
-        hardware=settings.hardware.build(),
+        hardware=settings.scorer_hardware(),
         layers=tuple(layer in scored for layer in range(depth)),
     )

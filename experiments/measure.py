@@ -152,7 +152,7 @@ def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
 
 def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainState, kind: str) -> Trained:
     """A stage's result with the scorer it was trained with."""
-    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.hardware.build()
+    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.scorer_hardware()
     if kind == "random":
         spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
     scorer = make_scorer(spec, hardware, jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth)))

@@ -139,13 +139,15 @@ class CodesignSettings:
             raise SettingError(f"config.compare = {self.compare} names a control twice; give each once")
         depth, width, heads = self.model.depth, self.model.width, self.model.heads
         self.pruning.kept_per_layer(depth)
-        hardware = self.hardware.build()
+        if self.scorer.source == "pixels":
+            self._check_sensor()
+        hardware = self.scorer_hardware()
         if self.scorer.inputs > hardware.max_inputs:
             raise SettingError(
                 f"config.scorer.inputs = {self.scorer.inputs} exceeds the {hardware.max_inputs} array inputs of "
                 f"hardware.preset {self.hardware.preset!r}; lower scorer.inputs or choose a larger preset"
             )
-        if self.scorer.projection == "selection" and self.scorer.inputs > width:
+        if self.scorer.source == "tokens" and self.scorer.projection == "selection" and self.scorer.inputs > width:
             raise SettingError(
                 f"config.scorer.inputs = {self.scorer.inputs} exceeds model.width = {width}: selection can pick at "
                 f"most {width} dimensions; lower scorer.inputs or use another projection"
@@ -176,4 +178,43 @@ class CodesignSettings:
             raise SettingError(
                 f"config.evaluation.capacities has {len(self.evaluation.capacities)} entries for {depth} layers; "
                 "give one per layer, or none to have them chosen"
+            )
+
+    def scorer_hardware(self) -> Hardware:
+        """The chip the scorer is designed for; a sensor's voltages are there already, no converter makes them."""
+        hardware = self.hardware.build()
+        return with_fields(hardware, {"dac.bits": None}) if self.scorer.source == "pixels" else hardware
+
+    def check_patch(self, channels: int) -> None:
+        """Whether the patches of images with ``channels`` have the pixels that a scorer at the sensor takes.
+
+        Raises:
+            SettingError: they have fewer.
+        """
+        values = self.model.patch**2 * channels
+        if self.scorer.source == "pixels" and self.scorer.inputs > values:
+            raise SettingError(
+                f"config.scorer.inputs = {self.scorer.inputs} exceeds the {values} pixel values of a patch "
+                f"(model.patch = {self.model.patch}, channels: {channels}) that scorer.source = 'pixels' selects from; "
+                f"lower scorer.inputs to at most {values}, or raise model.patch"
+            )
+
+    def _check_sensor(self) -> None:
+        """Whether what is pruned at the sensor is never needed behind it."""
+        if self.pruning.first_layer != 0 or self.pruning.scored(self.model.depth) != range(1):
+            raise SettingError(
+                f"config.pruning.first_layer = {self.pruning.first_layer} and pruning.scored_layers = "
+                f"{self.pruning.scored_layers} with config.scorer.source = 'pixels'; there are pixels in front of the "
+                "first layer alone: set first_layer = 0 and scored_layers = 1"
+            )
+        if self.model.stem != "linear":
+            raise SettingError(
+                f"config.model.stem = {self.model.stem!r} with config.scorer.source = 'pixels'; its tokens are made of "
+                "their neighbours' pixels too, so a pruned patch would be needed all the same: set model.stem = "
+                "'linear'"
+            )
+        if self.hardware.dac_bits is not None:
+            raise SettingError(
+                f"config.hardware.dac_bits = {self.hardware.dac_bits} with config.scorer.source = 'pixels'; the pixels "
+                "are voltages already, there is no converter in front of the array: set hardware.dac_bits = None"
             )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.models.sensor import sensor_view
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import pytree
 from atis_jax.pruning.gather import pack, scatter_back
@@ -97,6 +98,7 @@ def masked_forward(
     key: Key | None,
     *,
     scored: range = EVERY_LAYER,
+    source: str = "tokens",
     ema_rate: float = 0.0,
     smoothing: Float[Array, ""] | float = 0.0,
     hardness: Float[Array, ""] | float = 1.0,
@@ -115,6 +117,7 @@ def masked_forward(
         inputs: design, chip, environment and memory of the scorers.
         key: read noise, one key for the batch or (B,) one an image; None switches it off.
         scored: layers that have a scorer; the others keep every token that reaches them.
+        source: what the scorers look at, ``ScorerSpec.source``.
         ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
         smoothing: width of the soft comparator relative to the score's half span.
         hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
@@ -126,7 +129,7 @@ def masked_forward(
     """
     groups = inputs.state.activity.shape[-1]
     batch, tokens = images.shape[0], model.tokens + 1
-    x = embed(model, params, images)
+    x, pixels = embed(model, params, images), sensor_view(model, images, source)
     alive = jnp.ones((batch, tokens, groups), bool)
     gate = jnp.ones((batch, tokens, groups), x.dtype)
     index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
@@ -134,12 +137,13 @@ def masked_forward(
     for layer in range(model.spec.depth):
         state = layer_of(inputs.state, layer)
         if layer in scored:
-            looked_at = jax.lax.stop_gradient(x) if detach_network else x
-            decision, state = score_layer(scorer, inputs, layer, looked_at, alive, index, tokens, key, smoothing)
+            looked_at, reaching = scorer_view(x, alive, index, pixels)
+            looked_at = jax.lax.stop_gradient(looked_at) if detach_network else looked_at
+            decision, state = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, key, smoothing)
             probability, voltage = decision.keep_probability, decision.voltage
             if detach_knobs:  # the same numbers: XLA computes them once
                 apart = dataclasses.replace(inputs, design=held(inputs.design))
-                again, _ = score_layer(scorer, apart, layer, looked_at, alive, index, tokens, key, smoothing)
+                again, _ = score_layer(scorer, apart, layer, looked_at, reaching, index, tokens, key, smoothing)
                 voltage = again.voltage
             if fixed_rate:
                 probability = at_fixed_rate(probability, alive)
@@ -172,6 +176,7 @@ def gathered_forward(
     *,
     capacities: tuple[int, ...],
     scored: range = EVERY_LAYER,
+    source: str = "tokens",
     ema_rate: float = 0.0,
 ) -> Pruned:
     """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
@@ -184,9 +189,9 @@ def gathered_forward(
             protected tokens.
     """
     check_capacities(capacities, model.spec.depth, model.tokens)
-    x = embed(model, params, images)
+    x, pixels = embed(model, params, images), sensor_view(model, images, source)
     return gathered_layers(
-        model, params, scorer, x, inputs, key, capacities=capacities, scored=scored, ema_rate=ema_rate
+        model, params, scorer, x, inputs, key, capacities=capacities, scored=scored, pixels=pixels, ema_rate=ema_rate
     )
 
 
@@ -200,9 +205,10 @@ def gathered_layers(
     *,
     capacities: tuple[int, ...],
     scored: range = EVERY_LAYER,
+    pixels: Float[Array, "B N P"] | None = None,
     ema_rate: float = 0.0,
 ) -> Pruned:
-    """``gathered_forward`` from the embedded tokens on, which many chips can share."""
+    """``gathered_forward`` from the embedded tokens on, and ``sensor_view``'s pixels, which many chips can share."""
     groups = inputs.state.activity.shape[-1]
     batch, tokens = x.shape[0], model.tokens + 1
     alive = jnp.ones((batch, tokens, groups), bool)
@@ -211,13 +217,15 @@ def gathered_layers(
     for layer in range(model.spec.depth):
         state = layer_of(inputs.state, layer)
         if layer in scored:
-            decision, state = score_layer(scorer, inputs, layer, x, alive, index, tokens, key, 0.0)
+            looked_at, reaching = scorer_view(x, alive, index, pixels)
+            decision, state = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, key, 0.0)
         else:
             decision = keep_everything(alive)
         seen, seen_index = jnp.any(alive, axis=-1), index
         alive = cascade(decision.keep, alive)
         source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(alive, axis=-1), capacities[layer])
         x, index = take(x, source), jnp.take_along_axis(index, source, axis=1)
+        pixels = None if pixels is None else take(pixels, source)
         alive = take(alive, source) & valid[..., None]
         x, _, query = block(model, params, layer, x, alive.astype(x.dtype), index)
         trail.append(
@@ -257,6 +265,25 @@ def block(
 def classify(model: VisionTransformer, params: PyTree, x: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
     """Logits from the CLS token."""
     return cast(Array, model.apply(params, x, method="classify"))
+
+
+def scorer_view(
+    x: Float[Array, "B N D"],
+    alive: Bool[Array, "B N G"],
+    index: Int[Array, "B N"],
+    pixels: Float[Array, "B N P"] | None,
+) -> tuple[Float[Array, "B N X"], Bool[Array, "B N G"]]:
+    """What scorers look at, and which of it reaches their comparators; CLS, which has no pixels, is not at the sensor.
+
+    Args:
+        x: tokens in front of the layer.
+        alive: those that some head group keeps.
+        index: their original positions.
+        pixels: of the same positions; None where the scorers look at the tokens.
+    """
+    if pixels is None:
+        return x, alive
+    return pixels, alive & (index >= PROTECTED)[..., None]
 
 
 def score_layer(

@@ -52,6 +52,7 @@ def stream_forward(
     key: Key | None,
     *,
     scored: range = EVERY_LAYER,
+    source: str = "tokens",
     ema_rate: float = 0.0,
 ) -> Streamed:
     """``masked_forward`` on one image after another, the state each leaves being the one the next finds.
@@ -65,6 +66,7 @@ def stream_forward(
         inputs: design, one chip, environment, and the memory before the first image.
         key: read noise, folded with the image's number; None switches it off.
         scored: layers that have a scorer; the others keep every token that reaches them.
+        source: what the scorers look at, ``ScorerSpec.source``.
         ema_rate: share of an image's CLS queries in the EMA prototype.
 
     Raises:
@@ -89,6 +91,7 @@ def stream_forward(
             dataclasses.replace(inputs, environment=now, state=state),
             None if key is None else jax.random.fold_in(key, number),
             scored=scored,
+            source=source,
             ema_rate=ema_rate,
         )
         bits = out.alive[:, 0, PROTECTED:]

@@ -188,8 +188,7 @@ class VisionTransformer(nn.Module):
 
     def embed(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B N D"]:
         """Images in [0, 1] to tokens with CLS in front, positions added."""
-        x = (image_BxSxSxC - jnp.asarray(self.mean)) / jnp.asarray(self.std)
-        x = self.stem(x)
+        x = self.stem(scaled(self, image_BxSxSxC))
         cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([cls, x], axis=1) + self.position
 
@@ -216,3 +215,8 @@ class VisionTransformer(nn.Module):
         for layer in range(self.spec.depth):
             x, _, _ = self.block(layer, x)
         return self.classify(x)
+
+
+def scaled(model: VisionTransformer, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B S S C"]:
+    """(image - mean) / std with the data set's fixed statistics of each channel; images in [0, 1]."""
+    return (image_BxSxSxC - jnp.asarray(model.mean)) / jnp.asarray(model.std)

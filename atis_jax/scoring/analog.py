@@ -27,7 +27,7 @@ from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, array_program, inputs_of, threshold_range
 from atis_jax.scoring.knobs import designed_hardware
-from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.projection import conditioned
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
@@ -66,7 +66,7 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
         if chip is None or environment is None:
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
         realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
-        inputs = inputs_of(design, normalise(tokens))
+        inputs = inputs_of(design, conditioned(tokens, spec.source))
         node_noise, comparator_noise = _read_noise(key, context, spec)
         voltage = read_scores(realised, spec, inputs, node_noise)
         reference_v = realised.threshold_v[: spec.groups]

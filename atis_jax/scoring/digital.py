@@ -15,7 +15,7 @@ from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
 from atis_jax.scoring.knobs import full_scale_v
-from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.projection import conditioned
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
@@ -48,7 +48,7 @@ def digital(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | No
         transfer = full_scale_v(design, spec, hardware) * slope
         # Ohms times amperes first: 1e-9 times 1e-2 would creep towards the small end of float32.
         weight = held.feedback_ohm[:, None] * held.drawn_current_a * transfer
-        voltage = inputs_of(design, normalise(tokens)) @ weight.T
+        voltage = inputs_of(design, conditioned(tokens, spec.source)) @ weight.T
         if spec.adaptive_rate_v > 0:
             keep, threshold_v, state = sequential_decisions(
                 voltage,

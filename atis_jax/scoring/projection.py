@@ -1,8 +1,9 @@
 """Bringing a token from d_model down to the N inputs of the array (ATIS paper, 5.1).
 
-Every kind is a matrix (N, D) acting on the normalised token; they differ in how the matrix comes about, whether it
-is trained, and what it costs in digital arithmetic (see ``energy.ledger``). Rows have unit expected norm, so that a
-normalised token of unit variance per element gives inputs of unit variance whatever the kind.
+Every kind is a matrix (N, D) acting on the normalised token (a selection also on raw pixels, see ``conditioned``); they
+differ in how the matrix comes about, whether it is trained, and what it costs in digital arithmetic (see
+``energy.ledger``). Rows have unit expected norm, so that a normalised token of unit variance per element gives inputs
+of unit variance whatever the kind.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ def normalise(tokens: Float[Array, "... D"]) -> Float[Array, "... D"]:
     """(x - mean) / sqrt(var + 1e-6) over the last axis: the vector the attention itself sees before its Q, K, V."""
     centred = tokens - jnp.mean(tokens, axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + NORM_EPSILON)
+
+
+def conditioned(seen: Float[Array, "... X"], source: str) -> Float[Array, "... X"]:
+    """What the projection acts on: tokens normalised as for the attention, pixels as they come.
+
+    Args:
+        seen: tokens (X = D), or the pixel values of patches (X = P, ``models.sensor.patch_pixels``).
+        source: which of the two, ``ScorerSpec.source``. Normalising pixels would need them converted.
+    """
+    return seen if source == "pixels" else normalise(seen)
 
 
 def gaussian(key: Key, inputs: int, width: int) -> Float[Array, "N D"]:

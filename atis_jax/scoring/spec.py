@@ -10,6 +10,7 @@ from atis_jax.validation import SettingError, check_settings, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
 KINDS = ("analog", "digital", "random")
+SOURCES = ("tokens", "pixels")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +18,11 @@ class ScorerSpec:
     """Structure of the scorer in front of every layer (ATIS paper, sections 3.2, 3.4, 5.1, 5.2)."""
 
     kind: str = setting("analog", choices=KINDS, doc="which scorer decides")
+    source: str = setting(
+        "tokens",
+        choices=SOURCES,
+        doc="what it looks at: a layer's normalised tokens, or a patch's pixels on the sensor, before any converter",
+    )
     inputs: int = setting(32, low=1, high=4096, doc="N, inputs of the OTA array after projection")
     projection: str = setting("learned", choices=PROJECTIONS, doc="how d_model is brought down to N (paper 5.1)")
     prototype: str = setting("static", choices=PROTOTYPES, doc="where the query prototype comes from (paper 3.2)")
@@ -47,6 +53,8 @@ class ScorerSpec:
 
     def __post_init__(self):
         check_settings(self, "scorer")
+        if self.source == "pixels":
+            self._check_pixels()
         if self.arrangement == "consensus" and self.groups != 1:
             raise SettingError(
                 f"scorer.groups = {self.groups} with scorer.arrangement = 'consensus'; consensus has one score: "
@@ -88,3 +96,28 @@ class ScorerSpec:
     def sequential(self) -> bool:
         """Whether a decision depends on the tokens before it."""
         return self.hysteresis or self.adaptive_rate_v > 0
+
+    def _check_pixels(self) -> None:
+        """What would need a converter, arithmetic, a query or a second layer in front of the sensor's converters."""
+        if self.projection != "selection":
+            raise SettingError(
+                f"scorer.projection = {self.projection!r} with scorer.source = 'pixels': a matrix in front of the "
+                "array is digital arithmetic, for which the pixels would have to be converted first; set projection = "
+                "'selection', and inputs to the number of pixel values of a patch"
+            )
+        if self.prototype != "static":
+            raise SettingError(
+                f"scorer.prototype = {self.prototype!r} with scorer.source = 'pixels': a query is a vector in the "
+                "space of the tokens, of which nothing in front of the converters knows; set prototype = 'static'"
+            )
+        for name in ("trainable_bits", "trainable_full_scale"):
+            if getattr(self, name):
+                raise SettingError(
+                    f"scorer.{name} = True with scorer.source = 'pixels': the pixels are voltages already, there is no "
+                    f"converter in front of the array to choose; set {name} = False"
+                )
+        if self.shared:
+            raise SettingError(
+                "scorer.shared = True with scorer.source = 'pixels': there are pixels in front of one layer alone, and "
+                "nothing to share its array with; set shared = False"
+            )

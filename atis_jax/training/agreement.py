@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
+from atis_jax.models.sensor import sensor_view
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.analog import realise_design
 from atis_jax.scoring.design import inputs_of, program
-from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.projection import conditioned
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
 
@@ -104,7 +105,7 @@ def _margins(
         return jnp.abs(pruned.voltage - held.threshold_v[:, None, None]) <= ROUNDING_V
     if inputs.chip is None or inputs.environment is None:
         return jnp.zeros(pruned.alive.shape, bool)
-    x = embed(model, params, images)
+    x, pixels = embed(model, params, images), sensor_view(model, images, spec.source)
     near = []
     for layer in range(model.spec.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
@@ -113,7 +114,8 @@ def _margins(
         reach_v = jnp.full(distance_v.shape, ROUNDING_V)
         if hardware.dac.resolution is not None:
             levels = realised.dac_top
-            position = 0.5 * (inputs_of(design, normalise(x)) + 1.0) * levels
+            looked_at = conditioned(x if pixels is None else pixels, spec.source)
+            position = 0.5 * (inputs_of(design, looked_at) + 1.0) * levels
             at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
             step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)
             step_v = jnp.mean(step_v.reshape(spec.halves, spec.groups, -1), axis=0)

@@ -10,7 +10,9 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.forward import block, dense_forward, embed
+from atis_jax.models.sensor import patch_pixels
 from atis_jax.models.vit import VisionTransformer
+from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.design import (
     FEEDBACK_OHM,
     Design,
@@ -36,9 +38,19 @@ def layer_tokens(model: VisionTransformer, params: PyTree, images: Float[Array, 
     x = embed(model, params, images)
     seen = []
     for layer in range(model.spec.depth):
-        seen.append(normalise(x[:, 1:]))
+        seen.append(normalise(x[:, PROTECTED:]))
         x, _, _ = block(model, params, layer, x)
     return jnp.stack(seen)
+
+
+def scored_vectors(
+    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"], source: str
+) -> Float[Array, "L B T X"]:
+    """What scorers of ``source`` project: ``layer_tokens`` (X = D), or the same pixels for every layer (X = P)."""
+    if source == "tokens":
+        return layer_tokens(model, params, images)
+    pixels = patch_pixels(model, images)[:, PROTECTED:]
+    return jnp.broadcast_to(pixels, (model.spec.depth, *pixels.shape))
 
 
 def mean_queries(
@@ -68,7 +80,7 @@ def starting_design(
     Returns:
         Design with a leading axis of layers, and (L, G, D) mean queries.
     """
-    tokens_LxBxTxD = layer_tokens(model, params, images)
+    tokens_LxBxTxD = scored_vectors(model, params, images, spec.source)
     queries = mean_queries(model, params, images, spec.groups)
     variance_LxD = jnp.var(tokens_LxBxTxD, axis=(1, 2))
 
@@ -119,7 +131,7 @@ def contributions(
 def fit_spread(
     design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"], tokens: Float[Array, "n D"]
 ) -> Design:
-    """The design with feedback and threshold fitted to the linear scores of ``tokens`` (normalised)."""
+    """The design with feedback and threshold fitted to the linear scores of ``tokens`` (from ``scored_vectors``)."""
     held = program(design, spec, hardware, query)
     score_v = transferred(design, spec, hardware, tokens) @ (held.feedback_ohm[:, None] * held.drawn_current_a).T
     span = threshold_range(hardware)

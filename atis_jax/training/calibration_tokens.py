@@ -7,12 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from atis_jax.models.forward import EVERY_LAYER, ScorerInputs, block, embed, layer_of, score_layer, stack
+from atis_jax.models.forward import (
+    EVERY_LAYER,
+    ScorerInputs,
+    block,
+    embed,
+    layer_of,
+    score_layer,
+    scorer_view,
+    stack,
+)
+from atis_jax.models.sensor import sensor_view
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED, cascade
 from atis_jax.scoring.calibration import CalibrationTokens
 from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.projection import conditioned
 from atis_jax.scoring.types import Scorer
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
@@ -28,6 +38,7 @@ def record_tokens(
     key: Key,
     *,
     scored: range = EVERY_LAYER,
+    source: str = "tokens",
 ) -> CalibrationTokens:
     """``count`` tokens for each layer, drawn without repetition from those that reach its comparator.
 
@@ -43,6 +54,7 @@ def record_tokens(
         count: n, tokens for each layer.
         key: draws the tokens.
         scored: layers that have a scorer; the others prune nothing (their tokens are recorded all the same).
+        source: what the scorers look at, ``ScorerSpec.source``.
 
     Returns:
         Leaves (L, ...): array inputs, the perfect chip's scores, and the shares it keeps of these very tokens.
@@ -50,8 +62,8 @@ def record_tokens(
     Raises:
         SettingError: fewer than ``count`` tokens reach a layer.
     """
-    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5))(
-        model, params, scorer, inputs_perfect, images, scored
+    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5, 6))(
+        model, params, scorer, inputs_perfect, images, scored, source
     )
     layers = []
     for layer in range(model.spec.depth):
@@ -73,18 +85,19 @@ def record_tokens(
 
 
 def _run(
-    model: VisionTransformer, params: PyTree, scorer: Scorer, inputs: ScorerInputs, images, scored: range
+    model: VisionTransformer, params: PyTree, scorer: Scorer, inputs: ScorerInputs, images, scored: range, source: str
 ) -> tuple[Array, Array, Array, Array]:
     """Of every token (M: images x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
     groups, batch, tokens = inputs.state.activity.shape[-1], images.shape[0], model.tokens + 1
-    x = embed(model, params, images)
+    x, pixels = embed(model, params, images), sensor_view(model, images, source)
     alive = jnp.ones((batch, tokens, groups), bool)
     index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
     prunable = index >= PROTECTED
     seen = []
     for layer in range(model.spec.depth):
-        decision, _ = score_layer(scorer, inputs, layer, x, alive, index, tokens, None, 0.0)
-        array_inputs = inputs_of(layer_of(inputs.design, layer), normalise(x))
+        looked_at, reaching = scorer_view(x, alive, index, pixels)
+        decision, _ = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, None, 0.0)
+        array_inputs = inputs_of(layer_of(inputs.design, layer), conditioned(looked_at, source))
         seen.append((jnp.any(alive, axis=-1) & prunable, array_inputs, decision.voltage, decision.keep))
         if layer in scored:
             alive = cascade(decision.keep, alive)

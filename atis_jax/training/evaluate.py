@@ -53,24 +53,25 @@ class Evaluator:
 
     def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""
-        fixed = self.model, self.scorer, self.scored
+        fixed = self.model, self.scorer, self.scored, self.spec.source
         return lambda images, inputs, key: _masked(*fixed, self.params, images, inputs, key)
 
     def gathered(self, capacities: tuple[int, ...]) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
-        fixed = self.model, self.scorer, self.scored, capacities
+        fixed = self.model, self.scorer, self.scored, self.spec.source, capacities
         return lambda images, inputs, key: _gathered(*fixed, self.params, images, inputs, key)
 
 
 # Jitted here, not in the methods: however often an evaluator is asked for a pass, it is compiled once.
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _masked(model, scorer, scored, params, images, inputs, key):
-    return masked_forward(model, params, scorer, images, inputs, key, scored=scored)
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _gathered(model, scorer, scored, capacities, params, images, inputs, key):
-    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, scored=scored)
+def _masked(model, scorer, scored, source, params, images, inputs, key):
+    return masked_forward(model, params, scorer, images, inputs, key, scored=scored, source=source)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _gathered(model, scorer, scored, source, capacities, params, images, inputs, key):
+    where = {"scored": scored, "source": source}
+    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, **where)
 
 
 @dataclasses.dataclass(frozen=True)

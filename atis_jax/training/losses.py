@@ -102,6 +102,16 @@ def expected_kept(probability: Float[Array, "L B N G"], alive: Bool[Array, "L B 
     return straight_through(jnp.mean(hard, axis=-1), jnp.mean(soft, axis=-1))
 
 
+def carried(kept: Float[Array, "L"], stop: int) -> Float[Array, "L"]:
+    """``kept`` with the layers from ``stop`` on, which have no scorer, keeping what the one before them leaves.
+
+    So that what they save counts in the gradient of the scorer that saves it; ``stop`` is 1 at least.
+    """
+    if stop == kept.shape[0]:
+        return kept
+    return jnp.concatenate([kept[:stop], jnp.broadcast_to(kept[stop - 1], (kept.shape[0] - stop,))])
+
+
 def keep_rate(kept: Float[Array, "L"], target: Float[Array, "L"]) -> Float[Array, ""]:
     """Sum over layers of the squared error of the kept fraction (DynamicViT's rate loss, per layer)."""
     return jnp.sum((kept - target) ** 2)

@@ -25,6 +25,7 @@ from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import scale_imperfections
 from atis_jax.models.forward import ScorerInputs, embed, gathered_layers
+from atis_jax.models.sensor import sensor_view
 from atis_jax.numerics import pytree
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.calibration import Trim, trimmed
@@ -160,7 +161,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
     """
     model = evaluator.model
 
-    def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x) -> Tally:
+    def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x, pixels) -> Tally:
         hardware, held, chip, environment = on_cell(cell, evaluator.spec, evaluator.hardware, design, key)
         scorer = make_scorer(evaluator.spec, hardware, target)
         out = gathered_layers(
@@ -172,6 +173,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
             noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
             scored=evaluator.scored,
+            pixels=pixels,
         )
         real = inputs.weight > 0
         right = jnp.argmax(out.logits, axis=-1) == inputs.label
@@ -186,10 +188,10 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
         )
 
     def chunk(params, design, state, target, key, inputs: Inputs, cells: Cells) -> Tally:
-        x = embed(model, params, inputs.image)
+        x, pixels = embed(model, params, inputs.image), sensor_view(model, inputs.image, evaluator.spec.source)
         at_once = width if width > 1 else None
         return jax.lax.map(
-            lambda cell: one(cell, params, design, state, target, key, inputs, x), cells, batch_size=at_once
+            lambda cell: one(cell, params, design, state, target, key, inputs, x, pixels), cells, batch_size=at_once
         )
 
     shared, split = PartitionSpec(), PartitionSpec(CELLS)

@@ -111,6 +111,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             inputs,
             noise if setup.codesign.read_noise or setup.spec.kind == "random" else None,
             scored=scored,
+            source=setup.spec.source,
             ema_rate=setup.spec.ema_rate if setup.spec.prototype == "ema" else 0.0,
             smoothing=knobs.smoothing,
             hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
@@ -122,9 +123,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             dropout_key=dropout_key(setup.model, state),
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
-        kept = losses.expected_kept(out.probability, out.alive)
-        if scored.stop < depth:  # the layers after the last scorer save by what it prunes
-            kept = jnp.concatenate([kept[: scored.stop], jnp.repeat(kept[scored[-1]], depth - scored.stop)])
+        kept = losses.carried(losses.expected_kept(out.probability, out.alive), scored.stop)
         ratio = setup.energy_ratio(kept, values["design"], state.scorer_state.query)
         terms = task_terms(setup, out.logits, batch["label"], teacher_logits)
         if setup.spec.kind != "random":

@@ -172,6 +172,7 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
                 inputs,
                 key,
                 scored=evaluator.scored,
+                source=evaluator.spec.source,
                 ema_rate=settings.ema_rate,
             )
 

@@ -32,8 +32,8 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     """Run the experiment; writes cells.csv, artifacts.npz, summary.json and the report.
 
     Raises:
-        UserError: ``settings.checkpoint`` is no finished co-design run, its scorer is not analog, or the stream is
-            shorter than the windows it is to be cut into.
+        UserError: ``settings.checkpoint`` is no finished co-design run, its scorer is not analog or looks at pixels, or
+            the stream is shorter than the windows it is to be cut into.
     """
     started = time.time()
     trained = load_trained(settings.checkpoint)
@@ -41,6 +41,11 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer, which "
             "no temperature moves; give a run with scorer.kind = 'analog'"
+        )
+    if trained.trained.evaluator.spec.source == "pixels":
+        raise UserError(
+            f"config.checkpoint = {settings.checkpoint!r} scores pixels on the sensor, where no prototype follows the "
+            "queries as some of this experiment's arms do; give a run with scorer.source = 'tokens'"
         )
     root = jax.random.key(settings.seed)
     if settings.images is not None and settings.images > len(trained.test):

@@ -92,6 +92,7 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
         method.tokens,
         run.root,
         scored=evaluator.scored,
+        source=evaluator.spec.source,
     )
 
 

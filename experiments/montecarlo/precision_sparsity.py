@@ -74,8 +74,14 @@ class PrecisionSettings:
         """The run's hardware with the most bits of each, of which a cell uses some; the perfect chip's too.
 
         Raises:
-            SettingError: such a hardware cannot be, for instance with currents that have no range.
+            SettingError: the run's scorer has no converters, or such a hardware cannot be, for instance with currents
+                that have no range.
         """
+        if run.settings.scorer.source == "pixels":
+            raise SettingError(
+                f"{run.folder}: its scorer looks at pixels on the sensor, in front of which there are no converters "
+                "whose bits could be swept; give runs with scorer.source = 'tokens'"
+            )
         bits = {"dac.bits": max(self.dac_bits), "floating_gate.bits": max(self.programming_bits)}
         try:
             hardware = with_fields(run.trained.evaluator.hardware, bits)

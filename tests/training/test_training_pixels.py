@@ -1,0 +1,390 @@
+"""Co-design with the scorer on the sensor: what is refused, where it starts, what moves, and what is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import resume_config
+from tiny_training import QUICK, SETTINGS, SIDE, batch, changed, lively_params, split
+
+import experiments.codesign
+from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, read, realise, sample_chip
+from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.config import from_config_dict
+from atis_jax.models.forward import ScorerInputs, layer_of, masked_forward
+from atis_jax.scoring.calibration import no_trim
+from atis_jax.scoring.design import inputs_of, program
+from atis_jax.scoring.types import initial_state
+from atis_jax.training import agreement, evaluate, losses, montecarlo
+from atis_jax.training.calibrate import starting_design
+from atis_jax.training.calibration_tokens import record_tokens
+from atis_jax.training.state import create_state
+from atis_jax.training.step import codesign_step
+from atis_jax.validation import SettingError, UserError
+from experiments import measure
+from experiments.codesign import build_model, codesign_setup
+from experiments.drift import experiment as drift
+from experiments.drift.settings import DriftSettings
+from experiments.montecarlo import yields
+from experiments.montecarlo.precision_sparsity import PrecisionSettings
+from experiments.montecarlo.settings import MonteCarloSpec
+from experiments.montecarlo.yields_settings import YieldSettings
+from experiments.rundir import open_run
+from experiments.settings import CodesignSettings
+from experiments.trained_run import load_trained
+
+PIXELS = dict(
+    scorer=dict(source="pixels", projection="selection", inputs=4, arrangement="grouped", groups=2),
+    pruning=dict(kept=(0.4,), scored_layers=1),
+)
+TRACKED = dict(threshold="tracked", threshold_learning_rate=1.0)
+DEPTH, TOKENS, IMAGES = 2, 16, 48
+
+
+def sensor(**sections) -> CodesignSettings:
+    """The tiny settings with the scorer on the sensor, and more fields of some sections."""
+    names = {*PIXELS, *sections}
+    merged = {
+        name: sections[name]
+        if not isinstance(sections.get(name, {}), dict)
+        else PIXELS.get(name, {}) | sections.get(name, {})
+        for name in names
+    }
+    return changed(**merged)
+
+
+SENSOR = sensor()
+MODEL = build_model(SENSOR, split())
+HARDWARE = SENSOR.scorer_hardware()
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            dict(scorer=dict(projection="learned")),
+            r"scorer.projection = 'learned' .*converted first; set projection = 's",
+        ),
+        (
+            dict(scorer=dict(projection="sparse_sign")),
+            r"scorer.projection = 'sparse_sign' with scorer.source = 'pixels'",
+        ),
+        (dict(scorer=dict(prototype="ema")), r"scorer.prototype = 'ema' .*set prototype = 'static'"),
+        (
+            dict(scorer=dict(shared=True)),
+            r"scorer.shared = True with scorer.source = .pixels.*one layer alone.*shared = False",
+        ),
+        (
+            dict(scorer=dict(trainable_bits=True)),
+            r"scorer.trainable_bits = True .*no converter .*trainable_bits = False",
+        ),
+        (dict(scorer=dict(trainable_full_scale=True)), r"scorer.trainable_full_scale = True .*no converter"),
+        (dict(scorer=dict(source="pixel")), r"scorer.source = 'pixel' is not one of: tokens, pixels.*'pixels'"),
+        (
+            dict(pruning=dict(scored_layers=None)),
+            r"first_layer = 0 and pruning.scored_layers = None .*scored_layers = 1",
+        ),
+        (dict(pruning=dict(first_layer=1)), r"config.pruning.first_layer = 1 .*set first_layer = 0"),
+        (dict(model=dict(stem="conv")), r"config.model.stem = 'conv' .*a pruned patch would be needed .*'linear'"),
+        (dict(hardware=dict(dac_bits=6)), r"config.hardware.dac_bits = 6 .*no converter .*hardware.dac_bits = None"),
+    ],
+)
+def test_what_would_need_pruned_pixels_is_refused_by_name(sections, message):
+    with pytest.raises(SettingError, match=message):
+        sensor(**sections)
+
+
+def test_a_patch_must_have_the_pixels_that_are_selected(monkeypatch):
+    """Only the images say how many; before anything is trained."""
+    monkeypatch.setattr(experiments.codesign, "load_split", lambda *_: split())
+    monkeypatch.setattr(experiments.codesign, "train_stages", lambda *_: pytest.fail("it trained"))
+    with pytest.raises(SettingError, match=r"config.scorer.inputs = 5 exceeds the 4 pixel values .*at most 4"):
+        experiments.codesign.run(sensor(scorer=dict(inputs=5)), None)
+    sensor(scorer=dict(inputs=12)).check_patch(3)  # three channels have twelve
+    changed(scorer=dict(inputs=12)).check_patch(1)  # and tokens are not pixels
+    # Nor does the width bound what is selected from a patch.
+    assert sensor(scorer=dict(inputs=48), model=dict(patch=4)).check_patch(3) is None
+
+
+def test_a_sensor_has_no_converters_and_all_else_of_the_preset():
+    built = sensor(hardware=dict(preset="pessimistic", bias="ptat")).scorer_hardware()
+    preset = get_preset("pessimistic")
+    assert built.dac.bits is None and preset.dac.bits is not None
+    wanted = dataclasses.replace(
+        preset,
+        dac=dataclasses.replace(preset.dac, bits=None),
+        thermal=dataclasses.replace(preset.thermal, bias="ptat"),
+    )
+    assert built == wanted
+    assert SETTINGS.scorer_hardware() == get_preset("nominal")
+
+
+@pytest.fixture(scope="module")
+def started():
+    images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
+    params = lively_params(MODEL)
+    start = functools.partial(jax.jit, compiler_options=QUICK)(
+        lambda key, params, images: starting_design(key, MODEL, params, SENSOR.scorer, HARDWARE, images)
+    )
+    return images, *start(jax.random.key(1), params, images)
+
+
+def patches(images) -> np.ndarray:
+    """(B, T, 4) scaled pixels, cut out one patch after another."""
+    scaled = (np.asarray(images, np.float64)[..., 0] - 0.5) / 0.3
+    cut = [
+        scaled[:, r : r + 2, c : c + 2].reshape(len(scaled), 4) for r in range(0, SIDE, 2) for c in range(0, SIDE, 2)
+    ]
+    return np.stack(cut, axis=1)
+
+
+def test_scores_of_raw_patches_start_a_third_of_the_half_span_wide(started):
+    images, design, _ = started
+    assert design.projection.shape == (DEPTH, 4, 4)
+    np.testing.assert_array_equal(design.projection[0], np.eye(4))
+    first = layer_of(design, 0)
+    chip, environment = nominal_chip(HARDWARE, SENSOR.scorer.geometry), nominal_environment(HARDWARE)
+    held = program(first, SENSOR.scorer, HARDWARE, jnp.zeros((2, 16)))
+    realised = jax.jit(realise)(held, HARDWARE, chip, environment)
+    played = inputs_of(first, jnp.asarray(patches(images).reshape(-1, 4), jnp.float32))
+    voltage = np.asarray(jax.jit(jax.vmap(read, (None, 0)))(realised, played))
+    # Fitted to a tanh without rails: they change the spread by some percent.
+    np.testing.assert_allclose(voltage.std(0), 0.5 / 3, rtol=0.25)
+    assert np.all((voltage > np.asarray(realised.threshold_v)).mean(0) > 0.9)
+
+
+def test_fewer_inputs_take_the_pixels_that_vary_most():
+    settings, params = sensor(scorer=dict(inputs=2)), lively_params(MODEL)
+    spread = np.tile(np.array([[0.1, 1.0], [0.4, 0.2]], np.float32), (4, 4))[..., None]
+    images = 0.5 + spread * (np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1), np.float32) - 0.5)
+    design, _ = jax.jit(
+        lambda images: starting_design(jax.random.key(0), MODEL, params, settings.scorer, HARDWARE, images)
+    )(jnp.asarray(images))
+    np.testing.assert_array_equal(design.projection[0], np.eye(4)[[1, 2]])
+
+
+def stepped(settings: CodesignSettings, kind: str, steps: int, design=None):
+    """The design before and after, and the metrics of every step."""
+    setup, transform = codesign_setup(settings, MODEL, split(), kind)
+    step, params = (
+        functools.partial(jax.jit, compiler_options=QUICK)(codesign_step(setup, transform)),
+        lively_params(MODEL),
+    )
+    if design is None:
+        images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
+        design, _ = jax.jit(
+            lambda images: starting_design(jax.random.key(1), MODEL, params, setup.spec, setup.hardware, images)
+        )(images)
+    groups = setup.spec.groups
+    memory = jax.vmap(lambda _: initial_state(groups, 16))(jnp.arange(DEPTH))
+    state, metrics = create_state(params, design, memory, jax.random.key(0), transform), []
+    for number in range(steps):
+        state, values = step(state, batch(number), lively_params(MODEL, seed=9))
+        metrics.append(jax.device_get(values))
+    return design, state.design, metrics
+
+
+@pytest.mark.parametrize("kind", ["analog", "digital"])
+@pytest.mark.parametrize("threshold", ["tracked", "gradient"])
+def test_the_row_at_the_sensor_moves_and_the_others_do_not(kind, threshold):
+    codesign = TRACKED if threshold == "tracked" else dict(threshold="gradient", threshold_learning_rate=0.1)
+    settings = sensor(codesign=codesign, loss=dict(energy=5.0, keep=10.0))
+    before, after, metrics = stepped(settings, kind, 12 if threshold == "tracked" else 35)
+    for name in ("input_gain", "prototype", "bias_scale", "feedback", "threshold"):
+        old, new = np.asarray(getattr(before, name)), np.asarray(getattr(after, name))
+        np.testing.assert_array_equal(new[1:], old[1:], err_msg=name)
+        assert np.abs(new[0] - old[0]).max() > 1e-4, name
+    np.testing.assert_array_equal(after.projection, before.projection)
+    for values in metrics:
+        assert values["kept_per_layer"][0] == values["kept_per_layer"][1]
+        assert np.isfinite(values["loss"])
+    kept = [values["kept_per_layer"][0] for values in metrics]
+    assert kept[0] > 0.85 and np.mean(kept[-3:]) < 0.75, "it closes in on 0.4"
+    if threshold == "gradient":  # one scorer is one miss, however many layers live with it
+        miss = metrics[5]["kept_per_layer"][0] - 0.4
+        np.testing.assert_allclose(metrics[5]["loss_keep"], 10 * miss**2, rtol=1e-5)
+
+
+def test_random_pruning_is_trained_at_the_sensors_fraction():
+    settings = sensor(scorer=dict(groups=1, arrangement="consensus"))
+    counts = jnp.asarray(settings.pruning.kept_per_layer(DEPTH)) * TOKENS
+    _, after, metrics = stepped(settings, "random", 3, counts)
+    np.testing.assert_array_equal(after, counts)
+    # 6.4 of 16: six, and a seventh in four images of ten.
+    for values in metrics[1:]:
+        assert 6 / 16 <= values["kept_per_layer"][0] <= 7 / 16
+        assert values["kept_per_layer"][0] == values["kept_per_layer"][1]
+
+
+def test_layers_without_scorer_save_by_the_last_one_before_them():
+    kept = jnp.asarray([0.9, 0.5, 0.3, 0.2])
+    np.testing.assert_array_equal(losses.carried(kept, 4), kept)
+    np.testing.assert_array_equal(losses.carried(kept, 2), kept[jnp.asarray([0, 1, 1, 1])])
+    weight = jnp.asarray([1.0, 2.0, 3.0, 4.0])
+    gradient = jax.grad(lambda kept: jnp.sum(weight * losses.carried(kept, 2)))(kept)
+    np.testing.assert_array_equal(gradient, [1.0, 9.0, 0.0, 0.0])
+
+
+@pytest.fixture(scope="module")
+def measured(started):
+    """An evaluator, its design cutting through the scores, and three chips at 0, 27 and 70 C."""
+    _, design, _ = started
+    design = dataclasses.replace(design, threshold=jnp.full_like(design.threshold, 0.3))
+    memory = jax.vmap(lambda _: initial_state(2, 16))(jnp.arange(DEPTH))
+    state = create_state(
+        lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, split(), "analog")[1]
+    )
+    trained = measure.ready(SENSOR, MODEL, state, "analog")
+    draw = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
+        lambda chips, key: evaluate.chips_for(key, HARDWARE, SENSOR.scorer, DEPTH, chips, sample_chip)
+    )
+    return trained, draw(3, jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
+
+
+def test_masked_and_gathered_agree_on_chips_at_three_temperatures(measured):
+    trained, chips, temperatures = measured
+    batches = [batch(seed) | {"weight": np.ones(8, np.float32)} for seed in range(2)]
+    kept = []
+    for number, kelvin in enumerate(temperatures):
+        inputs = trained.inputs(layer_of(chips, number), Environment(jnp.asarray(kelvin), jnp.float32(1.8)))
+        counted = evaluate.count(trained.evaluator.masked(), batches, inputs, jax.random.key(number))
+        capacities = evaluate.capacities_for(counted.largest, TOKENS, trained.evaluator.scored)
+        assert capacities[0] == capacities[1]
+        found = agreement.masked_against_gathered(
+            trained.evaluator, capacities, batches, inputs, jax.random.key(number)
+        )
+        assert found.decisions == 16 * TOKENS * 2, "one scored layer, every patch of it, two groups"
+        assert found.unequal_outside == 0 and found.overflow == 0 and found.max_abs_logit < 1e-4
+        assert counted.kept[0] == counted.kept[1]
+        kept.append(counted.kept[0] / (16 * TOKENS))
+    assert 0.1 < min(kept) and max(kept) < 0.95
+
+
+def test_the_temperature_reaches_the_sensors_scores(measured):
+    """Slopes go with 1 / U_T: the same chip's scores are wider in the cold."""
+    trained, chips, _ = measured
+    widths = []
+    for kelvin in (273.15, 343.15):
+        inputs = trained.inputs(layer_of(chips, 0), Environment(jnp.float32(kelvin), jnp.float32(1.8)))
+        out = trained.evaluator.masked()(batch(0)["image"], inputs, None)
+        widths.append(np.asarray(out.voltage[0, :, 1:]).std((0, 1)))
+    assert np.all(widths[0] > 1.03 * widths[1])
+
+
+def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
+    """The program that shares the embedding and the pixels between chips, against the masked pass on each chip."""
+    trained, _, temperatures = measured
+    evaluator, state, key = trained.evaluator, trained.state, jax.random.key(3)
+    cells = montecarlo.Cells(
+        chip=jnp.arange(3),
+        temperature_k=jnp.asarray(temperatures),
+        factors=jnp.ones((3, len(IMPERFECTIONS))),
+        trim=jax.tree.map(lambda leaf: jnp.zeros((3, DEPTH, *leaf.shape)), no_trim(evaluator.spec)),
+    )
+    one = batch(0)
+    inputs = montecarlo.Inputs(
+        image=jnp.asarray(one["image"]),
+        label=jnp.asarray(one["label"]),
+        weight=jnp.ones(8, jnp.int32),
+        number=jnp.arange(8),
+        reference=jnp.zeros(8, bool),
+    )
+    mesh = jax.make_mesh((1,), (montecarlo.CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
+    program = jax.jit(montecarlo.program(evaluator, (TOKENS + 1,) * DEPTH, 2, mesh))
+    target = jnp.ones(DEPTH)
+    tally = program(state.params, state.design, state.scorer_state, target, key, inputs, cells)
+    for number, kelvin in enumerate(temperatures):
+        chip = montecarlo.draw_chip(key, jnp.asarray(number), HARDWARE, DEPTH, evaluator.spec.geometry)
+        alone = ScorerInputs(state.design, chip, Environment(jnp.asarray(kelvin), jnp.float32(1.8)), state.scorer_state)
+        noise = montecarlo.noise_keys(key, jnp.asarray(number), jnp.arange(8))
+        out = masked_forward(
+            MODEL, state.params, evaluator.scorer, inputs.image, alone, noise, scored=range(1), source="pixels"
+        )
+        kept = np.asarray(out.alive)[:, :, 1:].any(-1).sum((1, 2))
+        np.testing.assert_array_equal(tally.kept[number], kept)
+        assert tally.correct[number] == np.sum(np.argmax(out.logits, -1) == one["label"])
+    assert len(np.unique(np.asarray(tally.kept)[:, 0])) > 1
+
+
+def test_recorded_calibration_inputs_are_raw_pixels(measured):
+    trained, _, _ = measured
+    evaluator, perfect = trained.evaluator, measure.perfect_inputs(trained, DEPTH)
+    images = jnp.asarray(batch(0)["image"])
+    found = record_tokens(
+        MODEL,
+        evaluator.params,
+        evaluator.scorer,
+        perfect,
+        images,
+        40,
+        jax.random.key(1),
+        scored=evaluator.scored,
+        source="pixels",
+    )
+    gain = 0.01 * 1000 ** (1 / (1 + np.exp(-float(trained.state.design.input_gain[0]))))
+    wanted = gain * patches(images).reshape(-1, 4)
+    nearest = np.abs(np.asarray(found.inputs[0])[:, None] - wanted).max(-1).min(1)
+    assert nearest.max() < 1e-5
+
+
+@pytest.fixture(scope="module")
+def sensor_run(tmp_path_factory):
+    """A whole run, controls and report included: patches of eight pixels, of which sixteen are wired."""
+    place = tmp_path_factory.mktemp("sensor")
+    config = resume_config.get_config()
+    config.compare = ("random",)
+    config.model.depth = 2
+    config.scorer.prototype = "static"
+    config.scorer.source = "pixels"
+    config.scorer.projection = "selection"
+    config.scorer.inputs = 16
+    config.pruning.scored_layers = 1
+    config.data.data_dir = str(place / "data")
+    settings = from_config_dict(CodesignSettings, config)
+    with open_run(place / "run", settings) as folder:
+        summary = experiments.codesign.run(settings, folder)
+    return place / "run", summary
+
+
+@pytest.mark.slow
+def test_a_run_on_the_sensor_from_start_to_end(sensor_run):
+    folder, summary = sensor_run
+    first, second = summary["tokens"]["kept_per_layer"]
+    assert first == second < 1.0
+    assert summary["agreement"]["decisions_unequal_outside_margin"] == 0
+    assert {"random", "hardware_mean"} <= set(summary["accuracy"])
+    # The control prunes at the same place, and as much.
+    assert summary["accuracy"]["random_pruned_fraction"] == pytest.approx(1 - first, abs=0.02)
+    assert np.isfinite(summary["agreement"]["attention_spearman"])
+    arrays = np.load(folder / "artifacts.npz")
+    assert np.isnan(arrays["agreement_layer_spearman"]).tolist() == [False, True]
+    assert "dac_v" not in arrays and arrays["ota_current"].shape[0] > 0
+    assert (folder / "report.html").exists()
+    run = load_trained(folder)
+    assert run.trained.evaluator.scored == range(1) and run.trained.evaluator.hardware.dac.bits is None
+
+
+@pytest.mark.slow
+def test_yield_with_calibration_measures_a_sensor(sensor_run, tmp_path):
+    spec = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
+    settings = YieldSettings(checkpoints=(str(sensor_run[0]),), calibrations=("none", "threshold"), montecarlo=spec)
+    with open_run(tmp_path / "yield", settings) as folder:
+        summary = yields.run(settings, folder)
+    fabricated, calibrated = (found["kept_std_of_chips"] for found in summary["yield"])
+    assert calibrated[0] < fabricated[0]
+    for found in summary["yield"]:
+        assert found["kept_mean"][0] == found["kept_mean"][1]
+
+
+@pytest.mark.slow
+def test_experiments_that_need_converters_or_queries_refuse_a_sensor(sensor_run, tmp_path):
+    folder, _ = sensor_run
+    with pytest.raises(SettingError, match=r"no converters whose bits could be swept.*'tokens'"):
+        PrecisionSettings().finest(load_trained(folder))
+    with pytest.raises(UserError, match=r"scores pixels on the sensor.*scorer.source = 'tokens'"):
+        drift.run(DriftSettings(checkpoint=str(folder)), tmp_path)
