@@ -176,6 +176,24 @@ def edges(values: np.ndarray, log: bool) -> np.ndarray:
     return np.exp(found) if log else found
 
 
+def finer(one: BreakEvenMap, level: np.ndarray, steps: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both axes and ``level`` with ``steps`` places between two, straight on the axes that are drawn.
+
+    A contour drawn from the places alone is straight in the values, which on a logarithmic axis is elsewhere.
+    """
+    columns, rows = (
+        np.linspace(0, len(axis.values) - 1, steps * (len(axis.values) - 1) + 1) for axis in (one.x, one.y)
+    )
+    x, y = (_between(axis.values, at, axis.log) for axis, at in ((one.x, columns), (one.y, rows)))
+    wide = np.stack([_between(row, columns) for row in level])
+    return x, y, np.stack([_between(column, rows) for column in wide.T], axis=1)
+
+
+def _between(values: np.ndarray, at: np.ndarray, log: bool = False) -> np.ndarray:
+    places = np.arange(len(values))
+    return np.exp(np.interp(at, places, np.log(values))) if log else np.interp(at, places, values)
+
+
 def _panel(axes: Axes, one: BreakEvenMap, coloured: str, reach: float):
     sides = []
     sides_of: tuple[tuple[Literal["x", "y"], MapAxis], ...] = (("x", one.x), ("y", one.y))
@@ -187,16 +205,16 @@ def _panel(axes: Axes, one: BreakEvenMap, coloured: str, reach: float):
         else:
             axes.set(**{f"{which}lim": (at[0], at[-1])})
         axes.set(**{f"{which}label": label})
-        sides.append((at, axis.values / factor, None if axis.own is None else axis.own / factor))
-    (x_edges, x, own_x), (y_edges, y, own_y) = sides
+        sides.append((at, factor, None if axis.own is None else axis.own / factor))
+    (x_edges, x_unit, own_x), (y_edges, y_unit, own_y) = sides
     image = axes.pcolormesh(
         x_edges, y_edges, np.log(one.ratio[coloured]), cmap=_COLOURS, vmin=-reach, vmax=reach, rasterized=True
     )
     for rival, ratio in distinct(one).items():
         if crosses(ratio):
-            axes.contour(
-                x, y, np.log(ratio), levels=[0.0], colors=BLACK, linewidths=1.6, linestyles=_LINES.get(rival, "-.")
-            )
+            at_x, at_y, level = finer(one, np.log(ratio))
+            look: dict[str, Any] = {"colors": BLACK, "linewidths": 1.6, "linestyles": _LINES.get(rival, "-.")}
+            axes.contour(at_x / x_unit, at_y / y_unit, level, levels=[0.0], **look)
     if own_x is not None and own_y is not None:
         axes.plot(own_x, own_y, "*", color="white", markeredgecolor=BLACK, markersize=11, clip_on=False, zorder=5)
     axes.tick_params(labelsize=7.8)

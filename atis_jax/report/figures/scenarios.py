@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 
 from atis_jax.report.figures.scenario_tables import measured
 from atis_jax.report.formatting import join, percent, si, significant
+from atis_jax.report.plain_words import NAMES, network_name
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Picture, Section, Table
@@ -22,7 +23,7 @@ from atis_jax.report.style import (
     panels_of,
     plain_log_ticks,
 )
-from atis_jax.report.verdicts import NAMES, WON, Outcome, network_name, outcome, share_words, times
+from atis_jax.report.verdicts import WON, Outcome, outcome, share_words, times
 
 # Warm colours and a filled marker for analog, cold ones and an open marker for digital.
 LOOKS = {

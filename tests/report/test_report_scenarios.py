@@ -1,0 +1,375 @@
+"""The page of the deployment scenarios: what its sentences claim, what its figures show, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import write_json
+from fake_scenarios import map_arrays, scenario, scenarios_summary
+from matplotlib.patches import Rectangle
+
+from atis_jax.energy.constants import ALL
+from atis_jax.energy.presets import PRESET_NAMES, provenance
+from atis_jax.report import style, write_report
+from atis_jax.report.errors import Absent, ReportError
+from atis_jax.report.figures import energy_tables, sections_for
+from atis_jax.report.figures.breakeven import break_even_maps, crosses, distinct, edges, read_maps
+from atis_jax.report.figures.deciding import what_decides
+from atis_jax.report.figures.joules import joules
+from atis_jax.report.figures.scenario_tables import what_is_compared
+from atis_jax.report.figures.scenarios import who_wins
+from atis_jax.report.headline import headline
+from atis_jax.report.plain_words import constant_words
+from atis_jax.report.run_files import RunFiles, read_run
+from atis_jax.report.scenarios import GROUPS, read_scenarios
+from atis_jax.report.section import Picture
+from atis_jax.report.style import drawing, ratio_ticks
+from atis_jax.report.verdicts import outcome, rounds_to_one
+
+
+def run_of(summary=None, arrays=None, **changes) -> RunFiles:
+    return RunFiles(Path("x"), summary=(summary or scenarios_summary()) | changes, arrays=arrays or {})
+
+
+def rows_of(run) -> dict[str, tuple[str, str]]:
+    return {row.what: (plain(row.value), plain(row.compared)) for row in headline(run).rows}
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def drawn(builder, run):
+    with drawing():
+        return builder(run)
+
+
+def parts(section):
+    return {part.name: part for part in section.pictures}
+
+
+def one_scenario(scoring, total):
+    """A run of one scenario, the co-designed circuit against dense and its digital twin only."""
+    return run_of(scenarios_summary() | {"scenarios": [scenario("one", scoring, total)]})
+
+
+# What is said.
+
+
+def test_the_sentence_groups_scenarios_by_how_analog_fares():
+    assert plain(headline(run_of()).sentence) == (
+        "Dropping tokens takes less energy than the dense network in all 3 scenarios: dense takes 2.00 to 2.50 times "
+        "as much as the co-designed analog circuit, 1.67 to 2.00 times as much as the same score in digital. That the "
+        "scorer is analog shows in the whole only in won (analog saves 33.3 %). Against the same score folded in "
+        "digital the paper's circuit wins in won (1.20 times); loses in lost and tied (1.02 times). Against its "
+        "digital twin the co-designed circuit wins in won (1.50 times); wins in scoring only in tied (2.00 times); "
+        "loses in scoring only in lost (1.50 times)."
+    )
+
+
+def test_rows_tell_saving_verdict_and_what_it_hangs_on():
+    rows = rows_of(run_of())
+    assert rows["tied: pruning"] == (
+        "50.0 % less than dense",
+        "Dense takes 2.00 times as much as pruning: 2.00 mJ a pass dense, 1.00 mJ with the co-designed circuit.",
+    )
+    value, words = rows["tied: co-designed circuit"]
+    assert value == "wins in scoring only"
+    assert words == (
+        "Its digital twin takes 2.00 times as much in scoring; the whole, of which scoring is 0.010 %, is even. What "
+        "decides is number-to-voltage conversion: the winner changes at 4.00 pJ (now 2.00 pJ), inside its range of "
+        "1.00 pJ to 8.00 pJ."
+    )
+    assert rows["lost: co-designed circuit"][0] == "loses in scoring only"
+    value, words = rows["won: co-designed circuit"]
+    assert value == "wins" and "1.50 times as much in the whole and 2.00 times in scoring" in words
+    assert words.endswith(
+        "No price alone changes the winner within its range; on-chip memory, 1 MB, which matters most, not even at "
+        "1/1,000 or 1,000 times its value."
+    )
+    assert "Folding changes nothing here." in rows["won: paper's circuit"][1]
+    assert "though in scoring alone the analog circuit takes 20.0 times as much" in rows["won: paper's circuit"][1]
+
+
+@pytest.mark.parametrize(
+    ("analog_scoring", "expected"),
+    [(1e-9, "wins in scoring only"), (2e-6, "even"), (2.008e-6, "even"), (1e-5, "loses in scoring only")],
+)
+def test_a_whole_that_rounds_to_one_is_never_called_won(analog_scoring, expected):
+    scoring = {"codesigned_digital": 2e-6, "codesigned": analog_scoring}
+    total = {"dense": 2e-2} | {who: 1e-2 + joules for who, joules in scoring.items()}
+    run = one_scenario(scoring, total)
+    (pair,) = [pair for pair in read_scenarios(run)[0].against if pair.rival == "codesigned_digital"]
+    assert rounds_to_one(pair.total_factor) and outcome(pair).value == expected
+    assert rows_of(run)["one: co-designed circuit"][0] == expected
+    assert "shows in the whole nowhere" in headline(run).sentence
+
+
+def test_pruning_that_costs_more_than_it_saves_is_called_that():
+    scoring = {"codesigned_digital": 2e-6, "codesigned": 2e-6}
+    run = one_scenario(scoring, {"dense": 1e-2, "codesigned_digital": 2e-2, "codesigned": 2e-2})
+    assert rows_of(run)["one: pruning"][0] == "100.0 % more than dense"
+    assert rows_of(run)["one: pruning"][1].startswith("Pruning takes 2.00 times as much as dense")
+    assert headline(run).sentence.startswith("Dropping tokens takes less energy than the dense network nowhere.")
+    even = one_scenario(scoring, {"dense": 1e-2, "codesigned_digital": 1e-2, "codesigned": 1.001e-2})
+    assert rows_of(even)["one: pruning"][0] == "as much as dense"
+    assert "pays for its scorer and no more" in rows_of(even)["one: pruning"][1]
+
+
+def test_a_break_even_outside_the_range_is_said_to_be_outside():
+    summary = scenarios_summary()
+    (pair,) = [pair for pair in summary["scenarios"][2]["against"] if pair["rival"] == "codesigned_digital"]
+    pair["deciding"]["break_even"] = 9e-12
+    text = rows_of(run_of(summary))["won: co-designed circuit"][1]
+    assert text.endswith("would at 9.00 pJ/B (now 2.00 pJ/B), outside an assumed range of 1.00 pJ/B to 4.00 pJ/B.")
+
+
+def test_every_price_of_the_presets_has_words_for_readers_outside_the_field():
+    names = {term.constant.name for name in PRESET_NAMES for terms in provenance(name).values() for term in terms}
+    free = {constant.name for constant in ALL if constant.value == 0}
+    assert [name for name in sorted(names - free) if constant_words(name) == name] == []
+
+
+# What is shown.
+
+
+def test_cells_of_the_verdicts_carry_the_number_of_the_verdict():
+    section = drawn(who_wins, run_of())
+    (axes,) = parts(section)["who_wins"].figure.axes
+    assert len([patch for patch in axes.patches if isinstance(patch, Rectangle)]) == len(axes.texts) == 15
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[4::5] == ["loses scoring\n1.50 ×", "wins scoring\n2.00 ×", "wins\n1.50 ×"]
+    caption = parts(section)["who_wins"].caption
+    assert (
+        "The co-designed circuit beats dense in 3 of 3 and digital twin in 1 of 3 and in scoring only in 1 more."
+        in caption
+    )
+    assert dict(section.absent) == {"Accuracy in scenario won": "no run was made"}
+
+
+def test_energies_are_drawn_relative_to_dense_and_listed():
+    energies = parts(drawn(who_wins, run_of()))["scenario_energy"]
+    whole, scoring = energies.figure.axes
+    widths = [patch.get_width() for patch in whole.patches]
+    assert widths[0] == 100 and widths[12:18] == pytest.approx([100, 60, 60, 50, 60, 40])
+    points = [line.get_xdata()[0] for line in scoring.lines if line.get_marker() not in ("None", None)]
+    assert len(points) == 15 and scoring.get_xscale() == "log"
+    assert plain(energies.table[3][-1]) == "0.800 mJ (2.50)" or plain(energies.table[3][-1]) == "800 µJ (2.50)"
+    assert "differ by at most 50.0 % (won)" in plain(energies.caption)
+
+
+def test_measured_accuracy_is_shown_and_missing_accuracy_is_listed():
+    summary = scenarios_summary()
+    accuracy = {"dense": 0.96, "hardware_mean": 0.94, "random": 0.7}
+    summary["scenarios"][2]["measured"] = {"run": "runs/x", "accuracy": accuracy, "tokens": {"pruned_fraction": 0.6}}
+    section = drawn(who_wins, run_of(summary))
+    rows = dict(parts(section)["measured_won"].table)
+    assert plain(rows["accuracy, analog scorer, mean over sampled chips"]) == "94.00 %"
+    assert plain(rows["tokens dropped, mean over layers"]) == "60.0 %" and section.absent == ()
+    summary["scenarios"][2]["measured"]["accuracy"] = {"dense": "high"}
+    with pytest.raises(ReportError, match=r"'measured.accuracy.dense' must be a finite number"):
+        drawn(who_wins, run_of(summary))
+
+
+def test_parts_of_a_pass_add_up_to_it_and_none_is_lost():
+    summary = scenarios_summary()
+    summary["scenarios"][0]["ledger_j"]["dense"]["new_line"] = 5e-4
+    (one, *_) = read_scenarios(run_of(summary))
+    assert sum(one.grouped_j("paper").values()) == pytest.approx(one.total_j["paper"])
+    assert set(one.grouped_j("dense")) == {*GROUPS, "new_line"}
+    (axes,) = parts(drawn(joules, run_of()))["joules"].figure.axes
+    ends = {}
+    for patch in axes.patches:
+        row = round(patch.get_y() + patch.get_height() / 2, 3)
+        ends[row] = max(ends.get(row, 0), patch.get_x() + patch.get_width())
+    assert len(ends) == 9 and ends[0.0] == pytest.approx(100)
+    assert max(ends) > 8 and ends[max(ends)] == pytest.approx(40)
+
+
+def test_bars_of_a_constant_run_from_the_result_to_both_ends():
+    section = drawn(what_decides, run_of())
+    (lost, tied, won, empty) = parts(section)["tornado_twin"].figure.axes
+    assert not empty.axison
+    low, high = tied.patches[:2]
+    assert low.get_x() == high.get_x() == pytest.approx(0.5)
+    assert (low.get_x() + low.get_width(), high.get_x() + high.get_width()) == pytest.approx((0.8, 1.25))
+    assert [patch.get_hatch() for patch in tied.patches] == ["", "", "////", "////"], "the second range is assumed"
+    assert any(line.get_xdata()[0] == 1.0 for line in won.lines)
+    assert "changed by number-to-voltage conversion in lost and tied, by no other price" in (
+        parts(section)["tornado_twin"].caption
+    )
+    assert "tornado_folded" not in parts(section), "nobody was held against it"
+    head, *rows = parts(section)["numbers_codesigned"].table
+    row = dict(zip(head, rows[3], strict=True))
+    shown = [row[name] for name in ("scenario", "verdict", "whole pass", "scoring")]
+    assert shown == ["tied", "wins in scoring only", "1.00", "2.00"]
+    assert plain(row["changes at"]) == "4.00 pJ (inside)"
+    assert dict(zip(head, rows[5], strict=True))["changes at"] == "nowhere"
+
+
+# Maps.
+
+
+def test_a_map_has_its_line_where_the_winner_changes():
+    (one,) = read_maps(run_of(arrays=map_arrays()))
+    assert list(distinct(one)) == ["codesigned_digital", "dense"], "equal ratios are one rival"
+    assert crosses(one.ratio["digital"]) and not crosses(one.ratio["dense"])
+    (picture,) = drawn(break_even_maps, run_of(arrays=map_arrays())).pictures
+    axes = picture.figure.axes[0]
+    lines = [c for c in axes.collections if type(c).__name__ == "QuadContourSet"]
+    assert len(lines) == 1
+    at = np.concatenate([path.vertices for path in lines[0].get_paths()])
+    # log 0.8 and log 1.25 are as far from 0, so the line is half way from 160 to 640 fJ/bit on the logarithmic axis.
+    assert at[:, 0] == pytest.approx(320, rel=0.01)
+    assert axes.get_xlabel() == "DAC energy (fJ/bit)" and axes.get_ylabel() == "DAC bits"
+    (star,) = [line for line in axes.lines if line.get_marker() == "*"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((40, 4))
+
+
+def test_a_map_without_a_line_says_who_takes_less():
+    arrays = map_arrays()
+    (picture,) = drawn(break_even_maps, run_of(arrays=arrays)).pictures
+    head, row = picture.table
+    cells = {name: plain(cell) for name, cell in zip(head, row, strict=True)}
+    assert cells["against dense, whole pass"] == "analog less everywhere (0.90)"
+    assert cells["against the same score folded in digital"] == (
+        "analog less in 75 % (0.50 to 1.25); turns at DAC energy 320 fJ/bit (DAC bits: 4)"
+    )
+    for name in ("digital", "folded", "codesigned_digital"):
+        arrays[f"map0_{name}"] = np.full((3, 4), 1.5)
+    (picture,) = drawn(break_even_maps, run_of(arrays=arrays)).pictures
+    assert "the winner is the same everywhere in the map: DAC bits over DAC energy." in picture.caption
+    assert "analog more everywhere (1.50)" in picture.table[1]
+
+
+def test_cells_of_a_map_end_half_way_on_the_axis_they_are_drawn_on():
+    assert edges(np.array([1.0, 4.0, 16.0]), log=True) == pytest.approx([0.5, 2, 8, 32])
+    assert edges(np.array([0.0, 1.0, 2.0]), log=False) == pytest.approx([-0.5, 0.5, 1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.97, 1.04), (0.5, 3.0), (0.003, 1.2), (1e-6, 10.0), (0.39, 1.06), (0.11, 0.19)]
+)
+def test_ticks_of_a_ratio_are_inside_apart_and_hold_break_even(low, high):
+    ticks = ratio_ticks(low, high)
+    assert 2 <= len(ticks) <= 10 and all(low <= tick <= high for tick in ticks)
+    assert (1 in ticks) is (low <= 1 <= high)
+    assert np.all(np.diff(np.log(ticks)) >= 0.119 * np.log(high / low))
+
+
+# Tables alone.
+
+
+def test_a_design_that_has_not_settled_is_called_unusable():
+    section = energy_tables.latency(run_of())
+    first, second = section.pictures
+    assert first.table[1][-1] == "no: not settled in its time" and "paper's circuit" in first.caption
+    assert plain(second.table[0][2]) == "phase 3, latency: at most 1.00 µs"
+    assert plain(second.table[1][1]) == "met (64)" and plain(second.table[1][2]) == "not met (2.10 µs)"
+
+
+def test_tables_beside_other_peoples_numbers():
+    (counts,) = energy_tables.operation_counts(run_of()).pictures
+    assert counts.table[1][3] == "−0.22 %" and counts.table[1][5] == "" and "\u200b" in counts.table[1][-1]
+    (outside,) = energy_tables.outside_figures(run_of()).pictures
+    assert outside.table[1][3] == "0.500" and outside.table[1][-1].startswith("measured, node not given: Somebody")
+    (models,) = energy_tables.model_sizes(run_of()).pictures
+    assert plain(models.table[1][3]) == "25.0 %" and "saves 25.0" in models.caption
+    (paper,) = energy_tables.paper_numbers(run_of()).pictures
+    assert paper.table[2][2] == "unlimited" and plain(paper.caption).startswith("Of 2 numbers in the paper 1 come")
+
+
+# What is missing, and what is wrong.
+
+
+@pytest.mark.parametrize("entry", sections_for("scenarios"), ids=lambda entry: entry.title)
+def test_what_a_run_does_not_have_is_absent(entry):
+    with pytest.raises(Absent, match="summary.json has no"):
+        entry.build(run_of({"experiment": "scenarios"}))
+    assert headline(run_of({"experiment": "scenarios"})).rows == ()
+
+
+def edited(*path, value):
+    summary = copy.deepcopy(scenarios_summary())
+    at = summary
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return run_of(summary, map_arrays())
+
+
+@pytest.mark.parametrize(
+    ("builder", "run", "words"),
+    [
+        (who_wins, edited("scenarios", value={}), "no 'scenarios'"),
+        (who_wins, edited("scenarios", value=3), "'scenarios' must be a list"),
+        (who_wins, edited("scenarios", 0, value="x"), r"'scenarios\[0\]' must be a table"),
+        (who_wins, edited("scenarios", 0, "total_j", "dense", value=0), "total_j.dense' is missing or 0"),
+        (who_wins, edited("scenarios", 0, "total_j", "paper", value=-1.0), r"total_j.paper' must be a finite number"),
+        (who_wins, edited("scenarios", 0, "scoring_j", value={}), "has totals of"),
+        (joules, edited("scenarios", 1, "ledger_j", "dense", "dac", value="much"), "ledger_j.dense.dac' must be"),
+        (what_decides, edited("scenarios", 0, "against", 0, "total_factor", value=0), "total_factor' is 0"),
+        (what_decides, edited("scenarios", 0, "against", 0, "rival", value="ghost"), "rival' is 'ghost', which has no"),
+        (what_decides, edited("scenarios", 0, "against", 0, "constants", 0, "range", value=[1]), "must be two numbers"),
+        (break_even_maps, edited("maps", value="all"), "'maps' must be a list"),
+        (break_even_maps, edited("maps", 0, "x", value=None), r"'maps\[0\].x' must be a table"),
+        (energy_tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
+        (energy_tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
+        (energy_tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
+        (energy_tables.outside_figures, edited("outside", value={"a": 1}), "'outside' must be a list"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(builder, run, words):
+    with pytest.raises((ReportError, Absent), match=words):
+        drawn(builder, run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"map0_digital": np.zeros((3, 4))}, "'map0_digital' holds ratios of energies that are not above 0"),
+        ({"map0_x": np.array([1.0, 1.0, 2.0, 3.0])}, r"the values of maps\[0\].x must rise"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused(changes, words):
+    with pytest.raises(ReportError, match=words):
+        read_maps(run_of(arrays=map_arrays() | changes))
+
+
+def test_numbered_arrays_are_checked_against_each_other(tmp_path):
+    np.savez(tmp_path / "artifacts.npz", **map_arrays() | {"map1_x": np.ones(2), "map1_dense": np.ones((5, 3))})
+    with pytest.raises(ReportError, match="'map1_dense' has 3 along map1_columns, but 'map1_x' says map1_columns = 2"):
+        read_run(tmp_path)
+
+
+def test_the_whole_page(tmp_path, monkeypatch):
+    """Every section is there, tables without figures too; what is missing is listed."""
+    monkeypatch.setattr(style, "DPI", 50)
+    write_json(tmp_path / "summary.json", scenarios_summary())
+    write_json(tmp_path / "config.json", {"paper": {"inputs": 64, "bits": 6, "projection": "learned"}})
+    np.savez(tmp_path / "artifacts.npz", **map_arrays())
+    html = write_report(tmp_path).read_text(encoding="utf-8")
+    for entry in sections_for("scenarios"):
+        assert f"<h2>{entry.title}</h2>".replace("'", "&#39;") in html
+    for name in ("contenders", "deployments", "latency", "targets", "paper_numbers"):
+        assert f'<p id="{name}">' in html
+    assert "Accuracy in scenario won: no run was made." in html
+    assert "(64\u00a0inputs, 6\u00a0bits, learned projection)" in html
+    assert "Headline numbers:" not in html
+
+
+def test_names_on_the_page_are_used_once():
+    run = run_of(arrays=map_arrays())
+    names = [part.name for entry in sections_for("scenarios") for part in drawn(entry.build, run).pictures]
+    assert len(names) == len(set(names)) > 10
+    pictures = {
+        part.name
+        for entry in sections_for("scenarios")
+        for part in drawn(entry.build, run).pictures
+        if isinstance(part, Picture)
+    }
+    assert pictures <= {name for entry in sections_for("scenarios") for name in entry.figures}
+    assert {part.name for part in what_is_compared(run).pictures} == {"contenders", "deployments"}
