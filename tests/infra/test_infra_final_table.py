@@ -115,3 +115,11 @@ def test_a_drift_run_shows_fixed_beside_adaptive():
 
 def test_a_summary_without_figures_prints_nothing():
     assert printed({"experiment": "codesign", "montecarlo": {"inputs_per_s": None}}) == ""
+
+
+def test_scenarios_show_energy_and_factor_of_each():
+    total = {"dense": 2e-3, "paper": 1e-3, "codesigned": 8e-4, "folded": 9e-4}
+    text = printed({"experiment": "scenarios", "scenarios": [{"name": "camera", "total_j": total}]}).replace(
+        "\u00a0", " "
+    )
+    assert "2.00 / 2.50 times as much" in line_with(text, "camera: 2.00 mJ / 1.00 mJ / 800 µJ")
