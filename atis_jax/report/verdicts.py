@@ -108,16 +108,23 @@ def _pruning_words(one: Scenario, dense: Comparison) -> str:
 
 
 def _scoring_words(one: Scenario, fair: Comparison, searched: float | None) -> str:
-    """The fairest rival first, then the plain digital score, then what the result hangs on."""
+    """The fairest rival and what that result hangs on, then the plain digital score."""
     parts = [against_words(one, fair)]
+    if fair.swings and fair.break_even is None and fair.analog != "codesigned":
+        parts.append(f"{_NONE_DECIDES}.")  # which one matters most there is in the table
+    elif fair.swings:
+        parts.append(deciding_words(fair, searched))
     plain = one.versus(fair.analog, "digital")
     if fair.rival == "folded" and plain is not None:
-        same = one.total_j["digital"] == one.total_j["folded"]
-        parts.append("Folding changes nothing here." if same else f"Against digital, not folded: {plain_words(plain)}.")
-    hangs_on = deciding_words(fair, searched)
-    if fair.break_even is None and fair.analog != "codesigned":
-        hangs_on = _NONE_DECIDES + "."  # what does matter most there is in the table
-    return " ".join([*parts, hangs_on] if fair.swings else parts)
+        if one.total_j["digital"] == one.total_j["folded"]:
+            return " ".join([*parts, "Folding changes nothing here."])
+        turns = ""
+        if plain.swings and plain.swings[0].decides and plain.break_even is not None:
+            first = plain.swings[0]
+            turns = f", but {constant_words(first.name)} at {si(plain.break_even, first.unit)} changes that (now "
+            turns += f"{si(first.value, first.unit)}, inside {range_words(first)})"
+        parts.append(f"Against digital, not folded: {plain_words(plain)}{turns}.")
+    return " ".join(parts)
 
 
 def against_words(one: Scenario, pair: Comparison) -> str:

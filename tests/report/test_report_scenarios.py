@@ -90,6 +90,10 @@ def test_rows_tell_saving_verdict_and_what_it_hangs_on():
         "No price alone changes the winner within its range; on-chip memory, 1 MB, which matters most, not even at "
         "1/1,000 or 1,000 times its value."
     )
+    assert rows["tied: paper's circuit"][1].endswith(
+        "Against digital, not folded: even, but number-to-voltage conversion at 4.00 pJ changes that (now 2.00 pJ, "
+        "inside its range of 1.00 pJ to 8.00 pJ)."
+    )
     assert "Folding changes nothing here." in rows["won: paper's circuit"][1]
     assert "though in scoring alone the analog circuit takes 20.0 times as much" in rows["won: paper's circuit"][1]
 

@@ -188,7 +188,7 @@ def paper_numbers(run: RunFiles) -> Section:
     caption = (
         f"Of {count(len(rows), 'number')} in the paper {found.count('as printed')} come out as printed, "
         f"{found.count('discrepancy')} come out different for a reason that is given, and {found.count('OFF')} are off "
-        "without one."
+        "without one. OTA: one amplifier of the analog array, which multiplies one input; A: the paper's appendix."
     )
     return Section("The paper's numbers, computed again", (Table("paper_numbers", caption, (heads, *rows)),))
 
