@@ -168,6 +168,24 @@ def test_decisions_against_the_threshold_are_counted(run):
     assert "score voltage (mV)" in {axes.get_xlabel() for axes in picture.figure.axes}
 
 
+def test_layers_without_a_scorer_have_no_panel_of_scores(run):
+    """Nothing was scored in the first of two: no empty histogram, no threshold of an array that is not there."""
+    keep, prune = np.array([[0, 0, 0, 0], [0, 10, 30, 40]]), np.array([[0, 0, 0, 0], [50, 40, 20, 10]])
+    edges = np.tile(np.array([-2.0, -1.0, 0.0, 1.0, 2.0]), (2, 1)) * 1e-3
+    arrays = dict(
+        score_hist_v=edges, score_hist_keep=keep, score_hist_prune=prune, threshold_v=np.array([[9.0], [0.0]])
+    )
+    edit_arrays(run / "artifacts.npz", **arrays)
+    picture, _ = build(score_distributions, run)
+    assert [axes.get_title(loc="left") for axes in picture.figure.axes] == ["layer 2"]
+    # 10 kept below and 30 pruned above zero of 200 decisions; the first layer's threshold is nobody's.
+    assert "20.0 % of the decisions fall on the other side" in plain(picture.caption)
+    assert "keeps 40 %." in plain(picture.caption) and "narrowest" not in picture.caption
+    edit_arrays(run / "artifacts.npz", score_hist_keep=0 * keep, score_hist_prune=0 * prune)
+    with pytest.raises(Absent, match="count no token"):
+        score_distributions(read_run(run))
+
+
 @pytest.mark.parametrize("chips", [1, 2, 64])
 def test_chips(tmp_path, chips):
     run = write_fake_run(tmp_path / "run", layers=1, images=1, grid=3, steps=2, chips=chips)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, percent, si, si_scale
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
@@ -80,10 +81,15 @@ def _points(fraction: float) -> str:
 
 
 def score_distributions(run: RunFiles) -> Section:
-    """A small panel a layer: histograms of scores kept and pruned, thresholds as vertical lines."""
+    """A small panel for each layer with a scorer: histograms of scores kept and pruned, thresholds as lines."""
     edges, keep, prune = (run.array(f"score_hist_{part}").astype(float) for part in ("v", "keep", "prune"))
     threshold = run.optional("threshold_v")
-    layers = keep.shape[0]
+    scored = np.flatnonzero((keep + prune).sum(axis=1))
+    if not scored.size:
+        raise Absent("artifacts.npz: 'score_hist_keep' and 'score_hist_prune' count no token")
+    edges, keep, prune = edges[scored], keep[scored], prune[scored]
+    threshold = None if threshold is None else threshold[scored]
+    layers = len(scored)
     columns = 2 if layers in (2, 4) else min(layers, 3)
     rows = math.ceil(layers / columns)
     figure = new_figure(0.55 + 1.75 * rows)
@@ -107,7 +113,7 @@ def score_distributions(run: RunFiles) -> Section:
                     linewidth=1.3,
                     label="threshold" if not i else None,
                 )
-        axes.set_title(f"layer {layer + 1}", pad=3)
+        axes.set_title(f"layer {scored[layer] + 1}", pad=3)
         axes.set_ylim(bottom=0)
         axes.locator_params(axis="both", nbins=4)
         if layer % columns == 0:
