@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.chip import ArrayGeometry
-from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS
+from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS, SOURCES
 from atis_jax.validation import SettingError, check_settings, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
 KINDS = ("analog", "digital", "random")
-SOURCES = ("tokens", "pixels")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -101,6 +101,7 @@ class RunLedger:
             layers=self.layers,
             differential=self.spec.differential,
             shared=self.spec.shared,
+            source=self.spec.source,
             format=self.energy.score_format,
         )
 
@@ -117,7 +118,7 @@ class RunLedger:
             load_f=self.hardware.ota.capacitance_f,
             kappa=self.hardware.ota.kappa,
             uses=self.energy.uses,
-            dac=self.energy.dac,
+            dac="none" if self.spec.source == "pixels" else self.energy.dac,  # pixels are voltages already
             converters=self.energy.converters,
             core=self.energy.core,
             reference_bits=self.energy.reference_bits,

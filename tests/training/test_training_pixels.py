@@ -18,7 +18,7 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs, layer_of, masked_forward
 from atis_jax.scoring.calibration import no_trim
-from atis_jax.scoring.design import inputs_of, program
+from atis_jax.scoring.design import initial_design, inputs_of, program
 from atis_jax.scoring.types import initial_state
 from atis_jax.training import agreement, evaluate, losses, montecarlo
 from atis_jax.training.calibrate import starting_design
@@ -30,6 +30,7 @@ from experiments import measure
 from experiments.codesign import build_model, codesign_setup
 from experiments.drift import experiment as drift
 from experiments.drift.settings import DriftSettings
+from experiments.ledgers import run_ledger
 from experiments.montecarlo import yields
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -228,6 +229,32 @@ def test_layers_without_scorer_save_by_the_last_one_before_them():
     weight = jnp.asarray([1.0, 2.0, 3.0, 4.0])
     gradient = jax.grad(lambda kept: jnp.sum(weight * losses.carried(kept, 2)))(kept)
     np.testing.assert_array_equal(gradient, [1.0, 9.0, 0.0, 0.0])
+
+
+def test_pruned_patches_are_neither_converted_nor_moved_nor_embedded_nor_normalised():
+    """Each line of the ledger against that of the dense network, at 40 % of the patches."""
+    settings = sensor(energy=dict(preset="horowitz_45nm", camera=True), scorer=dict(groups=1, arrangement="consensus"))
+    costs, kept = run_ledger(settings, MODEL, settings.scorer, 1), jnp.full(DEPTH, 0.4)
+    assert costs.layers == (True, False)
+    dense, spent = costs.dense(), costs.pruned(kept, layer_design(settings), jnp.zeros((DEPTH, 1, 16)))
+    for line in ("sensor_adc_j", "sensor_link_j"):
+        assert getattr(dense, line) > 0
+        np.testing.assert_allclose(getattr(spent, line), 0.4 * getattr(dense, line), rtol=1e-6)
+    np.testing.assert_allclose(spent.sensor_read_j, dense.sensor_read_j)  # all are read: they are scored
+    assert spent.projection_j == 0.0 and spent.dac_j == 0.0 and spent.comparator_j > 0
+    mac_j, head = float(costs.energy.prices().network_mac_j), 16 * 3
+    np.testing.assert_allclose(spent.embedding_j, mac_j * (0.4 * 16 * 4 * 16 + head), rtol=1e-5)
+    # Of 16 patches and CLS those are normalised that a layer's attention sees.
+    np.testing.assert_allclose(spent.normalisation_j / dense.normalisation_j, (0.4 * 16 + 1) / 17, rtol=1e-5)
+    tokens = dataclasses.replace(costs, spec=dataclasses.replace(costs.spec, source="tokens"))
+    before = tokens.pruned(kept, layer_design(settings), jnp.zeros((DEPTH, 1, 16)))
+    assert before.dac_j > 0 and before.sensor_adc_j == dense.sensor_adc_j
+
+
+def layer_design(settings: CodesignSettings):
+    """Any design of the settings' shapes, leaves (L, ...)."""
+    keys = jax.random.split(jax.random.key(0), DEPTH)
+    return jax.vmap(lambda key: initial_design(key, settings.scorer, settings.scorer_hardware(), 4))(keys)
 
 
 @pytest.fixture(scope="module")
