@@ -123,8 +123,8 @@ def masked_forward(
         hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
         fixed_rate: take the gradient as if the thresholds held the kept fraction (``at_fixed_rate``).
         detach_network: stop the gradient that the scorer would send into the tokens it looks at.
-        detach_knobs: stop the gradient that ``voltage`` would send into the design's knobs (``scoring.knobs``); that
-            of the decisions still reaches them.
+        detach_knobs: stop the gradient that ``voltage`` would send into its layer's knobs (``scoring.knobs``); that of
+            the decisions still reaches them, and through the tokens that of later layers' voltages.
         dropout_key: turns dropout on.
     """
     groups = inputs.state.activity.shape[-1]

@@ -142,26 +142,49 @@ def test_every_knob_is_trained_and_a_shared_design_stays_one(everything):
     assert metrics["inputs_per_layer"].shape == metrics["dac_bits_per_layer"].shape == (DEPTH,)
 
 
+def gradient_of(settings, design):
+    """The gradient to the design in a run's first step: what one step of plain gradient descent moves it by."""
+    setup, _ = codesign_setup(settings, MODEL, SPLIT, "analog")
+    state = create_state(lively_params(MODEL), design, memory_for(), jax.random.key(0), optax.sgd(1.0))
+    after, _ = run(quick_jit(codesign_step(setup, optax.sgd(1.0))), state, 1)
+    return jax.tree.map(lambda new, old: np.asarray(old - new, np.float64), after.design, design)
+
+
 def test_a_shared_gradient_is_the_mean_over_layers():
-    """One step of a shared and of an unshared design from one start, plain gradient descent in place of Adam."""
-    moved = {}
-    for shared in (True, False):
-        # Without the energy: what a shared design reads from memory is charged once, so there the two differ.
-        settings = changed(scorer=dict(input_gates=True, shared=shared), loss=dict(energy=0.0))
-        setup, _ = codesign_setup(settings, MODEL, SPLIT, "analog")
-        transform = optax.sgd(1.0)
-        start = dataclasses.replace(design_for(), input_gate=jnp.asarray(RAW, jnp.float32))
-        design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
-        state = create_state(lively_params(MODEL), design, memory_for(), jax.random.key(0), transform)
-        after, _ = run(quick_jit(codesign_step(setup, transform)), state, 1)
-        moved[shared] = jax.tree.map(lambda new, old: np.asarray(new - old), after.design, design)
+    """A shared and an unshared design from one start, equal in all layers."""
+    start = dataclasses.replace(design_for(), input_gate=jnp.asarray(RAW, jnp.float32))
+    design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
+    # Without the energy: what a shared design reads from memory is charged once, so there the two differ.
+    own, mean = (
+        gradient_of(changed(scorer=dict(input_gates=True, shared=shared), loss=dict(energy=0.0)), design)
+        for shared in (False, True)
+    )
     for name in ("projection", "prototype", "bias_scale", "input_gate"):
-        each = getattr(moved[False], name)
+        each = getattr(own, name)
         assert np.abs(each[0] - each[1]).max() > 0.01 * np.abs(each).max()
-        mean = np.broadcast_to(each.mean(axis=0), each.shape)
-        np.testing.assert_allclose(getattr(moved[True], name), mean, rtol=1e-3, atol=1e-5 * np.abs(each).max())
+        wanted = np.broadcast_to(each.mean(axis=0), each.shape)
+        np.testing.assert_allclose(getattr(mean, name), wanted, rtol=1e-3, atol=1e-5 * np.abs(each).max())
     for name in ("feedback", "input_gain", "threshold"):
-        np.testing.assert_allclose(getattr(moved[True], name), getattr(moved[False], name), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(getattr(mean, name), getattr(own, name), rtol=1e-4, atol=1e-6)
+
+
+def test_knobs_do_not_feel_the_swing():
+    """Which the rest of the design does; with and without it, knobs get the gradient of all other terms.
+
+    Tokens are detached: a later layer's scores would carry some of it to the knobs of those before.
+    """
+    apart = dict(detach_network=True)
+    with_it, without = (
+        gradient_of(changed(scorer=EVERYTHING, loss=dict(swing=swing), codesign=apart), with_knobs(design_for()))
+        for swing in (20.0, 0.0)
+    )
+    for name in KNOBS:
+        largest = np.abs(getattr(without, name)).max()
+        assert largest > 0
+        np.testing.assert_allclose(getattr(with_it, name), getattr(without, name), rtol=1e-3, atol=1e-4 * largest)
+    for name in ("prototype", "feedback", "input_gain"):
+        change = np.abs(getattr(with_it, name) - getattr(without, name)).max()
+        assert change > 0.1 * np.abs(getattr(without, name)).max(), name
 
 
 def test_a_run_with_knobs_goes_on_bit_for_bit(everything, tmp_path):
