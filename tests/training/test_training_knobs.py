@@ -286,7 +286,7 @@ def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
     batches = [batch(number) | {"weight": np.ones(BATCH, np.float32)} for number in range(2)]
     counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
     assert 0.02 < counted.kept[1] / (16 * TOKENS) < counted.kept[0] / (16 * TOKENS) < 0.98
-    capacities = evaluate.capacities_for(counted.largest, TOKENS, 0)
+    capacities = evaluate.capacities_for(counted.largest, TOKENS, range(DEPTH))
     found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
     assert found.decisions == 16 * TOKENS + int(counted.kept[0])
     assert found.unequal_outside == 0 and found.overflow == 0
