@@ -133,7 +133,10 @@ class CodesignSpec:
 
     scorer_learning_rate: float = setting(3e-3, low=0.0, high=1.0, doc="Adam rate of projection, prototype, gains")
     knob_learning_rate: float = setting(
-        0.02, low=0.0, high=1.0, doc="Adam rate of input gates, converter bits and full scales, where they are trained"
+        0.05,
+        low=0.0,
+        high=1.0,
+        doc="Adam rate of input gates, converter bits and full scales and, beside them, of the currents' scale",
     )
     scorer_until: float = setting(
         0.5,

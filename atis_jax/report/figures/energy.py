@@ -99,7 +99,8 @@ def read_numbers(run: RunFiles) -> EnergyNumbers:
 
     parts = {name.removesuffix("_j"): joules(f"energy.ledger_j.{name}") for name in ledger}
     found = {name: value for name, value in parts.items() if value is not None and name != "total"}
-    network = {label: found[name] for name, label in NETWORK_PARTS.items() if name in found}
+    # A line that nobody pays (no camera, no cache) is not a part of this network.
+    network = {label: found[name] for name, label in NETWORK_PARTS.items() if found.get(name)}
     scorer = {label: found[name] for name, label in SCORER_PARTS.items() if name in found}
     unknown = {n: v for n, v in found.items() if n not in NETWORK_PARTS and n not in SCORER_PARTS}
     totals = {label: joules(f"energy.{key}") for key, label, _ in _REFERENCES}
