@@ -14,6 +14,7 @@ from tiny_run import MODEL, SPEC, arm
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.scoring.calibration import CalibrationSpec, with_trim_dac
+from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.statistics import EffectiveBits
 from atis_jax.training import montecarlo
 from atis_jax.training.score_bits import ScoreBits, finest, score_bits
@@ -198,7 +199,11 @@ def test_rows_and_bits_become_a_grid_in_the_order_of_the_cells():
 
 def test_an_offset_trim_has_its_converter():
     hardware = arm(chips=1).evaluator.hardware
-    run = SimpleNamespace(folder="run", trained=SimpleNamespace(evaluator=SimpleNamespace(hardware=hardware)))
+    run = SimpleNamespace(
+        folder="run",
+        settings=SimpleNamespace(scorer=ScorerSpec()),
+        trained=SimpleNamespace(evaluator=SimpleNamespace(hardware=hardware)),
+    )
     method = CalibrationSpec(methods=("threshold", "offset"))
     found = PrecisionSettings(calibration=method).finest(run)
     assert found.comparator == with_trim_dac(found, method).comparator != hardware.comparator

@@ -11,13 +11,12 @@ import pytest
 from scoring_reference import INPUTS, QUICK_TO_COMPILE, WIDTH, context_for, key, random_design, spec_for, tokens_for
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
-from atis_jax.energy.ledger import ledger
-from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import NetworkShape
+from atis_jax.energy.spec import EnergySpec
 from atis_jax.scoring.analog import analog
 from atis_jax.scoring.digital import digital
 from atis_jax.scoring.projection import gaussian
-from atis_jax.training.energy_term import array_current_a, scorer_shape
+from atis_jax.training.energy_term import RunLedger
 from atis_jax.validation import SettingError
 
 NOMINAL = get_preset("nominal")
@@ -95,20 +94,19 @@ def test_what_is_independent_falls_by_the_square_root_of_two(design):
 
 
 def test_the_ledger_pays_for_the_second_array(design):
+    """Its currents, lines, amplifiers and floating gates; converters, comparator and the rest are shared."""
     network = NetworkShape(tokens=64, width=WIDTH, depth=2, heads=2, mlp_width=48, classes=10, stem_macs=0)
-    preset = energy_preset("horowitz_45nm")
+    energy = EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k")
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), design)
     query = jnp.zeros((2, GROUPS, WIDTH))
-    lines = []
-    for spec in (SINGLE, DOUBLE):
-        shape = scorer_shape(spec, NOMINAL, 2, 0)
-        current_a = array_current_a(stacked, spec, NOMINAL, query)
-        tokens = jnp.full(2, 64.0)
-        lines.append(ledger(preset, network, shape, tokens, tokens, current_a, 1.8, 1e-6).as_dict())
-    for name, single in lines[0].items():
-        times = 2.0 if name in ("ota", "tia") else 1.0
-        assert float(lines[1][name]) == pytest.approx(times * float(single)), name
-    assert float(lines[0]["tia"]) > 0 and float(lines[0]["ota"]) > 0
+    one, two = (
+        RunLedger(energy, network, spec, NOMINAL, (True, True)).analog(jnp.ones(2), stacked, query).as_dict()
+        for spec in (SINGLE, DOUBLE)
+    )
+    for name, single in one.items():
+        times = 2.0 if name in ("ota", "tia", "programming") else 1.0
+        assert float(two[name]) == pytest.approx(times * float(single)), name
+    assert all(float(one[name]) > 0 for name in ("ota", "tia", "programming", "dac"))
 
 
 def test_the_digital_scorer_has_no_halves(design):
