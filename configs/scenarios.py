@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
     config.sensor.preset = "horowitz_45nm"
     config.sensor.weights = "sram_1m"
     config.sensor.tokens = "sram_32k"
-    config.sensor.kept = 0.4
+    config.sensor.kept = 0.34
     config.sensor.rate_hz = 30.0
     config.sensor.words = (
         "The array sits in the image sensor: patches are scored as voltages, and those pruned are never converted, "
