@@ -34,7 +34,8 @@ def digital_ledger(
 ) -> Ledger:
     """The same score in digital: the projection, then G N multiply-accumulates and G compares a token.
 
-    A scorer of raw pixels saves the embedding of the patches it prunes, but every pixel is converted first.
+    A scorer of raw pixels sits behind the sensor's converters: every pixel is converted, and the patches it prunes are
+    neither moved off the sensor nor embedded.
 
     Args:
         preset: what an operation costs.

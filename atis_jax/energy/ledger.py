@@ -207,7 +207,8 @@ def with_network(
         scorer: None where nothing is scored.
         tokens: how many are scored, kept and attended to in each layer.
         memory_of: where weights and tokens are read from.
-        before_conversion: whether a camera converts and moves only the patches that are embedded.
+        before_conversion: whether a camera converts only the patches that are embedded. What is scored by its pixels
+            is scored on the sensor, before or behind the converter: only what is embedded is moved off it.
         **scoring: lines of ``SCORING_LINES`` with their ``_j``.
     """
     check_preset(preset)
@@ -219,7 +220,7 @@ def with_network(
     return Ledger(
         sensor_read_j=jnp.asarray(sensor.read_j(preset, network)),
         sensor_adc_j=sensor.conversion_j(preset, network, converted),
-        sensor_link_j=sensor.link_j(preset, network, converted),
+        sensor_link_j=sensor.link_j(preset, network, embedded),
         embedding_j=transformer.embedding_j(preset, network, embedded),
         normalisation_j=transformer.normalisation_j(preset, network, normalised),
         attention_j=transformer.attention_j(preset, network, tokens),

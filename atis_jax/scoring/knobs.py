@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the design is made of these
 KNOBS = ("input_gate", "dac_bits", "full_scale")
 """The leaves of a design that this module reads."""
 FULL_SCALE_V = Bounded(0.02, 0.3, log=True)
-"""Full scale of the converters, V: from a fifth of the OTA's linear range (72 mV) to four times it."""
+"""Full scale of the converters, V: from a quarter of the OTA's linear range (72 mV) to four times it."""
 GATE_START = (0.55, 0.85)
 """Where the relaxed gates start, from the input that contributes least to the one that contributes most: on, all of
 them, and apart. Adam moves what the energy alone drives at one speed; inputs that started level would all close within

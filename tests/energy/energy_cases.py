@@ -119,8 +119,9 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
         if tokens.attended is not None:
             earlier = tokens.attended[layer] - tokens.kept[layer]
             total += 2 * d * earlier * preset.network_bytes * price[memory.cache]
+    total += d * network.classes * preset.network_bytes * price[memory.weights] / memory.batch
     if held and not pixels:
-        total += (max(held) if scorer.shared else sum(held)) * price[memory.weights] / memory.batch
+        total += (max(held) if scorer.shared else sum(held)) * price[memory.tokens] / memory.batch
     if programmed:
         cells = max(programmed) if scorer.shared else sum(programmed)
         total += cells * preset.program_j / front_end.uses

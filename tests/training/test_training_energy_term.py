@@ -124,11 +124,11 @@ def test_the_analog_lines_by_hand():
     np.testing.assert_allclose(spent.mlp_j, (2 * 16 * 16 * tokens).sum() * PRESET.network_mac_j, rtol=1e-6)
     quarter = (4 * 16**2 * tokens + 2 * 16 * tokens**2).sum()
     np.testing.assert_allclose(spent.attention_j, quarter * PRESET.network_mac_j, rtol=1e-6)
-    weights = 2 * (4 * 16 * 16 + 2 * 16 * 16)
+    weights = 2 * (4 * 16 * 16 + 2 * 16 * 16) + 16 * 3  # and the head's, three classes
     np.testing.assert_allclose(spent.weights_j, weights * PRESET.sram_1m_j_per_byte, rtol=1e-6)
     moved = (12 * 16 + 2 * 16) * tokens.sum()
     np.testing.assert_allclose(spent.activations_j, moved * PRESET.sram_32k_j_per_byte, rtol=1e-6)
-    read = scored.sum() * 16 * PRESET.sram_32k_j_per_byte + 2 * 8 * 16 * PRESET.sram_1m_j_per_byte
+    read = scored.sum() * 16 * PRESET.sram_32k_j_per_byte + 2 * 8 * 16 * PRESET.sram_32k_j_per_byte
     np.testing.assert_allclose(spent.scorer_memory_j, read, rtol=1e-6)
     np.testing.assert_allclose(spent.programming_j, 2 * 8 * PRESET.program_j / 1e9, rtol=1e-6)
 

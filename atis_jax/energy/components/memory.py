@@ -30,8 +30,9 @@ def byte_j(preset: EnergyPreset, memory: str) -> float:
 
 
 def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> float:
-    """The matrices of all layers, read once a batch, J an image. Pruning saves none of it."""
-    return network.weights * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
+    """The matrices of all layers and of the head, read once a batch, J an image. Pruning saves none of it."""
+    held = network.weights + network.width * network.classes
+    return held * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
 
 
 def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
@@ -73,7 +74,8 @@ def scorer_j(
     read = read_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
     held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
     once = jnp.max(held) if scorer.shared else jnp.sum(held)
-    return jnp.sum(scored * read) + once * byte_j(preset, memory.weights) / memory.batch
+    # Kilobytes, kept beside the tokens: nobody fetches a scorer's few vectors from where the network's weights are.
+    return jnp.sum(scored * read) + once * byte_j(preset, memory.tokens) / memory.batch
 
 
 def digital_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:

@@ -35,7 +35,7 @@ FLOATING_GATE_WRITE = Constant(
     "from the programming code of RASP 3.0 (jhasler/rasp30): 10 us pulses at 6 V, together up to 10 ms, are 60 nJ at "
     "an assumed 1 uA; measuring between them takes up to 2.2 s a cell, 2.2 mJ at an assumed 1 mW; geometric mean",
     "modelled",
-    low=3 * NANO,
+    low=60 * NANO,
     high=2.2 * MILLI,
 )
 FLOATING_GATE_ENDURANCE = Constant(

@@ -39,10 +39,11 @@ PIXEL_LINK = Constant(
 )
 WIFI = Constant(
     "Wi-Fi, a byte sent",
-    5.0 * MICRO,
+    6.0 * MICRO,
     "J/B",
     None,
-    "802.11b: 3.3-8.7 uJ a byte from Barr and Asanovic, MobiSys 2003 (417-1090 nJ a bit); middle",
+    "802.11b: 3.3-8.7 uJ a byte from Barr and Asanovic, MobiSys 2003 (417-1090 nJ a bit), mean of both; 1-17 uJ in a "
+    "vendor's note (Macnica)",
     "measured",
     low=1.0 * MICRO,
     high=17.0 * MICRO,
