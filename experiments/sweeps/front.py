@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,21 @@ def place(table: Sequence[Row], front: Front) -> list[Placed]:
         cost, value = at[row.name]
         beaten = any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in at.values())
         change = value - base_value
-        placed.append(Placed(row, cost, value, base_cost / cost, change, change >= -front.tolerance, not beaten))
+        cheaper = base_cost / cost if cost > 0 else math.inf
+        placed.append(Placed(row, cost, value, cheaper, change, change >= -front.tolerance, not beaten))
     return sorted(placed, key=lambda one: one.cost)
+
+
+def lacking(table: Sequence[Row], front: Front) -> str:
+    """Why there is no front yet: the reference has not finished, or its summary has no such number."""
+    reference = next((row for row in table if row.name == front.reference), None)
+    if reference is None or not reference.numbers:
+        return f"The reference run {front.reference} has not finished."
+    absent = [name for name in (front.cost, front.value) if name not in reference.numbers]
+    return (
+        f"The summary of the reference run {front.reference} has no {' and no '.join(absent)}; get_front() can name: "
+        f"{', '.join(reference.numbers)}."
+    )
 
 
 def reference_of(placed: Sequence[Placed], front: Front) -> Placed:

@@ -11,16 +11,19 @@ from atis_jax.report.formatting import count, points, si_scale, significant
 from experiments.sweeps.front import Front, Placed, cheapest_equal, reference_of
 
 
-def section(placed: Sequence[Placed], front: Front, number: Callable[[str, float], str]) -> dict[str, Any]:
+def section(
+    placed: Sequence[Placed], front: Front, number: Callable[[str, float], str], why_not: str = ""
+) -> dict[str, Any]:
     """What the page's template needs.
 
     Args:
         placed: the runs, the cheapest first; none before the reference has finished.
         front: what is compared.
         number: writes a number of the summary by its name.
+        why_not: what to say where there are none.
     """
     if not placed:
-        return {"sentence": f"The reference run {front.reference} has not finished.", "picture": None, "lines": []}
+        return {"sentence": why_not, "picture": None, "lines": []}
     reference = reference_of(placed, front)
     return {
         "sentence": sentence(placed, front),
@@ -68,6 +71,7 @@ def picture(placed: Sequence[Placed], front: Front) -> bytes:
         axes = style.panels_of(figure, 1, 1)[0]
 
         def at(some: Sequence[Placed]) -> tuple[list[float], list[float]]:
+            some = [one for one in some if one.cost > 0]  # a logarithmic axis has no zero
             return [one.cost / factor for one in some], [one.value * (100 if share else 1) for one in some]
 
         reference = reference_of(placed, front)

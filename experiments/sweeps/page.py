@@ -14,7 +14,7 @@ from atis_jax.report import style
 from atis_jax.report.formatting import duration, join, percent, si, significant
 from atis_jax.report.templates import page_template
 from experiments.sweeps import front_page
-from experiments.sweeps.front import Front, place
+from experiments.sweeps.front import Front, lacking, place
 
 if TYPE_CHECKING:
     from experiments.sweeps.collect import Row
@@ -66,7 +66,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
             for row in table
         ],
         pictures=_pictures(table, metric),
-        front=None if front is None else front_page.section(place(table, front), front, _number),
+        front=None if front is None else front_page.section(place(table, front), front, _number, lacking(table, front)),
     )
 
 

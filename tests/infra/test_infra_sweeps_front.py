@@ -10,7 +10,7 @@ import pytest
 
 from atis_jax.validation import SettingError
 from experiments.sweeps import collect, front_page, store
-from experiments.sweeps.front import Front, cheapest_equal, front_of, place, reference_of
+from experiments.sweeps.front import Front, cheapest_equal, front_of, lacking, place, reference_of
 from experiments.sweeps.page import _number
 from experiments.sweeps.points import Point
 from experiments.sweeps.store import Records
@@ -74,6 +74,22 @@ def test_before_the_reference_has_finished_there_is_no_front(sweep):
     collect.write(sweep)
     assert place(collect.rows(sweep), FRONT) == []
     assert "has not finished" in (sweep / "report.html").read_text()
+
+
+def test_a_number_that_no_summary_has_is_named(sweep):
+    front = dataclasses.replace(FRONT, cost="energy.scoring")
+    assert place(collect.rows(sweep), front) == []
+    assert "has no energy.scoring; get_front() can name: energy.scoring_j" in lacking(collect.rows(sweep), front)
+
+
+def test_a_run_that_costs_nothing_is_placed_and_left_out_of_the_logarithm(sweep):
+    (sweep / "tiny" / "summary.json").write_text(
+        json.dumps({"energy": {"scoring_j": 0.0}, "accuracy": {"hardware_mean": 0.5}})
+    )
+    free = place(collect.rows(sweep), FRONT)[0]
+    assert free.row.name == "tiny" and free.cheaper == float("inf")
+    collect.write(sweep)
+    assert "infinite" in (sweep / "report.html").read_text()
 
 
 def points() -> list[Point]:
