@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.numerics import power_of_two, pytree, static, straight_through
 from atis_jax.typing import Real
-from atis_jax.units import BOLTZMANN_J_PER_K
+from atis_jax.units import BOLTZMANN_J_PER_K, FEMTO
 
 MAX_BITS = 12
 GRADIENT_RANGE = 2.0
@@ -112,5 +112,7 @@ def dac_levels_v(weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Arr
 def sampling_noise_v2(spec: DacSpec, temperature_k: Real) -> Float[Array, ""]:
     """kT/C of the whole converter, V^2: (254 uV)^2 for 64 units of 1 fF at 27 C."""
     units = top_code(spec) + 1.0
-    # k/C first: kT alone is 4e-21, squares of which leave float32.
-    return jnp.asarray(BOLTZMANN_J_PER_K / (spec.unit_capacitance_f * units) * temperature_k)
+    # In fF and 1e-15 J/K, each division by a number near one: kT alone is 4e-21, and the gradient of a division is
+    # worked out through 1 / divisor^2, which for farads leaves float32.
+    unit_ff = spec.unit_capacitance_f / FEMTO
+    return jnp.asarray(BOLTZMANN_J_PER_K / FEMTO / unit_ff / units * temperature_k)

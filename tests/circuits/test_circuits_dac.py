@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from atis_jax.circuits.dac import DacSpec, bit_weights, dac_levels_v, dac_voltage_v, sampling_noise_v2, top_code
+from atis_jax.units import BOLTZMANN_J_PER_K
 
 
 def _spec(bits=6, unit_sigma=0.01, unit_capacitance_f=1e-15):
@@ -126,6 +127,15 @@ def test_fewer_bits_of_the_same_units_have_more_sampling_noise():
     value, slope = jax.value_and_grad(noise_v2)(jnp.float32(5))
     assert float(value) == pytest.approx(wanted[1], rel=1e-5)
     assert float(slope) == pytest.approx((wanted[2] - wanted[0]) / 2e-4, rel=1e-4)
+
+
+def test_sampling_noise_passes_a_steep_gradient_on_without_leaving_float32():
+    # 1e12 a square volt is what a batch of sharp decisions sends back; 2 ** 3 levels of 1 fF.
+    def noise(bits):
+        return 1e12 * sampling_noise_v2(DacSpec(6, 0.1, 0.0, 1e-15, used_bits=bits), 300.15)
+
+    expected = -np.log(2.0) * 1e12 * BOLTZMANN_J_PER_K * 300.15 / 8e-15
+    assert float(jax.grad(noise)(3.0)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_sampling_noise_is_kt_over_c():
