@@ -24,6 +24,12 @@ def get_config() -> ConfigDict:
     config.codesigned.projection = "selection"
     config.codesigned.bias_a = 100e-9
     config.codesigned.core = "settling"
+    config.in_sensor.inputs = 16
+    config.in_sensor.projection = "selection"
+    config.in_sensor.differential = True
+    config.in_sensor.dac = "none"
+    config.in_sensor.bias_a = 19e-9
+    config.in_sensor.supply_v = 1.8
 
     config.camera.network = "deit_s"
     config.camera.preset = "horowitz_45nm"
@@ -48,7 +54,6 @@ def get_config() -> ConfigDict:
     )
     config.own.depth = 3
     config.own.heads = 2
-    config.own.stem = "linear"
 
     config.bert.network = "bert_base"
     config.bert.length = 512

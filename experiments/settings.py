@@ -10,6 +10,7 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.data.source import DataSpec
+from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.spec import ModelSpec
 from atis_jax.pruning.masks import PROTECTED
@@ -168,6 +169,11 @@ class CodesignSettings:
                 "'gradient' and codesign.threshold_learning_rate = 0.02, or adaptive_rate_v = 0"
             )
         check_knobs(self.scorer, self.hardware, hardware)
+        if self.energy.dac == "sar_8b" and (hardware.dac.bits or 0) > SAR_BITS:
+            raise SettingError(
+                f"config.energy.dac = 'sar_8b' is a published converter of {SAR_BITS} bits, and the hardware's has "
+                f"{hardware.dac.bits}; set hardware.dac_bits = {SAR_BITS} or less, or choose another energy.dac"
+            )
         on_chips = self.experiment == "codesign" and self.scorer.kind == "analog"
         if on_chips and self.data.batch_size % self.codesign.chips_per_step:
             raise SettingError(

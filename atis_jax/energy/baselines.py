@@ -2,12 +2,13 @@
 
 The digital scorer spends multiply-accumulates in its own format (int4, int8, fp16) where the analog one spends DACs,
 OTAs and TIA. A linear score with a static prototype needs no projection at all, because q . (P x) = (P^T q) . x: one
-vector of d numbers a prototype, worked out once. That folded baseline is the honest rival of a linear scorer; what
-does not fold is the saturation of the OTAs.
+vector of d numbers a prototype, worked out once. That folded baseline, or the plain one where it is cheaper, is the
+honest rival of a linear scorer; what does not fold is the saturation of the OTAs.
 """
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -75,7 +76,7 @@ def folded_digital_ledger(
     Arguments and errors are those of ``digital_ledger``.
     """
     inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
-    read = projection.read_numbers(network, scorer, inputs)
+    read = projection.linear_numbers(network, scorer, inputs)
     return _scored_in_digital(
         preset,
         network,
@@ -86,6 +87,23 @@ def folded_digital_ledger(
         macs=read,
         held_bytes=memory.folded_scorer_bytes(network, scorer, inputs),
     )
+
+
+def cheapest_digital_ledger(
+    preset: EnergyPreset,
+    network: NetworkShape,
+    scorer: ScorerShape,
+    tokens: Tokens,
+    memory_of: Memory = NO_MEMORY,
+) -> Ledger:
+    """The cheaper of the two: folding a few sparse additions into d multiplications, or many prototypes, costs more.
+
+    Valid for a linear score only. Arguments and errors are those of ``digital_ledger``.
+    """
+    forms = [form(preset, network, scorer, tokens, memory_of) for form in (digital_ledger, folded_digital_ledger)]
+    plain, folded = forms
+    fold = folded.scoring_j <= plain.scoring_j
+    return jax.tree.map(lambda a, b: jnp.where(fold, a, b), folded, plain)
 
 
 def energy_ratio(ledger: Ledger, dense: Ledger) -> Float[Array, ""]:

@@ -18,25 +18,26 @@ from atis_jax.energy.presets import (
     preset_at_node,
 )
 from atis_jax.energy.scenarios import (
-    ANALOG,
     PointSpec,
     ScenarioSpec,
     contender,
     scenario_network,
+    spending_ratio,
 )
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.units import MICRO, NANO
-from atis_jax.validation import check_choice
+from atis_jax.validation import SettingError, check_choice
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What a map moves: a scenario, its network, prices and one analog design point."""
+    """What a map moves: a scenario, its network, prices and the co-designed point; the paper's stays where it is."""
 
     spec: ScenarioSpec
     network: NetworkShape
     preset: EnergyPreset
     point: PointSpec
+    paper: PointSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,18 +80,25 @@ def _network(place: Place, **changes) -> Place:
 
 
 def _width(place: Place, value: float) -> Place:
-    """Width with everything that goes with it: MLP, stem, heads' count plays no part."""
+    """Width with everything that goes with it: MLP, stem; the heads' count plays no part.
+
+    A patch embedding has a d-vector for each pixel, a pooler d x d numbers.
+    """
     old, width = place.network, round(value)
+    times = width / old.width
     return _network(
         place,
         width=width,
-        mlp_width=round(old.mlp_width * width / old.width),
-        stem_macs=round(old.stem_macs * width / old.width),
+        mlp_width=round(old.mlp_width * times),
+        stem_macs=round(old.stem_macs * (times if old.pixel_values else times**2)),
     )
 
 
 def _length(place: Place, value: float) -> Place:
-    return _network(place, tokens=round(value))
+    """Tokens, and the patches to embed; a pooler reads one token however many there are."""
+    old, tokens = place.network, round(value)
+    stem = round(old.stem_macs * tokens / old.tokens) if old.pixel_values else old.stem_macs
+    return _network(place, tokens=tokens, stem_macs=stem)
 
 
 def _pruned(place: Place, value: float) -> Place:
@@ -98,6 +106,11 @@ def _pruned(place: Place, value: float) -> Place:
 
 
 def _node(place: Place, value: float) -> Place:
+    if place.preset.name == "paper_4_2":
+        raise SettingError(
+            "map axis 'node' with preset 'paper_4_2', whose digital prices are not from the tables that are scaled; "
+            "choose a horowitz or jouppi preset for the scenario, or another axis"
+        )
     network = "int8" if place.preset.network_bytes == 1.0 else "fp16"
     scaled = preset_at_node(value, network)
     return dataclasses.replace(place, preset=scaled)
@@ -152,17 +165,17 @@ def axes(resolution: int) -> dict[str, Axis]:
     return {axis.name: axis for axis in every}
 
 
-def energies(place: Place, analog: str, against: tuple[str, ...]) -> dict[str, tuple[float, float]]:
-    """Total and scoring energy, J, of one analog contender and of its rivals at one place."""
-    points = {name: place.point for name in ANALOG}
-    found = {}
-    for name in (analog, *against):
-        preset = place.preset
-        if place.point.dac_j_per_bit is not None:
-            preset = dataclasses.replace(preset, dac_j_per_bit=place.point.dac_j_per_bit)
-        result = contender(name, place.spec, place.network, points, preset)
-        found[name] = float(result.total_j), float(result.scoring_j)
-    return found
+def ratios(place: Place, against: tuple[str, ...]) -> dict[str, float]:
+    """``spending_ratio`` of the co-designed circuit to each rival at one place."""
+    preset = place.preset
+    if place.point.dac_j_per_bit is not None:
+        preset = dataclasses.replace(preset, dac_j_per_bit=place.point.dac_j_per_bit)
+    points = {"paper": place.paper, "codesigned": place.point}
+    ours = contender("codesigned", place.spec, place.network, points, preset)
+    return {
+        rival: spending_ratio(ours, contender(rival, place.spec, place.network, points, preset), rival)
+        for rival in against
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,8 +186,8 @@ class Map:
         x: along the columns.
         y: along the rows.
         place: what it starts from.
-        ratio: by rival, (rows, columns) energy of the analog contender over the rival's: of the whole image against
-            ``dense``, of scoring alone against a digital scorer, with which it shares all the rest.
+        ratio: by rival, (rows, columns) energy of the co-designed circuit over the rival's, ``spending_ratio``; NaN
+            where no design can be.
     """
 
     x: Axis
@@ -185,27 +198,52 @@ class Map:
 
 def break_even_map(
     spec: ScenarioSpec,
-    point: PointSpec,
+    points: dict[str, PointSpec],
     x: str,
     y: str,
     resolution: int,
     own: NetworkShape | None = None,
     against: tuple[str, ...] = ("dense", "digital", "folded"),
 ) -> Map:
-    """The analog scorer at ``point`` over its rivals, with two numbers moved.
+    """The co-designed circuit over its rivals, with two numbers moved.
+
+    Args:
+        spec: the scenario.
+        points: design points ``paper`` and ``codesigned``; the first gives the paper's rivals, the second moves.
+        x: name of the axis across.
+        y: name of the axis up.
+        resolution: values along a continuous axis.
+        own: the shape of network ``own``.
+        against: contenders to hold it against.
 
     Raises:
-        SettingError: an axis that does not exist.
+        SettingError: an axis that does not exist, or one that changes nothing here.
     """
     every = axes(resolution)
     across, up = (every[check_choice(name, every, "map")] for name in (x, y))
-    start = Place(spec, scenario_network(spec, own), energy_preset(spec.preset), point)
-    ratio = {rival: np.empty((len(up.values), len(across.values))) for rival in against}
+    network = scenario_network(spec, own)
+    start = Place(spec, network, energy_preset(spec.preset), points["codesigned"], points["paper"])
+    ratios(start, against)  # what is wrong before anything is moved is a mistake, not a hole in the map
+    for axis in (across, up):
+        _check_moves(axis, start, against)
+    ratio = {rival: np.full((len(up.values), len(across.values)), np.nan) for rival in against}
     for row, of_row in enumerate(up.values):
-        moved = up.move(start, of_row)
         for column, of_column in enumerate(across.values):
-            found = energies(across.move(moved, of_column), "codesigned", against)
-            total, scoring = found["codesigned"]
+            try:
+                found = ratios(across.move(up.move(start, of_row), of_column), against)
+            except SettingError:
+                continue
             for rival in against:
-                ratio[rival][row, column] = total / found[rival][0] if rival == "dense" else scoring / found[rival][1]
+                ratio[rival][row, column] = found[rival]
     return Map(across, up, start, ratio)
+
+
+def _check_moves(axis: Axis, start: Place, against: tuple[str, ...]) -> None:
+    """Raise SettingError if the first two values of ``axis`` give the same ratios."""
+    low, high = (ratios(axis.move(start, value), against) for value in axis.values[:2])
+    if low == high:
+        raise SettingError(
+            f"map axis {axis.name!r} changes nothing in this scenario at this design point (dac = "
+            f"{start.point.dac!r}, core = {start.point.core!r}, source = {start.spec.source!r}); choose another axis, "
+            "or another design point"
+        )

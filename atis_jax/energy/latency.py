@@ -7,7 +7,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.components.array import settling_s
+from atis_jax.energy.components.array import on_time_s, settling_s
 from atis_jax.energy.components.converters import token_time_s
 from atis_jax.energy.constants import converters
 from atis_jax.energy.front_end import FrontEnd, check_front_end
@@ -28,9 +28,10 @@ class Timing:
     Attributes:
         conversion_s: until the last input stands: one conversion, or the turns that converters take.
         settling_s: until the sum of currents has settled to half an LSB of the converters' bits.
-        token_s: both, the second once for each prototype of a multiplexed array.
+        token_s: conversion and the array's on-time, the latter once for each prototype of a multiplexed array. The
+            on-time is what the ledger charges: the token time, or ``settling_s`` where ``core`` is ``settling``.
         rate_hz: tokens a second with conversion and array one after the other.
-        core_w: bias currents times supply, while the array is on.
+        core_w: bias currents times supply, while the array is on; one prototype's at a time if multiplexed.
     """
 
     conversion_s: Float[Array, "L"]
@@ -64,8 +65,8 @@ def timing(
     conversion = token_time_s(front_end, inputs, conversion_time_s)
     settled = settling_s(front_end, current_a / (scorer.arrays * inputs), bits)
     turns = scorer.prototypes if scorer.arrangement == "multiplexed" else 1
-    token = conversion + turns * settled
-    return Timing(conversion, settled, token, 1.0 / token, current_a * front_end.supply_v)
+    token = conversion + turns * on_time_s(front_end, scorer, inputs, bits)
+    return Timing(conversion, settled, token, 1.0 / token, current_a * front_end.supply_v / turns)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,16 +114,26 @@ def check_preset(preset: EnergyPreset) -> EnergyPreset:
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """``factor`` times ``constant``; ``reason`` says what a factor other than one is."""
+    """``factor`` times ``constant``, times ``ratio`` where one is given; ``reason`` says what they are."""
 
     constant: Constant
     factor: float = 1.0
     reason: str = ""
+    ratio: Constant | None = None
+
+    @property
+    def constants(self) -> tuple[Constant, ...]:
+        """What it is made of."""
+        return (self.constant,) if self.ratio is None else (self.constant, self.ratio)
 
     @property
     def value(self) -> float:
         """The product, in the unit of the entry it is part of."""
-        return self.factor * self.constant.value
+        return self.at({})
+
+    def at(self, values: Mapping[Constant, float]) -> float:
+        """The product with some constants at another value."""
+        return self.factor * math.prod(values.get(one, one.value) for one in self.constants)
 
 
 def _terms(*parts: Constant | Term) -> tuple[Term, ...]:
@@ -187,7 +197,7 @@ def _digital(int8_multiply, int32_add, fp16_multiply, fp32_add, small, large, of
         "network_mac_j": {"int8": int8_mac, "fp16": fp16_mac}[network],
         "score_mac_j": int8_mac,
         "score_mac_int4_j": _terms(
-            Term(int8_multiply, product.value, product.name), Term(int32_add, total.value, total.name)
+            Term(int8_multiply, reason=product.name, ratio=product), Term(int32_add, reason=total.name, ratio=total)
         ),
         "score_mac_fp16_j": fp16_mac,
         "score_add_j": _terms(int32_add),
@@ -280,14 +290,16 @@ def made_of(
         SettingError: a constant that the recipe is not made of.
     """
     values = values or {}
-    used = {term.constant for terms in recipe.values() for term in terms}
+    used = set(constants_of(recipe))
     if strange := [constant.name for constant in values if constant not in used]:
         raise SettingError(f"energy preset {name!r} is not made of {strange}; give constants of its provenance")
-    entries: dict[str, Any] = {
-        entry: sum(term.factor * values.get(term.constant, term.constant.value) for term in terms)
-        for entry, terms in recipe.items()
-    }
+    entries: dict[str, Any] = {entry: sum(term.at(values) for term in terms) for entry, terms in recipe.items()}
     return EnergyPreset(**entries, network_bytes=2.0 if name.endswith("_fp16") else 1.0, name=name)
+
+
+def constants_of(recipe: Mapping[str, tuple[Term, ...]]) -> list[Constant]:
+    """Every constant behind a recipe, once, in the order of its entries."""
+    return list(dict.fromkeys(one for terms in recipe.values() for term in terms for one in term.constants))
 
 
 def provenance(name: str | None) -> dict[str, tuple[Term, ...]]:

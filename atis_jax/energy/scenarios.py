@@ -7,7 +7,8 @@ import math
 
 import jax.numpy as jnp
 
-from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.baselines import cheapest_digital_ledger, dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.constants import paper
 from atis_jax.energy.front_end import CORES, DACS, FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
@@ -18,8 +19,8 @@ from atis_jax.validation import SettingError, check_settings, setting
 
 CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
 """No pruning; the paper's score in digital, as computed and folded to one vector; the paper's circuit; the co-designed
-score in digital, folded; the co-designed circuit. The last but one is what the last has to beat: a design that needs
-fewer numbers is cheaper in digital too."""
+score in digital, in its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design
+that needs fewer numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
 MODES = ("encoder", "decode")
 SCENARIO_NETWORKS = ("deit_ti", "deit_s", "vit_b", "bert_base", "gpt2", "own")
@@ -44,9 +45,15 @@ class PointSpec:
     converters: int | None = setting(None, low=1, high=4096, doc="converters taking turns; None is one an input")
     core: str = setting("bias", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
     shared: bool = setting(False, doc="one projection and prototype for all layers")
+    differential: bool = setting(False, doc="two half arrays of opposite weights")
 
     def __post_init__(self):
         check_settings(self, "point")
+        if self.dac == "sar_8b" and self.bits > SAR_BITS:
+            raise SettingError(
+                f"point.bits = {self.bits} with point.dac = 'sar_8b', a published converter of {SAR_BITS} bits; give "
+                f"at most {SAR_BITS} bits, or another dac"
+            )
 
 
 PAPER_POINT = PointSpec(dac_j_per_bit=paper.DAC.value)
@@ -130,8 +137,17 @@ def scenario_tokens(spec: ScenarioSpec, network: NetworkShape, pruned: bool) -> 
 
 
 def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape) -> ScorerShape:
-    """The shape of the scorer at a design point; of pixels it reads them all, unless ``inputs`` are fewer."""
+    """The shape of the scorer at a design point; of pixels it reads them all, unless ``inputs`` are fewer.
+
+    Raises:
+        SettingError: a selection of more dimensions than a token has.
+    """
     pixels = spec.source == "pixels"
+    if point.projection == "selection" and not pixels and point.inputs > network.width:
+        raise SettingError(
+            f"point.inputs = {point.inputs} with point.projection = 'selection' selects more than the {network.width} "
+            f"dimensions of a token; give at most {network.width}, or another projection"
+        )
     return ScorerShape(
         inputs=float(min(point.inputs, network.pixel_values) if pixels else point.inputs),
         prototypes=1,
@@ -139,6 +155,7 @@ def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape)
         projection="selection" if pixels else point.projection,
         arrangement="consensus",
         layers=tuple(layer == 0 or not pixels for layer in range(network.depth)),
+        differential=point.differential,
         shared=point.shared,
         source=spec.source,
         format=spec.score_format,
@@ -205,8 +222,20 @@ def contender(
     scorer = scenario_scorer(spec, point, network)
     if name in ANALOG:
         return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
-    rival = digital_ledger if name == "digital" else folded_digital_ledger
-    return rival(preset, network, scorer, tokens, memory)
+    rivals = {"digital": digital_ledger, "folded": folded_digital_ledger, "codesigned_digital": cheapest_digital_ledger}
+    return rivals[name](preset, network, scorer, tokens, memory)
+
+
+def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:
+    """What ``ours`` spends over ``theirs``: in all against ``dense``, else in the lines that are not the same in both.
+
+    A digital scorer prunes the same tokens, so that scoring differs and, in front of a camera's converters, what is
+    converted. Infinite where the rival spends nothing.
+    """
+    mine, other = ({line: float(v) for line, v in one.as_dict().items()} for one in (ours, theirs))
+    differing = [line for line in mine if rival == "dense" or mine[line] != other[line]]
+    spent = sum(other[line] for line in differing)
+    return sum(mine[line] for line in differing) / spent if spent > 0 else math.inf
 
 
 def run_scenario(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from atis_jax.energy.constants.provenance import Constant
-from atis_jax.energy.presets import EnergyPreset, Term, made_of
+from atis_jax.energy.presets import EnergyPreset, Term, constants_of, made_of
 
 ASSUMED_FACTOR = 2.0
 """Range of a constant that states none: half to twice its value."""
@@ -57,7 +57,7 @@ def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
     Constants that decide the winner come before those that do not.
     """
     found = []
-    for constant in dict.fromkeys(term.constant for terms in recipe.values() for term in terms):
+    for constant in constants_of(recipe):
         if constant.value == 0.0:
             continue
         assumed = constant.low is None or constant.high is None
@@ -69,15 +69,17 @@ def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
 
 
 def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> float | None:
-    """The value of ``constant`` at which ``ratio`` is one, searched from a thousandth to a thousand times its value.
+    """The value of ``constant`` at which ``ratio`` is one.
 
-    None where the winner is the same at both ends. Bisection in the logarithm; the ratio is monotonous in a price.
+    Searched from a thousandth to a thousand times its value, and over its own range where that is wider. None where the
+    winner is the same at both ends. Bisection in the logarithm; the ratio is monotonous in a price.
     """
 
     def at(value: float) -> float:
         return ratio(made_of(recipe, name, {constant: value})) - 1.0
 
-    low, high = constant.value / SEARCHED, constant.value * SEARCHED
+    stated = [value for value in (constant.low, constant.high) if value]
+    low, high = min(constant.value / SEARCHED, *stated), max(constant.value * SEARCHED, *stated)
     below = at(low)
     if below * at(high) > 0:
         return None

@@ -105,6 +105,7 @@ def masked_forward(
     fixed_rate: bool = False,
     detach_network: bool = False,
     detach_knobs: bool = False,
+    secant: bool = False,
     dropout_key: Key | None = None,
 ) -> Pruned:
     """Every token is computed in every layer; pruned ones are gated out of the softmax.
@@ -125,6 +126,7 @@ def masked_forward(
         detach_network: stop the gradient that the scorer would send into the tokens it looks at.
         detach_knobs: stop the gradient that ``voltage`` would send into its layer's knobs (``scoring.knobs``); that of
             the decisions still reaches them, and through the tokens that of later layers' voltages.
+        secant: the gradient of a pruned key's gate is that of opening it altogether (``models.vit.gated_softmax``).
         dropout_key: turns dropout on.
     """
     groups = inputs.state.activity.shape[-1]
@@ -152,7 +154,7 @@ def masked_forward(
         else:
             decision = keep_everything(alive)
             probability, voltage = decision.keep_probability, decision.voltage
-        x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key)
+        x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key, secant=secant)
         trail.append((alive, voltage, probability))
         states.append(remember_query(state, query, ema_rate))
     alive_LxBxNxG, voltage_LxBxNxG, probability_LxBxNxG = (jnp.stack(parts) for parts in zip(*trail, strict=True))
@@ -254,11 +256,18 @@ def embed(model: VisionTransformer, params: PyTree, images: Float[Array, "B S S 
 
 
 def block(
-    model: VisionTransformer, params: PyTree, layer: int, x, gate=None, index=None, dropout_key: Key | None = None
+    model: VisionTransformer,
+    params: PyTree,
+    layer: int,
+    x,
+    gate=None,
+    index=None,
+    dropout_key: Key | None = None,
+    secant: bool = False,
 ) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
     """One block: tokens, attention, and each head's CLS query in token space. ``dropout_key`` turns dropout on."""
     rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
-    out = model.apply(params, layer, x, gate, index, dropout_key is None, method="block", rngs=rngs)
+    out = model.apply(params, layer, x, gate, index, dropout_key is None, secant, method="block", rngs=rngs)
     return cast(tuple[Array, Array, Array], out)
 
 

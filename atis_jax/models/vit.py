@@ -65,7 +65,7 @@ def neighbourhood(x_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B S S 9*C
 
 
 def gated_softmax(
-    logits: Float[Array, "*rows keys"], gate: Float[Array, "*rows keys"] | None
+    logits: Float[Array, "*rows keys"], gate: Float[Array, "*rows keys"] | None, secant: bool = False
 ) -> Float[Array, "*rows keys"]:
     """A_ij = g_j exp(a_ij) / sum_k g_k exp(a_ik): softmax over keys weighted by their gate in [0, 1].
 
@@ -75,13 +75,21 @@ def gated_softmax(
     however large, starves the kept ones; one above it by more than ``PRUNED_HEADROOM`` counts as that much.
     After DynamicViT (Rao et al. 2021, eq. 11) without its self term, which only changes rows that nobody reads.
     ``gate`` broadcasts against ``logits``.
+
+    At a gate of zero the gradient is the tangent's, w_j / S for a pruned key of weight w_j = exp(a_ij) beside kept ones
+    that sum to S: what a first small opening does, without bound where the key stands far above them. ``secant`` makes
+    it w_j / (S + w_j), what opening the gate altogether does, never more than one. Values are the same.
     """
     if gate is None:
         weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
     else:
         kept = jnp.where(gate > 0, logits, -jnp.inf)
         peak = jax.lax.stop_gradient(jnp.max(kept, axis=-1, keepdims=True))
-        weight = jnp.exp(jnp.minimum(logits - peak, PRUNED_HEADROOM)) * gate
+        weight = jnp.exp(jnp.minimum(logits - peak, PRUNED_HEADROOM))
+        if secant:
+            total = jax.lax.stop_gradient(jnp.sum(weight * gate, axis=-1, keepdims=True))
+            weight = jnp.where(gate > 0, weight, total * jax.nn.sigmoid(logits - peak - jnp.log(total)))
+        weight = weight * gate
     return weight / jnp.sum(weight, axis=-1, keepdims=True)
 
 
@@ -101,6 +109,7 @@ class Block(nn.Module):
         gate_BxNxG: Float[Array, "B N G"] | None,
         turn: tuple[Array, Array] | None,
         deterministic: bool = True,
+        secant: bool = False,
     ) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
         """One block.
 
@@ -108,7 +117,7 @@ class Block(nn.Module):
         W_k q / sqrt(K): its inner product with a normalised token is that head's attention logit up to a constant
         (with rotary positions: the logit before the key is turned).
 
-        ``turn`` is ``rotary_turn`` of the tokens' positions, or None.
+        ``turn`` is ``rotary_turn`` of the tokens' positions, or None; ``secant`` is ``gated_softmax``'s.
         """
         spec = self.spec
         batch, tokens, width = x_BxNxD.shape
@@ -129,7 +138,7 @@ class Block(nn.Module):
             q, k = rotate(q, turn, heads), rotate(k, turn, heads)
         logits = jnp.einsum("ank,amk->anm", q, k)
         gate = None if gate_BxNxG is None else expand_groups(gate_BxNxG, heads).reshape(-1, 1, tokens)
-        attention = gated_softmax(logits, gate)
+        attention = gated_softmax(logits, gate, secant)
         mixed = jnp.einsum("anm,amk->ank", attention, v).reshape(batch, heads, tokens, key_width)
         mixed = jnp.moveaxis(mixed, 1, 2).reshape(-1, width)
         x = x + drop(nn.Dense(width, name="out")(mixed))
@@ -192,8 +201,10 @@ class VisionTransformer(nn.Module):
         cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([cls, x], axis=1) + self.position
 
-    def block(self, layer: int, x_BxNxD, gate_BxNxG=None, index_BxN=None, deterministic: bool = True):
-        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token).
+    def block(
+        self, layer: int, x_BxNxD, gate_BxNxG=None, index_BxN=None, deterministic: bool = True, secant: bool = False
+    ):
+        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token), ``secant`` that of ``gated_softmax``.
 
         ``index_BxN`` are the tokens' original positions once some were removed; None for the full sequence.
         """
@@ -203,7 +214,7 @@ class VisionTransformer(nn.Module):
             turn = jnp.asarray(cosine), jnp.asarray(sine)
             if index_BxN is not None:
                 turn = turn[0][index_BxN], turn[1][index_BxN]
-        return self.blocks[layer](x_BxNxD, gate_BxNxG, turn, deterministic)
+        return self.blocks[layer](x_BxNxD, gate_BxNxG, turn, deterministic, secant)
 
     def classify(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
         """Logits from the CLS token."""

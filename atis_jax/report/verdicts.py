@@ -173,9 +173,9 @@ def deciding_words(pair: Comparison, searched: float | None) -> str:
         return ""
     first = pair.swings[0]
     words, now = constant_words(first.name), si(first.value, first.unit)
-    if pair.break_even is not None and first.decides:
-        at = si(pair.break_even, first.unit)
-        return f"What decides is {words}: the winner changes at {at} (now {now}), inside {range_words(first)}."
+    if first.decides:
+        at = "" if pair.break_even is None else f" at {si(pair.break_even, first.unit)} (now {now}),"
+        return f"What decides is {words}: the winner changes{at} inside {range_words(first)}."
     text = f"{_NONE_DECIDES}; {words}, which matters most,"
     if pair.break_even is not None:
         return f"{text} would at {si(pair.break_even, first.unit)} (now {now}), outside {range_words(first)}."

@@ -14,7 +14,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.energy.baselines import dense_ledger, digital_ledger, energy_ratio, folded_digital_ledger
+from atis_jax.energy.baselines import (
+    cheapest_digital_ledger,
+    dense_ledger,
+    digital_ledger,
+    energy_ratio,
+    folded_digital_ledger,
+)
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
@@ -149,15 +155,28 @@ class RunLedger:
         rival = folded_digital_ledger if folded else digital_ledger
         return rival(self.energy.prices(), self.network, self.scorer(design), self.tokens(kept), self.energy.memory())
 
+    def cheapest_digital(self, kept: Float[Array, "L"], design: Design) -> Ledger:
+        """With the same score in digital, in whichever form costs less; a moving prototype cannot be folded."""
+        if not self.folds:
+            return self.digital(kept, design, folded=False)
+        return cheapest_digital_ledger(
+            self.energy.prices(), self.network, self.scorer(design), self.tokens(kept), self.energy.memory()
+        )
+
+    @property
+    def folds(self) -> bool:
+        """Whether projection and prototype can be folded into one vector: not with a prototype that moves."""
+        return self.spec.prototype != "ema"
+
     def pruned(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
-        """With the run's own scorer; a digital one folds where it can.
+        """With the run's own scorer; a digital one folds where it can and where that is cheaper.
 
         A random scorer is charged the network alone: choosing by chance costs nothing here.
         """
         if self.spec.kind == "analog":
             return self.analog(kept, design, query)
         if self.spec.kind == "digital":
-            return self.digital(kept, design, folded=self.spec.prototype != "ema")
+            return self.cheapest_digital(kept, design)
         return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), self.tokens(kept))
 
     def ratio(self) -> Callable[[Float[Array, "L"], Design, Float[Array, "L G D"]], Float[Array, ""]]:

@@ -160,6 +160,11 @@ class CodesignSpec:
     chips_per_step: int = setting(4, low=1, high=1024, doc="chips, each at its temperature, that share a batch")
     read_noise: bool = setting(True, doc="draw read noise each step")
     detach_network: bool = setting(False, doc="stop the scorer's gradient from reaching the network's tokens")
+    gate_gradient: str = setting(
+        "tangent",
+        choices=("tangent", "secant"),
+        doc="of a pruned token's gate: of opening it a little, without bound; or altogether, bounded",
+    )
     objective: str = setting(
         "mean", choices=("mean", "cvar"), doc="cross-entropy and distillation over all chips of a step, or its worst"
     )

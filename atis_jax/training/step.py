@@ -120,6 +120,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             # The swing fits scores to their range, which is for gains and feedback to do: an input that is switched on
             # or off for its part in the spread would drown what it is worth to the task.
             detach_knobs=setup.spec.trains_hardware and setup.spec.kind != "random",
+            secant=setup.codesign.gate_gradient == "secant",
             dropout_key=dropout_key(setup.model, state),
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])

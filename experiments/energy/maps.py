@@ -15,11 +15,9 @@ AGAINST = ("dense", "digital", "folded", "codesigned_digital")
 
 def maps_of(settings: ScenariosSettings, own: NetworkShape) -> list[Map]:
     """Every map of ``config.maps``: the co-designed point in ``config.map_scenario`` with two numbers moved."""
-    spec = settings.scenario(settings.map_scenario)
+    spec, points = settings.scenario(settings.map_scenario), settings.points(settings.map_scenario)
     pairs = [pair.partition("/")[::2] for pair in settings.maps]
-    return [
-        break_even_map(spec, settings.codesigned, x, y, settings.resolution, own, against=AGAINST) for x, y in pairs
-    ]
+    return [break_even_map(spec, points, x, y, settings.resolution, own, against=AGAINST) for x, y in pairs]
 
 
 def described(one: Map, scenario: str) -> dict[str, Any]:

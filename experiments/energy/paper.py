@@ -18,6 +18,11 @@ def verdict(claim: Claim) -> str:
     return VERDICTS[claim.reproduced, claim.as_printed]
 
 
+def words(claim: Claim) -> str:
+    """The verdict, and whether the paper's own numbers alone are behind it."""
+    return verdict(claim) + (" (arithmetic)" if claim.arithmetic else "")
+
+
 def quantity(value: float, unit: str) -> str:
     """A value as people read it."""
     if unit in ("J", "W", "s", "B", "Hz"):
@@ -34,8 +39,7 @@ def paper_markdown() -> str:
     """The table of ``docs/energy.md``."""
     rows = ["| section | quantity | printed | computed | | why |", "|---|---|---|---|---|---|"]
     rows += [
-        f"| {c.section} | {c.quantity} | {printed(c)} | {quantity(c.computed, c.unit)} | {verdict(c)} | "
-        f"{c.discrepancy} |"
+        f"| {c.section} | {c.quantity} | {printed(c)} | {quantity(c.computed, c.unit)} | {words(c)} | {c.discrepancy} |"
         for c in claims()
     ]
     return "\n".join(rows)
@@ -48,12 +52,13 @@ def main() -> int:
     print(f"{'section':<13} {'quantity':<{wide}} {'printed':>16} {'computed':>10}")
     for c in found:
         print(
-            f"{c.section:<13} {c.quantity:<{wide}} {printed(c):>16} {quantity(c.computed, c.unit):>10}  {verdict(c)}"
+            f"{c.section:<13} {c.quantity:<{wide}} {printed(c):>16} {quantity(c.computed, c.unit):>10}  {words(c)}"
             + (f": {c.discrepancy}" if c.discrepancy else "")
         )
     off = [c for c in found if not c.reproduced]
     named = sum(verdict(c) == "discrepancy" for c in found)
-    print(f"\n{len(found) - len(off)} of {len(found)} reproduced, {named} of them discrepancies named above")
+    print("\narithmetic: from the paper's own numbers; all others are worked out with the ledger")
+    print(f"{len(found) - len(off)} of {len(found)} reproduced, {named} of them discrepancies named above")
     for c in off:
         wanted = c.printed[0] if c.expected is None else c.expected
         print(f"off: section {c.section}, {c.quantity}: {c.computed:g}, expected {wanted:g} {c.unit}", file=sys.stderr)

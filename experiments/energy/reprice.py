@@ -65,12 +65,13 @@ def ledgers(folder: Path, given: Sequence[str]) -> tuple[EnergySpec, dict[str, L
     costs = run_ledger(settings, run.model, run.trained.evaluator.spec, run.train.images.shape[3])
     kept = jnp.asarray(summary["tokens"]["kept_per_layer"])
     design, query = run.trained.state.design, run.trained.state.scorer_state.query
-    return energy, {
-        run.settings.scorer.kind: costs.pruned(kept, design, query),
+    found = {
+        f"run ({run.settings.scorer.kind})": costs.pruned(kept, design, query),
         "digital": costs.digital(kept, design, folded=False),
-        "folded": costs.digital(kept, design, folded=True),
-        "dense": costs.dense(),
     }
+    if costs.folds:
+        found["folded"] = costs.digital(kept, design, folded=True)
+    return energy, found | {"dense": costs.dense()}
 
 
 def table(found: dict[str, Ledger], preset: str) -> str:

@@ -28,10 +28,12 @@ from atis_jax.energy.scenarios import (
     scenario_network,
     scenario_scorer,
     scenario_tokens,
+    spending_ratio,
 )
 from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.report import write_report
+from atis_jax.validation import UserError
 from experiments.energy.maps import described, map_arrays, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
@@ -45,7 +47,7 @@ RIVALS = {
 """What each analog contender is held against."""
 SHOWN_CONSTANTS = 6
 PHASE_3_ARRAYS = (256, 512, 1024)
-MODEL_GB = ((1024, 20), (2048, 25), (4096, 32), (5120, 40))
+MODEL_SIZES = ((1024, 20), (2048, 25), (4096, 32), (5120, 40))
 """(width, depth) of transformers of about 0.5, 2.5, 12.9 and 25 GB at two bytes a weight."""
 
 
@@ -53,15 +55,15 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     """Work everything out; returns what it wrote to ``summary.json``."""
     started = time.time()
     own = own_shape(settings)
-    found = [scenario_summary(name, settings, own) for name in settings.which]
     maps = maps_of(settings, own)
+    found = [scenario_summary(name, settings, own) for name in settings.which]
     summary = {
         "experiment": settings.experiment,
         "scenarios": found,
         "sensitivity": {"assumed_factor": ASSUMED_FACTOR, "searched_factor": SEARCHED},
         "maps": [described(one, settings.map_scenario) for one in maps],
         "targets": targets_summary(settings),
-        "models": model_sizes(settings.node, settings.points["codesigned"]),
+        "models": model_sizes(settings.node, settings.codesigned),
         "networks": networks_summary(),
         "outside": [outside_row(one) for one in comparisons()],
         "paper": [dataclasses.asdict(one) | {"verdict": verdict(one)} for one in finite_claims()],
@@ -74,7 +76,7 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
 
 
 def own_shape(settings: ScenariosSettings) -> NetworkShape:
-    """The shape of ``config.own`` on its images, its pixels from a camera; its stem has to be linear for that."""
+    """The shape of ``config.own`` on its images, its pixels from a camera."""
     spec, grid = settings.own, settings.own.grid(settings.own_side)
     values = spec.patch**2 * settings.own_channels
     return NetworkShape(
@@ -91,7 +93,7 @@ def own_shape(settings: ScenariosSettings) -> NetworkShape:
 
 def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) -> dict[str, Any]:
     """Every contender's ledger of a scenario, and each analog one held against its rivals."""
-    spec, points = settings.scenario(name), settings.points
+    spec, points = settings.scenario(name), settings.points(name)
     network = scenario_network(spec, own)
     ledgers = run_scenario(spec, points, own)
     totals = {who: float(one.total_j) for who, one in ledgers.items()}
@@ -111,7 +113,7 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
         "against": [
             comparison(who, rival, spec, network, points, totals, scoring) for who in ANALOG for rival in RIVALS[who]
         ],
-        "measured": measured_accuracy(settings.sensor_run) if spec.source == "pixels" else None,
+        "measured": measured_accuracy(settings.sensor_run, points["codesigned"]) if spec.source == "pixels" else None,
     }
 
 
@@ -170,28 +172,37 @@ def comparison(
 def ratio_of(
     who: str, rival: str, spec: ScenarioSpec, network: NetworkShape, points: dict[str, PointSpec]
 ) -> Callable[[EnergyPreset], float]:
-    """Prices -> what ``who`` spends over what ``rival`` spends: in all, or where they differ (digital rivals)."""
+    """Prices -> ``spending_ratio`` of the two contenders."""
 
     def ratio(preset: EnergyPreset) -> float:
-        ours, theirs = (
-            {line: float(v) for line, v in contender(name, spec, network, points, preset).as_dict().items()}
-            for name in (who, rival)
-        )
-        differing = [line for line in ours if rival == "dense" or ours[line] != theirs[line]]
-        spent = sum(theirs[line] for line in differing)
-        return sum(ours[line] for line in differing) / spent if spent > 0 else float("inf")
+        ours, theirs = (contender(name, spec, network, points, preset) for name in (who, rival))
+        return spending_ratio(ours, theirs, rival)
 
     return ratio
 
 
-def measured_accuracy(run_folder: str | None) -> dict[str, Any] | None:
-    """What a finished run of raw-pixel scoring measured, or why there is none."""
+def measured_accuracy(run_folder: str | None, point: PointSpec) -> dict[str, Any] | None:
+    """What a finished run of raw-pixel scoring measured, or why there is none.
+
+    Raises:
+        UserError: the run is of another design than the point that the scenario charges.
+    """
     if run_folder is None:
         return None
     path = Path(run_folder) / "summary.json"
     if not path.exists():
         return {"missing": f"{run_folder} has no summary.json; run its config first"}
-    stored = json.loads(path.read_text())
+    stored, config = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
+    for name, theirs in (
+        ("inputs", config["scorer"]["inputs"]),
+        ("differential", config["scorer"]["differential"]),
+        ("core", config["energy"]["core"]),
+    ):
+        if (mine := getattr(point, name)) != theirs:
+            raise UserError(
+                f"config.in_sensor.{name} = {mine!r}, but {run_folder}, whose accuracy is quoted beside it, has "
+                f"{theirs!r}; give both the same, or sensor_run = None"
+            )
     return {"run": run_folder, "accuracy": stored["accuracy"], "tokens": stored["tokens"]}
 
 
@@ -242,7 +253,7 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
 def model_sizes(spec: ScenarioSpec, point: PointSpec) -> list[dict[str, Any]]:
     """The node's forward pass for models of 0.5 to 25 GB: what pruning saves when the weights have to be read."""
     found = []
-    for width, depth in MODEL_GB:
+    for width, depth in MODEL_SIZES:
         shape = dataclasses.replace(
             scenario_network(spec), width=width, depth=depth, mlp_width=4 * width, stem_macs=width**2
         )
@@ -250,7 +261,7 @@ def model_sizes(spec: ScenarioSpec, point: PointSpec) -> list[dict[str, Any]]:
         dense, pruned = (contender(name, spec, shape, points) for name in ("dense", "codesigned"))
         found.append(
             {
-                "gigabytes": 2 * shape.weights / 1e9,
+                "gigabytes": prices(spec, point).network_bytes * shape.weights / 1e9,
                 "dense_j": float(dense.total_j),
                 "pruned_j": float(pruned.total_j),
                 "weights_j": float(dense.weights_j),

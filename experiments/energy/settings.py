@@ -35,9 +35,10 @@ class ScenariosSettings:
     own_side: int = setting(32, low=4, high=4096, doc="side of the images of network own, in pixels")
     own_channels: int = setting(1, low=1, high=64, doc="channels of those images")
     own_classes: int = setting(10, low=1, high=1_000_000, doc="classes of network own")
-    own: ModelSpec = setting(ModelSpec, doc="Network `own` of a scenario.")
+    own: ModelSpec = setting(ModelSpec(stem="linear"), doc="Network `own` of a scenario.")
     paper: PointSpec = setting(PAPER_POINT, doc="The circuit of the paper's section 4.2.")
     codesigned: PointSpec = setting(PointSpec, doc="The circuit that co-design found.")
+    in_sensor: PointSpec = setting(PointSpec, doc="The one that it found for raw pixels, where those are scored.")
     camera: ScenarioSpec = setting(ScenarioSpec)
     sensor: ScenarioSpec = setting(ScenarioSpec)
     bert: ScenarioSpec = setting(ScenarioSpec)
@@ -58,11 +59,16 @@ class ScenariosSettings:
             for name in (x, y):
                 check_choice(name, every, f"config.maps: {pair!r}")
         self.own.grid(self.own_side)
+        if self.own.stem != "linear":
+            raise SettingError(
+                f"config.own.stem = {self.own.stem!r}: what a patch costs to embed is worked out for a linear stem "
+                "alone; set config.own.stem = 'linear'"
+            )
 
-    @property
-    def points(self) -> dict[str, PointSpec]:
-        """The design points by contender."""
-        return {"paper": self.paper, "codesigned": self.codesigned}
+    def points(self, scenario: str) -> dict[str, PointSpec]:
+        """The design points by contender; what co-design found in front of a sensor is a design of its own."""
+        found = self.in_sensor if self.scenario(scenario).source == "pixels" else self.codesigned
+        return {"paper": self.paper, "codesigned": found}
 
     def scenario(self, name: str) -> ScenarioSpec:
         """The scenario called ``name``."""

@@ -75,7 +75,8 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             elif scorer.projection == "sparse_sign":
                 total += n * entries / 3 * preset.score_add_j
                 held.append(entries / 4)
-            reads = min(n_in, d) if scorer.projection == "selection" else d
+            # mean and deviation of a token that is not read as a whole are written and read beside it
+            reads = min(n_in + 2 + 2, d) if scorer.projection == "selection" else d
             if not pixels:
                 total += n * reads * preset.network_bytes * price[memory.tokens]
             unit = {"capacitive": preset.dac_unit_f, "fabric": preset.fabric_unit_f}.get(front_end.dac, 0.0)
@@ -94,9 +95,10 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
                 gm = front_end.kappa * mean / (2 * 1.380649e-23 * front_end.temperature_k / 1.602176634e-19)
                 on_s = front_end.load_f / gm * math.log(2 ** (bits + 1)) if mean > 0 else 0.0
             total += n * current * front_end.supply_v * on_s
-            for _ in range(rows):
+            for row in range(rows):
                 line = 0.0 if front_end.dac == "fabric" else preset.line_f
-                total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
+                if row == 0 or scorer.arrangement != "multiplexed":
+                    total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
                 total += n * preset.tia_w * on_s
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * n_in * preset.switch_j

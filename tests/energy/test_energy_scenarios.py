@@ -18,6 +18,7 @@ from atis_jax.energy.scenarios import (
     recipe_of,
     run_scenario,
     scenario_network,
+    scenario_scorer,
     scenario_tokens,
 )
 from atis_jax.energy.sensitivity import break_even, swings
@@ -145,14 +146,17 @@ def test_no_break_even_where_the_winner_is_the_same_at_both_ends():
 
 def test_a_map_passes_through_the_design_and_moves_what_it_says():
     """The place of the map nearest to the design is the design; dearer converters never make analog cheaper."""
-    found = break_even_map(CAMERA, CODESIGNED, "dac_energy", "inputs", 3, against=("dense", "codesigned_digital"))
+    points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
+    found = break_even_map(CAMERA, points, "dac_energy", "inputs", 3, against=("dense", "folded", "codesigned_digital"))
     own = found.x.at(found.place)
     assert own == pytest.approx(2.91e-13 / 8, rel=1e-3) and found.y.at(found.place) == 16
     ratio = found.ratio["codesigned_digital"]
     assert ratio.shape == (len(found.y.values), len(found.x.values))
-    assert np.all(np.diff(ratio, axis=1) > 0)
+    assert ratio.shape[0] > 2 and np.all(np.isnan(ratio[-1])), "1,024 of 384 dimensions cannot be selected"
+    assert np.all(np.diff(ratio[:-1], axis=1) > 0)
+    assert not np.allclose(found.ratio["folded"][0], ratio[0]), "the paper's score is another"
     moved = dataclasses.replace(CODESIGNED, inputs=round(found.y.values[1]), dac_j_per_bit=found.x.values[0])
-    points = {"paper": moved, "codesigned": moved}
+    points = {"paper": PAPER_POINT, "codesigned": moved}
     network = scenario_network(CAMERA)
     ours, theirs = (
         float(contender(w, CAMERA, network, points).scoring_j) for w in ("codesigned", "codesigned_digital")
@@ -161,10 +165,62 @@ def test_a_map_passes_through_the_design_and_moves_what_it_says():
 
 
 def test_every_axis_says_where_a_design_stands():
-    place = break_even_map(CAMERA, CODESIGNED, "bits", "pruned", 2, against=("dense",)).place
+    points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
+    place = break_even_map(CAMERA, points, "bits", "pruned", 2, against=("dense",)).place
     for name, axis in axes(3).items():
         own = axis.at(place)
         assert own is not None and own > 0, name
         assert list(axis.values) == sorted(axis.values)
     mixed = dataclasses.replace(place, spec=dataclasses.replace(CAMERA, preset="paper_4_2"))
     assert axes(3)["node"].at(mixed) is None, "the paper's prices name no node"
+
+
+def test_an_axis_that_changes_nothing_is_refused():
+    settled = dataclasses.replace(CODESIGNED, core="settling")
+    points = {"paper": PAPER_POINT, "codesigned": settled}
+    with pytest.raises(SettingError, match="axis 'token_time' changes nothing"):
+        break_even_map(CAMERA, points, "token_time", "inputs", 3, against=("codesigned_digital",))
+    fabric = {"paper": PAPER_POINT, "codesigned": dataclasses.replace(CODESIGNED, dac="none", core="bias")}
+    with pytest.raises(SettingError, match="axis 'bits' changes nothing"):
+        break_even_map(CAMERA, fabric, "bits", "inputs", 3, against=("codesigned_digital",))
+
+
+def test_only_a_vits_stem_goes_with_the_length():
+    """Patches are embedded one by one; a pooler reads one token, and has d x d numbers."""
+    points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
+    bert = dataclasses.replace(CAMERA, network="bert_base")
+    for spec, longer, wider in ((CAMERA, 2.0, 2.0), (bert, 1.0, 4.0)):
+        place = break_even_map(spec, points, "length", "width", 2, against=("dense",)).place
+        stem, every = place.network.stem_macs, axes(2)
+        assert every["length"].move(place, 2.0 * place.network.tokens).network.stem_macs == pytest.approx(longer * stem)
+        assert every["width"].move(place, 2.0 * place.network.width).network.stem_macs == pytest.approx(wider * stem)
+
+
+def test_the_node_of_the_papers_prices_cannot_be_moved():
+    points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
+    paper = dataclasses.replace(CAMERA, preset="paper_4_2")
+    with pytest.raises(SettingError, match="axis 'node' with preset 'paper_4_2'"):
+        break_even_map(paper, points, "node", "inputs", 2, against=("dense",))
+
+
+@pytest.mark.parametrize(
+    ("point", "message"),
+    [
+        (dict(inputs=1000, projection="selection"), "point.inputs = 1000 with point.projection = 'selection'"),
+        (dict(dac="sar_8b", bits=9), "point.bits = 9 with point.dac = 'sar_8b'"),
+    ],
+)
+def test_a_design_point_that_cannot_be_is_refused(point, message):
+    with pytest.raises(SettingError, match=message):
+        scenario_scorer(CAMERA, PointSpec(**point), scenario_network(CAMERA))
+
+
+def test_the_digital_twin_takes_the_cheaper_form():
+    """Four sparse sums of a narrow token cost less than one vector of multiplications; of a wide array folding wins."""
+    few, many = (dataclasses.replace(CODESIGNED, projection="sparse_sign", inputs=n) for n in (2, 64))
+    network = scenario_network(CAMERA)
+    for point, cheaper in ((few, "digital"), (many, "folded")):
+        points = {"paper": point, "codesigned": point}
+        found = {name: float(contender(name, CAMERA, network, points).scoring_j) for name in ("digital", "folded")}
+        twin = float(contender("codesigned_digital", CAMERA, network, points).scoring_j)
+        assert twin == min(found.values()) == found[cheaper]

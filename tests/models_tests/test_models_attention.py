@@ -69,6 +69,33 @@ def test_a_pruned_key_far_above_the_kept_ones_takes_nothing():
     np.testing.assert_allclose(found[0], [0, 1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-5)
 
 
+def test_the_secant_is_what_opening_a_pruned_keys_gate_does():
+    """The slope at a gate of zero is the difference that a gate of one makes; kept keys keep their tangent."""
+    rng = np.random.default_rng(4)
+    logits = jnp.asarray(rng.normal(0, 3, (5, KEYS)), jnp.float32)
+    out = jnp.asarray(rng.normal(size=(5, KEYS)), jnp.float32)
+    gate = jnp.asarray(rng.uniform(size=(5, KEYS)) < 0.5, jnp.float32).at[:, 0].set(1.0)
+
+    def value(gate, secant=True):
+        return jnp.sum(out * gated_softmax(logits, gate, secant), axis=-1)
+
+    np.testing.assert_array_equal(value(gate), value(gate, secant=False))
+    secant, tangent = (jax.grad(lambda gate, s=s: jnp.sum(value(gate, s)))(gate) for s in (True, False))
+    for key in range(KEYS):
+        pruned = gate[:, key] == 0
+        opened = value(gate.at[:, key].set(1.0)) - value(gate)
+        # The pruned key itself is among the outputs: what it adds is part of both.
+        np.testing.assert_allclose(secant[pruned, key], opened[pruned], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(secant[~pruned, key], tangent[~pruned, key], rtol=1e-5)
+
+
+def test_the_secants_gradient_stays_bounded_where_the_tangents_does_not():
+    logits, gate = jnp.asarray([[80.0, 0.0, -80.0]]), jnp.asarray([[0.0, 1.0, 0.0]])
+    found = {s: jax.grad(lambda gate, s=s: gated_softmax(logits, gate, s)[0, 1])(gate) for s in (True, False)}
+    np.testing.assert_allclose(found[True], [[-1.0, 0.0, 0.0]], atol=1e-6)
+    assert np.all(np.isfinite(found[True])) and abs(float(found[False][0, 0])) > 1e12
+
+
 def test_head_h_belongs_to_group_floor_h_g_over_heads():
     gate = jnp.arange(2 * 5 * 3, dtype=jnp.float32).reshape(2, 5, 3)
     heads = expand_groups(gate, 6)

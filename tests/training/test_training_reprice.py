@@ -15,10 +15,10 @@ from experiments.energy.reprice import changed, ledgers, main, table
 def test_without_a_change_it_is_the_summarys(finished_run):
     summary = json.loads((finished_run / "summary.json").read_text())["energy"]
     _, found = ledgers(finished_run, [])
-    assert float(found["analog"].total_j) == pytest.approx(summary["total_j"], rel=1e-6)
+    assert float(found["run (analog)"].total_j) == pytest.approx(summary["total_j"], rel=1e-6)
     assert float(found["dense"].total_j) == pytest.approx(summary["dense_j"], rel=1e-6)
     assert float(found["folded"].total_j) == pytest.approx(summary["digital_folded_j"], rel=1e-6)
-    for line, value in found["analog"].as_dict().items():
+    for line, value in found["run (analog)"].as_dict().items():
         assert float(value) == pytest.approx(summary["ledger_j"][line], rel=1e-5, abs=1e-30)
 
 
@@ -27,8 +27,8 @@ def test_another_preset_and_a_memory_are_charged(finished_run):
     assert energy == EnergySpec(preset="jouppi_7nm", weights="sram_1m", batch=4)
     ratio = energy_preset("jouppi_7nm").network_mac_j / energy_preset("horowitz_45nm").network_mac_j
     before = json.loads((finished_run / "summary.json").read_text())["energy"]["ledger_j"]
-    assert float(found["analog"].mlp_j) == pytest.approx(ratio * before["mlp"], rel=1e-5)
-    assert float(found["analog"].weights_j) == float(found["dense"].weights_j) > 0 == before["weights"]
+    assert float(found["run (analog)"].mlp_j) == pytest.approx(ratio * before["mlp"], rel=1e-5)
+    assert float(found["run (analog)"].weights_j) == float(found["dense"].weights_j) > 0 == before["weights"]
 
 
 def test_the_table_has_the_lines_that_somebody_pays_and_their_nodes(finished_run):
@@ -37,7 +37,7 @@ def test_the_table_has_the_lines_that_somebody_pays_and_their_nodes(finished_run
     rows = {line.split()[0]: line for line in text.splitlines()[1:]}
     assert "attention" in rows and "cache" not in rows and "sensor_adc" not in rows
     assert rows["attention"].split()[-1] == "45"
-    assert text.splitlines()[0].split() == ["analog", "digital", "folded", "dense", "nodes", "(nm)"]
+    assert text.splitlines()[0].split() == ["run", "(analog)", "digital", "folded", "dense", "nodes", "(nm)"]
 
 
 @pytest.mark.parametrize(

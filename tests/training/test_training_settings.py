@@ -40,6 +40,10 @@ from experiments.settings import CodesignSettings
             dict(scorer=dict(groups=3, arrangement="grouped")),
             r"config.scorer.groups = 3 does not divide model.heads = 2; every head group needs the same number",
         ),
+        (
+            dict(energy=dict(preset="horowitz_45nm", dac="sar_8b"), hardware=dict(dac_bits=10)),
+            r"config.energy.dac = 'sar_8b' is a published converter of 8 bits, and the hardware's has 10",
+        ),
         (dict(scorer=dict(kind="random")), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
         (
             dict(evaluation=dict(capacities=(9,))),

@@ -46,11 +46,13 @@ def line_j(
     """Moving the input lines of all OTAs for one token, J: C_line V dV each, dV the full scale.
 
     A preset that gives the core's dynamic power as a whole (the paper's) has no line capacitance and a fixed amount
-    an OTA instead. Converters inside the fabric (``fabric``) have the line in their own capacitance.
+    an OTA instead. Converters inside the fabric (``fabric``) have the line in their own capacitance. A multiplexed
+    array holds its inputs for all prototypes: its lines move once.
     """
     line_f = 0.0 if front_end.dac == "fabric" else preset.line_f
     one_j = preset.ota_dynamic_j + line_f * front_end.supply_v * front_end.full_scale_v
-    return scorer.arrays * inputs * one_j
+    moved = 1 if scorer.arrangement == "multiplexed" else scorer.arrays
+    return moved * inputs * one_j
 
 
 def tia_j(preset: EnergyPreset, scorer: ScorerShape, on_s: Float[Array, "L"]) -> Float[Array, "L"]:

@@ -26,7 +26,11 @@ def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, 
 
 
 def reference_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape) -> float:
-    """Setting a layer's G thresholds anew for an image, J: one conversion each."""
+    """Setting a layer's G thresholds anew for an image (a word, in a decoder), J: one conversion each.
+
+    By a converter of the preset's price a bit, whatever the array's inputs are converted by. A threshold that follows
+    the tokens (``scorer.adaptive_rate_v``) moves a capacitor at the comparator, which is not charged.
+    """
     return scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
 
 

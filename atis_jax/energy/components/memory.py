@@ -10,13 +10,17 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.components.projection import FORMAT_BYTES, projection_bytes, read_numbers
+from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
 
 TOKEN_WIDTHS = 12
 """d-vectors moved a token and layer: into Q, K, V one and out three, into attention three and out one, output map one
 and one, MLP one in and one out. The MLP's hidden vector, m numbers, is moved twice more."""
+
+STATISTICS = 2
+"""A token's mean and deviation. A score that reads less than the whole token cannot work them out, so the layer before
+leaves them with the token as it writes it: two numbers more in and out of memory."""
 
 
 def byte_j(preset: EnergyPreset, memory: str) -> float:
@@ -31,7 +35,7 @@ def byte_j(preset: EnergyPreset, memory: str) -> float:
 
 def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> float:
     """The matrices of all layers and of the head, read once a batch, J an image. Pruning saves none of it."""
-    held = network.weights + network.width * network.classes
+    held = float(network.weights + network.width * network.classes)
     return held * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
 
 
@@ -71,11 +75,19 @@ def scorer_j(
     """
     if scorer.source == "pixels":
         return jnp.zeros(())
-    read = read_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
+    read = moved_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
     held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
     once = jnp.max(held) if scorer.shared else jnp.sum(held)
     # Kilobytes, kept beside the tokens: nobody fetches a scorer's few vectors from where the network's weights are.
     return jnp.sum(scored * read) + once * byte_j(preset, memory.tokens) / memory.batch
+
+
+def moved_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Numbers that scoring a token moves: all d read, or those selected and the statistics, written and read."""
+    width = float(network.width)
+    if scorer.projection != "selection":
+        return jnp.full_like(inputs, width)
+    return jnp.minimum(linear_numbers(network, scorer, inputs) + 2.0 * STATISTICS, width)
 
 
 def digital_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
@@ -85,4 +97,4 @@ def digital_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Flo
 
 def folded_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
     """One folded vector a prototype, bytes a layer."""
-    return scorer.prototypes * read_numbers(network, scorer, inputs) * FORMAT_BYTES[scorer.format]
+    return scorer.prototypes * linear_numbers(network, scorer, inputs) * FORMAT_BYTES[scorer.format]

@@ -44,7 +44,7 @@ def projection_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[A
     return entries * (SPARSE_SIGN_BYTES if scorer.projection == "sparse_sign" else FORMAT_BYTES[scorer.format])
 
 
-def read_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
-    """Numbers of a token that a score reads: those selected, never more than d; else all d."""
+def linear_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Numbers of a token that a linear score depends on: those selected, never more than d; else all d."""
     width = jnp.full_like(inputs, float(network.width))
     return jnp.minimum(inputs, width) if scorer.projection == "selection" else width

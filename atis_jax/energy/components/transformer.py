@@ -23,7 +23,7 @@ def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[
 def embedding_j(preset: EnergyPreset, network: NetworkShape, embedded: Float[Array, ""]) -> Float[Array, ""]:
     """Stem of the share ``embedded`` of the patches, and the head, J an image."""
     head_macs = float(network.width) * network.classes * network.head_tokens
-    return preset.network_mac_j * (network.stem_macs * embedded + head_macs)
+    return preset.network_mac_j * (float(network.stem_macs) * embedded + head_macs)
 
 
 def normalisation_j(preset: EnergyPreset, network: NetworkShape, normalised: Float[Array, "L"]) -> Float[Array, ""]:

@@ -22,13 +22,14 @@ from atis_jax.report.style import BLACK, BLUE, VERMILLION, new_figure, panels_of
 COLOURED = ("codesigned_digital", "folded", "digital")
 """The rival whose ratio is the colour: the first of these that the maps have."""
 _WORDS = {
-    "codesigned_digital": "the same score folded in digital",
-    "folded": "the same score folded in digital",
-    "digital": "the same score in digital, not folded",
+    "codesigned_digital": "the same score in digital",
+    "folded": "the paper's score folded in digital",
+    "digital": "the paper's score in digital, not folded",
     "dense": "dense, whole pass",
 }
 _LINES: dict[str, Any] = {"codesigned_digital": "-", "folded": "-", "digital": "--", "dense": ":"}
 _COLOURS = LinearSegmentedColormap.from_list("analog_or_digital", (BLUE, "#ffffff", VERMILLION))
+NO_DESIGN = "#b9bec7"
 LEAST = 1.25
 """The colours end no nearer to 1 than this factor, so that a map of small differences looks like one."""
 
@@ -105,7 +106,7 @@ def _map(run: RunFiles, entry: dict[str, Any], number: int) -> BreakEvenMap:
     for rival in entry.get("against") or ():
         name = f"map{number}_{rival}"
         ratio[str(rival)] = run.array(name)
-        if not np.all(ratio[str(rival)] > 0):
+        if not np.nanmin(ratio[str(rival)], initial=np.inf) > 0:
             raise ReportError(f"{run.path / 'artifacts.npz'}: '{name}' holds ratios of energies that are not above 0")
     x, y = (_axis(table_at(entry.get(a), f"{where}.{a}"), run.array(f"map{number}_{a}"), f"{where}.{a}") for a in "xy")
     return BreakEvenMap(str(entry.get("scenario", "")), x, y, ratio)
@@ -132,7 +133,7 @@ def break_even_maps(run: RunFiles) -> Section:
     for axes in panels[len(maps) :]:
         axes.set_axis_off()
     ratios = np.concatenate([one.ratio[coloured].ravel() for one in maps])
-    reach = max(LEAST, float(ratios.max()), 1 / float(ratios.min()))
+    reach = max(LEAST, float(np.nanmax(ratios)), 1 / float(np.nanmin(ratios)))
     image, drawn = None, set()
     for axes, one in zip(panels, maps, strict=False):
         image = _panel(axes, one, coloured, math.log(reach))
@@ -158,14 +159,14 @@ def distinct(one: BreakEvenMap) -> dict[str, Float[np.ndarray, "rows columns"]]:
     """The ratios without those that repeat another's: a design that folds to itself has one rival under two names."""
     found: dict[str, np.ndarray] = {}
     for rival in sorted(one.ratio, key=lambda name: (*_LINES, name).index(name)):
-        if not any(np.allclose(one.ratio[rival], other, rtol=1e-6) for other in found.values()):
+        if not any(np.allclose(one.ratio[rival], other, rtol=1e-6, equal_nan=True) for other in found.values()):
             found[rival] = one.ratio[rival]
     return found
 
 
 def crosses(ratio: np.ndarray) -> bool:
     """Whether both win somewhere."""
-    return bool(ratio.min() < 1 < ratio.max())
+    return bool(np.nanmin(ratio) < 1 < np.nanmax(ratio))
 
 
 def edges(values: np.ndarray, log: bool) -> np.ndarray:
@@ -207,6 +208,7 @@ def _panel(axes: Axes, one: BreakEvenMap, coloured: str, reach: float):
         axes.set(**{f"{which}label": label})
         sides.append((at, factor, None if axis.own is None else axis.own / factor))
     (x_edges, x_unit, own_x), (y_edges, y_unit, own_y) = sides
+    axes.set_facecolor(NO_DESIGN)
     image = axes.pcolormesh(
         x_edges, y_edges, np.log(one.ratio[coloured]), cmap=_COLOURS, vmin=-reach, vmax=reach, rasterized=True
     )
@@ -229,9 +231,11 @@ def _caption(maps: tuple[BreakEvenMap, ...]) -> str:
     nowhere = [one.title for one in maps if not any(crosses(ratio) for ratio in distinct(one).values())]
     text = (
         f"The co-designed circuit in scenario {join(scenarios)}, two of its numbers moved and the rest as they are. "
-        "Colour: energy of scoring, analog over the same score folded in digital, both with that place's numbers. "
+        "Colour: energy of scoring, analog over the same score in digital, both with that place's numbers. "
         "A line is where analog takes as much as a rival, the star where the design stands."
     )
+    if any(np.isnan(ratio).any() for one in maps for ratio in one.ratio.values()):
+        text += " Grey: no such design (more numbers selected than a token has)."
     if nowhere:
         text += f" Without a line, because the winner is the same everywhere in the map: {join(nowhere)}."
     return (
@@ -253,13 +257,14 @@ def _table(maps: tuple[BreakEvenMap, ...]) -> tuple[tuple[str, ...], ...]:
     return (heads, *rows)
 
 
-def _verdict(one: BreakEvenMap, ratio: np.ndarray) -> str:
+def _verdict(one: BreakEvenMap, every: np.ndarray) -> str:
     """Who takes less where, and between which ratios."""
+    ratio = every[np.isfinite(every)]
     low, high = (f"{value:.2f}" for value in (ratio.min(), ratio.max()))
     span = low if low == high else f"{low} to {high}"
     if not crosses(ratio):
         return f"analog {'less' if ratio.max() <= 1 else 'more'} everywhere ({span})"
-    turn = _turn(one, ratio)
+    turn = _turn(one, every)
     return f"analog less in {percent(float((ratio < 1).mean()), 0)} ({span})" + (f"; {turn}" if turn else "")
 
 
