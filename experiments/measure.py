@@ -368,12 +368,15 @@ def energy_summary(
     costs = run_ledger(settings, model, trained.evaluator.spec, channels)
     design, share = trained.state.design, jnp.asarray(kept)
     spent = costs.pruned(share, design, trained.state.scorer_state.query)
+    rivals = {"digital": costs.digital(share, design, folded=False)}
+    if costs.folds:
+        rivals["digital_folded"] = costs.digital(share, design, folded=True)
     return {
         "dense_j": float(costs.dense().total_j),
         "total_j": float(spent.total_j),
         "scoring_j": float(spent.scoring_j),
         "ledger_j": {line: float(value) for line, value in spent.as_dict().items()},
-        "digital_j": float(costs.digital(share, design, folded=False).total_j),
-        "digital_folded_j": float(costs.digital(share, design, folded=True).total_j),
+        **{f"{name}_j": float(one.total_j) for name, one in rivals.items()},
+        **{f"{name}_scoring_j": float(one.scoring_j) for name, one in rivals.items()},
         "preset": settings.energy.preset,
     }

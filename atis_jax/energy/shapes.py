@@ -76,7 +76,7 @@ class ScorerShape:
         layers: (L,) which layers have a scorer. Static.
         differential: two half arrays of opposite weights a score, each with its own TIA, behind one set of DACs
             and in front of one comparator (paper 5.3). Static.
-        shared: one projection and prototype for all layers. Static.
+        shared: one projection and prototype for all layers, each of which still has its own array. Static.
         source: what is scored: tokens, or the raw pixels of a patch before they are converted. Static.
         format: number format of a projection and of a digital score, one of ``FORMATS``. Static.
 

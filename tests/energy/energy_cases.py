@@ -125,8 +125,7 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
     if held and not pixels:
         total += (max(held) if scorer.shared else sum(held)) * price[memory.tokens] / memory.batch
     if programmed:
-        cells = max(programmed) if scorer.shared else sum(programmed)
-        total += cells * preset.program_j / front_end.uses
+        total += sum(programmed) * preset.program_j / front_end.uses
     return total
 
 

@@ -176,6 +176,7 @@ def fake_summary(kept_fraction, chips) -> dict[str, Any]:
         "embedding_j": 0.35e-6,
     }
     total = sum(ledger.values())
+    scorer = total - sum(ledger[line] for line in ("attention_j", "mlp_j", "embedding_j"))
     return {
         "schema": 1,
         "experiment": "synthetic_example",
@@ -204,6 +205,8 @@ def fake_summary(kept_fraction, chips) -> dict[str, Any]:
             "ledger_j": ledger,
             "digital_j": total - 380e-12 * looked,
             "digital_folded_j": total - 4300e-12 * looked,
+            "digital_scoring_j": scorer - 380e-12 * looked,
+            "digital_folded_scoring_j": scorer - 4300e-12 * looked,
             "preset": "paper_4_2",
         },
         "timing": {"train_step_s": 0.041, "seconds": 312.0},

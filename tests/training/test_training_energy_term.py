@@ -100,6 +100,8 @@ def test_the_summarys_ledger_is_the_losss(kind):
     # The rivals at the same fractions: what pruning saves without the analog part.
     assert summary["digital_folded_j"] < summary["digital_j"]
     assert (summary["total_j"] == pytest.approx(summary["digital_folded_j"], rel=1e-6)) == (kind == "digital")
+    scoring = summary["digital_scoring_j"] - summary["digital_folded_scoring_j"]
+    np.testing.assert_allclose(scoring, summary["digital_j"] - summary["digital_folded_j"], rtol=1e-3)
 
 
 def ledger_of(settings=SETTINGS, **changes):

@@ -41,13 +41,12 @@ def programmed_cells(
 
     Args:
         front_end: says whether thresholds are held by floating gates.
-        scorer: shape; a shared prototype is programmed once.
+        scorer: shape; a shared prototype is programmed into the array of every layer.
         inputs: (L,) array inputs.
         scored: (L,) 1 for layers with a scorer, else 0.
     """
     thresholds = scorer.prototypes * jnp.sum(scored) if front_end.reference_bits == 0 else 0.0
-    arrays = jnp.max(scored * inputs) if scorer.shared else jnp.sum(scored * inputs)
-    return scorer.arrays * arrays + thresholds
+    return scorer.arrays * jnp.sum(scored * inputs) + thresholds
 
 
 def programming_j(preset: EnergyPreset, front_end: FrontEnd, cells: Float[Array, ""]) -> Float[Array, ""]:

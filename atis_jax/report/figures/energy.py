@@ -55,11 +55,13 @@ class EnergyNumbers:
         network: parts that are not the scorer's, also ones this page has no words for.
         scorer: the scorer's parts.
         references: totals of other ways to do it.
+        digital: what scoring costs in the digital ones among them.
     """
 
     network: dict[str, float]
     scorer: dict[str, float]
     references: dict[str, float]
+    digital: dict[str, float]
 
     @property
     def scorer_j(self) -> float:
@@ -70,12 +72,6 @@ class EnergyNumbers:
     def total_j(self) -> float:
         """Network and scorer."""
         return sum(self.network.values()) + self.scorer_j
-
-    def digital_scorers(self) -> dict[str, float]:
-        """What the digital scorers alone cost: their totals less the network's parts, which they share."""
-        rest = sum(self.network.values())
-        alone = {label: self.references[label] - rest for _, label, _ in _REFERENCES[:2] if label in self.references}
-        return {label: value for label, value in alone.items() if value > 0}
 
 
 def read_numbers(run: RunFiles) -> EnergyNumbers:
@@ -104,7 +100,13 @@ def read_numbers(run: RunFiles) -> EnergyNumbers:
     scorer = {label: found[name] for name, label in SCORER_PARTS.items() if name in found}
     unknown = {n: v for n, v in found.items() if n not in NETWORK_PARTS and n not in SCORER_PARTS}
     totals = {label: joules(f"energy.{key}") for key, label, _ in _REFERENCES}
-    return EnergyNumbers(network | unknown, scorer, {k: v for k, v in totals.items() if v is not None})
+    digital = {label: joules(f"energy.{key.removesuffix('_j')}_scoring_j") for key, label, _ in _REFERENCES[:2]}
+    return EnergyNumbers(
+        network | unknown,
+        scorer,
+        {label: value for label, value in totals.items() if value is not None},
+        {label: value for label, value in digital.items() if value},
+    )
 
 
 def energy(run: RunFiles) -> Section:
@@ -116,7 +118,7 @@ def energy(run: RunFiles) -> Section:
         if label not in numbers.references
     )
     rows = len(numbers.network) + len(numbers.references) + 2
-    zoomed = sum(v > 0 for v in numbers.scorer.values()) + len(numbers.digital_scorers())
+    zoomed = sum(v > 0 for v in numbers.scorer.values()) + len(numbers.digital)
     figure = new_figure(0.85 + 0.31 * rows + (0.85 + 0.31 * zoomed if numbers.scorer_j else 0))
     if numbers.scorer_j:
         panels = figure.subplots(2, 1, height_ratios=[rows, zoomed])
@@ -168,7 +170,7 @@ def _zoom(axes: Axes, numbers: EnergyNumbers) -> None:
     """Points on a logarithmic axis, not bars: a bar's length means nothing where the axis has no zero."""
     rows = [(label, value, True) for label, value in numbers.scorer.items() if value > 0]
     rows.sort(key=lambda row: -row[1])
-    rows += [(f"{label}, all of it", value, False) for label, value in numbers.digital_scorers().items()]
+    rows += [(f"{label}, all of it", value, False) for label, value in numbers.digital.items()]
     values = [value for _, value, _ in rows]
     factor, prefix = si_scale([math.sqrt(min(values) * max(values))])  # the middle of the axis
     low, high = min(values) / factor / 3, max(values) / factor
@@ -217,7 +219,7 @@ def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
             compared.append(f"{percent(abs(change))} {'more' if change > 0 else 'less'} than {words}")
     if compared:
         sentences.append(f"That is {join(compared)}.")
-    if numbers.scorer_j and numbers.digital_scorers():
+    if numbers.scorer_j and numbers.digital:
         sentences.append("The digital scorers alone are their totals less the network's parts.")
     nothing = [label for label, value in scorer.items() if value == 0]
     if nothing and numbers.scorer_j:
