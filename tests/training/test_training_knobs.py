@@ -213,6 +213,18 @@ def test_energy_alone_switches_inputs_off_and_leaves_one():
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.design))
 
 
+def test_gates_of_a_moving_prototype_train():
+    """Which inputs are built is chosen while the prototype follows the queries; what is not trained stands still."""
+    settings = changed(scorer=dict(**EVERYTHING, prototype="ema", ema_rate=0.1), codesign=dict(knob_learning_rate=0.1))
+    step, state = start_of(settings)
+    after, metrics = run(step, state, 3)
+    assert np.isfinite(metrics["loss"]) and np.all(np.isfinite(metrics["gradient_norm"]))
+    assert stored(after.scorer_state.query) != stored(state.scorer_state.query)
+    for name in KNOBS:
+        assert stored(getattr(after.design, name)) != stored(getattr(state.design, name)), name
+    assert stored(after.design.prototype) == stored(state.design.prototype)
+
+
 @pytest.mark.parametrize("kind", ["digital", "random"])
 def test_controls_of_a_design_with_knobs_train(kind):
     step, state = start_of(changed(scorer=dict(**EVERYTHING, shared=True)), kind)
