@@ -78,8 +78,9 @@ def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> f
     def at(value: float) -> float:
         return ratio(made_of(recipe, name, {constant: value})) - 1.0
 
-    stated = [value for value in (constant.low, constant.high) if value]
-    low, high = min(constant.value / SEARCHED, *stated), max(constant.value * SEARCHED, *stated)
+    ends = [constant.value / SEARCHED, constant.value * SEARCHED]
+    ends += [value for value in (constant.low, constant.high) if value]
+    low, high = min(ends), max(ends)
     below = at(low)
     if below * at(high) > 0:
         return None

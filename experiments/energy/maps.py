@@ -42,11 +42,11 @@ def _axis(axis: Axis, place: Place) -> dict[str, Any]:
 
 
 def map_arrays(maps: list[Map]) -> dict[str, np.ndarray]:
-    """Arrays of ``artifacts.npz``: axes and ratios of each map."""
+    """Arrays of ``artifacts.npz``: axes and ratios of each map, 0 where no design can be."""
     arrays: dict[str, np.ndarray] = {}
     for number, one in enumerate(maps):
         arrays[f"map{number}_x"] = np.asarray(one.x.values)
         arrays[f"map{number}_y"] = np.asarray(one.y.values)
         for rival, ratio in one.ratio.items():
-            arrays[f"map{number}_{rival}"] = ratio
+            arrays[f"map{number}_{rival}"] = np.nan_to_num(ratio, nan=0.0)
     return arrays

@@ -144,6 +144,20 @@ def test_no_break_even_where_the_winner_is_the_same_at_both_ends():
     assert break_even(recipe, "horowitz_45nm", constant, lambda preset: 0.5) is None
 
 
+def test_a_break_even_inside_a_wide_range_is_found():
+    """A floating gate's write is given from 60 nJ to 2.2 mJ: a change of winner anywhere in its range is seen."""
+    recipe = provenance("horowitz_45nm")
+    for entry in ("program_j", "network_mac_j"):
+        constant = recipe[entry][0].constant
+        for at in (constant.low or constant.value / 900, constant.high or constant.value * 900):
+            turn = 1.0001 * at if at < constant.value else at / 1.0001
+            rest = sum(term.value for term in recipe[entry]) - constant.value
+            found = break_even(
+                recipe, "h", constant, lambda preset, e=entry, t=turn, r=rest: getattr(preset, e) / (t + r)
+            )
+            assert found == pytest.approx(turn, rel=1e-6)
+
+
 def test_a_map_passes_through_the_design_and_moves_what_it_says():
     """The place of the map nearest to the design is the design; dearer converters never make analog cheaper."""
     points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}

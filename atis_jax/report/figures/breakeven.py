@@ -27,7 +27,7 @@ _WORDS = {
     "digital": "the paper's score in digital, not folded",
     "dense": "dense, whole pass",
 }
-_LINES: dict[str, Any] = {"codesigned_digital": "-", "folded": "-", "digital": "--", "dense": ":"}
+_LINES: dict[str, Any] = {"codesigned_digital": "-", "folded": "--", "digital": "-.", "dense": ":"}
 _COLOURS = LinearSegmentedColormap.from_list("analog_or_digital", (BLUE, "#ffffff", VERMILLION))
 NO_DESIGN = "#b9bec7"
 LEAST = 1.25
@@ -73,7 +73,10 @@ class MapAxis:
 
 @dataclass(frozen=True)
 class BreakEvenMap:
-    """Ratios over two axes: (rows, columns) by rival, the energy of the co-designed circuit over the rival's."""
+    """Ratios over two axes: (rows, columns) by rival, the energy of the co-designed circuit over the rival's.
+
+    NaN where no design can be, which artifacts.npz writes as 0.
+    """
 
     scenario: str
     x: MapAxis
@@ -105,9 +108,10 @@ def _map(run: RunFiles, entry: dict[str, Any], number: int) -> BreakEvenMap:
     where, ratio = f"maps[{number}]", {}
     for rival in entry.get("against") or ():
         name = f"map{number}_{rival}"
-        ratio[str(rival)] = run.array(name)
-        if not np.nanmin(ratio[str(rival)], initial=np.inf) > 0:
-            raise ReportError(f"{run.path / 'artifacts.npz'}: '{name}' holds ratios of energies that are not above 0")
+        found = run.array(name)
+        if np.any(found < 0) or not np.any(found > 0):
+            raise ReportError(f"{run.path / 'artifacts.npz'}: '{name}' holds ratios of energies below 0, or none above")
+        ratio[str(rival)] = np.where(found > 0, found, np.nan)
     x, y = (_axis(table_at(entry.get(a), f"{where}.{a}"), run.array(f"map{number}_{a}"), f"{where}.{a}") for a in "xy")
     return BreakEvenMap(str(entry.get("scenario", "")), x, y, ratio)
 
