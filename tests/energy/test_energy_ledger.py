@@ -287,3 +287,18 @@ def charged(preset=None, scorer=None, tokens=None, front_end=None):
         dataclasses.replace(TOKENS, **(tokens or {})),
         dataclasses.replace(FRONT_END, **(front_end or {})),
     )
+
+
+def test_an_input_less_saves_its_read_also_of_a_selection_of_everything(x64):
+    """There the normalisation's statistics come with the token; that must not hide what one number more costs."""
+    memory = Memory(tokens="sram_1m")
+
+    def read_j(inputs):
+        scorer = dataclasses.replace(SCORER, inputs=inputs, projection="selection")
+        return digital_ledger(PRICES, NETWORK, scorer, TOKENS, memory).scorer_memory_j
+
+    everything, most, few = (jax.value_and_grad(read_j)(jnp.array(n)) for n in (32.0, 30.0, 20.0))
+    assert float(everything[1]) == pytest.approx(float(few[1])) == pytest.approx(float(most[1]))
+    assert float(few[1]) == pytest.approx(float(read_j(jnp.array(20.5)) - read_j(jnp.array(19.5))), rel=1e-6)
+    tokens, weights = TOKENS.scored[1:].sum(), 2 * SCORER.prototypes
+    assert float(everything[0]) == pytest.approx((32 * tokens + 32 * weights) * PRICES.sram_1m_j_per_byte)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
+from atis_jax.numerics import straight_through
 
 TOKEN_WIDTHS = 12
 """d-vectors moved a token and layer: into Q, K, V one and out three, into attention three and out one, output map one
@@ -87,7 +88,9 @@ def moved_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Arra
     width = float(network.width)
     if scorer.projection != "selection":
         return jnp.full_like(inputs, width)
-    return jnp.minimum(linear_numbers(network, scorer, inputs) + 2.0 * STATISTICS, width)
+    moved = jnp.minimum(linear_numbers(network, scorer, inputs) + 2.0 * STATISTICS, width)
+    # One input less is one number less, also where the whole token is read: there co-design starts.
+    return straight_through(moved, inputs)
 
 
 def digital_scorer_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
