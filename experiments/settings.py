@@ -169,7 +169,7 @@ class CodesignSettings:
                 "'gradient' and codesign.threshold_learning_rate = 0.02, or adaptive_rate_v = 0"
             )
         check_knobs(self.scorer, self.hardware, hardware)
-        if self.energy.dac == "sar_8b" and (hardware.dac.bits or 0) > SAR_BITS:
+        if self.energy.dac == "sar_8b" and self.scorer.kind == "analog" and (hardware.dac.bits or 0) > SAR_BITS:
             raise SettingError(
                 f"config.energy.dac = 'sar_8b' is a published converter of {SAR_BITS} bits, and the hardware's has "
                 f"{hardware.dac.bits}; set hardware.dac_bits = {SAR_BITS} or less, or choose another energy.dac"

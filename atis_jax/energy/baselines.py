@@ -8,7 +8,6 @@ honest rival of a linear scorer; what does not fold is the saturation of the OTA
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -96,14 +95,28 @@ def cheapest_digital_ledger(
     tokens: Tokens,
     memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
-    """The cheaper of the two: folding a few sparse additions into d multiplications, or many prototypes, costs more.
+    """Each layer in the cheaper form: folding a few sparse additions, or many prototypes, costs more than it saves.
 
-    Valid for a linear score only. Arguments and errors are those of ``digital_ledger``.
+    What is compared is arithmetic. Valid for a linear score only. Arguments and errors are those of ``digital_ledger``.
     """
-    forms = [form(preset, network, scorer, tokens, memory_of) for form in (digital_ledger, folded_digital_ledger)]
-    plain, folded = forms
-    fold = folded.scoring_j <= plain.scoring_j
-    return jax.tree.map(lambda a, b: jnp.where(fold, a, b), folded, plain)
+    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
+    read = projection.linear_numbers(network, scorer, inputs)
+    projection_j = projection.projection_j(preset, network, scorer, inputs)
+    fold = scorer.prototypes * (read - inputs) * projection.mac_j(preset, scorer) <= projection_j
+    return _scored_in_digital(
+        preset,
+        network,
+        scorer,
+        tokens,
+        memory_of,
+        projection_j=jnp.where(fold, 0.0, projection_j),
+        macs=jnp.where(fold, read, inputs),
+        held_bytes=jnp.where(
+            fold,
+            memory.folded_scorer_bytes(network, scorer, inputs),
+            memory.digital_scorer_bytes(network, scorer, inputs),
+        ),
+    )
 
 
 def energy_ratio(ledger: Ledger, dense: Ledger) -> Float[Array, ""]:

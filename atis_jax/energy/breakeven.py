@@ -79,6 +79,13 @@ def _network(place: Place, **changes) -> Place:
     return dataclasses.replace(place, network=dataclasses.replace(place.network, **changes))
 
 
+def _inputs(place: Place, value: float) -> Place:
+    pixels = place.network.pixel_values
+    if place.spec.source == "pixels" and value > pixels:
+        raise SettingError(f"{value:g} inputs of a patch of {pixels} pixel values; give at most {pixels}")
+    return _point(inputs=round)(place, value)
+
+
 def _width(place: Place, value: float) -> Place:
     """Width with everything that goes with it: MLP, stem; the heads' count plays no part.
 
@@ -145,7 +152,7 @@ def axes(resolution: int) -> dict[str, Axis]:
     bias, times = _geometric(1 * NANO, 100 * NANO, resolution), _geometric(0.1 * MICRO, 100 * MICRO, resolution)
     every = (
         Axis("dac_energy", "DAC energy", "J/bit", dac, True, _point(dac_j_per_bit=float), _dac_j_per_bit),
-        Axis("inputs", "array inputs N", "", sizes, True, _point(inputs=round), lambda at: at.point.inputs),
+        Axis("inputs", "array inputs N", "", sizes, True, _inputs, lambda at: at.point.inputs),
         Axis("bits", "DAC bits", "", _whole(range(1, 11)), False, _point(bits=round), lambda at: at.point.bits),
         Axis("bias", "bias current of an OTA", "A", bias, True, _point(bias_a=float), lambda at: at.point.bias_a),
         Axis(
@@ -225,7 +232,7 @@ def break_even_map(
     start = Place(spec, network, energy_preset(spec.preset), points["codesigned"], points["paper"])
     ratios(start, against)  # what is wrong before anything is moved is a mistake, not a hole in the map
     for axis in (across, up):
-        _check_moves(axis, start, against)
+        _check_moves(axis, start)
     ratio = {rival: np.full((len(up.values), len(across.values)), np.nan) for rival in against}
     for row, of_row in enumerate(up.values):
         for column, of_column in enumerate(across.values):
@@ -238,12 +245,18 @@ def break_even_map(
     return Map(across, up, start, ratio)
 
 
-def _check_moves(axis: Axis, start: Place, against: tuple[str, ...]) -> None:
-    """Raise SettingError if the first two values of ``axis`` give the same ratios."""
-    low, high = (ratios(axis.move(start, value), against) for value in axis.values[:2])
-    if low == high:
+def _check_moves(axis: Axis, start: Place) -> None:
+    """Raise SettingError if ``axis`` is a number that the design point has no use for, or cannot move anywhere."""
+    point, sensor = start.point, start.spec.source == "pixels"
+    if axis.name == "node":
+        axis.move(start, axis.values[0])
+    unused = {
+        "dac_energy": sensor or point.dac not in ("per_bit", "sar_8b"),
+        "bits": sensor or point.dac == "none",
+        "token_time": point.core != "bias",
+    }
+    if unused.get(axis.name):
         raise SettingError(
-            f"map axis {axis.name!r} changes nothing in this scenario at this design point (dac = "
-            f"{start.point.dac!r}, core = {start.point.core!r}, source = {start.spec.source!r}); choose another axis, "
-            "or another design point"
+            f"map axis {axis.name!r} changes nothing in this scenario at this design point (dac = {point.dac!r}, "
+            f"core = {point.core!r}, source = {start.spec.source!r}); choose another axis, or another design point"
         )

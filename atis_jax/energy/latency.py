@@ -28,9 +28,9 @@ class Timing:
     Attributes:
         conversion_s: until the last input stands: one conversion, or the turns that converters take.
         settling_s: until the sum of currents has settled to half an LSB of the converters' bits.
-        token_s: conversion and the array's on-time, the latter once for each prototype of a multiplexed array. The
-            on-time is what the ledger charges: the token time, or ``settling_s`` where ``core`` is ``settling``.
-        rate_hz: tokens a second with conversion and array one after the other.
+        token_s: until the decision can be made: both, the second once for each prototype of a multiplexed array.
+        rate_hz: tokens a second with conversion and array one after the other, the array on for as long as the ledger
+            charges: the token time, or ``settling_s`` where ``core`` is ``settling``.
         core_w: bias currents times supply, while the array is on; one prototype's at a time if multiplexed.
     """
 
@@ -65,8 +65,8 @@ def timing(
     conversion = token_time_s(front_end, inputs, conversion_time_s)
     settled = settling_s(front_end, current_a / (scorer.arrays * inputs), bits)
     turns = scorer.prototypes if scorer.arrangement == "multiplexed" else 1
-    token = conversion + turns * on_time_s(front_end, scorer, inputs, bits)
-    return Timing(conversion, settled, token, 1.0 / token, current_a * front_end.supply_v / turns)
+    rate_hz = 1.0 / (conversion + turns * on_time_s(front_end, scorer, inputs, bits))
+    return Timing(conversion, settled, conversion + turns * settled, rate_hz, current_a * front_end.supply_v / turns)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -153,8 +153,9 @@ class Memory:
     """Where weights and tokens are read from, all static.
 
     Attributes:
-        weights: memory of the network's and the scorer's weights, one of ``MEMORIES``.
-        tokens: memory of the tokens between operations.
+        weights: memory of the network's weights, one of ``MEMORIES``.
+        tokens: memory of the tokens between operations. Where it is charged, a scorer's own weights are too, in the
+            smallest memory that holds them.
         cache: memory of keys and values that earlier steps left.
         batch: images (or sequences) that share one reading of the weights.
 

@@ -10,7 +10,7 @@ from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.run_files import RunFiles
 
 ANALOG = {"paper": "folded", "codesigned": "codesigned_digital"}
-"""The analog contenders, each with its fairest rival: the cheapest way to compute the same score in digital."""
+"""The analog contenders, each with its fairest rival: the same score folded in digital, or in its cheaper form."""
 GROUPS = {
     "pixels": ("sensor_read", "sensor_adc", "sensor_link"),
     "embedding": ("embedding",),

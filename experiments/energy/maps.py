@@ -48,5 +48,5 @@ def map_arrays(maps: list[Map]) -> dict[str, np.ndarray]:
         arrays[f"map{number}_x"] = np.asarray(one.x.values)
         arrays[f"map{number}_y"] = np.asarray(one.y.values)
         for rival, ratio in one.ratio.items():
-            arrays[f"map{number}_{rival}"] = np.nan_to_num(ratio, nan=0.0)
+            arrays[f"map{number}_{rival}"] = np.where(np.isnan(ratio), 0.0, ratio)
     return arrays

@@ -46,6 +46,8 @@ RIVALS = {
 }
 """What each analog contender is held against."""
 SHOWN_CONSTANTS = 6
+KEPT_ALIKE = 0.01
+"""How far apart the kept fractions of a scenario and of the run that is quoted beside it may be."""
 PHASE_3_ARRAYS = (256, 512, 1024)
 MODEL_SIZES = ((1024, 20), (2048, 25), (4096, 32), (5120, 40))
 """(width, depth) of transformers of about 0.5, 2.5, 12.9 and 25 GB at two bytes a weight."""
@@ -55,8 +57,13 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     """Work everything out; returns what it wrote to ``summary.json``."""
     started = time.time()
     own = own_shape(settings)
+    measured = {
+        name: measured_accuracy(settings.sensor_run, settings.scenario(name), settings.in_sensor)
+        for name in settings.which
+        if settings.scenario(name).source == "pixels"
+    }
     maps = maps_of(settings, own)
-    found = [scenario_summary(name, settings, own) for name in settings.which]
+    found = [scenario_summary(name, settings, own) | {"measured": measured.get(name)} for name in settings.which]
     summary = {
         "experiment": settings.experiment,
         "scenarios": found,
@@ -113,7 +120,6 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
         "against": [
             comparison(who, rival, spec, network, points, totals, scoring) for who in ANALOG for rival in RIVALS[who]
         ],
-        "measured": measured_accuracy(settings.sensor_run, points["codesigned"]) if spec.source == "pixels" else None,
     }
 
 
@@ -181,28 +187,42 @@ def ratio_of(
     return ratio
 
 
-def measured_accuracy(run_folder: str | None, point: PointSpec) -> dict[str, Any] | None:
+def measured_accuracy(run_folder: str | None, spec: ScenarioSpec, point: PointSpec) -> dict[str, Any] | None:
     """What a finished run of raw-pixel scoring measured, or why there is none.
 
     Raises:
-        UserError: the run is of another design than the point that the scenario charges.
+        UserError: no co-design run, or one of another design than the point that the scenario charges.
     """
     if run_folder is None:
         return None
     path = Path(run_folder) / "summary.json"
     if not path.exists():
         return {"missing": f"{run_folder} has no summary.json; run its config first"}
-    stored, config = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
-    for name, theirs in (
-        ("inputs", config["scorer"]["inputs"]),
-        ("differential", config["scorer"]["differential"]),
-        ("core", config["energy"]["core"]),
-    ):
-        if (mine := getattr(point, name)) != theirs:
+    try:
+        stored, config = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
+        kept = float(stored["tokens"]["kept_per_layer"][0])
+        theirs = {
+            "inputs": config["scorer"]["inputs"],
+            "differential": config["scorer"]["differential"],
+            "core": config["energy"]["core"],
+            "token_time_s": config["energy"]["token_time_s"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(
+            f"config.sensor_run = {run_folder!r} is no finished co-design run ({error!r}); give the folder of one, or "
+            "None"
+        ) from error
+    for name, value in theirs.items():
+        if (mine := getattr(point, name)) != value:
             raise UserError(
                 f"config.in_sensor.{name} = {mine!r}, but {run_folder}, whose accuracy is quoted beside it, has "
-                f"{theirs!r}; give both the same, or sensor_run = None"
+                f"{value!r}; give both the same, or sensor_run = None"
             )
+    if abs(kept - spec.kept) > KEPT_ALIKE:
+        raise UserError(
+            f"config.sensor.kept = {spec.kept}, but {run_folder}, whose accuracy is quoted beside it, keeps "
+            f"{kept:.3f}; give both the same, or sensor_run = None"
+        )
     return {"run": run_folder, "accuracy": stored["accuracy"], "tokens": stored["tokens"]}
 
 
@@ -211,7 +231,9 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
     spec = settings.scenario("camera")
     designs = {"paper": settings.paper, "codesigned": settings.codesigned}
     for inputs in PHASE_3_ARRAYS:
-        designs[f"{inputs} inputs, otherwise the paper's"] = dataclasses.replace(settings.paper, inputs=inputs)
+        name = f"{inputs} inputs, otherwise the paper's"
+        # Of its projection neither latency nor power speaks, and 1,024 dimensions of 768 cannot be selected.
+        designs[name] = dataclasses.replace(settings.paper, inputs=inputs, projection="learned")
     found = []
     for name, point in designs.items():
         network = scenario_network(dataclasses.replace(spec, network="vit_b"))

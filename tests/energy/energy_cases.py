@@ -97,7 +97,7 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             total += n * current * front_end.supply_v * on_s
             for row in range(rows):
                 line = 0.0 if front_end.dac == "fabric" else preset.line_f
-                if row == 0 or scorer.arrangement != "multiplexed":
+                if scorer.arrangement != "multiplexed" or row % scorer.prototypes == 0:  # held for every prototype
                     total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
                 total += n * preset.tia_w * on_s
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
@@ -123,7 +123,9 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             total += 2 * d * earlier * preset.network_bytes * price[memory.cache]
     total += d * network.classes * preset.network_bytes * price[memory.weights] / memory.batch
     if held and not pixels:
-        total += (max(held) if scorer.shared else sum(held)) * price[memory.tokens] / memory.batch
+        size = max(held) if scorer.shared else sum(held)
+        smallest = "sram_32k" if size <= 32768 else "sram_1m" if size <= 1048576 else "dram"
+        total += size * (0.0 if memory.tokens == "none" else price[smallest]) / memory.batch
     if programmed:
         total += sum(programmed) * preset.program_j / front_end.uses
     return total

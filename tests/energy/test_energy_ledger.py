@@ -301,4 +301,5 @@ def test_an_input_less_saves_its_read_also_of_a_selection_of_everything(x64):
     assert float(everything[1]) == pytest.approx(float(few[1])) == pytest.approx(float(most[1]))
     assert float(few[1]) == pytest.approx(float(read_j(jnp.array(20.5)) - read_j(jnp.array(19.5))), rel=1e-6)
     tokens, weights = TOKENS.scored[1:].sum(), 2 * SCORER.prototypes
-    assert float(everything[0]) == pytest.approx((32 * tokens + 32 * weights) * PRICES.sram_1m_j_per_byte)
+    expected = 32 * (tokens * PRICES.sram_1m_j_per_byte + weights * PRICES.sram_32k_j_per_byte)
+    assert float(everything[0]) == pytest.approx(expected)

@@ -7,7 +7,7 @@ import pytest
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.breakeven import axes, break_even_map
-from atis_jax.energy.presets import energy_preset, made_of, provenance
+from atis_jax.energy.presets import Term, energy_preset, made_of, provenance
 from atis_jax.energy.scenarios import (
     CONTENDERS,
     PAPER_POINT,
@@ -144,18 +144,14 @@ def test_no_break_even_where_the_winner_is_the_same_at_both_ends():
     assert break_even(recipe, "horowitz_45nm", constant, lambda preset: 0.5) is None
 
 
-def test_a_break_even_inside_a_wide_range_is_found():
-    """A floating gate's write is given from 60 nJ to 2.2 mJ: a change of winner anywhere in its range is seen."""
+def test_a_break_even_inside_a_range_wider_than_the_search_is_found():
     recipe = provenance("horowitz_45nm")
-    for entry in ("program_j", "network_mac_j"):
-        constant = recipe[entry][0].constant
-        for at in (constant.low or constant.value / 900, constant.high or constant.value * 900):
-            turn = 1.0001 * at if at < constant.value else at / 1.0001
-            rest = sum(term.value for term in recipe[entry]) - constant.value
-            found = break_even(
-                recipe, "h", constant, lambda preset, e=entry, t=turn, r=rest: getattr(preset, e) / (t + r)
-            )
-            assert found == pytest.approx(turn, rel=1e-6)
+    given = recipe["program_j"][0].constant
+    wide = dataclasses.replace(given, low=given.value / 1e5, high=given.value * 1e5)
+    recipe["program_j"] = (Term(wide),)
+    for turn in (wide.value / 3e4, wide.value * 3e4):
+        found = break_even(recipe, "wide", wide, lambda preset, turn=turn: preset.program_j / turn)
+        assert found == pytest.approx(turn, rel=1e-6)
 
 
 def test_a_map_passes_through_the_design_and_moves_what_it_says():
@@ -194,9 +190,23 @@ def test_an_axis_that_changes_nothing_is_refused():
     points = {"paper": PAPER_POINT, "codesigned": settled}
     with pytest.raises(SettingError, match="axis 'token_time' changes nothing"):
         break_even_map(CAMERA, points, "token_time", "inputs", 3, against=("codesigned_digital",))
-    fabric = {"paper": PAPER_POINT, "codesigned": dataclasses.replace(CODESIGNED, dac="none", core="bias")}
-    with pytest.raises(SettingError, match="axis 'bits' changes nothing"):
-        break_even_map(CAMERA, fabric, "bits", "inputs", 3, against=("codesigned_digital",))
+    for dac, axis in (("none", "bits"), ("capacitive", "dac_energy")):
+        points = {"paper": PAPER_POINT, "codesigned": dataclasses.replace(CODESIGNED, dac=dac)}
+        with pytest.raises(SettingError, match=f"axis '{axis}' changes nothing"):
+            break_even_map(CAMERA, points, axis, "inputs", 3, against=("codesigned_digital",))
+
+
+def test_places_where_no_design_can_be_are_holes_in_the_map():
+    """More numbers than a token has; more inputs than a patch has pixels. The design itself has to be one."""
+    wide = {"paper": PAPER_POINT, "codesigned": dataclasses.replace(CODESIGNED, inputs=100)}
+    found = break_even_map(CAMERA, wide, "width", "bits", 2, against=("codesigned_digital",))
+    holes = np.isnan(found.ratio["codesigned_digital"])
+    np.testing.assert_array_equal(holes[0], np.asarray(found.x.values) < 100)
+    assert np.all(holes == holes[0])
+    sensor = break_even_map(SENSOR, POINTS, "inputs", "pruned", 4, OWN, against=("codesigned_digital",))
+    np.testing.assert_array_equal(
+        np.isnan(sensor.ratio["codesigned_digital"])[0], np.asarray(sensor.x.values) > OWN.pixel_values
+    )
 
 
 def test_only_a_vits_stem_goes_with_the_length():

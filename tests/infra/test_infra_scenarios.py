@@ -12,7 +12,7 @@ from atis_jax.energy import paper as paper_numbers
 from atis_jax.energy.scenarios import PointSpec, ScenarioSpec
 from atis_jax.models.spec import ModelSpec
 from atis_jax.report import style
-from atis_jax.validation import SettingError
+from atis_jax.validation import SettingError, UserError
 from experiments.energy import paper, scenarios
 from experiments.energy.settings import ScenariosSettings
 from experiments.rundir import open_run
@@ -89,11 +89,46 @@ def test_factors_are_those_of_the_totals(finished):
         assert first["range"][0] <= first["value"] <= first["range"][1]
 
 
-def test_a_finished_run_of_raw_pixels_is_quoted(tmp_path):
-    stored = {"accuracy": {"dense": 0.9}, "tokens": {"pruned_fraction": 0.6}}
+@pytest.fixture
+def quoted(tmp_path):
+    """A finished run of raw pixels, the scenario and the design point it belongs to."""
+    stored = {"accuracy": {"dense": 0.9}, "tokens": {"pruned_fraction": 0.6, "kept_per_layer": [0.4]}}
+    config = {
+        "scorer": {"inputs": 16, "differential": True},
+        "energy": {"core": "bias", "token_time_s": 1e-6},
+    }
     (tmp_path / "summary.json").write_text(json.dumps(stored))
-    assert scenarios.measured_accuracy(str(tmp_path)) == {"run": str(tmp_path), **stored}
-    assert scenarios.measured_accuracy(None) is None
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return tmp_path, stored, ScenarioSpec(preset="horowitz_45nm", kept=0.4), PointSpec(inputs=16, differential=True)
+
+
+def test_a_finished_run_of_raw_pixels_is_quoted(quoted):
+    folder, stored, spec, point = quoted
+    assert scenarios.measured_accuracy(str(folder), spec, point) == {"run": str(folder), **stored}
+    assert scenarios.measured_accuracy(None, spec, point) is None
+
+
+@pytest.mark.parametrize(
+    ("of_spec", "of_point", "message"),
+    [
+        ({}, {"inputs": 12}, r"config.in_sensor.inputs = 12, but .*has 16; give both the same"),
+        ({}, {"differential": False}, r"config.in_sensor.differential = False"),
+        ({"kept": 0.5}, {}, r"config.sensor.kept = 0.5, but .*keeps 0.400"),
+    ],
+)
+def test_a_run_of_another_design_is_not_quoted(quoted, of_spec, of_point, message):
+    folder, _, spec, point = quoted
+    with pytest.raises(UserError, match=message):
+        scenarios.measured_accuracy(
+            str(folder), dataclasses.replace(spec, **of_spec), dataclasses.replace(point, **of_point)
+        )
+
+
+def test_a_folder_that_is_no_run_is_named(quoted):
+    folder, _, spec, point = quoted
+    (folder / "config.json").unlink()
+    with pytest.raises(UserError, match="is no finished co-design run"):
+        scenarios.measured_accuracy(str(folder), spec, point)
 
 
 def test_the_papers_numbers_are_reproduced(capsys):

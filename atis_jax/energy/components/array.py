@@ -51,7 +51,7 @@ def line_j(
     """
     line_f = 0.0 if front_end.dac == "fabric" else preset.line_f
     one_j = preset.ota_dynamic_j + line_f * front_end.supply_v * front_end.full_scale_v
-    moved = 1 if scorer.arrangement == "multiplexed" else scorer.arrays
+    moved = scorer.arrays / scorer.prototypes if scorer.arrangement == "multiplexed" else scorer.arrays
     return moved * inputs * one_j
 
 

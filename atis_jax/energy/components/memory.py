@@ -23,6 +23,8 @@ STATISTICS = 2
 """A token's mean and deviation. A score that reads less than the whole token cannot work them out, so the layer before
 leaves them with the token as it writes it: two numbers more in and out of memory."""
 
+SRAM_32K_BYTES, SRAM_1M_BYTES = 2**15, 2**20
+
 
 def byte_j(preset: EnergyPreset, memory: str) -> float:
     """Reading or writing a byte of ``memory``, J."""
@@ -69,7 +71,7 @@ def scorer_j(
         preset: prices.
         network: shape.
         scorer: shape; raw pixels come straight from the sensor, not from memory.
-        memory: where things are.
+        memory: where tokens are; the scorer's weights are in the smallest memory that holds them.
         inputs: (L,) array inputs.
         scored: (L,) tokens scored; 0 in layers without a scorer.
         weight_bytes: (L,) weights of the layer's scorer that lie in memory.
@@ -79,8 +81,18 @@ def scorer_j(
     read = moved_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
     held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
     once = jnp.max(held) if scorer.shared else jnp.sum(held)
-    # Kilobytes, kept beside the tokens: nobody fetches a scorer's few vectors from where the network's weights are.
-    return jnp.sum(scored * read) + once * byte_j(preset, memory.tokens) / memory.batch
+    return jnp.sum(scored * read) + once * held_byte_j(preset, memory, once) / memory.batch
+
+
+def held_byte_j(preset: EnergyPreset, memory: Memory, held_bytes: Float[Array, ""]) -> Float[Array, ""]:
+    """Reading a byte of a scorer's own weights, J: from the smallest memory that holds them all.
+
+    Nobody fetches a scorer's few vectors from where the network's weights are. Nothing where tokens are not charged.
+    """
+    if memory.tokens == "none":
+        return jnp.zeros(())
+    larger = jnp.where(held_bytes <= SRAM_1M_BYTES, preset.sram_1m_j_per_byte, preset.dram_j_per_byte)
+    return jnp.where(held_bytes <= SRAM_32K_BYTES, preset.sram_32k_j_per_byte, larger)
 
 
 def moved_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:

@@ -145,7 +145,7 @@ def break_even_maps(run: RunFiles) -> Section:
     ticks = ratio_ticks(1 / reach, reach, 5)
     bar = figure.colorbar(image, ax=panels, shrink=0.5, aspect=30)  # type: ignore[arg-type]
     bar.set_ticks([math.log(tick) for tick in ticks], labels=[f"{tick:.3g}" for tick in ticks])
-    bar.set_label("scoring energy, analog over digital\nblue: analog takes less; orange: digital does")
+    bar.set_label("energy of what differs, analog over digital\nblue: analog takes less; orange: digital does")
     handles = [
         Line2D([], [], color=BLACK, linestyle=style, label=f"as much as {_WORDS.get(rival, rival)}")
         for rival, style in _LINES.items()
@@ -235,11 +235,12 @@ def _caption(maps: tuple[BreakEvenMap, ...]) -> str:
     nowhere = [one.title for one in maps if not any(crosses(ratio) for ratio in distinct(one).values())]
     text = (
         f"The co-designed circuit in scenario {join(scenarios)}, two of its numbers moved and the rest as they are. "
-        "Colour: energy of scoring, analog over the same score in digital, both with that place's numbers. "
+        "Colour: energy of what is not the same in both (scoring; on a sensor conversions too), analog over the same "
+        "score in digital, both with that place's numbers. "
         "A line is where analog takes as much as a rival, the star where the design stands."
     )
     if any(np.isnan(ratio).any() for one in maps for ratio in one.ratio.values()):
-        text += " Grey: no such design (more numbers selected than a token has)."
+        text += " Grey: no such design, for instance more numbers selected than a token has."
     if nowhere:
         text += f" Without a line, because the winner is the same everywhere in the map: {join(nowhere)}."
     return (
@@ -255,9 +256,7 @@ def _table(maps: tuple[BreakEvenMap, ...]) -> tuple[tuple[str, ...], ...]:
     rows = []
     for one in maps:
         known = distinct(one)
-        rows.append(
-            (one.title, *(_verdict(one, known[rival]) if rival in known else "same as folded" for rival in rivals))
-        )
+        rows.append((one.title, *(_verdict(one, known[rival]) if rival in known else "as another" for rival in rivals)))
     return (heads, *rows)
 
 

@@ -219,8 +219,6 @@ def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
             compared.append(f"{percent(abs(change))} {'more' if change > 0 else 'less'} than {words}")
     if compared:
         sentences.append(f"That is {join(compared)}.")
-    if numbers.scorer_j and numbers.digital:
-        sentences.append("The digital scorers alone are their totals less the network's parts.")
     nothing = [label for label, value in scorer.items() if value == 0]
     if nothing and numbers.scorer_j:
         sentences.append(f"Zero here and not drawn: {join(nothing)}.")

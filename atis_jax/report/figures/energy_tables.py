@@ -180,15 +180,16 @@ def paper_numbers(run: RunFiles) -> Section:
                 str(entry.get("quantity", where)),
                 f"below {shown}" if entry.get("upper_bound") else shown,
                 _quantity(number_at(entry, "computed", where), unit),
-                str(entry.get("verdict", "")),
+                str(entry.get("verdict", "")) + (", arithmetic" if entry.get("arithmetic") else ""),
                 str(entry.get("discrepancy") or ""),
             )
         )
-    found = [row[4] for row in rows]
+    found = [str(entry.get("verdict", "")) for _, entry in _entries(run, "paper")]
     caption = (
         f"Of {count(len(rows), 'number')} in the paper {found.count('as printed')} come out as printed, "
         f"{found.count('discrepancy')} come out different for a reason that is given, and {found.count('OFF')} are off "
-        "without one. OTA: one amplifier of the analog array, which multiplies one input; A: the paper's appendix."
+        "without one. Arithmetic: from the paper's own numbers alone; the rest is worked out with the ledger. OTA: one "
+        "amplifier of the analog array, which multiplies one input; A: the paper's appendix."
     )
     return Section("The paper's numbers, computed again", (Table("paper_numbers", caption, (heads, *rows)),))
 

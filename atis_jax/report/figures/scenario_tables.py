@@ -20,15 +20,17 @@ def what_is_compared(run: RunFiles) -> Section:
 def contenders(run: RunFiles, found: tuple[Scenario, ...]) -> Table:
     """What a scorer does, and a line on each way to run a scenario."""
     paper, codesigned = (_point(run, name) for name in ("paper", "codesigned"))
+    sensor = _point(run, "in_sensor")
+    on_sensor = f"; where pixels are scored on the sensor another one{sensor}" if sensor else ""
     lines = {
         "dense": "Drops nothing and needs no scorer: every layer works on every token.",
         "digital": f"The paper's score in digital arithmetic{paper}, as the formula stands.",
         "folded": "The same score with its two steps folded into one vector of weights beforehand: the same result "
         "from fewer operations.",
         "paper": f"The analog circuit of the paper's section 4.2{paper}.",
-        "codesigned_digital": f"The co-designed score in digital{codesigned}, folded. The fairest rival "
-        "of the next line: a score that needs fewer numbers is cheaper in digital too.",
-        "codesigned": f"The analog circuit found by co-design{codesigned}.",
+        "codesigned_digital": "The co-designed score in digital, in whichever form is cheaper. The fairest rival of "
+        "the next line: a score that needs fewer numbers is cheaper in digital too.",
+        "codesigned": f"The analog circuit found by co-design{codesigned}{on_sensor}.",
     }
     caption = (
         "A transformer cuts its input into tokens (patches of an image, words of a text) and works on all of them in "
