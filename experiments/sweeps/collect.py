@@ -8,7 +8,6 @@ writes ``sweep.csv`` and ``report.html`` into the folder again.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import sys
@@ -20,35 +19,11 @@ from atis_jax.validation import UserError
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
 from experiments.sweeps.front import Front
+from experiments.sweeps.row import Row
 from experiments.sweeps.store import Records, read_description
 
 TABLE, PAGE = "sweep.csv", "report.html"
 _METRICS = ("accuracy.hardware_mean", "accuracy.ideal", "accuracy.dense")
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One run.
-
-    Attributes:
-        name: of the run and its folder.
-        fields: every swept field with this run's value.
-        status: ``finished``, ``failed``, ``running``, ``interrupted`` or ``waiting``.
-        numbers: the summary's numbers by dotted name; empty before the run has finished.
-        seconds: wall time of the newest attempt, None while there is none that ended.
-        restarts: how often the newest submission was put back and went on.
-        error: what went wrong in one line.
-        detail: the last lines of the traceback or the log.
-    """
-
-    name: str
-    fields: Mapping[str, Any]
-    status: str
-    numbers: Mapping[str, float]
-    seconds: float | None
-    restarts: int
-    error: str
-    detail: str
 
 
 def rows(folder: Path) -> list[Row]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atis_jax.validation import SettingError, check_settings, setting
-
-if TYPE_CHECKING:
-    from experiments.sweeps.collect import Row
-    from experiments.sweeps.points import Point
+from experiments.sweeps.points import Point
+from experiments.sweeps.row import Row
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -15,9 +15,7 @@ from atis_jax.report.formatting import duration, join, percent, si, significant
 from atis_jax.report.templates import page_template
 from experiments.sweeps import front_page
 from experiments.sweeps.front import Front, lacking, place
-
-if TYPE_CHECKING:
-    from experiments.sweeps.collect import Row
+from experiments.sweeps.row import Row
 
 _SHOWN = (
     "accuracy.hardware_mean",

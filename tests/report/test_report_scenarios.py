@@ -233,6 +233,20 @@ def test_a_map_has_its_line_where_the_winner_changes():
     assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((40, 4))
 
 
+def test_places_without_a_design_are_grey_and_count_for_nobody():
+    arrays = map_arrays()
+    (before,) = drawn(break_even_maps, run_of(arrays=arrays)).pictures
+    assert "Grey" not in before.caption
+    for name, ratio in arrays.items():
+        if name.startswith("map0_") and name not in ("map0_x", "map0_y"):
+            ratio[-1] = 0.0
+    (picture,) = drawn(break_even_maps, run_of(arrays=arrays)).pictures
+    assert "Grey: no such design" in picture.caption
+    (mesh,) = [c for c in picture.figure.axes[0].collections if type(c).__name__ == "QuadMesh"]
+    assert np.ma.getmaskarray(np.ma.masked_invalid(mesh.get_array())).reshape(3, 4)[-1].all()
+    assert "nan" not in " ".join(picture.table[1])
+
+
 def test_a_map_without_a_line_says_who_takes_less():
     arrays = map_arrays()
     (picture,) = drawn(break_even_maps, run_of(arrays=arrays)).pictures
