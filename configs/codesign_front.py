@@ -51,14 +51,12 @@ def get_config(variant: str = "quickstart") -> ConfigDict:
 def get_sweep(variant: str = "quickstart") -> list[dict[str, Any]]:
     """Twenty-three runs, or those of the variant."""
     projections = {"scorer.projection": ["learned", "selection"]}
+    selected = {"scorer.projection": ["selection"]} | CHOSEN
     if variant == "seeds":
         seeds = {"seed": [0, 1, 2]}
-        return [*product(PAPER | seeds), *product(projections | CHOSEN | {"loss.energy": [30.0]} | seeds)]
+        return [*product(PAPER | seeds), *product(selected | {"loss.energy": [100.0, 300.0]} | seeds)]
     if variant == "cifar10":
-        return [
-            *product(PAPER),
-            *product({"scorer.projection": ["selection"]} | CHOSEN | {"loss.energy": [30.0, 100.0]}),
-        ]
+        return [*product(PAPER), *product(selected | {"loss.energy": [30.0, 100.0, 300.0]})]
     given = product({"scorer.projection": ["learned", "sparse_sign", "selection"], "scorer.inputs": [64, 32, 16, 8]})
     fewer_bits = product({"scorer.projection": ["selection"], "scorer.inputs": [16], "hardware.dac_bits": [4, 3, 2]})
     chosen = product(projections | CHOSEN | {"loss.energy": [30.0, 100.0, 300.0]})
