@@ -49,6 +49,11 @@ class PointSpec:
 
     def __post_init__(self):
         check_settings(self, "point")
+        if self.dac_j_per_bit is not None and self.dac not in ("per_bit", "sar_8b"):
+            raise SettingError(
+                f"point.dac_j_per_bit = {self.dac_j_per_bit} with point.dac = {self.dac!r}, which has no price a bit; "
+                "set dac_j_per_bit = None, or dac = 'per_bit'"
+            )
         if self.dac == "sar_8b" and self.bits > SAR_BITS:
             raise SettingError(
                 f"point.bits = {self.bits} with point.dac = 'sar_8b', a published converter of {SAR_BITS} bits; give "

@@ -232,6 +232,7 @@ def test_the_node_of_the_papers_prices_cannot_be_moved():
     [
         (dict(inputs=1000, projection="selection"), "point.inputs = 1000 with point.projection = 'selection'"),
         (dict(dac="sar_8b", bits=9), "point.bits = 9 with point.dac = 'sar_8b'"),
+        (dict(dac="capacitive", dac_j_per_bit=1e-12), "point.dac_j_per_bit = 1e-12 with point.dac = 'capacitive'"),
     ],
 )
 def test_a_design_point_that_cannot_be_is_refused(point, message):
