@@ -46,7 +46,9 @@ def _point(run: RunFiles, name: str) -> str:
     point = run.config.get(name)
     if not isinstance(point, dict) or not {"inputs", "bits"} <= set(point):
         return ""
-    words = [count(point["inputs"], "input"), count(point["bits"], "bit")]
+    words = [count(point["inputs"], "input")]
+    words += ["no converter"] if point.get("dac") == "none" else [count(point["bits"], "bit")]
+    words += ["two half arrays"] if point.get("differential") else []
     how = {"learned": "learned projection", "selection": "picks its inputs out of the token"}.get(
         str(point.get("projection"))
     )
