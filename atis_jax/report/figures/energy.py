@@ -160,10 +160,10 @@ def _waterfall(axes: Axes, numbers: EnergyNumbers) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.45, -0.6)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.1 * longest])
-    axes.set_xlim(0, 1.42 * longest)  # room for the longest bar's words
+    axes.set_xlim(0, 1.5 * longest)  # room for the longest bar's words
     axes.grid(axis="y", visible=False)
     axes.set_xlabel(f"energy per image ({prefix}J), linear axis")
-    axes.set_title("Whole network: the parts add up to the total; hatched: other ways to do it")
+    axes.set_title("The parts add up to the total; hatched: other ways to do it")
 
 
 def _zoom(axes: Axes, numbers: EnergyNumbers) -> None:
