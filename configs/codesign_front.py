@@ -56,7 +56,8 @@ def get_sweep(variant: str = "quickstart") -> list[dict[str, Any]]:
         seeds = {"seed": [0, 1, 2]}
         return [*product(PAPER | seeds), *product(selected | {"loss.energy": [100.0, 300.0]} | seeds)]
     if variant == "cifar10":
-        return [*product(PAPER), *product(selected | {"loss.energy": [30.0, 100.0, 300.0]})]
+        given = product({"scorer.projection": ["learned"], "scorer.inputs": [64, 8]})
+        return [*given, *product(selected | {"loss.energy": [3.0, 30.0]})]
     given = product({"scorer.projection": ["learned", "sparse_sign", "selection"], "scorer.inputs": [64, 32, 16, 8]})
     fewer_bits = product({"scorer.projection": ["selection"], "scorer.inputs": [16], "hardware.dac_bits": [4, 3, 2]})
     chosen = product(projections | CHOSEN | {"loss.energy": [30.0, 100.0, 300.0]})
