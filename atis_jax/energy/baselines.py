@@ -9,7 +9,7 @@ honest rival of a linear scorer; what does not fold is the saturation of the OTA
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from atis_jax.energy.components import memory, projection
 from atis_jax.energy.ledger import Ledger, counts, with_network
@@ -47,17 +47,7 @@ def digital_ledger(
     Raises:
         SettingError: if a per-layer vector is not of length ``depth``.
     """
-    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
-    return _scored_in_digital(
-        preset,
-        network,
-        scorer,
-        tokens,
-        memory_of,
-        projection_j=projection.projection_j(preset, network, scorer, inputs),
-        macs=inputs,
-        held_bytes=memory.digital_scorer_bytes(network, scorer, inputs),
-    )
+    return _scored_in_digital(preset, network, scorer, tokens, memory_of, fold=False)
 
 
 def folded_digital_ledger(
@@ -74,18 +64,7 @@ def folded_digital_ledger(
 
     Arguments and errors are those of ``digital_ledger``.
     """
-    inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
-    read = projection.linear_numbers(network, scorer, inputs)
-    return _scored_in_digital(
-        preset,
-        network,
-        scorer,
-        tokens,
-        memory_of,
-        projection_j=jnp.zeros_like(read),
-        macs=read,
-        held_bytes=memory.folded_scorer_bytes(network, scorer, inputs),
-    )
+    return _scored_in_digital(preset, network, scorer, tokens, memory_of, fold=True)
 
 
 def cheapest_digital_ledger(
@@ -101,22 +80,9 @@ def cheapest_digital_ledger(
     """
     inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
     read = projection.linear_numbers(network, scorer, inputs)
-    projection_j = projection.projection_j(preset, network, scorer, inputs)
-    fold = scorer.prototypes * (read - inputs) * projection.mac_j(preset, scorer) <= projection_j
-    return _scored_in_digital(
-        preset,
-        network,
-        scorer,
-        tokens,
-        memory_of,
-        projection_j=jnp.where(fold, 0.0, projection_j),
-        macs=jnp.where(fold, read, inputs),
-        held_bytes=jnp.where(
-            fold,
-            memory.folded_scorer_bytes(network, scorer, inputs),
-            memory.digital_scorer_bytes(network, scorer, inputs),
-        ),
-    )
+    more_j = scorer.prototypes * (read - inputs) * projection.mac_j(preset, scorer)
+    fold = more_j <= projection.projection_j(preset, network, scorer, inputs)
+    return _scored_in_digital(preset, network, scorer, tokens, memory_of, fold)
 
 
 def energy_ratio(ledger: Ledger, dense: Ledger) -> Float[Array, ""]:
@@ -130,13 +96,18 @@ def _scored_in_digital(
     scorer: ScorerShape,
     tokens: Tokens,
     memory_of: Memory,
-    projection_j: Float[Array, "L"],
-    macs: Float[Array, "L"],
-    held_bytes: Float[Array, "L"],
+    fold: Bool[Array, "L"] | bool,
 ) -> Ledger:
-    """Lines of a digital score from what one token takes in each layer."""
+    """Lines of a digital score; where ``fold``, of projection and prototype folded into one vector."""
     scored, _ = counts(network, scorer, tokens)
     inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
+    macs = jnp.where(fold, projection.linear_numbers(network, scorer, inputs), inputs)
+    held_bytes = jnp.where(
+        fold,
+        memory.folded_scorer_bytes(network, scorer, inputs),
+        memory.digital_scorer_bytes(network, scorer, inputs),
+    )
+    projection_j = jnp.where(fold, 0.0, projection.projection_j(preset, network, scorer, inputs))
     return with_network(
         preset,
         network,
