@@ -93,7 +93,7 @@ def test_the_summarys_ledger_is_the_losss(kind):
 
     hardware = settings.hardware.build()
     state = TrainState(jnp.zeros(()), {}, design, memory, {}, jax.random.key(0))
-    evaluator = Evaluator(model, {}, make_scorer(setup.spec, hardware), setup.spec, hardware, 0)
+    evaluator = Evaluator(model, {}, make_scorer(setup.spec, hardware), setup.spec, hardware, range(model.spec.depth))
     summary = energy_summary(settings, model, Trained(evaluator, state), kept, channels=1)
     np.testing.assert_allclose(ratio, summary["total_j"] / summary["dense_j"], rtol=1e-5)
     np.testing.assert_allclose(summary["total_j"], sum(summary["ledger_j"].values()), rtol=1e-5)
