@@ -38,6 +38,8 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.montecarlo.precision_sparsity:PrecisionSettings", "experiments.montecarlo.precision_sparsity:run"
     ),
     "scenarios": Experiment("experiments.energy.settings:ScenariosSettings", "experiments.energy.scenarios:run"),
+    "spice_validation": Experiment("experiments.spice.settings:ValidationSettings", "experiments.spice.validation:run"),
+    "fit": Experiment("experiments.spice.settings:FitSettings", "experiments.spice.fit:run"),
     "drift": Experiment("experiments.drift.settings:DriftSettings", "experiments.drift.experiment:run"),
 }
 

@@ -7,11 +7,12 @@ import dataclasses
 from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
-from atis_jax.circuits.presets import PRESETS, get_preset
+from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.data.source import DataSpec
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.spec import EnergySpec
+from atis_jax.fitting.preset_file import marked, named_hardware
 from atis_jax.models.spec import ModelSpec
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.knobs import FULL_SCALE_V
@@ -28,7 +29,7 @@ scorer, and with random pruning at the same per-layer fractions."""
 class HardwareSpec:
     """Which chip the scorer is designed for."""
 
-    preset: str = setting("nominal", choices=PRESETS, doc="hardware preset")
+    preset: str = setting("nominal", doc=f"hardware: {', '.join(PRESETS)}, or the file that configs/fit.py wrote")
     bias: str | None = setting(None, choices=BIAS_KINDS, doc="bias against temperature; None keeps the preset's")
     dac_bits: int | None = setting(None, low=1, high=MAX_BITS, doc="of the converters; None keeps the preset's")
     programming_bits: int | None = setting(None, low=2, high=16, doc="of the currents; None keeps the preset's")
@@ -38,6 +39,7 @@ class HardwareSpec:
 
     def __post_init__(self):
         check_settings(self, "hardware")
+        object.__setattr__(self, "preset", marked(self.preset))
         try:
             self.build()
         except ValueError as error:
@@ -50,7 +52,7 @@ class HardwareSpec:
             "dac.bits": self.dac_bits,
             "floating_gate.bits": self.programming_bits,
         }
-        hardware = with_fields(get_preset(self.preset), {path: v for path, v in wanted.items() if v is not None})
+        hardware = with_fields(named_hardware(self.preset), {path: v for path, v in wanted.items() if v is not None})
         try:
             return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
         except ValueError as error:

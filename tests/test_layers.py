@@ -14,6 +14,8 @@ RANK = {
     "config": 1,
     "circuits": 2,
     "energy": 2,
+    "spice": 2,
+    "fitting": 3,
     "scoring": 3,
     "pruning": 3,
     "models": 4,

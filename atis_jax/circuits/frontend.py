@@ -17,7 +17,8 @@ from atis_jax.circuits.comparator import reference_v
 from atis_jax.circuits.dac import bit_weights, dac_voltage_v, sampling_noise_v2, top_code
 from atis_jax.circuits.floating_gate import program_current_a
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.circuits.ota import effective_kappa, transfer, transfer_and_slope
+from atis_jax.circuits.ota import OtaSpec, effective_kappa, transfer, transfer_and_slope
+from atis_jax.circuits.systematic import polynomial
 from atis_jax.circuits.thermal import bias_scale, kappa_at, specific_current_at
 from atis_jax.circuits.tia import loaded_gain, noise_bandwidth_hz, soft_rails, thermal_noise_v2
 from atis_jax.numerics import pytree, static
@@ -127,16 +128,23 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     wanted_a = program_current_a(program.signed_current_a, hardware.floating_gate)
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
     held_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
+    change_k = temperature_k - thermal.nominal_temperature_k
+    if ota.systematic is not None:
+        held_a = held_a * jnp.exp(polynomial(ota.systematic.log_current, _decades(held_a, ota), change_k))
     kappa_design = ota.kappa * jnp.exp(chip.log_kappa_error)
     built_a = held_a * bias_scale(held_a, kappa_design, thermal, temperature_k)
     # What is left out multiplies by zero here, and so takes part in no sum: signal, offset, conductance, noise.
     bias_a = built_a if program.built is None else built_a * program.built
 
-    # An OTA that is off has no kappa of its own: give it that of the stated current, finite, to multiply a
-    # zero.
-    decades = jnp.log10(jnp.where(built_a > 0, built_a, ota.kappa_current_a) / ota.kappa_current_a)
+    decades = _decades(built_a, ota)
     kappa = kappa_at(kappa_design, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
-    kappa = effective_kappa(ota.law, kappa + ota.kappa_per_decade * decades, ota.attenuation)
+    kappa = kappa + ota.kappa_per_decade * decades
+    offset_v, additive = chip.offset_v, chip.additive
+    if ota.systematic is not None:
+        kappa = kappa + polynomial(ota.systematic.kappa, decades, change_k)
+        offset_v = offset_v + polynomial(ota.systematic.offset_v, decades, change_k)
+        additive = additive + polynomial(ota.systematic.additive, decades, change_k)
+    kappa = effective_kappa(ota.law, kappa, ota.attenuation)
     slope_per_v = kappa / (2.0 * thermal_voltage_v(temperature_k))
     specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a
 
@@ -148,7 +156,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     dac_weights, slope_per_v, input_offset, inversion, weight_v = _computed_once(
         jax.vmap(bit_weights, (0, None), 1)(chip.dac_element_error, hardware.dac.used_bits),
         slope_per_v,
-        sign * slope_per_v * chip.offset_v,
+        sign * slope_per_v * offset_v,
         jnp.maximum(built_a / (ota.specific_current_a * specific_ratio), 1e-12),
         sign * volts,
     )
@@ -162,9 +170,9 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         slope_per_v=slope_per_v,
         input_offset=input_offset,
         inversion=inversion,
-        additive=chip.additive,
+        additive=additive,
         weight_v=weight_v,
-        node_offset_v=jnp.sum(volts * chip.additive, axis=-1)
+        node_offset_v=jnp.sum(volts * additive, axis=-1)
         + chip.tia_offset_v * (1.0 + feedback_ohm * conductance_s) * gain,
         node_noise_v2=tia.shot_noise_factor * shot_v2 + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
@@ -174,6 +182,11 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         hysteresis_v=hardware.comparator.hysteresis_fraction * hardware.comparator.reference_span_v,
         bias_current_a=bias_a,
     )
+
+
+def _decades(current_a: Float[Array, "g n"], ota: OtaSpec) -> Float[Array, "g n"]:
+    """log10(I / I_0); zero for an OTA that is off, which then has a finite kappa to multiply a zero."""
+    return jnp.log10(jnp.where(current_a > 0, current_a, ota.kappa_current_a) / ota.kappa_current_a)
 
 
 def read(

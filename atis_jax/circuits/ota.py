@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.circuits.systematic import Systematic
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
 from atis_jax.units import thermal_voltage_v
@@ -38,6 +39,7 @@ class OtaSpec:
         specific_current_a: I_s of the input pair, A. Law ``ekv`` only.
         attenuation: C_in / C_T. Law ``attenuated`` only.
         capacitance_f: load of one OTA, F (settling).
+        systematic: what a fit to curves found beside the law, the same for every OTA and chip; None for nothing.
     """
 
     law: str = static()
@@ -56,6 +58,7 @@ class OtaSpec:
     specific_current_a: Real
     attenuation: Real
     capacitance_f: Real
+    systematic: Systematic | None = None
 
     def __post_init__(self):
         if self.law not in LAWS:

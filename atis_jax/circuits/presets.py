@@ -105,6 +105,7 @@ def _nominal() -> Hardware:
             specific_current_a=2.1e-6,  # V: fitted to the sky130 NMOS against temperature
             attenuation=1.0,  # none; law `attenuated` only
             capacitance_f=0.2 * PICO,  # D: 1 MHz tokens at 100 nA need 0.2 pF or less
+            systematic=None,  # C: nothing beside the law; a fit to curves sets it
         ),
         floating_gate=FloatingGateSpec(
             bits=8,  # P: 8-10 bit

@@ -1,0 +1,115 @@
+"""Transfer curves of OTAs, and the CSV file a laboratory or a simulator writes them to."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from atis_jax.circuits.thermal import check_temperature_c
+from atis_jax.validation import UserError
+
+COLUMNS = ("device", "bias_a", "temperature_c", "voltage_v", "current_a")
+"""Of the file; ``device`` may be left out when every curve is of one OTA."""
+LARGEST_VOLTAGE_V = 5.0
+LARGEST_RATIO = 10.0
+"""A current so many times the bias is in another unit than the bias."""
+FEWEST_POINTS = 5
+
+
+class CurveError(UserError, ValueError):
+    """A file of curves cannot be used; names the file, the line and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Output current of one OTA into a node held at the common mode.
+
+    Attributes:
+        device: which OTA.
+        bias_a: wanted bias current, A.
+        temperature_c: degrees Celsius.
+        voltage_v: (n,) differential input, V, ascending.
+        current_a: (n,) out of the OTA, A; positive for positive inputs.
+    """
+
+    device: str
+    bias_a: float
+    temperature_c: float
+    voltage_v: np.ndarray
+    current_a: np.ndarray
+
+
+def read_curves(path: str | Path) -> list[Curve]:
+    """The curves in a CSV file with the ``COLUMNS`` in any order; one row a point, lines of ``#`` are comments.
+
+    Raises:
+        CurveError: no such file, a missing column, a number that is none or out of bounds, a curve of fewer than 5
+            points, or one whose voltages repeat.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CurveError(f"{path}: cannot be read ({error}); give a CSV file with {', '.join(COLUMNS)}") from error
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    if not numbered:
+        raise CurveError(f"{path}: is empty; give a CSV file with the columns {', '.join(COLUMNS)}")
+    header = [name.strip() for name in next(csv.reader([numbered[0][1]]))]
+    missing = [name for name in COLUMNS[1:] if name not in header]
+    if missing:
+        raise CurveError(f"{path}: has no column {missing[0]!r}; the columns are {', '.join(COLUMNS)}, in SI units")
+    points: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
+    for number, line in numbered[1:]:
+        cells = dict(zip(header, next(csv.reader([line])), strict=False))
+        bias_a, temperature_c, voltage_v, current_a = (
+            _number(cells.get(name), name, f"{path}, line {number}") for name in COLUMNS[1:]
+        )
+        where = f"{path}, line {number}"
+        if not bias_a > 0:
+            raise CurveError(f"{where}: bias_a = {bias_a} must be above 0, in amperes")
+        if abs(voltage_v) > LARGEST_VOLTAGE_V:
+            raise CurveError(f"{where}: voltage_v = {voltage_v} is above {LARGEST_VOLTAGE_V} V; give volts")
+        if abs(current_a) > LARGEST_RATIO * bias_a:
+            raise CurveError(
+                f"{where}: current_a = {current_a} is more than {LARGEST_RATIO:g} times bias_a = {bias_a}; "
+                "give both in amperes"
+            )
+        points.setdefault((cells.get("device") or "ota", bias_a, temperature_c), []).append((voltage_v, current_a))
+    return [_curve(path, key, rows) for key, rows in points.items()]
+
+
+def _number(text: str | None, name: str, where: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        raise CurveError(f"{where}: {name} = {text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise CurveError(f"{where}: {name} = {value} is not finite")
+    if name == "temperature_c":
+        check_temperature_c(value, f"{where}: temperature_c")
+    return value
+
+
+def _curve(path: Path, key: tuple[str, float, float], rows: Sequence[tuple[float, float]]) -> Curve:
+    voltage_v, current_a = np.array(sorted(rows)).T
+    where = f"{path}: the curve of {key[0]!r} at {key[1]:g} A and {key[2]:g} C"
+    if len(rows) < FEWEST_POINTS:
+        raise CurveError(f"{where} has {len(rows)} points; give {FEWEST_POINTS} or more")
+    if np.any(np.diff(voltage_v) <= 0):
+        raise CurveError(f"{where} has the same voltage twice; average repeats first, or name them as two devices")
+    return Curve(*key, voltage_v, current_a)
+
+
+def curves_csv(curves: Iterable[Curve]) -> str:
+    """The text of a file that ``read_curves`` reads back to the bit."""
+    rows = [",".join(COLUMNS)]
+    for curve in curves:
+        start = f"{curve.device},{float(curve.bias_a)!r},{float(curve.temperature_c)!r}"
+        pairs = zip(curve.voltage_v.tolist(), curve.current_a.tolist(), strict=True)
+        rows += [f"{start},{voltage_v!r},{current_a!r}" for voltage_v, current_a in pairs]
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,271 @@
+"""Test benches: what is simulated of each cell. Decks and the arrays they give; nothing here knows our model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from atis_jax.spice.cells import (
+    COMMON_MODE_V,
+    COMPARATOR,
+    OP_AMP,
+    OPTIONS,
+    OTA,
+    SUPPLY_V,
+    cells_text,
+)
+from atis_jax.spice.models import Process
+from atis_jax.spice.simulator import Analysis, Deck, Simulated, SpiceError, simulate, simulate_all
+
+HALF_SPAN_V = 0.15
+"""Transfer curves go from minus to plus this, V."""
+AT_ONCE = 50
+"""Mismatched OTAs in one deck."""
+SEEDS_APART = 10_000
+"""Seeds of the simulator that belong to one seed of ours: as many decks."""
+RAMP_S = 1e-9
+
+
+def head(title: str, process: Process, temperature_c: float, *, mismatch: bool = False) -> str:
+    """Title, models, cells, options, temperature, supply and common mode: what every deck starts with."""
+    return (
+        f"* {title}\n{cells_text(process, mismatch=mismatch)}{OPTIONS}\n.temp {temperature_c:g}\n"
+        f"Vdd vdd 0 {SUPPLY_V}\nVcm cm 0 {COMMON_MODE_V}\n"
+    )
+
+
+def differential(name: str, node: str) -> str:
+    """Nodes ``pNAME`` and ``nNAME`` around the common mode, half of ``node`` each way."""
+    return f"Ep{name} p{name} cm {node} 0 0.5\nEn{name} n{name} cm {node} 0 -0.5\n"
+
+
+def ota_line(name: str, signed_current_a: float, out: str, inputs: str | None = None) -> str:
+    """An OTA with its bias source; inputs p and n of ``inputs`` (its own name if None), swapped for a negative sign."""
+    inputs = name if inputs is None else inputs
+    plus, minus = ("p", "n") if signed_current_a >= 0 else ("n", "p")
+    source = f"Ib{name} vdd b{name} {abs(signed_current_a):.9e}\n"
+    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} vdd {OTA}\n"
+
+
+def ota_deck(
+    process: Process, bias_a: float, temperature_c: float, points: int = 301, *, differential_drive=True
+) -> Deck:
+    """One OTA into a source at the common mode, its input swept over +-150 mV."""
+    step_v = 2 * HALF_SPAN_V / (points - 1)
+    drive = differential("1", "d") if differential_drive else "Ep1 p1 cm d 0 1\nVn1 n1 cm 0\n"
+    text = (
+        head(f"OTA, {bias_a:g} A, {temperature_c:g} C", process, temperature_c)
+        + f"Vd d 0 0\n{drive}{ota_line('1', bias_a, 'out')}Vo out 0 {COMMON_MODE_V}\n"
+    )
+    return Deck(text, (Analysis(_sweep("Vd", HALF_SPAN_V, step_v), ("i(Vo)",), points=points),))
+
+
+def _sweep(source: str, half_span: float, step: float) -> str:
+    """A sweep whose last point rounding cannot lose."""
+    return f"dc {source} {-half_span:.9e} {half_span + 0.01 * step:.9e} {step:.9e}"
+
+
+def ota_curves(
+    process: Process, biases_a: Sequence[float], temperatures_c: Sequence[float], points: int = 301
+) -> list[tuple[float, float, np.ndarray, np.ndarray]]:
+    """(bias, temperature, voltages, currents) of one OTA at each bias and temperature."""
+    cases = [(bias_a, celsius) for bias_a in biases_a for celsius in temperatures_c]
+    done = simulate_all(ota_deck(process, bias_a, celsius, points) for bias_a, celsius in cases)
+    return [(*case, one.results[0]["sweep"], one.results[0]["i(vo)"]) for case, one in zip(cases, done, strict=True)]
+
+
+def mismatched_otas(
+    process: Process,
+    bias_a: float,
+    temperature_c: float,
+    count: int,
+    seed: int,
+    points: int = 61,
+    *,
+    own_diode: bool = False,
+) -> tuple[Float[np.ndarray, "p"], Float[np.ndarray, "n p"]]:
+    """Transfer curves of ``count`` OTAs whose transistors all drew their own mismatch: voltages and currents.
+
+    Args:
+        process: of the transistors.
+        bias_a: of each, A.
+        temperature_c: degrees Celsius.
+        count: OTAs; ``AT_ONCE`` in one deck, each deck with a seed of its own.
+        seed: of the draws.
+        points: of a curve.
+        own_diode: whether the mirror's input draws too (each OTA programmed by a current), or the tail's gate is held
+            at the voltage of a diode without mismatch (a floating gate, or one diode for a whole array).
+    """
+    step_v = 2 * HALF_SPAN_V / (points - 1)
+    gate_v = 0.0 if own_diode else _bias_voltage_v(process, bias_a, temperature_c)
+
+    def deck(number: int, size: int) -> Deck:
+        text = head(f"{size} mismatched OTAs, {bias_a:g} A", process, temperature_c, mismatch=True)
+        text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n" + differential("0", "d")
+        for one in range(size):
+            bias = f"Ib{one} vdd b{one} {bias_a:.9e}" if own_diode else f"Vb{one} b{one} 0 {gate_v:.9e}"
+            text += f"{bias}\nXO{one} p0 n0 o{one} b{one} vdd {OTA}\nVo{one} o{one} 0 {COMMON_MODE_V}\n"
+        vectors = tuple(f"i(Vo{one})" for one in range(size))
+        return Deck(text, (Analysis(_sweep("Vd", HALF_SPAN_V, step_v), vectors, points=points),))
+
+    sizes = [min(AT_ONCE, count - first) for first in range(0, count, AT_ONCE)]
+    done = simulate_all([deck(number, size) for number, size in enumerate(sizes)], timeout_s=300.0)
+    found = [one.results[0][f"i(vo{number})"] for one, size in zip(done, sizes, strict=True) for number in range(size)]
+    return done[0].results[0]["sweep"], np.stack(found)
+
+
+def _bias_voltage_v(process: Process, bias_a: float, temperature_c: float) -> float:
+    """Gate voltage of a tail without mismatch, V."""
+    deck = ota_deck(process, bias_a, temperature_c, points=3)
+    analysis = dataclasses.replace(deck.analyses[0], vectors=("v(b1)",))
+    return float(simulate(dataclasses.replace(deck, analyses=(analysis,))).results[0]["v(b1)"][1])
+
+
+def played(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
+    """Sources ``d0`` to ``dN-1`` that give row t of ``voltages_v`` at V(tok) = t, and their differential pairs.
+
+    One number of a token a source: ``tok`` is swept over whole numbers. One row becomes a constant.
+    """
+    text = ""
+    for column in range(voltages_v.shape[1]):
+        name = f"{column}"
+        if len(voltages_v) == 1:
+            text += f"Bd{name} d{name} 0 V={voltages_v[0, column]:.9e}\n"
+        else:
+            pairs = ",".join(f"{first + t},{value:.9e}" for t, value in enumerate(voltages_v[:, column].tolist()))
+            text += f"Bd{name} d{name} 0 V=pwl(v(tok),{pairs})\n"
+        text += differential(name, f"d{name}")
+    return text
+
+
+def array_sums(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    temperature_c: float,
+) -> Float[np.ndarray, "t"]:
+    """Current of an array into a virtual ground for each row of input voltages, A."""
+    tokens, inputs = voltages_v.shape
+    if inputs != len(signed_current_a):
+        raise SpiceError(f"{inputs} input voltages for {len(signed_current_a)} OTAs; give one a bias current")
+    text = head(f"sum of {inputs} OTAs, {temperature_c:g} C", process, temperature_c)
+    text += "Vtok tok 0 0\n" + played(voltages_v)
+    text += "".join(ota_line(f"{j}", current, "out") for j, current in enumerate(signed_current_a.tolist()))
+    text += f"Vo out 0 {COMMON_MODE_V}\n"
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99} 1", ("i(Vo)",), points=tokens)
+    return simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]["i(vo)"]
+
+
+def output_noise(
+    process: Process, bias_a: float, temperature_c: float, low_hz: float = 1.0, high_hz: float = 1e6
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies and the noise current density of one balanced OTA into a virtual ground, A^2/Hz."""
+    text = head(f"noise of an OTA, {bias_a:g} A", process, temperature_c)
+    text += f"Vd d 0 DC 0 AC 1\n{differential('1', 'd')}{ota_line('1', bias_a, 'out')}"
+    text += f"Vo out 0 {COMMON_MODE_V}\nHn noise 0 Vo 1\n"
+    command = f"noise v(noise) Vd dec 10 {low_hz:g} {high_hz:g}"
+    result = simulate(Deck(text, (Analysis(command, ("onoise_spectrum",), plot="noise1"),))).results[0]
+    spectrum = next(values for name, values in result.items() if "onoise" in name)
+    return np.real(result["sweep"]), np.real(spectrum) ** 2
+
+
+def settling_s(
+    process: Process, bias_a: float, capacitance_f: float, temperature_c: float, bits: int, step_v: float = 0.01
+) -> float:
+    """Time of an OTA as a follower loaded with ``capacitance_f`` to come within half an LSB of ``bits`` of a step, s.
+
+    Half an LSB of a step is its 2^-(bits + 1).
+    """
+    guess_s = capacitance_f / (bias_a * 13.0) * np.log(2.0 ** (bits + 1))
+    text = head(f"settling of an OTA, {bias_a:g} A, {capacitance_f:g} F", process, temperature_c)
+    start_s = 0.02 * guess_s
+    rest, there = f"{COMMON_MODE_V}", f"{COMMON_MODE_V + step_v}"
+    text += f"Vi p1 0 PWL(0 {rest} {start_s:.6e} {rest} {start_s + RAMP_S:.6e} {there})\n"
+    text += f"Ib1 vdd b1 {bias_a:.9e}\nXO1 p1 out out b1 vdd {OTA}\nCl out 0 {capacitance_f:.6e}\n"
+    stop_s = 4.0 * guess_s
+    result = simulate(
+        Deck(text, (Analysis(f"tran {stop_s / 4000:.6e} {stop_s:.6e} 0 {stop_s / 2000:.6e}", ("v(out)",)),))
+    ).results[0]
+    time_s, out_v = result["sweep"], result["v(out)"]
+    outside = np.abs(out_v - out_v[-1]) > np.abs(out_v[-1] - out_v[0]) * 2.0 ** -(bits + 1)
+    last = int(np.flatnonzero(outside)[-1])
+    return float(time_s[min(last + 1, len(time_s) - 1)] - start_s)
+
+
+@dataclasses.dataclass(frozen=True)
+class Amplifier:
+    """Sizes of a TIA: what its bench and the exported netlist both need.
+
+    Attributes:
+        feedback_ohm: R_f.
+        total_current_a: sum of the array's bias currents, A; the op-amp's output must drive it.
+        bandwidth_hz: of R_f with its capacitor, Hz.
+    """
+
+    feedback_ohm: float
+    total_current_a: float
+    bandwidth_hz: float
+
+    @property
+    def op_amp_current_a(self) -> float:
+        """Of each stage: four times what the array can draw, at least 1 uA."""
+        return max(1e-6, 4.0 * self.total_current_a)
+
+    def lines(self, node: str, out: str, name: str = "") -> str:
+        """The amplifier between the summing ``node`` and ``out``."""
+        farad = 1.0 / (2.0 * np.pi * self.feedback_ohm * self.bandwidth_hz)
+        return (
+            f"Iop{name} vdd bop{name} {self.op_amp_current_a:.6e}\n"
+            f"XA{name} cm {node} {out} bop{name} vdd {OP_AMP}\n"
+            f"Rf{name} {node} {out} {self.feedback_ohm:.9e}\nCf{name} {node} {out} {farad:.6e}\n"
+        )
+
+
+def amplifier_curve(
+    process: Process, amplifier: Amplifier, temperature_c: float, points: int = 121
+) -> tuple[np.ndarray, np.ndarray]:
+    """Currents into the node, up to the array's sum, and the score V_cm - V(out) of each, V."""
+    total_a = amplifier.total_current_a
+    text = head(f"TIA, {amplifier.feedback_ohm:g} ohm", process, temperature_c)
+    text += f"Ii 0 s 0\n{amplifier.lines('s', 'y')}"
+    analysis = Analysis(_sweep("Ii", total_a, 2 * total_a / (points - 1)), ("v(y)",), points=points)
+    result = simulate(Deck(text, (analysis,))).results[0]
+    return result["sweep"], COMMON_MODE_V - result["v(y)"]
+
+
+def comparator_line(threshold_v: float, bias_a: float, score: str, keep: str, name: str = "") -> str:
+    """A comparator that says keep where V_cm - V(score) is above ``threshold_v``."""
+    return (
+        f"Vref{name} ref{name} 0 {COMMON_MODE_V - threshold_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
+        f"XC{name} ref{name} {score} {keep} bc{name} vdd {COMPARATOR}\n"
+    )
+
+
+def comparator_offsets(
+    process: Process, thresholds_v: Sequence[float], bias_a: float, temperature_c: float, half_span_v: float = 0.01
+) -> Float[np.ndarray, "m"]:
+    """Score at which the comparator says keep, less the threshold asked for, V: its systematic offset."""
+    step_v = half_span_v / 100
+
+    def deck(threshold_v: float) -> Deck:
+        text = head(f"comparator at {threshold_v:g} V", process, temperature_c)
+        text += f"Vd d 0 0\nEy y ref d 0 -1\n{comparator_line(threshold_v, bias_a, 'y', 'keep')}"
+        return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), ("v(keep)",), points=201),))
+
+    done = simulate_all(deck(float(threshold_v)) for threshold_v in thresholds_v)
+    return np.array([_trip(one, half_span_v) for one in done])
+
+
+def _trip(done: Simulated, half_span_v: float) -> float:
+    """Where the output passes half the supply, V."""
+    sweep, keep = done.results[0]["sweep"], done.results[0]["v(keep)"] > 0.5 * SUPPLY_V
+    if keep.all() or not keep.any() or np.any(np.diff(keep.astype(int)) < 0):
+        raise SpiceError(
+            f"the comparator does not switch once within {half_span_v * 1e3:g} mV of its reference; it cannot work at "
+            "this threshold, supply or temperature"
+        )
+    first = int(np.argmax(keep))
+    return float(0.5 * (sweep[first - 1] + sweep[first]))

@@ -1,0 +1,24 @@
+"""Fit: a hardware preset from I(V) curves, of a laboratory (a CSV file) or of ngspice, for use in any config.
+
+    python launch.py --config=configs/fit.py
+    python launch.py --config=configs/fit.py --config.curves=lab.csv --config.name=lab --workdir=runs/fit-lab
+
+The first simulates sky130 OTAs (ngspice and the models as for configs/spice_validation.py), a minute. The second needs
+no simulator: columns device, bias_a, temperature_c, voltage_v, current_a, in SI units. Either writes hardware.json:
+--config.hardware.preset=runs/fit/hardware.json.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from atis_jax.config import to_config_dict
+from experiments.spice.settings import FitSettings
+
+
+def get_config() -> ConfigDict:
+    """Curves of ngspice, unless a file is given."""
+    config = to_config_dict(FitSettings)
+    config.process.name = "sky130"
+    config.base = "sky130_130nm"
+    return config

@@ -1,0 +1,1 @@
+"""Experiments with ngspice: our model against transistors, and fits of hardware presets to curves."""

@@ -1,0 +1,123 @@
+"""Fit: I(V) curves of a laboratory or of ngspice to a hardware preset that any config can name."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from atis_jax.circuits.hardware import with_fields
+from atis_jax.circuits.presets import get_preset
+from atis_jax.fitting.curves import Curve, curves_csv, read_curves
+from atis_jax.fitting.law import predicted_a
+from atis_jax.fitting.ota import FittedOta, fit_curve
+from atis_jax.fitting.preset_file import preset_json
+from atis_jax.fitting.spread import FEWEST_DEVICES, Spread, pooled_fields, spread_of
+from atis_jax.report import write_report
+from atis_jax.spice import benches
+from atis_jax.spice.models import find_process
+from atis_jax.spice.simulator import ngspice_version
+from experiments.files import write_arrays_atomically, write_text_atomically
+from experiments.rundir import RunFolder
+from experiments.spice.characterise import combined, mismatched
+from experiments.spice.settings import FitSettings
+
+PRESET, CURVES = "hardware.json", "curves.csv"
+SHOWN = 6
+"""Curves in the figure."""
+
+
+def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run the experiment; writes hardware.json, curves.csv (of a simulation), artifacts.npz, summary.json, the report.
+
+    Raises:
+        CurveError: the file of curves cannot be used.
+        SpiceError: no file was given, and ngspice or its models are missing or fail.
+    """
+    started = time.time()
+    if settings.curves is not None:
+        curves, source = read_curves(settings.curves), f"file {settings.curves}"
+        spreads = _spreads_of_file(curves, settings)
+    else:
+        process = find_process(settings.process.name, settings.process.corner)
+        found = benches.ota_curves(process, settings.process.biases_a, settings.process.temperatures_c)
+        curves, source = [Curve("typical", *one) for one in found], f"{ngspice_version()}, {process.name}"
+        write_text_atomically(folder.path / CURVES, curves_csv(curves))
+        spreads = [
+            spread_of(mismatched(process, bias_a, 27.0, settings.devices, settings.seed))
+            for bias_a in (settings.spread_biases_a if settings.devices >= FEWEST_DEVICES else ())
+        ]
+    base = get_preset(settings.base)
+    fitted = combined(source, curves, base, settings.law, additive=settings.additive)
+    fields = {"ota.law": settings.law, **fitted.law.fields, **pooled_fields(spreads)}
+    hardware = with_fields(base, {"name": settings.name, **fields})
+    worst_fit, worst_law = max(fit.rms for fit in fitted.fits), max(fitted.residuals)
+    provenance = {
+        "source": source,
+        "curves": len(curves),
+        "worst_rms_of_a_fit": worst_fit,
+        "worst_rms_of_the_law": worst_law,
+        "left_by_the_law": fitted.law.rms,
+        "devices": [next(iter(spread.values())).devices for spread in spreads],
+    }
+    write_text_atomically(folder.path / PRESET, preset_json(settings.base, settings.name, fields, provenance))
+    drawn = [curves[index] for index in np.unique(np.linspace(0, len(curves) - 1, SHOWN).round().astype(int))]
+    low_v, high_v = max(one.voltage_v[0] for one in drawn), min(one.voltage_v[-1] for one in drawn)
+    grid_v = np.linspace(low_v, high_v, 201)
+    arrays = {
+        "fit_v": grid_v,
+        "fit_bias_a": np.array([one.bias_a for one in drawn]),
+        "fit_c": np.array([one.temperature_c for one in drawn]),
+        "fit_curve": np.stack([np.interp(grid_v, one.voltage_v, one.current_a) / one.bias_a for one in drawn]),
+        "fit_model": np.stack(
+            [predicted_a(hardware, one.bias_a, one.temperature_c, grid_v) / one.bias_a for one in drawn]
+        ),
+        "fit_residual": np.array([[fit.rms, left] for fit, left in zip(fitted.fits, fitted.residuals, strict=True)]),
+    }
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
+    summary = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "fit": {
+            "preset": PRESET,
+            **provenance,
+            "parameters": [_row(fit, left) for fit, left in zip(fitted.fits, fitted.residuals, strict=True)],
+            "spread": [_spread_row(spread) for spread in spreads],
+            "fields": {name: value for name, value in fields.items() if isinstance(value, float)},
+        },
+        "timing": {"seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    write_report(folder.path)
+    print(f"use it with --config.hardware.preset={folder.path / PRESET}", flush=True)
+    return summary
+
+
+def _spreads_of_file(curves: list[Curve], settings: FitSettings) -> list[dict[str, Spread]]:
+    """Of each bias and temperature with enough devices; nothing where there are too few to tell."""
+    groups: dict[tuple[float, float], list[FittedOta]] = {}
+    for one in curves:
+        fit = fit_curve(one, law=settings.law, additive=True)
+        groups.setdefault((one.bias_a, one.temperature_c), []).append(fit)
+    return [spread_of(group) for group in groups.values() if len(group) >= FEWEST_DEVICES]
+
+
+def _row(fit: FittedOta, left: float) -> dict[str, Any]:
+    return {
+        "device": fit.device,
+        "bias_a": fit.bias_a,
+        "temperature_c": fit.temperature_c,
+        "current_a": fit.current_a,
+        "kappa": fit.kappa,
+        "offset_v": fit.offset_v,
+        "additive": fit.additive,
+        "rms": fit.rms,
+        "law_rms": left,
+    }
+
+
+def _spread_row(spread: dict[str, Spread]) -> dict[str, Any]:
+    return {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in spread.items()} | {
+        "devices": next(iter(spread.values())).devices
+    }
