@@ -6,7 +6,6 @@ The comment on a value's line in ``atis_jax/circuits/presets.py`` is its source,
 from __future__ import annotations
 
 import ast
-import dataclasses
 import io
 import math
 import tokenize
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.circuits import presets
-from atis_jax.circuits.hardware import Hardware, field
+from atis_jax.circuits.hardware import Hardware, field, flatten_hardware
 from atis_jax.report.formatting import si
 
 COMPLETE = "nominal"
@@ -61,35 +60,21 @@ def _settings(node: ast.AST | None, prefix: str) -> Iterator[tuple[str, int]]:
                 yield str(key.value), value.end_lineno or value.lineno
 
 
-def values(hardware: Hardware) -> dict[str, Any]:
-    """Dotted field -> value, for every field of the hardware."""
-    found: dict[str, Any] = {}
-
-    def walk(part: Any, prefix: str) -> None:
-        for entry in dataclasses.fields(part):
-            value = getattr(part, entry.name)
-            if dataclasses.is_dataclass(value):
-                walk(value, f"{prefix}{entry.name}.")
-            else:
-                found[f"{prefix}{entry.name}"] = value
-
-    walk(hardware, "")
-    return found
-
-
 def complete_markdown() -> str:
     """Every value of ``nominal``."""
-    return _table(get(COMPLETE), [path for path in values(get(COMPLETE)) if path != "name"], sources(COMPLETE))
+    return _table(
+        get(COMPLETE), [path for path in flatten_hardware(get(COMPLETE)) if path != "name"], sources(COMPLETE)
+    )
 
 
 def differences_markdown() -> str:
     """For every other preset, the values it does not share with ``nominal``."""
-    common = values(get(COMPLETE))
+    common = flatten_hardware(get(COMPLETE))
     parts = []
     for name in presets.PRESETS:
         if name == COMPLETE:
             continue
-        own = values(get(name))
+        own = flatten_hardware(get(name))
         changed = [path for path, value in own.items() if value != common[path] and path != "name"]
         doc = (ast.get_docstring(_function(name)) or "").splitlines()[0]
         parts.append(f"### `{name}`\n\n{doc}\n\n" + _table(get(name), changed, sources(name)))

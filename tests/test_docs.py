@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from atis_jax.circuits.hardware import flatten_hardware
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.config import from_config_dict
 from experiments import docs_tables, hardware_table, registry
@@ -65,14 +66,14 @@ def test_every_setting_has_a_meaning():
 
 
 def test_every_value_of_the_nominal_hardware_has_a_source():
-    sources, values = hardware_table.sources("nominal"), hardware_table.values(get_preset("nominal"))
+    sources, values = hardware_table.sources("nominal"), flatten_hardware(get_preset("nominal"))
     assert set(sources) == set(values), "the table would miss a value, or name one that does not exist"
     assert [path for path in values if path != "name" and not sources[path]] == []
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("ideal", "nominal")])
 def test_every_value_that_a_preset_changes_has_a_source(name):
-    own, common = hardware_table.values(get_preset(name)), hardware_table.values(get_preset("nominal"))
+    own, common = flatten_hardware(get_preset(name)), flatten_hardware(get_preset("nominal"))
     changed = {path for path in own if own[path] != common[path]} - {"name"}
     assert all(hardware_table.sources(name).get(path) for path in changed)
 

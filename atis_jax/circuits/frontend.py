@@ -210,7 +210,7 @@ def read(
     of an AMD EPYC server; law ``ekv`` 17 ms. For many chips on a CPU, ``jax.lax.map`` over chips is several times
     faster than ``vmap``: one chip's temporaries stay in the cache, those of 64 chips are 67 MB each.
     """
-    voltage_v = _converted_v(realised, inputs)
+    voltage_v = converted_v(realised, inputs)
     # A Python loop over the few scores, not vmap: XLA's CPU back end runs the batched dots that vmap makes
     # about twice as slowly, and sums inside a fused loop are scalar code.
     total_v = [
@@ -220,8 +220,8 @@ def read(
     return soft_rails(jnp.stack(total_v) + realised.node_offset_v, realised.swing_v, realised.rail_sharpness)
 
 
-def _converted_v(realised: Realised, inputs: Float[Array, "n"]) -> Float[Array, "n"]:
-    """What the converters put on the array's inputs, V."""
+def converted_v(realised: Realised, inputs: Float[Array, "n"]) -> Float[Array, "n"]:
+    """What the converters put on the array's inputs, differential, without noise, V."""
     return jax.vmap(dac_voltage_v, (0, 1, None, None))(
         inputs, realised.dac_weights, realised.full_scale_v, realised.dac_top
     )
@@ -256,7 +256,7 @@ def read_exact(
         node_noise: standard normals for shot and thermal noise.
         dac_noise: standard normals, one for each converter (shared by the scores that it feeds).
     """
-    voltage_v = _converted_v(realised, inputs) + _root(realised.dac_noise_v2) * dac_noise
+    voltage_v = converted_v(realised, inputs) + _root(realised.dac_noise_v2) * dac_noise
     x = realised.slope_per_v * voltage_v - realised.input_offset
     total_v = jnp.sum(realised.weight_v * transfer(realised.law, x, realised.inversion), axis=-1)
     total_v = total_v + realised.node_offset_v + _root(realised.node_noise_v2) * node_noise

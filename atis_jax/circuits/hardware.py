@@ -15,6 +15,7 @@ from atis_jax.circuits.comparator import ComparatorSpec
 from atis_jax.circuits.dac import DacSpec
 from atis_jax.circuits.floating_gate import FloatingGateSpec
 from atis_jax.circuits.ota import OtaSpec
+from atis_jax.circuits.systematic import Systematic
 from atis_jax.circuits.thermal import ThermalSpec
 from atis_jax.circuits.tia import TiaSpec
 from atis_jax.numerics import pytree, static
@@ -204,3 +205,60 @@ def check_hardware(hardware: Hardware) -> Hardware:
     if hardware.max_inputs < 1:
         raise ValueError(f"hardware {hardware.name!r}: max_inputs = {hardware.max_inputs} must be 1 or more")
     return hardware
+
+
+_PARTS = {
+    "dac": DacSpec,
+    "ota": OtaSpec,
+    "floating_gate": FloatingGateSpec,
+    "tia": TiaSpec,
+    "comparator": ComparatorSpec,
+    "thermal": ThermalSpec,
+}
+_SYSTEMATIC = "ota.systematic"
+
+
+def flatten_hardware(hardware: Hardware) -> dict[str, Any]:
+    """Dotted field -> value, for every field of the hardware."""
+    found: dict[str, Any] = {}
+
+    def walk(part: Any, prefix: str) -> None:
+        for entry in dataclasses.fields(part):
+            value = getattr(part, entry.name)
+            if dataclasses.is_dataclass(value):
+                walk(value, f"{prefix}{entry.name}.")
+            else:
+                found[f"{prefix}{entry.name}"] = value
+
+    walk(hardware, "")
+    return found
+
+
+def unflatten_hardware(values: Mapping[str, Any]) -> Hardware:
+    """The hardware whose ``flatten_hardware`` is ``values``, checked.
+
+    Raises:
+        ValueError: a field is missing, unknown, or out of bounds.
+    """
+    left = dict(values)
+    built: dict[str, Any] = {}
+    for part, cls in _PARTS.items():
+        taken: dict[str, Any] = {}
+        for entry in dataclasses.fields(cls):
+            path = f"{part}.{entry.name}"
+            inside = {name: left.pop(name) for name in list(left) if name.startswith(f"{path}.")}
+            if path == _SYSTEMATIC and inside:
+                taken[entry.name] = Systematic(**{name.rpartition(".")[2]: value for name, value in inside.items()})
+            elif path in left:
+                taken[entry.name] = left.pop(path)
+            else:
+                raise ValueError(f"hardware lacks the field {path!r}")
+        built[part] = cls(**taken)
+    for entry in dataclasses.fields(Hardware):
+        if entry.name not in _PARTS:
+            if entry.name not in left:
+                raise ValueError(f"hardware lacks the field {entry.name!r}")
+            built[entry.name] = left.pop(entry.name)
+    if left:
+        raise ValueError(f"hardware has no field {next(iter(left))!r}")
+    return check_hardware(Hardware(**built))

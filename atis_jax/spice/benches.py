@@ -155,7 +155,7 @@ def array_sums(
     text += "Vtok tok 0 0\n" + played(voltages_v)
     text += "".join(ota_line(f"{j}", current, "out") for j, current in enumerate(signed_current_a.tolist()))
     text += f"Vo out 0 {COMMON_MODE_V}\n"
-    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99} 1", ("i(Vo)",), points=tokens)
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", ("i(Vo)",), points=tokens)
     return simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]["i(vo)"]
 
 

@@ -1,0 +1,140 @@
+"""Whether a ``design.json`` is one: schema version, schema, ranges, arrays. The first fault is named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from atis_jax.export.bundle import Bundle
+from atis_jax.export.document import FORMAT, SCHEMA, wanted_arrays
+from atis_jax.export.errors import ExportError
+from atis_jax.export.quantities import layer_quantities
+
+SCHEMA_FILE = Path(__file__).with_name("design.schema.json")
+_SHOWN = 5
+_SLACK = 1e-6
+"""Relative; a bound and a value at it may differ by a rounding to float32."""
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The text of ``design.json`` as a document.
+
+    Raises:
+        ExportError: it is no JSON, holds NaN or an infinity, is of another format, or of a newer schema.
+    """
+
+    def refused(constant: str) -> Any:
+        raise ExportError(f"design.json: holds {constant}, which is no number; export it anew")
+
+    try:
+        document = json.loads(text, parse_constant=refused)
+    except json.JSONDecodeError as error:
+        raise ExportError(f"design.json: is no JSON ({error}); it was cut off or edited: export it anew") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise ExportError(f"design.json: its 'format' is not {FORMAT!r}: this is no design bundle")
+    version = document.get("schema")
+    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
+        raise ExportError(
+            f"design.json: has schema {version}, this version of atis_jax reads {SCHEMA}; update atis_jax, or export "
+            "it anew with this version"
+        )
+    return document
+
+
+def check_document(document: Mapping[str, Any]) -> None:
+    """Raise ExportError unless the document keeps the JSON Schema and every quantity its range."""
+    errors = sorted(_validator().iter_errors(document), key=lambda error: list(map(str, error.absolute_path)))
+    if errors:
+        lines = [_told(error) for error in errors[:_SHOWN]]
+        more = f"\n  and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
+        raise ExportError("design.json: does not keep its schema:\n  " + "\n  ".join(lines) + more)
+    for where, quantity in _quantities(document["layers"], "layers"):
+        _check_range(where, quantity)
+
+
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads(SCHEMA_FILE.read_text(encoding="utf-8")))
+
+
+def _told(error: ValidationError) -> str:
+    """One fault in words: where, what was found, what is wanted."""
+    where = error.json_path.removeprefix("$.") or "design.json"
+    if error.validator == "const":
+        return f"{where} = {error.instance!r} must be {error.validator_value!r}"
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{'' if where == '$' else where + ' '}lacks {', '.join(map(repr, missing))}"
+    message = error.message if len(error.message) < 200 else error.message[:200] + "..."
+    return f"{'the document' if where == '$' else where}: {message}"
+
+
+def _quantities(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every table with a wanted and an achieved value, with its place in the document."""
+    if isinstance(value, Mapping):
+        if "achieved" in value:
+            yield where, value
+        for name, inner in value.items():
+            yield from _quantities(inner, f"{where}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _quantities(inner, f"{where}[{index}]")
+
+
+def _check_range(where: str, quantity: Mapping[str, Any]) -> None:
+    low = quantity["low"]
+    high = math.inf if quantity["high"] is None else quantity["high"]
+    several = isinstance(quantity["achieved"], list)
+    values = quantity["achieved"] if several else [quantity["achieved"]]
+    for index, value in enumerate(values):
+        # A current is signed, and may be off; its range is that of the magnitude.
+        size = abs(value) if several else value
+        if several and size == 0:
+            continue
+        slack = _SLACK * max(abs(low), abs(high) if math.isfinite(high) else 0.0)
+        if not low - slack <= size <= high + slack:
+            place = f"{where}.achieved[{index}]" if several else f"{where}.achieved"
+            raise ExportError(
+                f"design.json: {place} = {value} {quantity['unit']} is outside {low} to {high} {quantity['unit']}; "
+                "export it anew, do not edit it"
+            )
+
+
+def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Raise ExportError unless the arrays are those that the document lists."""
+    for name in wanted_arrays(document):
+        if name not in document["arrays"]:
+            raise ExportError(f"design.json: arrays lacks {name!r}; export it anew")
+    for name, entry in document["arrays"].items():
+        if name not in arrays:
+            raise ExportError(f"arrays.npz: lacks the array {name!r}; it was cut off or edited: export it anew")
+        found = arrays[name]
+        if list(found.shape) != entry["shape"] or str(found.dtype) != entry["dtype"]:
+            raise ExportError(
+                f"arrays.npz: {name!r} is {found.dtype}{list(found.shape)}, design.json says "
+                f"{entry['dtype']}{entry['shape']}; export it anew"
+            )
+        if not np.all(np.isfinite(found)):
+            raise ExportError(f"arrays.npz: {name!r} holds a number that is not finite; export it anew")
+
+
+def check_agreement(document: Mapping[str, Any], bundle: Bundle) -> None:
+    """Raise ExportError where ``design.json`` tells other quantities than the arrays give."""
+    for layer, told in enumerate(document["layers"]):
+        for (where, mine), (_, theirs) in zip(
+            _quantities(layer_quantities(bundle, layer), f"layers[{layer}]"),
+            _quantities(told, f"layers[{layer}]"),
+            strict=True,
+        ):
+            for name in ("wanted", "achieved"):
+                if not np.allclose(mine[name], theirs[name], rtol=1e-4, atol=0.0):
+                    raise ExportError(
+                        f"design.json: {where}.{name} is not what arrays.npz gives; one of the two was edited: export "
+                        "it anew"
+                    )

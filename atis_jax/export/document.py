@@ -1,0 +1,146 @@
+"""``design.json``: a bundle as a document, and back; the arrays that go beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from atis_jax.circuits.hardware import flatten_hardware, unflatten_hardware
+from atis_jax.config import as_dict, from_config_dict
+from atis_jax.export.bundle import Bundle, Calibration, leaves_of
+from atis_jax.export.errors import ExportError
+from atis_jax.export.quantities import layer_quantities
+from atis_jax.export.units import unit_of
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.validation import SettingError
+
+FORMAT, SCHEMA = "atis_jax design bundle", 1
+INFINITE = "infinite"
+_DESIGN, _QUERY = "design/", "query"
+_TRIM_V, _TRIM_LOG = "calibration/threshold_v", "calibration/log_current"
+
+
+def arrays_of(bundle: Bundle) -> dict[str, np.ndarray]:
+    """What goes into ``arrays.npz``: the trained leaves to the bit, the query, the calibration."""
+    arrays = {f"{_DESIGN}{name}": leaf for name, leaf in leaves_of(bundle.design).items()}
+    arrays[_QUERY] = np.asarray(bundle.query)
+    if bundle.calibration is not None:
+        arrays[_TRIM_V] = np.asarray(bundle.calibration.threshold_v)
+        arrays[_TRIM_LOG] = np.asarray(bundle.calibration.log_current)
+    return arrays
+
+
+def document_of(bundle: Bundle, files: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What goes into ``design.json``.
+
+    Args:
+        bundle: the design.
+        files: size and hash of the other files, by name.
+    """
+    calibration: dict[str, Any] = {"state": "as designed"}
+    if bundle.calibration is not None:
+        found = bundle.calibration
+        calibration = {
+            "state": "calibrated",
+            "chip": found.chip,
+            "methods": list(found.methods),
+            "temperature": {"unit": "C", "value": found.temperature_c},
+            "threshold": {"unit": "V", "array": _TRIM_V},
+            "log_current": {"unit": "1", "array": _TRIM_LOG},
+        }
+    return {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "name": bundle.name,
+        "provenance": dict(bundle.provenance),
+        "accuracy": dict(bundle.accuracy),
+        "network": {
+            "layers": bundle.layers,
+            "tokens": bundle.tokens,
+            "width": int(np.shape(bundle.design.projection)[-1]),
+            "scored": [layer + 1 for layer in bundle.scored],
+        },
+        "scorer": as_dict(bundle.spec),
+        "hardware": [
+            {"field": path, "unit": unit_of(path), "value": _encoded(value)}
+            for path, value in flatten_hardware(bundle.hardware).items()
+        ],
+        "layers": [layer_quantities(bundle, layer) for layer in range(bundle.layers)],
+        "calibration": calibration,
+        "arrays": {
+            name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays_of(bundle).items()
+        },
+        "files": {name: dict(entry) for name, entry in files.items()},
+    }
+
+
+def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Bundle:
+    """The bundle that a checked document and its arrays describe.
+
+    Raises:
+        ExportError: the scorer or the hardware is not one that this version can build.
+    """
+    try:
+        spec = from_config_dict(ScorerSpec, document["scorer"], "scorer")
+    except SettingError as error:
+        raise ExportError(f"design.json: {error}") from error
+    try:
+        hardware = unflatten_hardware({entry["field"]: _decoded(entry["value"]) for entry in document["hardware"]})
+    except (ValueError, TypeError) as error:
+        raise ExportError(f"design.json: hardware: {error}") from error
+    names = {field.name for field in dataclasses.fields(Design)}
+    leaves: dict[str, Any] = {
+        name.removeprefix(_DESIGN): array for name, array in arrays.items() if name.startswith(_DESIGN)
+    }
+    for name in leaves:
+        if name not in names:
+            raise ExportError(f"arrays.npz: {_DESIGN}{name} is no part of a design; export it anew")
+    calibration, state = None, document["calibration"]
+    if state["state"] == "calibrated":
+        calibration = Calibration(
+            chip=state["chip"],
+            methods=tuple(state["methods"]),
+            temperature_c=state["temperature"]["value"],
+            threshold_v=arrays[_TRIM_V],
+            log_current=arrays[_TRIM_LOG],
+        )
+    return Bundle(
+        name=document["name"],
+        spec=spec,
+        hardware=hardware,
+        design=Design(**leaves),
+        query=arrays[_QUERY],
+        scored=tuple(layer - 1 for layer in document["network"]["scored"]),
+        tokens=document["network"]["tokens"],
+        calibration=calibration,
+        provenance=document["provenance"],
+        accuracy=document["accuracy"],
+    )
+
+
+def wanted_arrays(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Arrays that a bundle cannot do without."""
+    wanted = [f"{_DESIGN}{field.name}" for field in dataclasses.fields(Design) if field.default is dataclasses.MISSING]
+    if document["calibration"]["state"] == "calibrated":
+        wanted += [_TRIM_V, _TRIM_LOG]
+    return (*wanted, _QUERY)
+
+
+def _encoded(value: Any) -> Any:
+    """A field's value in JSON's own types; JSON has no infinity."""
+    if isinstance(value, tuple):
+        return [_encoded(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return INFINITE
+    return value if value is None or isinstance(value, str | int | float) else float(value)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decoded(item) for item in value)
+    return math.inf if value == INFINITE else value

@@ -1,0 +1,278 @@
+"""One layer's scorer as a netlist of transistors, with a bench that plays tokens; and the netlist read back."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from atis_jax.export.bundle import Bundle
+from atis_jax.export.errors import ExportError
+from atis_jax.export.quantities import Achieved, achieved
+from atis_jax.spice.benches import Amplifier, comparator_line, ota_line, played
+from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
+from atis_jax.spice.models import Process
+from atis_jax.spice.simulator import Analysis, Deck
+
+CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
+    "cells.spice",
+    "scorer.spice",
+    "static.cir",
+    "transient.cir",
+    "tokens.csv",
+    "README.md",
+)
+COMPARATOR_CURRENT_A = 100e-9
+"""Of each of a comparator's two pairs."""
+EDGE = 0.02
+"""Rise and fall of the transient bench's input voltages, of a token's time."""
+_PORTS_A_LINE = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """Tokens for the bench.
+
+    Attributes:
+        voltages_v: (t, N) differential input voltages, as the converters give them, V.
+        scores_v: (t, G) what the model expects at the comparators, V.
+        keep: (t, G) the model's decisions.
+    """
+
+    voltages_v: Float[np.ndarray, "t n"]
+    scores_v: Float[np.ndarray, "t g"]
+    keep: Bool[np.ndarray, "t g"]
+
+
+def amplifiers(bundle: Bundle, found: Achieved) -> list[Amplifier]:
+    """The TIA of each row of the array: of each score, and for a differential scorer of each half."""
+    return [
+        Amplifier(float(ohm), float(np.sum(np.abs(row))), float(bundle.hardware.tia.bandwidth_hz))
+        for ohm, row in zip(found.feedback_ohm, found.signed_current_a, strict=True)
+    ] * bundle.spec.halves
+
+
+def scorer_text(bundle: Bundle, layer: int) -> str:
+    """The subcircuit ``scorer``: input pairs, supply and common mode in; scores and keep bits out.
+
+    Ports: p0 n0 .. pN-1 nN-1, vdd, cm, y0 .. (a TIA's output each row), keep0 .. (a bit each score).
+
+    Args:
+        bundle: the design; its calibration is in it.
+        layer: from 0; must be scored.
+
+    Raises:
+        ExportError: the layer has no scorer, an array draws nothing, or the comparator remembers its last decision.
+    """
+    if layer not in bundle.scored:
+        raise ExportError(f"layer {layer + 1} has no scorer; scored are {[one + 1 for one in bundle.scored]}")
+    if bundle.spec.hysteresis:
+        raise ExportError(
+            "scorer.hysteresis = True: the exported comparator is reset by each token and has no memory; set "
+            "hysteresis = False"
+        )
+    found, groups, inputs = achieved(bundle, layer), bundle.spec.groups, bundle.spec.inputs
+    if not np.all(np.any(found.signed_current_a != 0, axis=1)):
+        raise ExportError(f"layer {layer + 1}: a score has no OTA that is on; train it or export another layer")
+    rows = np.concatenate([found.signed_current_a, -found.signed_current_a][: bundle.spec.halves])
+    ports = [f"{sign}{j}" for j in range(inputs) for sign in "pn"] + ["vdd", "cm"]
+    ports += [f"y{row}" for row in range(len(rows))] + [f"keep{score}" for score in range(groups)]
+    lines = [f"* scorer of layer {layer + 1} of {bundle.name}: bias currents and resistors as achieved, SI units"]
+    lines.append(_continued(".subckt scorer", ports))
+    for row, currents_a in enumerate(rows):
+        for j, current_a in enumerate(currents_a.tolist()):
+            if current_a != 0:
+                lines.append(ota_line(f"{row}_{j}", current_a, f"s{row}", f"{j}").rstrip())
+        lines.append(amplifiers(bundle, found)[row].lines(f"s{row}", f"y{row}", f"{row}").rstrip())
+    for score, threshold_v in enumerate(found.threshold_v.tolist()):
+        if bundle.spec.differential:
+            # Half the difference of the halves against theta: y- against y+ raised by 2 theta.
+            lines.append(f"Vref{score} ref{score} y{score} {2 * threshold_v:.9e}")
+            lines.append(f"Ic{score} vdd bc{score} {COMPARATOR_CURRENT_A:.6e}")
+            lines.append(f"XC{score} y{groups + score} ref{score} keep{score} bc{score} vdd {COMPARATOR}")
+        else:
+            lines.append(
+                comparator_line(threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{score}", f"{score}").rstrip()
+            )
+    return "\n".join([*lines, ".ends", ""])
+
+
+def _continued(start: str, words: list[str]) -> str:
+    """A long line in ngspice's continuation lines."""
+    parts = [" ".join(words[i : i + _PORTS_A_LINE]) for i in range(0, len(words), _PORTS_A_LINE)]
+    return "\n".join([start, *(f"+ {part}" for part in parts)])
+
+
+def spice_files(
+    bundle: Bundle, layer: int, process: Process, tokens: Played, token_s: float, temperature_c: float
+) -> dict[str, str]:
+    """Every file of the layer's folder, by name. Each ``.cir`` runs by itself: ``ngspice static.cir``.
+
+    Args:
+        bundle: the design.
+        layer: from 0.
+        process: of the transistors.
+        tokens: what the benches play.
+        token_s: time of a token in the transient bench, s.
+        temperature_c: degrees Celsius.
+    """
+    return {
+        CELLS: cells_text(process),
+        SCORER: scorer_text(bundle, layer),
+        STATIC: _bench(bundle, layer, played(tokens.voltages_v), temperature_c, static_control(bundle, tokens)),
+        TRANSIENT: _bench(
+            bundle,
+            layer,
+            _waveforms(tokens.voltages_v, token_s),
+            temperature_c,
+            [f"tran {token_s / 200:.6e} {len(tokens.voltages_v) * token_s:.6e}", "plot v(keep0) v(y0)"],
+        ),
+        TOKENS: _tokens_csv(tokens),
+        README: _readme(bundle, layer, process, tokens, token_s),
+    }
+
+
+def static_control(bundle: Bundle, tokens: Played) -> list[str]:
+    """The control lines of the static bench: every token in turn, keep bits and scores to a file."""
+    names = " ".join(static_vectors(bundle))
+    recorded = ("set wr_singlescale", "set wr_vecnames", f"wrdata static.txt {names}")
+    return [static_sweep(len(tokens.voltages_v)), *recorded]
+
+
+def static_sweep(tokens: int) -> str:
+    """The analysis of the static bench."""
+    return f"dc Vtok 0 {tokens - 0.99:.9g} 1"
+
+
+def static_vectors(bundle: Bundle) -> tuple[str, ...]:
+    """What the static bench records: every TIA, every keep bit."""
+    rows, scores = range(bundle.spec.halves * bundle.spec.groups), range(bundle.spec.groups)
+    return (*(f"v(y{row})" for row in rows), *(f"v(keep{score})" for score in scores))
+
+
+def static_deck(bundle: Bundle, files: Mapping[str, str], tokens: int) -> Deck:
+    """The exported static bench as the simulator runs it: the files themselves, control lines replaced."""
+    text = files[STATIC].partition(".control")[0]
+    analysis = Analysis(static_sweep(tokens), static_vectors(bundle), points=tokens)
+    return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
+
+
+def simulated_scores(bundle: Bundle, result: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (t, G) in V as the comparators see them, and keep bits (t, G), from the static bench's vectors."""
+    groups = bundle.spec.groups
+    rows = np.stack([COMMON_MODE_V - result[f"v(y{row})"] for row in range(bundle.spec.halves * groups)], axis=1)
+    scores_v = 0.5 * (rows[:, :groups] - rows[:, groups:]) if bundle.spec.differential else rows
+    keep = np.stack([result[f"v(keep{score})"] > 0.5 * SUPPLY_V for score in range(groups)], axis=1)
+    return scores_v, keep
+
+
+def _bench(bundle: Bundle, layer: int, sources: str, temperature_c: float, control: list[str]) -> str:
+    inputs = [f"{sign}{j}" for j in range(bundle.spec.inputs) for sign in "pn"]
+    rows, scores = range(bundle.spec.halves * bundle.spec.groups), range(bundle.spec.groups)
+    ports = [*inputs, "vdd", "cm", *(f"y{row}" for row in rows), *(f"keep{score}" for score in scores), "scorer"]
+    return "\n".join(
+        [
+            f"* layer {layer + 1} of {bundle.name}",
+            f".include {CELLS}",
+            f".include {SCORER}",
+            OPTIONS,
+            f".temp {temperature_c:g}",
+            f"Vdd vdd 0 {SUPPLY_V}",
+            f"Vcm cm 0 {COMMON_MODE_V}",
+            "Vtok tok 0 0",
+            sources.rstrip("\n"),
+            _continued("Xscorer", ports),
+            ".control",
+            *control,
+            ".endc",
+            ".end",
+            "",
+        ]
+    )
+
+
+def _waveforms(voltages_v: np.ndarray, token_s: float) -> str:
+    """Piecewise-linear sources that hold each token for ``token_s``."""
+    text = ""
+    for column in range(voltages_v.shape[1]):
+        points = []
+        for token, value in enumerate(voltages_v[:, column].tolist()):
+            start = token * token_s if token == 0 else (token + EDGE) * token_s
+            points.append(f"{start:.6e} {value:.9e} {(token + 1) * token_s:.6e} {value:.9e}")
+        text += _continued(f"Vd{column} d{column} 0 PWL(", points) + ")\n"
+        text += f"Ep{column} p{column} cm d{column} 0 0.5\nEn{column} n{column} cm d{column} 0 -0.5\n"
+    return text
+
+
+def _tokens_csv(tokens: Played) -> str:
+    inputs, groups = tokens.voltages_v.shape[1], tokens.scores_v.shape[1]
+    head = [
+        "token",
+        *(f"input{j}_v" for j in range(inputs)),
+        *(f"model_score{g}_v" for g in range(groups)),
+        *(f"model_keep{g}" for g in range(groups)),
+    ]
+    rows = [
+        ",".join([str(t), *(f"{v:.9e}" for v in (*volts, *scores)), *(str(int(bit)) for bit in keep)])
+        for t, (volts, scores, keep) in enumerate(
+            zip(tokens.voltages_v.tolist(), tokens.scores_v.tolist(), tokens.keep.tolist(), strict=True)
+        )
+    ]
+    return "\n".join([",".join(head), *rows, ""])
+
+
+def _readme(bundle: Bundle, layer: int, process: Process, tokens: Played, token_s: float) -> str:
+    warning = "\nThe transistors are those of a generic card, of no real process.\n" if process.generic else ""
+    return f"""# Layer {layer + 1} of {bundle.name} in SPICE
+
+    ngspice {STATIC}       # every one of {len(tokens.keep)} tokens, settled; writes static.txt
+    ngspice {TRANSIENT}    # the same tokens, {1e6 * token_s:g} us each
+{warning}
+- `{SCORER}`: the layer's scorer. OTAs, op-amps and comparators are transistors ({process.name}). Ideal: resistors, the
+  current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
+  and for a differential scorer the source that adds it.
+- `{CELLS}`: models and cells. `{TOKENS}`: what is played, and the model's score and decision of each token.
+- The score of row r is {COMMON_MODE_V} V - v(yr). keep is the supply for a token that is kept.
+"""
+
+
+def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achieved:
+    """The numbers in a ``scorer.spice``: what this netlist will do, whatever it was made from.
+
+    Args:
+        text: of the file.
+        inputs: N.
+        groups: G.
+        differential: whether it has halves; the rows of -w must mirror those of w.
+
+    Returns:
+        Currents, resistors and thresholds; converters are not in a netlist (``full_scale_v`` 0, ``bits`` None).
+
+    Raises:
+        ExportError: a line is missing or contradicts another.
+    """
+    rows = groups * (2 if differential else 1)
+    currents_a = np.zeros((rows, inputs))
+    sources = {match[1]: float(match[2]) for match in re.finditer(r"(?m)^Ib(\d+_\d+) vdd \S+ (\S+)$", text)}
+    for match in re.finditer(r"(?m)^XO(\d+)_(\d+) ([pn])(\d+) ([pn])(\d+) ", text):
+        row, column, first, plus = int(match[1]), int(match[2]), match[3], int(match[4])
+        if row >= rows or column >= inputs or plus != column or first == match[5]:
+            raise ExportError(f"{SCORER}: the OTA XO{row}_{column} is not connected to input pair {column}")
+        if f"{row}_{column}" not in sources:
+            raise ExportError(f"{SCORER}: the OTA XO{row}_{column} has no bias source Ib{row}_{column}")
+        currents_a[row, column] = sources.pop(f"{row}_{column}") * (1 if first == "p" else -1)
+    if sources:
+        raise ExportError(f"{SCORER}: the bias source Ib{next(iter(sources))} feeds no OTA")
+    ohm = {int(match[1]): float(match[2]) for match in re.finditer(r"(?m)^Rf(\d+) \S+ \S+ (\S+)$", text)}
+    volts = {int(match[1]): float(match[2]) for match in re.finditer(r"(?m)^Vref(\d+) \S+ \S+ (\S+)$", text)}
+    if sorted(ohm) != list(range(rows)) or sorted(volts) != list(range(groups)):
+        raise ExportError(
+            f"{SCORER}: has {len(ohm)} feedback resistors and {len(volts)} references, not {rows} and {groups}"
+        )
+    threshold_v = [0.5 * volts[g] if differential else COMMON_MODE_V - volts[g] for g in range(groups)]
+    if differential and not np.allclose(currents_a[:groups], -currents_a[groups:], rtol=1e-6, atol=0):
+        raise ExportError(f"{SCORER}: the halves of the differential array are not each other's mirror image")
+    return Achieved(currents_a[:groups], np.array([ohm[g] for g in range(groups)]), np.array(threshold_v), 0.0, None)

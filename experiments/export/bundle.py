@@ -1,0 +1,86 @@
+"""The design bundle of a finished run, with its accuracy before and after quantisation."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.config import as_dict, config_hash
+from atis_jax.export.bundle import Bundle
+from atis_jax.training import evaluate
+from experiments import measure
+from experiments.measure import Trained
+from experiments.settings import CodesignSettings
+
+PACKAGES = ("atis-jax", "jax", "numpy")
+
+
+def bundle_from(
+    settings: CodesignSettings, trained: Trained, run: str | Path, accuracy: Mapping[str, Any] | None = None
+) -> Bundle:
+    """The bundle of a trained design.
+
+    Args:
+        settings: of the run.
+        trained: its network and design.
+        run: where it is, as provenance names it.
+        accuracy: as measured; none is told if None.
+    """
+    evaluator, state = trained.evaluator, trained.state
+    host = jax.device_get((state.design, state.scorer_state.query))
+    design = jax.tree.map(np.asarray, host[0])
+    name = Path(run).name
+    return Bundle(
+        name=name,
+        spec=evaluator.spec,
+        hardware=plain_hardware(evaluator.hardware),
+        design=design,
+        query=np.asarray(host[1]),
+        scored=tuple(evaluator.scored),
+        tokens=evaluator.model.tokens,
+        provenance={
+            "run": name,
+            "config_sha256": config_hash(settings),
+            "config": as_dict(settings),
+            "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+            "dataset": {"name": settings.data.name},
+        },
+        accuracy=dict(accuracy or {}),
+    )
+
+
+def plain_hardware(hardware: Hardware) -> Hardware:
+    """The same hardware with Python numbers for arrays of one, as a file holds them."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, int | float) else float(leaf), hardware)
+
+
+def unquantised(hardware: Hardware) -> Hardware:
+    """The hardware without the grids of currents and reference: converters and everything else as they are."""
+    return with_fields(
+        hardware,
+        {
+            "floating_gate.bits": None,
+            "floating_gate.used_bits": None,
+            "floating_gate.min_current_a": 0.0,
+            "comparator.reference_bits": None,
+            "comparator.trim_bits": None,
+        },
+    )
+
+
+def on_hardware(trained: Trained, hardware: Hardware, target: Any) -> Trained:
+    """The same network and design on another hardware."""
+    return dataclasses.replace(trained, evaluator=trained.evaluator.on(hardware, target))
+
+
+def perfect_accuracy(trained: Trained, batches: list) -> float:
+    """Share of right answers on the chip without errors."""
+    perfect = measure.perfect_inputs(trained, trained.evaluator.model.spec.depth)
+    return evaluate.count(trained.evaluator.masked(), batches, perfect, None).accuracy
