@@ -40,6 +40,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "scenarios": Experiment("experiments.energy.settings:ScenariosSettings", "experiments.energy.scenarios:run"),
     "spice_validation": Experiment("experiments.spice.settings:ValidationSettings", "experiments.spice.validation:run"),
     "fit": Experiment("experiments.spice.settings:FitSettings", "experiments.spice.fit:run"),
+    "export": Experiment("experiments.export.settings:ExportSettings", "experiments.export.experiment:run"),
     "drift": Experiment("experiments.drift.settings:DriftSettings", "experiments.drift.experiment:run"),
 }
 

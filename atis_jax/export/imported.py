@@ -54,8 +54,8 @@ def _layer(design: Design, found: Achieved, hardware: Hardware, layer: int) -> D
     largest = float(np.max(np.abs(found.signed_current_a)))
     if not 0 < largest <= LARGEST_BIAS_A.high * (1 + 1e-5):
         raise ExportError(
-            f"layer {layer + 1}: the largest bias current read back is {largest:g} A; a design holds more than zero and "
-            f"at most {LARGEST_BIAS_A.high:g} A"
+            f"layer {layer + 1}: the largest bias current read back is {largest:g} A; a design holds more than zero "
+            f"and at most {LARGEST_BIAS_A.high:g} A"
         )
     span = threshold_range(hardware)
     for name, values, low, high in (

@@ -114,7 +114,8 @@ def _fit_amplifier(
 
         with jax.enable_x64(True):
             fit = least_squares(left, [1.0, 0.0, 0.9], x_scale=[1e-3, 1e-3, 0.1])
-        one = _AmplifierFit(*fit.x.tolist(), sharpness, float(np.max(np.abs(fit.fun))))
+        gain, offset_v, swing_v = fit.x.tolist()
+        one = _AmplifierFit(gain, offset_v, swing_v, sharpness, float(np.max(np.abs(fit.fun))))
         if best is None or one.residual_v < best.residual_v:
             best = one
     assert best is not None

@@ -1,0 +1,223 @@
+"""Export: a finished run's design as a bundle and for its targets, every one read back, run and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from atis_jax.data.pipeline import eval_batches
+from atis_jax.export.bundle import Bundle, leaves_of
+from atis_jax.export.imported import imported_design, imported_spec
+from atis_jax.export.quantities import Achieved, achieved
+from atis_jax.export.spice import SCORER, read_scorer, spice_files
+from atis_jax.export.store import read_bundle, write_bundle, write_folder
+from atis_jax.report import write_report
+from atis_jax.spice.simulator import find_ngspice, ngspice_version
+from atis_jax.validation import UserError
+from experiments.export.bundle import bundle_from, on_hardware, perfect_accuracy, unquantised
+from experiments.export.fpaa import Target, an231_target, rasp_target, training_inputs
+from experiments.export.read_back import Tokens, measured, test_tokens
+from experiments.export.settings import TARGETS, ExportSettings
+from experiments.export.spice import close_loop, loop_gates, real_tokens, spice_twin
+from experiments.files import write_arrays_atomically
+from experiments.rundir import RunFolder
+from experiments.spice.characterise import characterise
+from experiments.spice.gates import Gate, gates_summary
+from experiments.trained_run import TrainedRun, load_trained
+
+BUNDLE = "bundle"
+
+
+def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run the experiment; writes a folder for each target, summary.json, artifacts.npz and the report.
+
+    Raises:
+        UserError: the checkpoint is no finished co-design run with an analog scorer, or ngspice is wanted and missing.
+    """
+    started = time.time()
+    targets, gates, arrays = _earlier(folder)
+    wanted = TARGETS if settings.target == "all" else (settings.target,)
+    if BUNDLE not in {*targets, *wanted}:
+        wanted = (BUNDLE, *wanted)
+    if "spice" in wanted and settings.simulate:
+        find_ngspice()
+    trained = load_trained(settings.checkpoint)
+    if trained.trained.evaluator.spec.kind != "analog":
+        raise UserError(
+            f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
+            "no circuit to export; give a run with scorer.kind = 'analog'"
+        )
+    bundle = measured_bundle(trained, settings)
+    tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
+    for name in wanted:
+        print(f"{name} ...", flush=True)
+        told, new_gates, new_arrays = _MAKERS[name](settings, folder, trained, bundle, tokens)
+        targets[name] = told
+        gates = [*(gate for gate in gates if not gate["name"].startswith(f"{name}:")), *gates_summary(new_gates)]
+        arrays |= new_arrays
+        for gate in new_gates:
+            print(f"  {gate.what}: {gate.value:.6g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
+    if arrays:
+        write_arrays_atomically(folder.path / "artifacts.npz", arrays)
+    summary = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": {"name": trained.settings.data.name, "split": "test", "examples": len(trained.test)},
+        "export": {"checkpoint": settings.checkpoint, "accuracy": dict(bundle.accuracy), "targets": targets},
+        "gates": gates,
+        "timing": {"seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def measured_bundle(run: TrainedRun, settings: ExportSettings) -> Bundle:
+    """The bundle with its accuracies: of the run's own summary, and before and after quantisation."""
+    evaluator, pruning = run.trained.evaluator, run.settings.pruning
+    batches = list(eval_batches(run.settings.data, run.test))
+    target = jax.numpy.asarray(pruning.kept_of_incoming(run.settings.model.depth))
+    free = on_hardware(run.trained, unquantised(evaluator.hardware), target)
+    accuracy: dict[str, Any] = {
+        "before_quantisation": perfect_accuracy(free, batches),
+        "after_quantisation": perfect_accuracy(run.trained, batches),
+        "examples": len(run.test),
+    }
+    stored = run.folder / "summary.json"
+    if stored.exists():
+        found = json.loads(stored.read_text()).get("accuracy", {})
+        names = ("dense", "hardware_mean", "hardware_std", "hardware_worst", "chips")
+        accuracy |= {name: found[name] for name in names if found.get(name) is not None}
+    return bundle_from(run.settings, run.trained, run.folder, accuracy)
+
+
+def _earlier(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, np.ndarray]]:
+    """What earlier targets of this folder left: their part of the summary, their gates, their arrays."""
+    stored, kept = folder.path / "summary.json", folder.path / "artifacts.npz"
+    if not stored.exists():
+        return {}, [], {}
+    summary = json.loads(stored.read_text())
+    arrays = {}
+    if kept.exists():
+        with np.load(kept) as found:
+            arrays = {name: found[name] for name in found.files}
+    return summary["export"]["targets"], summary["gates"], arrays
+
+
+def _bundle(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+    back = read_bundle(write_bundle(bundle, folder.path / BUNDLE))
+    mine, theirs = leaves_of(bundle.design), leaves_of(back.design)
+    bits = all(leaf.tobytes() == theirs[name].tobytes() for name, leaf in mine.items())
+    same = bits and back.hardware == bundle.hardware and back.spec == bundle.spec
+    design = jax.tree.map(jax.numpy.asarray, back.design)
+    found = measured(run, back, design, back.hardware, back.spec, tokens, settings.chips, settings.seed)
+    after = float(bundle.accuracy["after_quantisation"])
+    gates = [
+        Gate("bundle:bits", "bundle read back: design, hardware and structure equal to the bit", float(same), low=1.0),
+        Gate(
+            "bundle:decisions",
+            f"bundle read back: equal decisions on {tokens.keep[0].size} tokens of each layer",
+            100 * found.equal,
+            low=100.0,
+            unit="%",
+        ),
+        Gate(
+            "bundle:accuracy",
+            "bundle read back: accuracy on the perfect chip, less the original's",
+            100 * (found.perfect - after),
+            low=0.0,
+            high=0.0,
+            unit="points",
+        ),
+    ]
+    return {"folder": BUNDLE, **found.summary()}, gates, {"export_bundle_chips": found.chips}
+
+
+def _fpaa(
+    name: str,
+    made: Target,
+    settings: ExportSettings,
+    folder: RunFolder,
+    run: TrainedRun,
+    bundle: Bundle,
+    tokens: Tokens,
+):
+    write_folder(folder.path / name, made.files)
+    spec = imported_spec(bundle.spec)
+    found = measured(run, bundle, made.design, made.hardware, spec, tokens, settings.chips, settings.seed)
+    told = {"folder": name, **made.told, **found.summary()}
+    return told, [], {f"export_{name}_chips": found.chips}
+
+
+def _rasp(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+    made = rasp_target(bundle, training_inputs(run, settings.seed))
+    return _fpaa("rasp", made, settings, folder, run, bundle, tokens)
+
+
+def _an231(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+    made = an231_target(bundle, training_inputs(run, settings.seed))
+    return _fpaa("an231e04", made, settings, folder, run, bundle, tokens)
+
+
+def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+    """Netlists; their numbers read back; and if simulation is on, every token through ngspice."""
+    found = characterise(settings.process, also_c=(settings.temperature_c,))
+    files: dict[str, bytes] = {}
+    back: dict[int, Achieved] = {}
+    loops: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for layer in bundle.scored:
+        twin = spice_twin(bundle, layer, found, settings.temperature_c)
+        played = real_tokens(bundle, layer, twin, tokens.inputs[layer], settings.temperature_c)
+        texts = spice_files(bundle, layer, found.process, played, settings.token_s, settings.temperature_c)
+        files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
+        read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
+        back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
+        if settings.simulate:
+            loop = close_loop(bundle, layer, texts, played, twin, settings.temperature_c)
+            loops.append(loop.summary(layer))
+            arrays |= {
+                f"loop{layer}_spice_v": loop.scores_v,
+                f"loop{layer}_model_v": played.scores_v,
+                f"loop{layer}_keep": loop.keep,
+                f"loop{layer}_zone_v": loop.zone_v,
+                f"loop{layer}_threshold_v": loop.threshold_v,
+            }
+            print(f"  layer {layer + 1}: {loops[-1]['equal_fraction']:.4f} equal", flush=True)
+    write_folder(folder.path / "spice", files)
+    design = imported_design(bundle, back, bundle.hardware)
+    spec = imported_spec(bundle.spec)
+    result = measured(run, bundle, design, bundle.hardware, spec, tokens, settings.chips, settings.seed)
+    gates = [
+        Gate(
+            "spice:netlist",
+            "netlist's numbers read back, on the design's own hardware: equal decisions",
+            100 * result.equal,
+            low=100.0,
+            unit="%",
+        )
+    ]
+    told = {
+        "folder": "spice",
+        "process": found.process.name,
+        "generic": found.process.generic,
+        **result.summary(),
+    }
+    if loops:
+        told |= {"simulator": ngspice_version(), "closed_loop": loops}
+        gates += [dataclasses.replace(gate, name=f"spice:{gate.name}") for gate in loop_gates(loops)]
+    return told, gates, arrays | {"export_spice_chips": result.chips}
+
+
+_MAKERS = {"bundle": _bundle, "spice": _spice, "rasp": _rasp, "an231e04": _an231}
+
+
+def export_folder(run: TrainedRun, path: Path, accuracy: dict[str, Any]) -> None:
+    """The bundle alone, as the last step of a co-design run."""
+    write_bundle(bundle_from(run.settings, run.trained, run.folder, accuracy), path)

@@ -1,0 +1,147 @@
+"""An export read back, run, and compared with the design it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.circuits.chip import nominal_chip, nominal_environment, sample_chip
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.data.pipeline import eval_batches
+from atis_jax.export.bundle import Bundle
+from atis_jax.scoring.analog import read_scores, realise_design
+from atis_jax.scoring.design import Design, layer_design
+from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.training import evaluate
+from atis_jax.training.calibration_tokens import record_tokens
+from experiments import measure
+from experiments.measure import Trained
+from experiments.trained_run import TrainedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokens:
+    """Real tokens at each layer's array: what decisions are compared on.
+
+    Attributes:
+        inputs: (L, t, N) array inputs u.
+        score_v: (L, t, G) of the design on the perfect chip, V.
+        keep: (L, t, G) its decisions.
+    """
+
+    inputs: np.ndarray
+    score_v: np.ndarray
+    keep: np.ndarray
+
+
+def test_tokens(run: TrainedRun, bundle: Bundle, count: int, images: int, seed: int) -> Tokens:
+    """``count`` tokens of each layer from the first test images, drawn from those that reach its comparator."""
+    evaluator = run.trained.evaluator
+    perfect = measure.perfect_inputs(run.trained, evaluator.model.spec.depth)
+    pictures = jnp.asarray(run.test.images[:images], jnp.float32) / 255.0
+    key = rng.stream(jax.random.key(seed), "evaluation")
+    found = record_tokens(
+        evaluator.model,
+        evaluator.params,
+        evaluator.scorer,
+        perfect,
+        pictures,
+        count,
+        key,
+        scored=evaluator.scored,
+        source=evaluator.spec.source,
+    )
+    keep = decisions(run.trained.state.design, bundle, evaluator.hardware, np.asarray(found.inputs))
+    return Tokens(np.asarray(found.inputs), np.asarray(found.score_v), keep)
+
+
+def decisions(
+    design: Design, bundle: Bundle, hardware: Hardware, inputs: np.ndarray, spec: ScorerSpec | None = None
+) -> np.ndarray:
+    """Keep bits (L, t, G) of a design (leaves (L, ...)) on the perfect chip of ``hardware``, without read noise."""
+    spec = bundle.spec if spec is None else spec
+    chip, environment = nominal_chip(hardware, spec.geometry), nominal_environment(hardware)
+    found = []
+    for layer in range(bundle.layers):
+        query = jnp.asarray(bundle.query[layer])
+        realised = realise_design(layer_design(design, layer), spec, hardware, query, chip, environment)
+        scores_v = read_scores(realised, spec, jnp.asarray(inputs[layer]), None)
+        found.append(np.asarray(scores_v > realised.threshold_v[: spec.groups]))
+    return np.stack(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """How a design read back does.
+
+    Attributes:
+        perfect: accuracy on the perfect chip.
+        chips: accuracy of each sampled chip.
+        kept: (L,) mean kept fraction over the chips.
+        equal: share of decisions on the tokens that equal the original's.
+        layer_equal: the same, layer by layer.
+    """
+
+    perfect: float
+    chips: np.ndarray
+    kept: np.ndarray
+    equal: float
+    layer_equal: tuple[float, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers of the run's summary."""
+        return {
+            "perfect": self.perfect,
+            "hardware_mean": float(self.chips.mean()),
+            "hardware_std": float(self.chips.std()),
+            "hardware_worst": float(self.chips.min()),
+            "chips": len(self.chips),
+            "kept_per_layer": self.kept.tolist(),
+            "decisions_equal": self.equal,
+            "decisions_equal_per_layer": list(self.layer_equal),
+        }
+
+
+def measured(
+    run: TrainedRun,
+    bundle: Bundle,
+    design: Design,
+    hardware: Hardware,
+    spec: ScorerSpec,
+    tokens: Tokens,
+    chips: int,
+    seed: int,
+) -> Measured:
+    """Accuracy on the test set, on the perfect chip and on sampled ones at the nominal temperature; decisions."""
+    evaluator, settings = run.trained.evaluator, run.settings
+    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
+    scorer = make_scorer(spec, hardware, target)
+    mine = dataclasses.replace(evaluator, scorer=scorer, spec=spec, hardware=hardware)
+    trained = Trained(mine, dataclasses.replace(run.trained.state, design=design))
+    batches = list(eval_batches(settings.data, run.test))
+    depth = settings.model.depth
+    ideal = evaluate.count(mine.masked(), batches, measure.perfect_inputs(trained, depth), None)
+    key, noise = (rng.stream(jax.random.key(seed), name) for name in ("chip", "read_noise"))
+    environment = nominal_environment(hardware)
+    drawn = evaluate.chips_for(key, hardware, spec, depth, chips, sample_chip)
+    accuracies, kept = [], []
+    for number in range(chips):
+        inputs = trained.inputs(jax.tree.map(lambda leaf, n=number: leaf[n], drawn), environment)
+        one = evaluate.count(mine.masked(), batches, inputs, jax.random.fold_in(noise, number))
+        accuracies.append(one.accuracy)
+        kept.append(one.kept / (one.examples * mine.model.tokens))
+    equal = decisions(design, bundle, hardware, tokens.inputs, spec) == tokens.keep
+    scored = list(bundle.scored)
+    return Measured(
+        ideal.accuracy,
+        np.array(accuracies),
+        np.mean(kept, axis=0),
+        float(equal[scored].mean()),
+        tuple(float(equal[layer].mean()) for layer in scored),
+    )
