@@ -41,6 +41,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "spice_validation": Experiment("experiments.spice.settings:ValidationSettings", "experiments.spice.validation:run"),
     "fit": Experiment("experiments.spice.settings:FitSettings", "experiments.spice.fit:run"),
     "export": Experiment("experiments.export.settings:ExportSettings", "experiments.export.experiment:run"),
+    "retarget": Experiment("experiments.export.settings:RetargetSettings", "experiments.export.retarget:run"),
     "drift": Experiment("experiments.drift.settings:DriftSettings", "experiments.drift.experiment:run"),
 }
 

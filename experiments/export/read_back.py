@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.circuits.chip import nominal_chip, nominal_environment, sample_chip
+from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle
+from atis_jax.models.forward import layer_of
 from atis_jax.scoring.analog import read_scores, realise_design
 from atis_jax.scoring.design import Design, layer_design
 from atis_jax.scoring.registry import make_scorer
@@ -62,15 +63,30 @@ def test_tokens(run: TrainedRun, bundle: Bundle, count: int, images: int, seed: 
 
 
 def decisions(
-    design: Design, bundle: Bundle, hardware: Hardware, inputs: np.ndarray, spec: ScorerSpec | None = None
+    design: Design,
+    bundle: Bundle,
+    hardware: Hardware,
+    inputs: np.ndarray,
+    spec: ScorerSpec | None = None,
+    chip: Chip | None = None,
 ) -> np.ndarray:
-    """Keep bits (L, t, G) of a design (leaves (L, ...)) on the perfect chip of ``hardware``, without read noise."""
+    """Keep bits (L, t, G) of a design (leaves (L, ...)) without read noise.
+
+    Args:
+        design: what is programmed.
+        bundle: gives the queries, and the structure unless ``spec`` does.
+        hardware: it runs on.
+        inputs: (L, t, N) array inputs.
+        spec: of the design, if it is not the bundle's.
+        chip: leaves (L, ...); the perfect one if None.
+    """
     spec = bundle.spec if spec is None else spec
-    chip, environment = nominal_chip(hardware, spec.geometry), nominal_environment(hardware)
+    perfect, environment = nominal_chip(hardware, spec.geometry), nominal_environment(hardware)
     found = []
     for layer in range(bundle.layers):
         query = jnp.asarray(bundle.query[layer])
-        realised = realise_design(layer_design(design, layer), spec, hardware, query, chip, environment)
+        made = perfect if chip is None else layer_of(chip, layer)
+        realised = realise_design(layer_design(design, layer), spec, hardware, query, made, environment)
         scores_v = read_scores(realised, spec, jnp.asarray(inputs[layer]), None)
         found.append(np.asarray(scores_v > realised.threshold_v[: spec.groups]))
     return np.stack(found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
-from atis_jax.validation import check_settings, setting
+from atis_jax.scoring.calibration.spec import CalibrationSpec
+from atis_jax.validation import SettingError, check_settings, setting
 from experiments.spice.settings import ProcessSpec
 
 TARGETS = ("bundle", "spice", "rasp", "an231e04")
@@ -36,3 +37,24 @@ class ExportSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
+
+
+@dataclasses.dataclass(frozen=True)
+class RetargetSettings:
+    """One FPAA, two models: what is reprogrammed, at which cost, what the chip's calibration is worth afterwards."""
+
+    experiment: str = setting("retarget", choices=("retarget",), doc="name of the experiment")
+    seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, calibration, noise")
+    old: str = setting("runs/quickstart", doc="folder of the run whose design the chip holds")
+    new: str = setting("runs/robust_quickstart-plain", doc="folder of the run whose design it is to hold")
+    chips: int = setting(16, low=1, high=1000, doc="chips calibrated with the old design and reprogrammed")
+    calibration: CalibrationSpec = setting(CalibrationSpec, doc="what is calibrated with the old design")
+
+    def __post_init__(self):
+        check_settings(self, "config")
+        unknown = set(self.calibration.methods) - {"currents", "threshold"}
+        if unknown:
+            raise SettingError(
+                f"config.calibration.methods = {self.calibration.methods!r}: a bundle carries the calibration of "
+                f"currents and thresholds at one temperature, not {', '.join(sorted(unknown))}; leave it out"
+            )

@@ -38,6 +38,25 @@ FLOATING_GATE_WRITE = Constant(
     low=60 * NANO,
     high=2.2 * MILLI,
 )
+FLOATING_GATE_WRITE_TIME = Constant(
+    "floating-gate write time",
+    2.2,
+    "s",
+    350,
+    "bound of a precise cell in the programming code of RASP 3.0 (jhasler/rasp30): 20 coarse rounds of 20 ms and 50 "
+    "fine ones of 35.4 ms, nearly all of it measuring; a switch alone is 61 ms",
+    "modelled",
+    low=0.061,
+    high=2.2,
+)
+FLOATING_GATE_ERASE_TIME = Constant(
+    "floating-gate erase time",
+    0.08,
+    "s",
+    350,
+    "tunnelling a block and back, 40 ms each, as set in the programming code of RASP 3.0 (jhasler/rasp30)",
+    "modelled",
+)
 FLOATING_GATE_ENDURANCE = Constant(
     "floating-gate endurance",
     1e5,

@@ -1,0 +1,182 @@
+"""Retargeting: a chip that holds one design is reprogrammed to another, with the calibration it already has."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.circuits.chip import nominal_environment, sample_chip
+from atis_jax.data.pipeline import eval_batches
+from atis_jax.export.bundle import Bundle, Calibration
+from atis_jax.export.retarget import carried_calibration, changes_csv, references_csv, reprogramming
+from atis_jax.export.store import write_bundle, write_folder
+from atis_jax.models.forward import ScorerInputs, layer_of
+from atis_jax.report import write_report
+from atis_jax.scoring.calibration.chips import calibrate_chip
+from atis_jax.scoring.calibration.trim import Trim, trimmed
+from atis_jax.training import evaluate
+from atis_jax.training.calibration_tokens import record_tokens
+from experiments import measure
+from experiments.export.bundle import bundle_from
+from experiments.export.read_back import decisions, test_tokens
+from experiments.export.settings import RetargetSettings
+from experiments.files import write_arrays_atomically
+from experiments.rundir import RunFolder
+from experiments.trained_run import TrainedRun, load_trained
+
+ARMS = ("as programmed", "carried", "calibrated anew")
+TOKEN_IMAGES, TOKENS = 256, 1024
+"""Images that known tokens are drawn from, and how many of a layer decisions are compared on."""
+
+
+def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run the experiment; writes the list of changes, the two bundles of the first chip, summary.json and the report.
+
+    Raises:
+        UserError: a folder is no finished co-design run, or the two designs are not for the same chip.
+    """
+    started = time.time()
+    old, new = load_trained(settings.old), load_trained(settings.new)
+    bundles = [bundle_from(run.settings, run.trained, run.folder, {}) for run in (old, new)]
+    changes = reprogramming(*bundles)
+    trims = [_calibrated(settings, run) for run in (old, new)]
+    tokens = test_tokens(new, bundles[1], TOKENS, TOKEN_IMAGES, settings.seed)
+    accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    equal: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for number in range(settings.chips):
+        held = _with_calibration(bundles[0], settings, number, layer_of(trims[0], number))
+        carried = _with_calibration(bundles[1], settings, number, None, carried_calibration(held, bundles[1]))
+        if number == 0:
+            write_bundle(held, folder.path / "old")
+            write_bundle(carried, folder.path / "new")
+        found = carried.calibration
+        assert found is not None
+        carried_trim = Trim(jnp.asarray(found.threshold_v), jnp.asarray(found.log_current))
+        none = jax.tree.map(jnp.zeros_like, carried_trim)
+        for arm, trim in zip(ARMS, (none, carried_trim, layer_of(trims[1], number)), strict=True):
+            chip, design = layer_of(_chips(settings, new), number), _programmed(new, trim)
+            accuracy[arm].append(_accuracy(settings, new, design, chip, number))
+            same = decisions(design, bundles[1], bundles[1].hardware, tokens.inputs, chip=chip) == tokens.keep
+            equal[arm].append(float(same[list(bundles[1].scored)].mean()))
+        told = ", ".join(f"{arm} {100 * accuracy[arm][-1]:.2f} % ({100 * equal[arm][-1]:.2f})" for arm in ARMS)
+        print(f"chip {number + 1}, accuracy (decisions as on the perfect chip): {told}", flush=True)
+    files = {"changes.csv": changes_csv(changes).encode(), "references.csv": references_csv(changes).encode()}
+    write_folder(folder.path / "list", files)
+    write_arrays_atomically(
+        folder.path / "artifacts.npz",
+        {
+            "retarget_accuracy": np.array([accuracy[arm] for arm in ARMS]),
+            "retarget_equal": np.array([equal[arm] for arm in ARMS]),
+        },
+    )
+    ideal = evaluate.count(
+        new.trained.evaluator.masked(),
+        list(eval_batches(new.settings.data, new.test)),
+        measure.perfect_inputs(new.trained, new.settings.model.depth),
+        None,
+    )
+    summary = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": {"name": new.settings.data.name, "split": "test", "examples": len(new.test)},
+        "retarget": {
+            "old": settings.old,
+            "new": settings.new,
+            "cells": len(changes.cells),
+            "written": changes.written,
+            "erased_arrays": changes.erased_arrays,
+            "swapped": sum(cell.swap for cell in changes.cells),
+            "resistors": len(changes.resistors),
+            "references": len(changes.references),
+            "time_s": changes.time_s,
+            "energy_j": changes.energy_j,
+            "perfect": ideal.accuracy,
+            "arms": [
+                {
+                    "arm": arm,
+                    "mean": float(np.mean(accuracy[arm])),
+                    "std": float(np.std(accuracy[arm])),
+                    "worst": float(np.min(accuracy[arm])),
+                    "decisions_equal": float(np.mean(equal[arm])),
+                }
+                for arm in ARMS
+            ],
+            "chips": settings.chips,
+        },
+        "timing": {"seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    write_report(folder.path)
+    return summary
+
+
+def _chips(settings: RetargetSettings, run: TrainedRun) -> Any:
+    """The same chips for both designs, leaves (chips, L, ...)."""
+    evaluator = run.trained.evaluator
+    key = rng.stream(jax.random.key(settings.seed), "chip")
+    return evaluate.chips_for(
+        key, evaluator.hardware, evaluator.spec, run.settings.model.depth, settings.chips, sample_chip
+    )
+
+
+def _calibrated(settings: RetargetSettings, run: TrainedRun) -> Trim:
+    """Trims of every chip with this run's design, leaves (chips, L, ...)."""
+    evaluator, calibration = run.trained.evaluator, settings.calibration
+    depth = run.settings.model.depth
+    pictures = jnp.asarray(run.train.images[:TOKEN_IMAGES], jnp.float32) / 255.0
+    tokens = record_tokens(
+        evaluator.model,
+        evaluator.params,
+        evaluator.scorer,
+        measure.perfect_inputs(run.trained, depth),
+        pictures,
+        calibration.tokens,
+        rng.stream(jax.random.key(settings.seed), "data"),
+        scored=evaluator.scored,
+        source=evaluator.spec.source,
+    )
+    design, query = run.trained.state.design, run.trained.state.scorer_state.query
+    environment = nominal_environment(evaluator.hardware)
+    keys = jax.random.split(rng.stream(jax.random.key(settings.seed), "read_noise"), settings.chips)
+
+    @jax.jit
+    def one(chip, key):
+        return calibrate_chip(
+            design, chip, environment, tokens, evaluator.spec, evaluator.hardware, calibration, key, query
+        ).trim
+
+    return jax.lax.map(lambda pair: one(*pair), (_chips(settings, run), keys))
+
+
+def _with_calibration(
+    bundle: Bundle, settings: RetargetSettings, number: int, trim: Trim | None, found: Calibration | None = None
+) -> Bundle:
+    if trim is not None:
+        found = Calibration(
+            chip=f"sampled chip {number}, seed {settings.seed}",
+            methods=settings.calibration.methods,
+            temperature_c=settings.calibration.temperature_c,
+            threshold_v=np.asarray(trim.threshold_v),
+            log_current=np.asarray(trim.log_current),
+        )
+    return dataclasses.replace(bundle, calibration=found)
+
+
+def _programmed(run: TrainedRun, trim: Trim) -> Any:
+    """The run's design as a chip is programmed from it, leaves (L, ...)."""
+    evaluator = run.trained.evaluator
+    return jax.vmap(lambda d, t: trimmed(d, t, evaluator.spec, evaluator.hardware))(run.trained.state.design, trim)
+
+
+def _accuracy(settings: RetargetSettings, run: TrainedRun, design: Any, chip: Any, number: int) -> float:
+    """Of a design on one chip with read noise."""
+    evaluator = run.trained.evaluator
+    inputs = ScorerInputs(design, chip, nominal_environment(evaluator.hardware), run.trained.state.scorer_state)
+    key = jax.random.fold_in(rng.stream(jax.random.key(settings.seed), "evaluation"), number)
+    return evaluate.count(evaluator.masked(), list(eval_batches(run.settings.data, run.test)), inputs, key).accuracy
