@@ -21,6 +21,7 @@ from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.source import Split, load_split
+from atis_jax.export.store import write_bundle
 from atis_jax.models.forward import check_capacities
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
@@ -34,6 +35,7 @@ from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.validation import UserError
 from experiments import measure
+from experiments.export.bundle import BUNDLE_ACCURACY, bundle_from, on_hardware, perfect_accuracy, unquantised
 from experiments.ledgers import run_ledger
 from experiments.loop import Loop, Stage, steps_done
 from experiments.metrics import MetricsLog
@@ -41,6 +43,8 @@ from experiments.progress import Progress
 from experiments.rundir import RunFolder
 from experiments.settings import CodesignSettings
 
+EXPORT = "export"
+"""Folder of the design bundle in that of the run."""
 CALIBRATION_IMAGES = 256
 """Training images from which the starting design's spread, variances and queries are taken."""
 
@@ -57,10 +61,34 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         check_capacities(settings.evaluation.capacities, settings.model.depth, model.tokens)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
+    if settings.scorer.kind == "analog":
+        summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)
     write_report(folder.path)
     return summary
+
+
+def write_export(
+    settings: CodesignSettings,
+    folder: RunFolder,
+    model: VisionTransformer,
+    state: TrainState,
+    test: Split,
+    accuracy: dict[str, Any],
+) -> dict[str, Any]:
+    """The design as a bundle in ``export/``, with the accuracies found and that of the design before quantisation."""
+    design = measure.ready(settings, model, state, settings.scorer.kind)
+    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
+    free = on_hardware(design, unquantised(design.evaluator.hardware), target)
+    found = {
+        "before_quantisation": perfect_accuracy(free, list(eval_batches(settings.data, test))),
+        "after_quantisation": accuracy["ideal"],
+        "examples": len(test),
+        **{name: accuracy[name] for name in BUNDLE_ACCURACY if accuracy.get(name) is not None},
+    }
+    write_bundle(bundle_from(settings, design, folder.path, found), folder.path / EXPORT)
+    return {"folder": EXPORT, **{name: found[name] for name in ("before_quantisation", "after_quantisation")}}
 
 
 def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:

@@ -21,7 +21,8 @@ RANK = {
     "models": 4,
     "data": 4,
     "training": 5,
-    "report": 6,
+    "export": 6,
+    "report": 7,
 }
 MODULES = sorted((ROOT / "atis_jax").rglob("*.py"))
 

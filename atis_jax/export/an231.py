@@ -239,6 +239,37 @@ def realised(made: Plan, inputs: int) -> tuple[np.ndarray, float]:
     return gains, constant_v
 
 
+def rounding_bound(made: Plan, inputs: int) -> np.ndarray:
+    """(N,) by how much half a unit in every C_in can move the gain of each input to the comparator.
+
+    Each branch is within 0.5 / C_out of what was asked; along a path the gains r_k with errors d_k multiply, so the
+    gain is off by at most prod (r_k + d_k) - prod r_k. An input whose branch was rounded away has r = 0.
+    """
+    at_most, gains = np.zeros(inputs), np.zeros(inputs)
+    for chip in made.chips:
+        outputs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        total, most = np.zeros(inputs), np.zeros(inputs)
+        for one in chip.sums:
+            total, most = np.zeros(inputs), np.zeros(inputs)
+            half = 0.5 / one.shared_units
+            for branch in one.branches:
+                gain = abs(one.gain(branch))
+                if branch.source.startswith("input"):
+                    total[int(branch.source.split()[1])] += gain
+                    most[int(branch.source.split()[1])] += gain + half
+                elif branch.source.startswith("chip") or branch.source.startswith("sum"):
+                    before, before_most = (
+                        (gains, at_most) if branch.source.startswith("chip") else outputs[branch.source]
+                    )
+                    total, most = total + gain * before, most + (gain + half) * before_most
+            outputs[f"sum {one.name}"] = total, most
+        gains, at_most = total, most
+    bound = at_most - gains
+    # Rounded away: at most half a unit of the coarsest SumDiff, and nothing amplifies on the way.
+    coarsest = max(0.5 / one.shared_units for chip in made.chips for one in chip.sums)
+    return np.where(gains > 0, bound, coarsest)
+
+
 def capacitors_csv(plans: Sequence[Plan]) -> str:
     """Every capacitor of every score: what ``read_capacitors`` reads back."""
     rows = ["score,chip,sum,shared_units,source,sign,units,gain,compares"]

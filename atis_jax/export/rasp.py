@@ -73,9 +73,19 @@ def grid_a(current_a: np.ndarray) -> np.ndarray:
     return np.sign(current_a) * np.where(magnitude > 0, LOWEST_A * np.exp(code / steps * span), 0.0)
 
 
-def feedback_current_a(feedback_ohm: np.ndarray, kappa: float) -> np.ndarray:
+def kappa() -> float:
+    """Of the chip's OTAs: the median of real chips' files, as the preset has it."""
+    return float(get_preset("rasp_350nm").ota.kappa)
+
+
+def _linear_v() -> float:
+    """Voltage scale of an FGOTA, 2 U_T / (kappa C_in/C_T), V."""
+    return 2.0 * float(thermal_voltage_v(NOMINAL_TEMPERATURE_K)) / (kappa() * ATTENUATION)
+
+
+def feedback_current_a(feedback_ohm: np.ndarray) -> np.ndarray:
     """Bias of the FGOTA whose transconductance at zero is 1 / R_f: I = 2 U_T / (kappa C_in/C_T R_f), A."""
-    return 2.0 * float(thermal_voltage_v(NOMINAL_TEMPERATURE_K)) / (kappa * ATTENUATION * np.asarray(feedback_ohm))
+    return _linear_v() / np.asarray(feedback_ohm)
 
 
 def common_scale(layers: Sequence[Achieved]) -> float:
@@ -117,10 +127,9 @@ def rasp_layer(found: Achieved, layer: int, scale: float) -> RaspLayer:
     Raises:
         ExportError: R_f needs a current outside 1 nA to 10 uA, or an array draws nothing.
     """
-    kappa = float(get_preset("rasp_350nm").ota.kappa)
     if not np.all(np.any(found.signed_current_a != 0, axis=1)):
         raise ExportError(f"layer {layer + 1}: a score has no OTA that is on; train it or export another layer")
-    wanted_a = feedback_current_a(found.feedback_ohm / scale, kappa)
+    wanted_a = feedback_current_a(found.feedback_ohm / scale)
     for score, current_a in enumerate(wanted_a.tolist()):
         if not LOWEST_A <= current_a <= HIGHEST_A:
             raise ExportError(
@@ -129,7 +138,7 @@ def rasp_layer(found: Achieved, layer: int, scale: float) -> RaspLayer:
             )
     feedback_a = grid_a(wanted_a)
     # What the FGOTA puts out at the current that the threshold stands for: its tanh, undone.
-    linear_v = 2.0 * float(thermal_voltage_v(NOMINAL_TEMPERATURE_K)) / (kappa * ATTENUATION)
+    linear_v = _linear_v()
     share = found.threshold_v / found.feedback_ohm * scale / feedback_a
     if np.any(np.abs(share) >= 1):
         raise ExportError(f"layer {layer + 1}: the threshold is beyond what the feedback FGOTA can carry")
@@ -292,8 +301,7 @@ def read_rasp(blif: str, inputs: int, groups: int, scale: float, reference_v: Se
             feedback_a[int(match[1])] = parameters["fgota_bias"]
     if np.any(feedback_a == 0):
         raise ExportError("BLIF: a score has no feedback fgota")
-    kappa = float(get_preset("rasp_350nm").ota.kappa)
-    linear_v = 2.0 * float(thermal_voltage_v(NOMINAL_TEMPERATURE_K)) / (kappa * ATTENUATION)
+    linear_v = _linear_v()
     feedback_ohm = linear_v / feedback_a * scale
     # The threshold stands for a current; through the straight R_f of the model it is R_f times that.
     threshold_v = linear_v * np.tanh(np.asarray(reference_v) / linear_v)

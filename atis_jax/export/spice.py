@@ -128,7 +128,7 @@ def spice_files(
             layer,
             _waveforms(tokens.voltages_v, token_s),
             temperature_c,
-            [f"tran {token_s / 200:.6e} {len(tokens.voltages_v) * token_s:.6e}", "plot v(keep0) v(y0)"],
+            [transient_run(len(tokens.voltages_v), token_s), "plot v(keep0) v(y0)"],
         ),
         TOKENS: _tokens_csv(tokens),
         README: _readme(bundle, layer, process, tokens, token_s),
@@ -158,6 +158,24 @@ def static_deck(bundle: Bundle, files: Mapping[str, str], tokens: int) -> Deck:
     text = files[STATIC].partition(".control")[0]
     analysis = Analysis(static_sweep(tokens), static_vectors(bundle), points=tokens)
     return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
+
+
+def transient_run(tokens: int, token_s: float) -> str:
+    """The analysis of the transient bench."""
+    return f"tran {token_s / 200:.6e} {tokens * token_s:.6e}"
+
+
+def transient_deck(bundle: Bundle, files: Mapping[str, str], tokens: int, token_s: float) -> Deck:
+    """The exported transient bench, its first tokens alone."""
+    text = files[TRANSIENT].partition(".control")[0]
+    analysis = Analysis(transient_run(tokens, token_s), static_vectors(bundle))
+    return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
+
+
+def at_token_ends(result: Mapping[str, np.ndarray], tokens: int, token_s: float) -> dict[str, np.ndarray]:
+    """Each vector of a transient at the end of each token, when a clocked receiver would take the bits."""
+    ends = np.searchsorted(result["sweep"], (np.arange(tokens) + 1 - 0.5 * EDGE) * token_s) - 1
+    return {name: values[ends] for name, values in result.items()}
 
 
 def simulated_scores(bundle: Bundle, result: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from atis_jax.report import montecarlo, verdicts
+from atis_jax.report import circuits, montecarlo, verdicts
 from atis_jax.report.errors import ReportError
 from atis_jax.report.formatting import count, duration, join, percent, points, si, significant
 from atis_jax.report.run_files import RunFiles
@@ -173,7 +173,7 @@ def _sentence(run: RunFiles) -> str:
     average = run.fraction("tokens.pruned_fraction")
     final = run.fraction("tokens.pruned_fraction_final_layer")
     if mean is None:
-        return montecarlo.answer(run) or verdicts.answer(run)
+        return montecarlo.answer(run) or verdicts.answer(run) or circuits.answer(run)
     number = chips(run)
     where = "On hardware" if number is None else f"Over {count(number, 'sampled chip')}"
     text = f"{where} the network reaches {percent(mean)} accuracy"

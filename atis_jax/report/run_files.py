@@ -6,9 +6,9 @@ that is there but wrong (broken JSON, contradicting shapes, an accuracy of 95) r
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ import numpy as np
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.metrics import Metrics, parse_metrics
 
-# Letters are sizes; the same letter means the same size in every array of the file. {n} counts from 0: as many as
-# the file has.
+# Letters are sizes; the same letter means the same size in every array of the file, and a number is that size. {n}
+# stands for every number that the file has.
 ARRAY_SHAPES = {
     "images": "K H W C",
     "labels": "K",
@@ -102,6 +102,35 @@ ARRAY_SHAPES = {
     "map{n}_digital": "map{n}_rows map{n}_columns",
     "map{n}_folded": "map{n}_rows map{n}_columns",
     "map{n}_codesigned_digital": "map{n}_rows map{n}_columns",
+    "spice_v": "spice_m",
+    "spice_bias_a": "spice_b",
+    "spice_curve": "spice_b spice_m",
+    "spice_model": "spice_b spice_m",
+    "spice_c": "spice_t",
+    "spice_gm": "spice_b spice_t",
+    "spice_gm_model": "spice_b spice_t",
+    "spice_sum_inputs": "spice_i",
+    "spice_sum": "spice_i spice_r",
+    "spice_sum_model": "spice_i spice_r",
+    "spice_devices": "spice_b spice_d 2",
+    "spice_chips": "spice_b spice_o 2",
+    "spice_noise_hz": "spice_f",
+    "spice_noise": "spice_b spice_f",
+    "fit_v": "fit_m",
+    "fit_bias_a": "fit_k",
+    "fit_c": "fit_k",
+    "fit_curve": "fit_k fit_m",
+    "fit_model": "fit_k fit_m",
+    "fit_residual": "fit_n 2",
+    "export_bundle_chips": "export_bundle_n",
+    "export_spice_chips": "export_spice_n",
+    "export_rasp_chips": "export_rasp_n",
+    "export_an231e04_chips": "export_an231e04_n",
+    "loop{n}_spice_v": "loop{n}_t loop{n}_g",
+    "loop{n}_model_v": "loop{n}_t loop{n}_g",
+    "loop{n}_keep": "loop{n}_t loop{n}_g",
+    "loop{n}_zone_v": "loop{n}_g",
+    "loop{n}_threshold_v": "loop{n}_g",
 }
 _FRACTIONS = (
     "kept_per_layer_mean",
@@ -112,6 +141,10 @@ _FRACTIONS = (
     "drift_accuracy",
     "drift_unpruned",
     "drift_kept",
+    "export_bundle_chips",
+    "export_spice_chips",
+    "export_rasp_chips",
+    "export_an231e04_chips",
 )
 _MAY_BE_NAN = ("agreement_layer_spearman", "agreement_recall", "score_v", "kept_target", "drift_query")
 
@@ -231,12 +264,10 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 def _shapes_of(arrays: dict[str, np.ndarray]) -> Iterator[tuple[str, str]]:
     """Name and axes of each array there is, in the order of ``ARRAY_SHAPES``."""
     for name, letters in ARRAY_SHAPES.items():
-        numbers = itertools.count() if "{n}" in name else range(1)
-        for number in numbers:
-            found = name.replace("{n}", str(number))
-            if found not in arrays:
-                break
-            yield found, letters.replace("{n}", str(number))
+        before, numbered, after = name.partition("{n}")
+        pattern = re.compile(re.escape(before) + (r"(\d+)" if numbered else "()") + re.escape(after))
+        for found in filter(None, map(pattern.fullmatch, arrays)):
+            yield found[0], letters.replace("{n}", found[1])
 
 
 def _check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
@@ -249,6 +280,8 @@ def _check_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
             raise ReportError(f"{path}: '{name}' holds {array.dtype}, expected numbers")
         for axis, size in zip(axes, array.shape, strict=True):
             letter, extra = (axis[:-2], 1) if axis.endswith("+1") else (axis, 0)
+            if letter.isdigit() and size != int(letter):
+                raise ReportError(f"{path}: '{name}' has shape {array.shape}, expected axes ({', '.join(axes)})")
             if size - extra < 1:
                 raise ReportError(f"{path}: '{name}' is empty along {axis} (shape {array.shape})")
             known, owner = sizes.setdefault(letter, (size - extra, name))

@@ -87,7 +87,7 @@ def find_ngspice() -> Path:
             f"{where}; install it (Debian and Ubuntu: apt install ngspice; macOS: brew install ngspice; else "
             f"https://ngspice.sourceforge.io), or give its path in the environment variable {EXECUTABLE}"
         )
-    return Path(found)
+    return Path(found).absolute()  # a deck runs in a folder of its own
 
 
 @functools.cache
@@ -143,6 +143,10 @@ def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S, alone: bool = True) ->
             if done.returncode or not points or (analysis.points is not None and points != analysis.points):
                 raise SpiceError(_explained(deck, analysis, points, done))
             found.append(result)
+        for analysis, result in zip(deck.analyses, found, strict=True):
+            # Written as far as it came, with a return code of zero.
+            if f"{analysis.command.split()[0]} simulation(s) aborted" in done.stderr + done.stdout:
+                raise SpiceError(_explained(deck, analysis, len(next(iter(result.values()))), done))
     return Simulated(tuple(found), seconds)
 
 
@@ -156,7 +160,8 @@ def deck_with_control(deck: Deck) -> str:
     """The text that ngspice is given: the circuit, the analyses, a binary file of each result."""
     lines = [deck.text.rstrip("\n"), ".control", "set filetype=binary"]
     for number, analysis in enumerate(deck.analyses):
-        lines.append(analysis.command)
+        # Without this, an analysis that fails would leave the results of the one before to be written as its own.
+        lines += ["destroy all", analysis.command]
         if analysis.plot is not None:
             lines.append(f"setplot {analysis.plot}")
         lines.append(f"write result{number}.raw {' '.join(analysis.vectors)}")

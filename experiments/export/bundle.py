@@ -20,6 +20,8 @@ from experiments.measure import Trained
 from experiments.settings import CodesignSettings
 
 PACKAGES = ("atis-jax", "jax", "numpy")
+BUNDLE_ACCURACY = ("dense", "hardware_mean", "hardware_std", "hardware_worst", "chips")
+"""Accuracies of a run's summary that its bundle tells."""
 
 
 def bundle_from(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from atis_jax.export.store import read_bundle, write_bundle, write_folder
 from atis_jax.report import write_report
 from atis_jax.spice.simulator import find_ngspice, ngspice_version
 from atis_jax.validation import UserError
-from experiments.export.bundle import bundle_from, on_hardware, perfect_accuracy, unquantised
+from experiments.export.bundle import BUNDLE_ACCURACY, bundle_from, on_hardware, perfect_accuracy, unquantised
 from experiments.export.fpaa import Target, an231_target, rasp_target, training_inputs
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
@@ -92,8 +91,7 @@ def measured_bundle(run: TrainedRun, settings: ExportSettings) -> Bundle:
     stored = run.folder / "summary.json"
     if stored.exists():
         found = json.loads(stored.read_text()).get("accuracy", {})
-        names = ("dense", "hardware_mean", "hardware_std", "hardware_worst", "chips")
-        accuracy |= {name: found[name] for name in names if found.get(name) is not None}
+        accuracy |= {name: found[name] for name in BUNDLE_ACCURACY if found.get(name) is not None}
     return bundle_from(run.settings, run.trained, run.folder, accuracy)
 
 
@@ -152,7 +150,15 @@ def _fpaa(
     spec = imported_spec(bundle.spec)
     found = measured(run, bundle, made.design, made.hardware, spec, tokens, settings.chips, settings.seed)
     told = {"folder": name, **made.told, **found.summary()}
-    return told, [], {f"export_{name}_chips": found.chips}
+    gates = [
+        Gate(
+            f"{name}:rounding",
+            f"{name} read back: largest error of a number, over what its rounding allows",
+            made.rounding,
+            high=1.0 + 1e-6,
+        )
+    ]
+    return told, gates, {f"export_{name}_chips": found.chips}
 
 
 def _rasp(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
@@ -180,7 +186,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
         if settings.simulate:
-            loop = close_loop(bundle, layer, texts, played, twin, settings.temperature_c)
+            loop = close_loop(bundle, layer, texts, played, twin, settings)
             loops.append(loop.summary(layer))
             arrays |= {
                 f"loop{layer}_spice_v": loop.scores_v,
@@ -216,8 +222,3 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
 
 
 _MAKERS = {"bundle": _bundle, "spice": _spice, "rasp": _rasp, "an231e04": _an231}
-
-
-def export_folder(run: TrainedRun, path: Path, accuracy: dict[str, Any]) -> None:
-    """The bundle alone, as the last step of a co-design run."""
-    write_bundle(bundle_from(run.settings, run.trained, run.folder, accuracy), path)

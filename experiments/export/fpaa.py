@@ -43,12 +43,14 @@ class Target:
         design: read back, leaves (L, ...).
         hardware: what a chip of it is.
         told: what the summary says of it.
+        rounding: largest error of a number read back over what rounding allows it.
     """
 
     files: dict[str, bytes]
     design: Design
     hardware: Hardware
     told: dict[str, Any]
+    rounding: float
 
 
 def training_inputs(run: TrainedRun, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +137,16 @@ def rasp_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> Ta
     }
     files["rasp.json"] = (json.dumps(told, indent=1) + "\n").encode()
     files["README.md"] = _rasp_readme(bundle, told).encode()
-    return Target(files, design, hardware, told)
+    return Target(files, design, hardware, told, max(_grid_error(numbers[i], one, scale) for i, one in made.items()))
+
+
+def _grid_error(wanted: Achieved, made: rasp.RaspLayer, scale: float) -> float:
+    """Largest |ln(I / wanted)| over half a step of the grid, of weights and of the FGOTAs that are R_f."""
+    half = 0.5 * np.log(rasp.HIGHEST_A / rasp.LOWEST_A) / (2**rasp.BITS - 2)
+    on = wanted.signed_current_a != 0
+    weights = np.abs(np.log(made.signed_current_a[on] / (scale * wanted.signed_current_a[on])))
+    feedback_a = rasp.feedback_current_a(wanted.feedback_ohm / scale)
+    return float(max(weights.max(), np.abs(np.log(made.feedback_a / feedback_a)).max()) / half)
 
 
 def _rasp_readme(bundle: Bundle, told: dict[str, Any]) -> str:
@@ -171,7 +182,7 @@ def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> T
     files: dict[str, bytes] = {}
     back: dict[int, Achieved] = {}
     told_layers = {}
-    smallest = np.inf
+    smallest, rounding = np.inf, 0.0
     for layer in bundle.scored:
         realised = _realised(
             bundle, jax.tree.map(jnp.asarray, _with_calibration(bundle)), bundle.hardware, layer, False
@@ -192,6 +203,10 @@ def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> T
         files[f"{name}_serial.csv"] = an231_guide.serial_csv(plans).encode()
         read = an231.read_capacitors(table, plans)
         back[layer] = _as_currents(read, bundle.spec.inputs)
+        for one in read:
+            gains, _ = an231.realised(one, bundle.spec.inputs)
+            allowed = an231.rounding_bound(one, bundle.spec.inputs)
+            rounding = max(rounding, float(np.max(np.abs(gains - one.wanted) / allowed)))
         smallest = min(smallest, *(one.volts_per_volt for one in plans))
         told_layers[name] = {
             "chips": [len(one.chips) for one in plans],
@@ -199,7 +214,7 @@ def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> T
         }
     hardware = an231_hardware(bundle, float(smallest))
     told = {"layers": told_layers, "power": an231.POWER_NOTE, "not_made": list(an231.NOT_MADE)}
-    return Target(files, imported_design(bundle, back, hardware), hardware, told)
+    return Target(files, imported_design(bundle, back, hardware), hardware, told, rounding)
 
 
 def _with_calibration(bundle: Bundle) -> Design:

@@ -22,14 +22,17 @@ from atis_jax.export.spice import (
     COMPARATOR_CURRENT_A,
     Played,
     amplifiers,
+    at_token_ends,
     simulated_scores,
     static_deck,
+    transient_deck,
 )
 from atis_jax.scoring.analog import read_scores, realise_design
 from atis_jax.spice import benches
 from atis_jax.spice.models import Process
 from atis_jax.spice.simulator import simulate
 from atis_jax.units import celsius_to_kelvin
+from experiments.export.settings import ExportSettings
 from experiments.spice.characterise import Characterised
 from experiments.spice.gates import Gate
 from experiments.spice.validation import GATE_SUM
@@ -158,7 +161,8 @@ class ClosedLoop:
         played: what was played and what the model says.
         threshold_v: (G,) of the model: the reference and the comparator's systematic offset, V.
         zone_v: (G,) half-width of the grey zone, V.
-        spice_s: time of ngspice for all tokens, one process, s.
+        dynamic_keep: (t', G) of the transient bench at the end of each of its first tokens.
+        spice_s: time of ngspice for all tokens of the static bench, one process, s.
         model_s: time of our model for the same tokens, median, s.
     """
 
@@ -167,6 +171,7 @@ class ClosedLoop:
     played: Played
     threshold_v: np.ndarray
     zone_v: np.ndarray
+    dynamic_keep: np.ndarray
     spice_s: float
     model_s: float
 
@@ -184,6 +189,8 @@ class ClosedLoop:
             "grey_zone_v": self.zone_v.tolist(),
             "inside_zone_fraction": float(np.mean(~outside)),
             "needed_zone_v": float(wrong.max()) if len(wrong) else 0.0,
+            "transient_tokens": len(self.dynamic_keep),
+            "transient_unequal": int(np.sum(self.dynamic_keep != self.played.keep[: len(self.dynamic_keep)])),
             "score_rms_error_v": float(np.sqrt(np.mean((self.scores_v - self.played.scores_v) ** 2))),
             "score_std_v": float(np.std(self.played.scores_v)),
             "spice_s": self.spice_s,
@@ -198,13 +205,19 @@ def close_loop(
     files: Mapping[str, str],
     played: Played,
     twin: Twin,
-    temperature_c: float,
+    settings: ExportSettings,
     timeout_s: float = 600.0,
 ) -> ClosedLoop:
     """Play the tokens through the exported files in ngspice, and time our model on the same tokens."""
+    temperature_c, dynamic = settings.temperature_c, min(settings.transient_tokens, len(played.keep))
     # One process at a time: its time is compared with ours.
     done = simulate(static_deck(bundle, files, len(played.keep)), timeout_s=timeout_s)
     scores_v, keep = simulated_scores(bundle, done.results[0])
+    if dynamic:
+        moving = simulate(transient_deck(bundle, files, dynamic, settings.token_s), timeout_s=timeout_s).results[0]
+        _, dynamic_keep = simulated_scores(bundle, at_token_ends(moving, dynamic, settings.token_s))
+    else:
+        dynamic_keep = np.zeros((0, bundle.spec.groups), bool)
     numbers = achieved(bundle, layer)
     return ClosedLoop(
         scores_v,
@@ -212,6 +225,7 @@ def close_loop(
         played,
         np.asarray(_realised(bundle, layer, twin.hardware, twin.chip, temperature_c).threshold_v)[: bundle.spec.groups],
         grey_zone_v(numbers, twin),
+        dynamic_keep,
         done.seconds,
         model_seconds(bundle, layer, twin, played, temperature_c),
     )
@@ -235,7 +249,7 @@ def model_seconds(bundle: Bundle, layer: int, twin: Twin, played: Played, temper
 
 def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
     """What the closed loop is held to."""
-    tokens = sum(one["tokens"] for one in summaries)
+    tokens, moving = (sum(one[name] for one in summaries) for name in ("tokens", "transient_tokens"))
     equal = sum(one["equal_fraction"] * one["tokens"] for one in summaries) / tokens
     return [
         Gate(
@@ -249,6 +263,13 @@ def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
             "closed_loop_outside",
             "of these, unequal outside the grey zone",
             float(sum(one["unequal_outside_zone"] for one in summaries)),
+            high=0.0,
+            unit="tokens",
+        ),
+        Gate(
+            "closed_loop_transient",
+            f"transient bench: bits unequal to our model's at the end of a token, of {moving} tokens",
+            float(sum(one["transient_unequal"] for one in summaries)),
             high=0.0,
             unit="tokens",
         ),

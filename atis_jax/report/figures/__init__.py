@@ -8,6 +8,7 @@ from typing import NamedTuple
 from atis_jax.report.figures.agreement import agreement
 from atis_jax.report.figures.breakeven import break_even_maps
 from atis_jax.report.figures.chips import chip_accuracy
+from atis_jax.report.figures.closed_loop import closed_loop
 from atis_jax.report.figures.deciding import what_decides
 from atis_jax.report.figures.drift import image_shift, temperature_ramp, threshold_motion
 from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, step_response
@@ -19,6 +20,9 @@ from atis_jax.report.figures.energy_tables import (
     outside_figures,
     paper_numbers,
 )
+from atis_jax.report.figures.export_targets import target_accuracy, target_needs
+from atis_jax.report.figures.fitted import fitted_curves, fitted_preset, law_residuals
+from atis_jax.report.figures.gates import gates
 from atis_jax.report.figures.joules import joules
 from atis_jax.report.figures.noise import noise_sweep
 from atis_jax.report.figures.patches import kept_patches
@@ -26,6 +30,8 @@ from atis_jax.report.figures.precision import effective_bits_knee, effective_bit
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
 from atis_jax.report.figures.scenario_tables import what_is_compared
 from atis_jax.report.figures.scenarios import who_wins
+from atis_jax.report.figures.spice_arrays import array_sums, spread
+from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
 from atis_jax.report.figures.thermal import temperature_sweep, transconductance
 from atis_jax.report.figures.training import training_curves
 from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
@@ -93,6 +99,17 @@ SECTIONS: tuple[Entry, ...] = (
     Entry("Figures of others beside ours", (), outside_figures, ("scenarios",)),
     Entry("Larger models on the node", (), model_sizes, ("scenarios",)),
     Entry("The paper's numbers, computed again", (), paper_numbers, ("scenarios",)),
+    Entry("Accuracy of each target", ("export_chips",), target_accuracy, ("export",)),
+    Entry("The loop closed in ngspice", ("closed_loop",), closed_loop, ("export",)),
+    Entry("Gates", (), gates, ("spice_validation", "export")),
+    Entry("What each FPAA takes", (), target_needs, ("export",)),
+    Entry("One OTA: SPICE and model", ("spice_curves", "spice_gm"), single_ota, ("spice_validation",)),
+    Entry("Arrays, predicted and simulated", ("spice_sums",), array_sums, ("spice_validation",)),
+    Entry("Spread from mismatch", ("spice_spread",), spread, ("spice_validation",)),
+    Entry("Noise of one OTA", ("spice_noise",), noise_spectra, ("spice_validation",)),
+    Entry("Curves and the law through them", ("fit_curves",), fitted_curves, ("fit",)),
+    Entry("What the one law costs", ("fit_residuals",), law_residuals, ("fit",)),
+    Entry("The preset", (), fitted_preset, ("fit",)),
 )
 
 

@@ -1,0 +1,218 @@
+"""Runs about circuits (SPICE, fits, exports): their gates, whose transistors they have, their answer in a sentence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from atis_jax.report.errors import Absent, ReportError
+from atis_jax.report.formatting import count, join, percent, significant
+from atis_jax.report.run_files import RunFiles
+from atis_jax.report.section import Table
+
+TARGETS = {"bundle": "bundle", "spice": "SPICE", "rasp": "RASP 3.0", "an231e04": "AN231E04"}
+"""Targets of an export as people call them, in the order of its tables."""
+_SPACE = "\u00a0"
+_DIGITS = range(3, 13)
+_NAMED = 3
+"""Failing gates that the page's sentence names."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A measured number and the bound it is held to.
+
+    Attributes:
+        name: short, unlike any other of the run.
+        what: in words, with the conditions.
+        value: as measured.
+        low: smallest that passes, None for no limit.
+        high: largest that passes, None for no limit.
+        unit: of all three.
+        passed: whether the value keeps its bounds.
+    """
+
+    name: str
+    what: str
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+    passed: bool
+
+    @property
+    def value_words(self) -> str:
+        """The value with its unit."""
+        return self._with_unit(self._number(self.value))
+
+    @property
+    def bound_words(self) -> str:
+        """The bounds with their unit."""
+        low, high = (None if bound is None else self._number(bound, 4) for bound in (self.low, self.high))
+        if low is None and high is None:
+            return "none"
+        if low is None or high is None:
+            return self._with_unit(f"at most {high}" if low is None else f"at least {low}")
+        return self._with_unit(f"exactly {low}" if low == high else f"{low} to {high}")
+
+    def _with_unit(self, text: str) -> str:
+        return (f"{text} {self.unit}" if self.unit else text).replace(" ", _SPACE)
+
+    def _number(self, value: float, digits: int = 3) -> str:
+        """So many digits, or as many as put the printed value on its side of the printed bounds."""
+        digits = max(digits, next(filter(self._tells, _DIGITS), _DIGITS[-1]))
+        text = significant(value, digits)
+        return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
+
+    def _tells(self, digits: int) -> bool:
+        value, low, high = (
+            None if number is None else float(f"{number:.{places - 1}e}")
+            for number, places in ((self.value, digits), (self.low, max(digits, 4)), (self.high, max(digits, 4)))
+        )
+        return keeps(value, low, high) == self.passed
+
+
+def keeps(value: float | None, low: float | None, high: float | None) -> bool:
+    """Whether a value keeps its bounds; none, or not a number, keeps nothing."""
+    if value is None or math.isnan(value):
+        return False
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def read_gates(run: RunFiles) -> tuple[Gate, ...]:
+    """The gates of a run, in its order.
+
+    Raises:
+        Absent: it has none.
+        ReportError: one lacks a field, or says it holds (or fails) where its numbers say otherwise.
+    """
+    found = run.summary.get("gates")
+    if not found:
+        raise Absent(run.missing.get("summary.json", "summary.json has no 'gates'"))
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ReportError("summary.json: 'gates' must be a list of tables, one a gate")
+    return tuple(map(_gate, found))
+
+
+def _gate(told: dict[str, Any]) -> Gate:
+    lacking = [name for name in ("name", "what", "value", "passed") if told.get(name) is None]
+    if lacking:
+        raise ReportError(f"summary.json: gate {told.get('name') or told} has no {join(lacking)}")
+    numbers: dict[str, Any] = {name: told.get(name) for name in ("value", "low", "high")}
+    for name, number in numbers.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise ReportError(f"summary.json: gate {told['name']}: '{name}' must be a number, found {number!r}")
+    if keeps(**numbers) != told["passed"]:
+        raise ReportError(
+            f"summary.json: gate {told['name']} says passed = {told['passed']}, but its value is {told['value']} and "
+            f"its bounds are {told.get('low')} and {told.get('high')}; write it again from its run"
+        )
+    return Gate(name=told["name"], what=told["what"], unit=told.get("unit") or "", passed=told["passed"], **numbers)
+
+
+def gates_words(gates: tuple[Gate, ...]) -> str:
+    """How many hold, and which fail."""
+    failing = [gate for gate in gates if not gate.passed]
+    if not failing:
+        return f"All {count(len(gates), 'gate')} hold." if len(gates) > 1 else "The only gate holds."
+    named = [f"{gate.what} ({gate.value_words}, bound: {gate.bound_words})" for gate in failing[:_NAMED]]
+    rest = [f"{len(failing) - _NAMED} more"] if len(failing) > _NAMED else []
+    return f"{len(gates) - len(failing)} of {count(len(gates), 'gate')} hold. Failing: {'; '.join([*named, *rest])}."
+
+
+def process_words(run: RunFiles) -> str:
+    """Whose transistors ngspice simulated, where these are of no real process; empty otherwise."""
+    targets = run.table("export").get("targets") or {}
+    if not (run.table("spice").get("generic") or (targets.get("spice") or {}).get("generic")):
+        return ""
+    return (
+        "Generic transistors: ngspice simulated a generic card that describes no real process. What follows checks our "
+        "model and its tools; it says nothing of a chip that can be made."
+    )
+
+
+def process_note(run: RunFiles, name: str) -> tuple[Table, ...]:
+    """The same as the first paragraph of a section; ``name``: the section's, for the paragraph's own."""
+    words = process_words(run)
+    return (Table(f"{name}_process", words, ()),) if words else ()
+
+
+def answer(run: RunFiles) -> str:
+    """What a run about circuits found, in plain sentences; empty for other runs."""
+    for name, sentence in (("spice", _validation), ("fit", _fit), ("export", _export)):
+        if run.table(name):
+            return " ".join(filter(None, (process_words(run), sentence(run))))
+    return ""
+
+
+def _gates(run: RunFiles) -> tuple[Gate, ...]:
+    try:
+        return read_gates(run)
+    except Absent:
+        return ()
+
+
+def _validation(run: RunFiles) -> str:
+    gates = _gates(run)
+    if not gates:
+        return ""
+    sums: dict[int, list[float]] = {}
+    for gate in gates:
+        kind, *numbers = gate.name.split("_")
+        if kind == "sum" and len(numbers) == 2:
+            sums.setdefault(int(numbers[0]), []).append(gate.value)
+    text, told = gates_words(gates), run.table("spice")
+    if sums:
+        largest = max(sums)
+        text += (
+            f" Sums of {largest} OTAs, to which nothing was fitted, differ from those of {told['simulator']} with "
+            f"{told['process']} by {significant(max(sums[largest]), 2)}{_SPACE}% of the sum of their bias currents "
+            f"(RMS, worst of {count(len(sums[largest]), 'temperature')})."
+        )
+    return text
+
+
+def _fit(run: RunFiles) -> str:
+    told = run.table("fit")
+    devices, curves = told.get("devices") or [], int(told["curves"])
+    text = (
+        f"One law gives {'all ' if curves > 1 else ''}{count(curves, 'curve')} of {told['source']}: the RMS error is "
+        f"{percent(told['worst_rms_of_the_law'], 3)} of the bias current in the worst of them, "
+        f"{percent(told['worst_rms_of_a_fit'], 3)} where each curve is fitted by itself. The preset {told['preset']} "
+        "holds it"
+    )
+    if not devices:
+        return f"{text}, with no spread: there were too few devices for one."
+    sizes = join(sorted({f"{size:,}" for size in devices}))
+    return f"{text}, with the spread of {sizes} devices at {'each of ' if len(devices) > 1 else ''}" + (
+        f"{count(len(devices), 'bias', 'biases')}."
+    )
+
+
+def _export(run: RunFiles) -> str:
+    told, gates = run.table("export"), _gates(run)
+    targets = told["targets"]
+    reached = [
+        f"{TARGETS.get(name, name)} {percent(targets[name]['hardware_mean'], 2)}" for name in target_order(targets)
+    ]
+    chips = join(sorted({str(one["chips"]) for one in targets.values()}))
+    original = percent(told["accuracy"]["after_quantisation"], 2)
+    parts = [
+        f"The design, {original} on the perfect chip, was written for its targets, read back and run; mean accuracy of "
+        f"{chips} sampled chips: {join(reached)}."
+    ]
+    loops = (targets.get("spice") or {}).get("closed_loop")
+    if loops:
+        tokens = sum(one["tokens"] for one in loops)
+        equal = sum(one["tokens"] * one["equal_fraction"] for one in loops) / tokens
+        parts.append(
+            f"Of {count(tokens, 'token')} played through the netlists in ngspice, {percent(equal, 2)} of the decisions "
+            "equal our model's."
+        )
+    return " ".join([*parts, gates_words(gates)] if gates else parts)
+
+
+def target_order(targets: dict[str, Any]) -> list[str]:
+    """Names of an export's targets as its tables list them."""
+    return [name for name in TARGETS if name in targets] + [name for name in targets if name not in TARGETS]
