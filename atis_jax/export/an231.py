@@ -180,9 +180,9 @@ def plan(
 def _chip(
     number: int, inputs: Sequence[int], wanted: np.ndarray, full_scale_v: float, threshold_v: float | None
 ) -> ChipPlan:
-    """SumDiff A takes the first inputs at full resolution, B the rest and A; C the threshold where B is full."""
+    """SumDiff A takes the smallest gains, enlarged, B the largest and A; C the threshold where B is full."""
     sums: list[SumDiff] = []
-    direct = [(f"input {j}", float(wanted[j])) for j in inputs]
+    direct = sorted(((f"input {j}", float(wanted[j])) for j in inputs), key=lambda one: abs(one[1]))
     carried = [(f"chip {number - 1}", 1.0)] if number else []
     constant = [] if threshold_v is None else [("constant", -threshold_v / CONSTANT_V)]
     while len(direct) + len(carried) + (len(constant) if len(direct) <= INPUTS else 0) > INPUTS:
