@@ -9,6 +9,7 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
+from atis_jax.report.circuits import equal_words, loops_equal
 from atis_jax.report.formatting import imperfection, si
 
 Rows = Iterable[tuple[str, str]]
@@ -167,11 +168,50 @@ def _scenarios(summary: Summary) -> Rows:
         yield f"  {one['name']}: {joules}", f"{factors} times as much"
 
 
+def _retarget(summary: Summary) -> Rows:
+    """What is written, and how often chips decide as the perfect one in each state."""
+    told = summary["retarget"]
+    yield "cells written, arrays erased", f"{told['written']} of {told['cells']}, {told['erased_arrays']}"
+    for arm in told["arms"]:
+        yield f"  {arm['arm']}: decisions as the perfect chip", f"{100 * arm['decisions_equal']:.2f} %"
+
+
 def _montecarlo(summary: Summary) -> Rows:
     account = summary["montecarlo"]
     if account.get("inputs_per_s"):
         cells = f"{account['cells_computed_here']:,} of {account['cells']:,} cells"
         yield "inputs a second", f"{account['inputs_per_s']:,.0f} ({cells})"
+
+
+def _gates(summary: Summary) -> Rows:
+    """How many gates hold, and every one that does not."""
+    gates = summary["gates"]
+    failing = [gate for gate in gates if not gate["passed"]]
+    yield "gates that hold", f"{len(gates) - len(failing)} of {len(gates)}"
+    for gate in failing:
+        low, high = gate.get("low"), gate.get("high")
+        bounds = [f"at least {low:.4g}"] if low is not None else []
+        bounds += [f"at most {high:.4g}"] if high is not None else []
+        yield f"  FAILS: {gate['name']}", f"{gate['value']:.6g} {gate.get('unit') or ''} ({', '.join(bounds)})"
+
+
+def _export(summary: Summary) -> Rows:
+    """Accuracy of the design and of each target read back, and how its decisions compare."""
+    accuracy, targets = summary["export"]["accuracy"], summary["export"]["targets"]
+    yield "accuracy, perfect chip / mean of chips / worst", "decisions equal"
+    yield "  the design itself: " + _three(accuracy["after_quantisation"], accuracy), ""
+    for name, target in targets.items():
+        yield f"  {name}: {_three(target['perfect'], target)}", equal_words(target["decisions_equal"])
+    loops = targets.get("spice", {}).get("closed_loop")
+    if loops:
+        tokens, equal = loops_equal(loops)
+        yield f"  in ngspice, {tokens:,} tokens against our model", equal_words(equal)
+
+
+def _three(perfect: float, account: Mapping[str, Any]) -> str:
+    """Accuracies as percent; chips' only where there are chips."""
+    chips = [account[name] for name in ("hardware_mean", "hardware_worst") if account.get(name) is not None]
+    return " / ".join(f"{100 * value:.2f}" for value in (perfect, *chips)) + " %"
 
 
 def _timing(summary: Summary) -> Rows:
@@ -193,6 +233,9 @@ SECTIONS: Mapping[str, Callable[[Summary], Rows]] = {
     "precision": _precision,
     "drift": _drift,
     "scenarios": _scenarios,
+    "export": _export,
+    "gates": _gates,
+    "retarget": _retarget,
     "montecarlo": _montecarlo,
     "timing": _timing,
 }

@@ -53,7 +53,7 @@ def read_curves(path: str | Path) -> list[Curve]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise CurveError(f"{path}: cannot be read ({error}); give a CSV file with {', '.join(COLUMNS)}") from error
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
@@ -109,7 +109,9 @@ def curves_csv(curves: Iterable[Curve]) -> str:
     """The text of a file that ``read_curves`` reads back to the bit."""
     rows = [",".join(COLUMNS)]
     for curve in curves:
-        start = f"{curve.device},{float(curve.bias_a)!r},{float(curve.temperature_c)!r}"
+        quoted = '"' + curve.device.replace('"', '""') + '"'
+        device = quoted if set(curve.device) & set(',"#') else curve.device
+        start = f"{device},{float(curve.bias_a)!r},{float(curve.temperature_c)!r}"
         pairs = zip(curve.voltage_v.tolist(), curve.current_a.tolist(), strict=True)
         rows += [f"{start},{voltage_v!r},{current_a!r}" for voltage_v, current_a in pairs]
     return "\n".join(rows) + "\n"

@@ -21,6 +21,8 @@ from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import SettingError
 
 MAX_TEMPERATURE_POWER = 2
+SMALLEST_RATIO = 1e-3
+"""A fitted bias current so many times the wanted one is no current."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +51,16 @@ def fit_law(found: Sequence[FittedOta], hardware: Hardware) -> FittedLaw:
         hardware: gives I_0 (``ota.kappa_current_a``) and T_0 (``thermal.nominal_temperature_k``).
 
     Raises:
-        SettingError: no fits.
+        SettingError: no fits, or one of an OTA that is dead or whose current falls with its input.
     """
     if not found:
         raise SettingError("there are no curves to fit a law to; give one or more")
+    for one in found:
+        if not one.current_a > SMALLEST_RATIO * one.bias_a:
+            raise SettingError(
+                f"the fit of {one.device!r} at {one.bias_a:g} A and {one.temperature_c:g} C found a bias current of "
+                f"{one.current_a:g} A: leave the OTA out if it is dead; exchange its inputs if its current falls"
+            )
     groups: dict[tuple[float, float], list[FittedOta]] = {}
     for one in found:
         groups.setdefault((one.bias_a, one.temperature_c), []).append(one)

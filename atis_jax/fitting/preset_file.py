@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.hardware import field as field_of
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.systematic import Systematic
 from atis_jax.validation import SettingError, did_you_mean
@@ -76,19 +77,37 @@ def read_preset(path: str | Path) -> Hardware:
             f"{did_you_mean(content['base'], PRESETS)}"
         )
     try:
-        fields = {path: _value(path, value) for path, value in content["fields"].items()}
-        return fitted_hardware(get_preset(content["base"]), str(content["name"]), fields)
+        base = get_preset(content["base"])
+        fields = {path: _value(path, value, field_of(base, path)) for path, value in content["fields"].items()}
+        return fitted_hardware(base, str(content["name"]), fields)
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{str(path)!r}: {error}") from error
 
 
-def _value(path: str, value: Any) -> Any:
-    if path != "ota.systematic" or value is None:
-        return value
+def _value(path: str, value: Any, in_base: Any) -> Any:
+    if path != "ota.systematic":
+        return _checked(path, value, in_base)
+    if value is None:
+        return None
     known = [field.name for field in dataclasses.fields(Systematic)]
     if not isinstance(value, dict) or set(value) - set(known):
         raise ValueError(f"ota.systematic must be a table with {', '.join(known)}")
     return Systematic(**{name: tuple(tuple(map(float, row)) for row in rows) for name, rows in value.items()})
+
+
+def _checked(path: str, value: Any, in_base: Any) -> Any:
+    """``value`` if it is of the kind that the base has at ``path``."""
+    kind: Any = int | float
+    words = "a number"
+    if isinstance(in_base, str):
+        kind, words = str, "a name"
+    elif type(in_base) is int:
+        kind, words = int, "a whole number"
+    if value is None and not isinstance(in_base, str | float):
+        return None
+    if not isinstance(value, kind) or isinstance(value, bool) or value != value:  # NaN is not equal to itself
+        raise ValueError(f"{path} = {value!r} must be {words}")
+    return value
 
 
 def named_hardware(preset: str) -> Hardware:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,7 +141,8 @@ def process_note(run: RunFiles, name: str) -> tuple[Table, ...]:
 
 def answer(run: RunFiles) -> str:
     """What a run about circuits found, in plain sentences; empty for other runs."""
-    for name, sentence in (("spice", _validation), ("fit", _fit), ("export", _export)):
+    known = {"spice": _validation, "fit": _fit, "export": _export, "retarget": _retarget}
+    for name, sentence in known.items():
         if run.table(name):
             return " ".join(filter(None, (process_words(run), sentence(run))))
     return ""
@@ -171,6 +173,16 @@ def _validation(run: RunFiles) -> str:
             f"(RMS, worst of {count(len(sums[largest]), 'temperature')})."
         )
     return text
+
+
+def _retarget(run: RunFiles) -> str:
+    told = run.table("retarget")
+    shares = {arm["arm"]: percent(arm["decisions_equal"], 2) for arm in told["arms"]}
+    states = join([f"{share} {arm}" for arm, share in shares.items()])
+    return (
+        f"Going from the design of {told['old']} to that of {told['new']} writes {told['written']} of "
+        f"{count(told['cells'], 'cell')}. Decisions as on the perfect chip: {states}."
+    )
 
 
 def _fit(run: RunFiles) -> str:
@@ -204,15 +216,27 @@ def _export(run: RunFiles) -> str:
     ]
     loops = (targets.get("spice") or {}).get("closed_loop")
     if loops:
-        tokens = sum(one["tokens"] for one in loops)
-        equal = sum(one["tokens"] * one["equal_fraction"] for one in loops) / tokens
+        tokens, equal = loops_equal(loops)
         parts.append(
-            f"Of {count(tokens, 'token')} played through the netlists in ngspice, {percent(equal, 2)} of the decisions "
-            "equal our model's."
+            f"Of {count(tokens, 'token')} played through the netlists in ngspice, {equal_words(equal)} of the "
+            "decisions equal our model's."
         )
     return " ".join([*parts, gates_words(gates)] if gates else parts)
 
 
-def target_order(targets: dict[str, Any]) -> list[str]:
+def equal_words(fraction: float) -> str:
+    """A share of equal decisions; only all of them are 100 %."""
+    if fraction >= 1 - 1e-12:
+        return percent(1.0, 0)
+    return next(text for decimals in range(2, 13) if not (text := percent(fraction, decimals)).startswith("100"))
+
+
+def loops_equal(loops: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
+    """Tokens of all layers of a closed loop, and the share of equal decisions."""
+    tokens = sum(int(loop["tokens"]) for loop in loops)
+    return tokens, sum(loop["tokens"] * loop["equal_fraction"] for loop in loops) / tokens
+
+
+def target_order(targets: Mapping[str, Any]) -> list[str]:
     """Names of an export's targets as its tables list them."""
     return [name for name in TARGETS if name in targets] + [name for name in targets if name not in TARGETS]

@@ -96,6 +96,8 @@ ARRAY_SHAPES = {
     "drift_band_changed_decisions": "drift_h",
     "drift_query": "drift_s drift_l drift_n",
     "drift_query_filter": "drift_n",
+    "retarget_accuracy": "retarget_a retarget_c",
+    "retarget_equal": "retarget_a retarget_c",
     "map{n}_x": "map{n}_columns",
     "map{n}_y": "map{n}_rows",
     "map{n}_dense": "map{n}_rows map{n}_columns",

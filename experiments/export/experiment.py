@@ -58,6 +58,8 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         print(f"{name} ...", flush=True)
         told, new_gates, new_arrays = _MAKERS[name](settings, folder, trained, bundle, tokens)
         targets[name] = told
+        if name == "spice":
+            arrays = {field: array for field, array in arrays.items() if not field.startswith("loop")}
         gates = [*(gate for gate in gates if not gate["name"].startswith(f"{name}:")), *gates_summary(new_gates)]
         arrays |= new_arrays
         for gate in new_gates:

@@ -261,7 +261,7 @@ def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
         ),
         Gate(
             "closed_loop_outside",
-            "of these, unequal outside the grey zone",
+            f"bits of ngspice unequal to our model's outside the grey zone, of {tokens} tokens",
             float(sum(one["unequal_outside_zone"] for one in summaries)),
             high=0.0,
             unit="tokens",

@@ -24,6 +24,7 @@ from experiments.spice.characterise import combined, mismatched
 from experiments.spice.settings import FitSettings
 
 PRESET, CURVES = "hardware.json", "curves.csv"
+NOMINAL_C = 27.0
 SHOWN = 6
 """Curves in the figure."""
 
@@ -37,17 +38,21 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     if settings.curves is not None:
-        curves, source = read_curves(settings.curves), f"file {settings.curves}"
-        spreads = _spreads_of_file(curves, settings)
+        curves, source, generic = read_curves(settings.curves), f"file {settings.curves}", False
+        populations = _populations_of_file(curves, settings)
     else:
         process = find_process(settings.process.name, settings.process.corner)
         found = benches.ota_curves(process, settings.process.biases_a, settings.process.temperatures_c)
         curves, source = [Curve("typical", *one) for one in found], f"{ngspice_version()}, {process.name}"
         write_text_atomically(folder.path / CURVES, curves_csv(curves))
-        spreads = [
-            spread_of(mismatched(process, bias_a, 27.0, settings.devices, settings.seed))
-            for bias_a in (settings.spread_biases_a if settings.devices >= FEWEST_DEVICES else ())
+        populations = [
+            mismatched(
+                process, bias_a, NOMINAL_C, settings.devices, settings.seed * len(settings.spread_biases_a) + number
+            )
+            for number, bias_a in enumerate(settings.spread_biases_a if settings.devices >= FEWEST_DEVICES else ())
         ]
+        generic = process.generic
+    spreads = [spread_of(population) for population in populations]
     base = get_preset(settings.base)
     fitted = combined(source, curves, base, settings.law, additive=settings.additive)
     fields = {"ota.law": settings.law, **fitted.law.fields, **pooled_fields(spreads)}
@@ -83,7 +88,11 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
             "preset": PRESET,
             **provenance,
             "parameters": [_row(fit, left) for fit, left in zip(fitted.fits, fitted.residuals, strict=True)],
-            "spread": [_spread_row(spread) for spread in spreads],
+            "generic": generic,
+            "spread": [
+                {"bias_a": one[0].bias_a, "temperature_c": one[0].temperature_c, **_spread_row(spread)}
+                for one, spread in zip(populations, spreads, strict=True)
+            ],
             "fields": {name: value for name, value in fields.items() if isinstance(value, float)},
         },
         "timing": {"seconds": time.time() - started},
@@ -94,13 +103,13 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def _spreads_of_file(curves: list[Curve], settings: FitSettings) -> list[dict[str, Spread]]:
-    """Of each bias and temperature with enough devices; nothing where there are too few to tell."""
+def _populations_of_file(curves: list[Curve], settings: FitSettings) -> list[list[FittedOta]]:
+    """Fits of each bias and temperature with enough devices; nothing where there are too few to tell."""
     groups: dict[tuple[float, float], list[FittedOta]] = {}
     for one in curves:
         fit = fit_curve(one, law=settings.law, additive=True)
         groups.setdefault((one.bias_a, one.temperature_c), []).append(fit)
-    return [spread_of(group) for group in groups.values() if len(group) >= FEWEST_DEVICES]
+    return [group for group in groups.values() if len(group) >= FEWEST_DEVICES]
 
 
 def _row(fit: FittedOta, left: float) -> dict[str, Any]:

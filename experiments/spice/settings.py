@@ -62,6 +62,10 @@ class ValidationSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
+        for name in ("single_biases_a", "array_inputs", "array_temperatures_c"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise SettingError(f"config.{name} = {values} must be one value or more, each once")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,7 +55,8 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
         SpiceError: no ngspice, no models, or a failed simulation.
     """
     started = time.time()
-    found = characterise(settings.process, settings.single_biases_a, settings.array_temperatures_c)
+    also_c = (*settings.array_temperatures_c, NOMINAL_C)
+    found = characterise(settings.process, settings.single_biases_a, also_c)
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)
     arrays: dict[str, np.ndarray] = {}
     gates: list[Gate] = []
@@ -108,8 +109,8 @@ def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Ga
             unit="%",
         )
     )
-    shown = [index for index in inside if found.fits[index].temperature_c == NOMINAL_C]
-    curves = [found.curves[index] for index in shown]
+    nominal = {one.bias_a: one for one in found.curves if one.temperature_c == NOMINAL_C}
+    curves = [nominal[bias_a] for bias_a in settings.single_biases_a]
     model = [predicted_a(found.hardware, one.bias_a, one.temperature_c, one.voltage_v) / one.bias_a for one in curves]
     arrays = {
         "spice_v": curves[0].voltage_v,
@@ -226,10 +227,12 @@ def _spread(settings: ValidationSettings, found: Characterised) -> tuple[list[Ga
     }
     each = 1 - (1 - FAMILY) / (len(words) * len(settings.single_biases_a))
     gates, shown, drawn = [], [], []
-    for bias_a in settings.single_biases_a:
-        fitted_to = mismatched(found.process, bias_a, NOMINAL_C, settings.fitted_devices, settings.seed + 1)
+    for number, bias_a in enumerate(settings.single_biases_a):
+        # Devices of their own at every bias, or the gates would all be one.
+        seed = settings.seed * 2 * len(settings.single_biases_a) + 2 * number
+        fitted_to = mismatched(found.process, bias_a, NOMINAL_C, settings.fitted_devices, seed + 1)
         hardware = with_fields(found.hardware, pooled_fields([population(fitted_to)[0]]))
-        keys = jax.random.split(jax.random.key(settings.seed), SAMPLED_CHIPS)
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(settings.seed), number), SAMPLED_CHIPS)
         chips = jax.vmap(lambda key, of=hardware: sample_chip(key, of, ArrayGeometry(64)))(keys)
         spreads, points = population(
             mismatched(found.process, bias_a, NOMINAL_C, settings.devices, settings.seed), each

@@ -123,3 +123,25 @@ def test_scenarios_show_energy_and_factor_of_each():
         "\u00a0", " "
     )
     assert "2.00 / 2.50 times as much" in line_with(text, "camera: 2.00 mJ / 1.00 mJ / 800 µJ")
+
+
+def test_gates_that_fail_are_named():
+    gates = [
+        {"name": "law", "value": 0.145, "low": None, "high": 0.15, "unit": "%", "passed": True},
+        {"name": "noise_1e-09", "value": 1.2, "low": 0.85, "high": 1.15, "unit": "", "passed": False},
+    ]
+    text = printed({"experiment": "spice_validation", "gates": gates})
+    assert "1 of 2" in line_with(text, "gates that hold")
+    assert "1.2  (at least 0.85, at most 1.15)" in line_with(text, "FAILS: noise_1e-09")
+    assert "law" not in text
+
+
+def test_an_export_shows_each_target():
+    read = {"perfect": 0.954, "hardware_mean": 0.953, "hardware_worst": 0.951, "decisions_equal": 0.9753}
+    loops = [{"tokens": 256, "equal_fraction": 1.0}, {"tokens": 256, "equal_fraction": 0.99}]
+    targets = {"bundle": {**read, "decisions_equal": 1.0}, "spice": {**read, "closed_loop": loops}}
+    text = printed({"export": {"accuracy": {"after_quantisation": 0.956}, "targets": targets}}).replace("\u00a0", " ")
+    line_with(text, "the design itself: 95.60 %")
+    assert "100 %" in line_with(text, "bundle: 95.40 / 95.30 / 95.10 %")
+    assert "97.53 %" in line_with(text, "spice: 95.40")
+    assert "99.50 %" in line_with(text, "512 tokens")

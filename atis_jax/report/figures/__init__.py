@@ -28,6 +28,7 @@ from atis_jax.report.figures.noise import noise_sweep
 from atis_jax.report.figures.patches import kept_patches
 from atis_jax.report.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
+from atis_jax.report.figures.retarget import retargeting
 from atis_jax.report.figures.scenario_tables import what_is_compared
 from atis_jax.report.figures.scenarios import who_wins
 from atis_jax.report.figures.spice_arrays import array_sums, spread
@@ -89,6 +90,7 @@ SECTIONS: tuple[Entry, ...] = (
     ),
     Entry("What limits the effective bits", ("precision_limits",), effective_bits_limits, ("precision_sparsity",)),
     Entry("Transconductance against temperature", ("gm_temperature",), transconductance, ("temperature_sweep",)),
+    Entry("One chip, another model", ("retarget",), retargeting, ("retarget",)),
     Entry("What is compared", (), what_is_compared, ("scenarios",)),
     Entry("Who wins where", ("who_wins", "scenario_energy"), who_wins, ("scenarios",)),
     Entry("Where the joules go", ("joules",), joules, ("scenarios",)),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from atis_jax.report.circuits import process_note
+from atis_jax.report.circuits import equal_words, loops_equal, process_note
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures.export_targets import read_export
 from atis_jax.report.formatting import count, percent, si, significant
@@ -33,11 +33,15 @@ def closed_loop(run: RunFiles) -> Section:
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=[1.6, 1] * rows)
     for axes in grid.ravel():
         axes.set_axis_off()
+    apart = np.concatenate([1e3 * (found["model_v"] - found["spice_v"]).ravel() for found in arrays])
+    margin = max(0.08 * float(np.ptp(apart)), 1e-3)
+    low, high = min(float(apart.min()), 0.0) - margin, max(float(apart.max()), 0.0) + margin
     for number, (loop, found) in enumerate(zip(loops, arrays, strict=True)):
         row, column = divmod(number, columns)
         upper, lower = grid[2 * row : 2 * row + 2, column]
         _layer(upper, lower, found)
         upper.set_title(f"layer {loop['layer']}", fontsize=8.8)
+        lower.set_ylim(low, high)
         if column == 0:
             upper.set_ylabel("score in SPICE (mV)")
             lower.set_ylabel("model less\nSPICE (mV)")
@@ -64,8 +68,8 @@ def _arrays(run: RunFiles, loop: dict[str, Any]) -> dict[str, np.ndarray]:
     if len(found["keep"]) != loop["tokens"] or not np.isclose(found["equal"].mean(), loop["equal_fraction"], atol=1e-6):
         raise ReportError(
             f"layer {loop['layer']}: summary.json tells of {loop['tokens']} tokens, "
-            f"{percent(loop['equal_fraction'], 2)} decided alike, artifacts.npz of {len(found['keep'])} and "
-            f"{percent(float(found['equal'].mean()), 2)}; take both files from one run"
+            f"{equal_words(loop['equal_fraction'])} decided alike, artifacts.npz of {len(found['keep'])} and "
+            f"{equal_words(float(found['equal'].mean()))}; take both files from one run"
         )
     return found
 
@@ -97,12 +101,11 @@ def _layer(upper: Axes, lower: Axes, found: dict[str, np.ndarray]) -> None:
 
 
 def _caption(loops: list[dict[str, Any]], spice: dict[str, Any]) -> str:
-    tokens = sum(loop["tokens"] for loop in loops)
-    equal = sum(loop["tokens"] * loop["equal_fraction"] for loop in loops) / tokens
+    tokens, equal = loops_equal(loops)
     outside = sum(loop["unequal_outside_zone"] for loop in loops)
     needed_v = max(loop["needed_zone_v"] for loop in loops)
-    if equal == 1:
-        needed = "as none differs, no grey zone was needed"
+    if needed_v == 0:
+        needed = "so no grey zone was needed"
     else:
         needed = f"{outside or 'none'} of those that differ outside the grey zone; a half-width of {si(needed_v, 'V')} "
         needed += "would have held them all"
@@ -120,7 +123,7 @@ def _caption(loops: list[dict[str, Any]], spice: dict[str, Any]) -> str:
     span = " to ".join(dict.fromkeys(significant(ratio, 2) for ratio in (min(ratios), max(ratios))))
     return (
         f"{count(tokens, 'real token')} of {count(len(loops), 'layer')}, {spice['process']}, {spice['simulator']}: "
-        f"{percent(equal, 2)} of the decisions are equal, {needed}. Shaded: the grey zone, in which a decision may "
+        f"{equal_words(equal)} of the decisions are equal, {needed}. Shaded: the grey zone, in which a decision may "
         f"differ; it is what the gates allow the array, three times over, and what the model of amplifier and "
         f"comparator leaves. Scores differ by {si(max(errors), 'V', 2)} RMS at most. ngspice takes {span} times as "
         f"long as the model for the same tokens.{transient}"
@@ -134,20 +137,22 @@ def _table(loops: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
         "grey zone",
         "tokens in it",
         "zone needed",
-        "score error, RMS",
-        "spread of scores",
-        "ngspice / model",
+        "error, RMS",
+        "scores' spread",
+        "ngspice",
+        "model",
     )
     rows = [
         (
             str(loop["layer"]),
-            percent(loop["equal_fraction"], 2),
+            equal_words(loop["equal_fraction"]),
             "±\u00a0" + ", ".join(si(zone_v, "V") for zone_v in loop["grey_zone_v"]),
             percent(loop["inside_zone_fraction"]),
             "none" if loop["equal_fraction"] == 1 else f"±\u00a0{si(loop['needed_zone_v'], 'V')}",
             si(loop["score_rms_error_v"], "V"),
             si(loop["score_std_v"], "V"),
-            f"{si(loop['spice_s'], 's')} / {si(loop['model_s'], 's')} = {significant(loop['speed_ratio'], 2)}",
+            si(loop["spice_s"], "s"),
+            si(loop["model_s"], "s"),
         )
         for loop in loops
     ]

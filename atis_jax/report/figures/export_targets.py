@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atis_jax.report.circuits import TARGETS, process_note, target_order
+from atis_jax.report.circuits import TARGETS, equal_words, process_note, target_order
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import count, join, percent
 from atis_jax.report.run_files import RunFiles
@@ -122,7 +122,7 @@ def _table(told: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
     rows = [("the design itself", "", "", *_accuracies(original), "")]
     for name, one in told["targets"].items():
         checked = "; ".join(filter(None, (_CHECKED.get(name, "read back"), one.get("checked"), _played(one))))
-        equal = percent(one["decisions_equal"], 2)
+        equal = equal_words(one["decisions_equal"])
         rows.append((TARGETS.get(name, name), f"{one['folder']}/", checked, *_accuracies(one), equal))
     return (heads, *rows)
 

@@ -17,7 +17,7 @@ from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log
 
 FIELDS = {
     "ota.kappa": ("gate coupling κ at the nominal temperature and its stated current", 1.0, ""),
-    "ota.kappa_per_k": ("its change", 1e3, "10⁻³ per K"),
+    "ota.kappa_per_k": ("its change", 1e3, "× 10⁻³ per K"),
     "ota.kappa_per_decade": ("its change", 1.0, "per decade of current"),
     "thermal.current_per_k": ("relative change of the current", 100.0, "% per K"),
     "ota.log_current_sigma": ("spread of ln I_b", 100.0, "%"),

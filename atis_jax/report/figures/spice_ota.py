@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib.ticker import NullLocator
 
 from atis_jax.report.circuits import Gate, process_note, read_gates
 from atis_jax.report.errors import Absent, ReportError
@@ -40,7 +41,7 @@ def biases_a(run: RunFiles) -> np.ndarray:
     if told is None:
         return rising
     asked = np.array(told, float)
-    if asked.shape != rising.shape or not np.allclose(np.sort(asked), rising, rtol=1e-9):
+    if asked.shape != rising.shape or not np.allclose(np.sort(asked), rising, rtol=1e-9, atol=0.0):
         raise ReportError(
             f"config.json asks for OTAs at {[float(one) for one in asked]} A, but artifacts.npz has them at "
             f"{rising.tolist()}; take both files from one run"
@@ -69,9 +70,9 @@ def _transfer(run: RunFiles) -> Picture:
     curves_of_law = run.number("spice.curves")
     through = "" if curves_of_law is None else f" through {curves_of_law:.0f} curves at all biases and temperatures"
     caption = (
-        f"One OTA at {join([bias_words(one) for one in found_a])} and 27 °C. Points are SPICE's, lines our model with one "
-        f"law{through}, nothing fitted to a curve alone. Below, what is left: at most {percent(largest, 2)} of "
-        f"the bias current, RMS of the worst curve {percent(rms, 3)}."
+        f"One OTA at {join([bias_words(one) for one in found_a])} and 27 °C. Points are SPICE's, lines our model "
+        f"with one law{through}, nothing fitted to a curve alone. Below, what is left: at most "
+        f"{percent(largest, 2)} of the bias current, RMS of the worst curve {percent(rms, 3)}."
     )
     alt = "Output current against differential input, SPICE and model, and the difference of both."
     return Picture("spice_curves", figure, alt, caption)
@@ -91,7 +92,7 @@ def _transconductance(run: RunFiles) -> Picture:
         right.plot(celsius, 100 * (ours[number] / gm[number] - 1), ".", color=color, linestyle=dash)
     right.axhline(0.0, color=BLACK, linewidth=0.8)
     left.set_ylabel("gm over I_b (1/V)")
-    right.set_ylabel("model over SPICE, less 1 (%)")
+    right.set_ylabel("model less SPICE (% of SPICE)")
     for axes in (left, right):
         axes.set_xlabel("temperature (°C)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(asked_a)))
@@ -104,7 +105,7 @@ def _transconductance(run: RunFiles) -> Picture:
     if len(celsius) > 1:
         change = 10 * np.diff(np.log(ours / gm), axis=1) / np.diff(celsius)
         caption += (
-            f"; its change with temperature is off by at most {percent(float(np.abs(change).max()), 3)} per 10 °C"
+            f"; its change with temperature is off by at most {percent(float(np.abs(change).max()), 3)} per 10\u00a0°C"
         )
     return Picture("spice_gm", figure, "gm against temperature, SPICE and model.", f"{caption}.")
 
@@ -121,8 +122,10 @@ def noise_spectra(run: RunFiles) -> Section:
         color, dash = LINES[number % len(LINES)]
         axes.plot(frequency_hz, density[number], color=color, linestyle=dash, label=bias_words(bias_a))
     axes.axhline(1.0, color=BLACK, linewidth=0.9, linestyle=(0, (1, 2)), label="4 q I_b")
-    axes.set(xscale="log", yscale="log", xlabel="frequency (Hz)", ylabel="noise density over 4 q I_b")
+    axes.set(xscale="log", yscale="log", xlabel="frequency", ylabel="noise density over 4 q I_b")
     plain_log_ticks(axes.yaxis)
+    axes.xaxis.set_major_formatter(lambda hertz, _: si(hertz, "Hz", 1))
+    axes.xaxis.set_minor_locator(NullLocator())
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(6, len(asked_a) + 1))
     corners = [_corner_hz(frequency_hz, row) for row in density]
     told = [
