@@ -17,13 +17,14 @@ from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.spice import SCORER, read_scorer, spice_files
 from atis_jax.export.store import read_bundle, write_bundle, write_folder
 from atis_jax.report import write_report
-from atis_jax.spice.simulator import find_ngspice, ngspice_version
+from atis_jax.spice.models import find_process
+from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.validation import UserError
 from experiments.export.bundle import BUNDLE_ACCURACY, bundle_from, on_hardware, perfect_accuracy, unquantised
 from experiments.export.fpaa import Target, an231_target, rasp_target, training_inputs
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
-from experiments.export.spice import close_loop, loop_gates, real_tokens, spice_twin
+from experiments.export.spice import close_loop, design_twin, loop_gates, real_tokens, spice_twin
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import characterise
@@ -45,7 +46,10 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     if BUNDLE not in {*targets, *wanted}:
         wanted = (BUNDLE, *wanted)
     if "spice" in wanted and settings.simulate:
-        find_ngspice()
+        try:
+            find_ngspice()
+        except SpiceError as error:
+            raise UserError(f"{error}; or write the netlists alone: config.simulate = False") from error
     trained = load_trained(settings.checkpoint)
     if trained.trained.evaluator.spec.kind != "analog":
         raise UserError(
@@ -175,15 +179,18 @@ def _an231(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
 
 def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
     """Netlists; their numbers read back; and if simulation is on, every token through ngspice."""
-    found = characterise(settings.process, also_c=(settings.temperature_c,))
+    process = find_process(settings.process.name, settings.process.corner)
+    found = characterise(settings.process, also_c=(settings.temperature_c,)) if settings.simulate else None
     files: dict[str, bytes] = {}
     back: dict[int, Achieved] = {}
     loops: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
     for layer in bundle.scored:
-        twin = spice_twin(bundle, layer, found, settings.temperature_c)
+        twin = design_twin(bundle, layer)
+        if found is not None:
+            twin = spice_twin(bundle, layer, found, settings.temperature_c)
         played = real_tokens(bundle, layer, twin, tokens.inputs[layer], settings.temperature_c)
-        texts = spice_files(bundle, layer, found.process, played, settings.token_s, settings.temperature_c)
+        texts = spice_files(bundle, layer, process, played, settings.token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
         read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
@@ -213,8 +220,8 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     ]
     told = {
         "folder": "spice",
-        "process": found.process.name,
-        "generic": found.process.generic,
+        "process": process.name,
+        "generic": process.generic,
         **result.summary(),
     }
     if loops:

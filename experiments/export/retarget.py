@@ -31,8 +31,8 @@ from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
 
 ARMS = ("as programmed", "carried", "calibrated anew")
-TOKEN_IMAGES, TOKENS = 256, 1024
-"""Images that known tokens are drawn from, and how many of a layer decisions are compared on."""
+TOKEN_IMAGES = 256
+"""Images that known tokens are drawn from."""
 
 
 def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     bundles = [bundle_from(run.settings, run.trained, run.folder, {}) for run in (old, new)]
     changes = reprogramming(*bundles)
     trims = [_calibrated(settings, run) for run in (old, new)]
-    tokens = test_tokens(new, bundles[1], TOKENS, TOKEN_IMAGES, settings.seed)
+    tokens = test_tokens(new, bundles[1], settings.tokens, TOKEN_IMAGES, settings.seed)
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
     equal: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(settings.chips):

@@ -51,6 +51,9 @@ class RetargetSettings:
     old: str = setting("runs/quickstart", doc="folder of the run whose design the chip holds")
     new: str = setting("runs/robust_quickstart-plain", doc="folder of the run whose design it is to hold")
     chips: int = setting(16, low=1, high=1000, doc="chips calibrated with the old design and reprogrammed")
+    tokens: int = setting(
+        1024, low=2, high=65536, doc="tokens of a layer, of test images, that decisions are compared on"
+    )
     calibration: CalibrationSpec = setting(CalibrationSpec, doc="what is calibrated with the old design")
 
     def __post_init__(self):

@@ -92,6 +92,12 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
     return Twin(twin, chip, max(fit.residual_v for fit in fits), step_v)
 
 
+def design_twin(bundle: Bundle, layer: int) -> Twin:
+    """The perfect chip of the design's own hardware: what the tokens are told to be where nothing is simulated."""
+    hardware = bundle.layer_hardware(layer)
+    return Twin(hardware, nominal_chip(hardware, bundle.spec.geometry), 0.0, 0.0)
+
+
 @dataclasses.dataclass(frozen=True)
 class _AmplifierFit:
     gain: float

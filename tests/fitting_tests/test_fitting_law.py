@@ -98,8 +98,8 @@ def test_few_curves_are_predicted_too(keep, count):
 
 
 def test_the_true_law_is_found_and_holds_where_nothing_was_measured():
-    """Four biases and three temperatures; predictions between and beyond against the formula in NumPy within 5e-6 of I_b:
-    the slope of ln I_b in T is stated as one of I_b, which the powers of T in use make up for to 1e-6."""
+    """Four biases and three temperatures; predictions between and beyond against the formula in NumPy, 5e-6 of I_b: the
+    slope of ln I_b in T is stated as one of I_b, which the powers of T in use make up for to 1e-6."""
     fits = [made_ota(bias_a, c, additive=True) for bias_a in (1e-9, 1e-8, 3e-8, 1e-7) for c in (0.0, 27.0, 85.0)]
     hardware = made_from(fits)
     assert hardware.ota.kappa == pytest.approx(0.69, abs=1e-9)
