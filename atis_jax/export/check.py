@@ -65,6 +65,9 @@ def _validator() -> Draft202012Validator:
 
 def _told(error: ValidationError) -> str:
     """One fault in words: where, what was found, what is wanted."""
+    if error.context:  # of several forms, the one whose constants are met
+        forms = [[e for e in error.context if e.schema_path[0] == form] for form in range(len(error.validator_value))]
+        return _told(min(forms, key=lambda faults: (sum(e.validator == "const" for e in faults), len(faults)))[0])
     where = error.json_path.removeprefix("$.") or "design.json"
     if error.validator == "const":
         return f"{where} = {error.instance!r} must be {error.validator_value!r}"
@@ -97,8 +100,7 @@ def _check_range(where: str, quantity: Mapping[str, Any]) -> None:
         size = abs(value) if several else value
         if several and size == 0:
             continue
-        slack = _SLACK * max(abs(low), abs(high) if math.isfinite(high) else 0.0)
-        if not low - slack <= size <= high + slack:
+        if not low - _SLACK * abs(low) <= size <= high + _SLACK * abs(high):
             place = f"{where}.achieved[{index}]" if several else f"{where}.achieved"
             raise ExportError(
                 f"design.json: {place} = {value} {quantity['unit']} is outside {low} to {high} {quantity['unit']}; "
@@ -108,7 +110,7 @@ def _check_range(where: str, quantity: Mapping[str, Any]) -> None:
 
 def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Raise ExportError unless the arrays are those that the document lists."""
-    for name in wanted_arrays(document):
+    for name in (*wanted_arrays(document), *arrays):
         if name not in document["arrays"]:
             raise ExportError(f"design.json: arrays lacks {name!r}; export it anew")
     for name, entry in document["arrays"].items():

@@ -89,6 +89,14 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         spec = from_config_dict(ScorerSpec, document["scorer"], "scorer")
     except SettingError as error:
         raise ExportError(f"design.json: {error}") from error
+    for name in as_dict(spec):
+        if name not in document["scorer"]:  # its default would be another structure without a word
+            raise ExportError(f"design.json: scorer lacks {name!r}; export it anew")
+    for entry in document["hardware"]:
+        if entry["unit"] != unit_of(entry["field"]):
+            raise ExportError(
+                f"design.json: hardware {entry['field']}: unit = {entry['unit']!r} must be {unit_of(entry['field'])!r}"
+            )
     try:
         hardware = unflatten_hardware({entry["field"]: _decoded(entry["value"]) for entry in document["hardware"]})
     except (ValueError, TypeError) as error:

@@ -31,6 +31,7 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
     listed = {name: {"bytes": len(content), "sha256": _sha256(content)} for name, content in files.items()}
     document = document_of(bundle, listed)
     check_document(document)
+    check_arrays(document, arrays_of(bundle))
     files[DOCUMENT] = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
     files[PAGE] = page_html(document).encode()
     return files
@@ -80,6 +81,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             shutil.rmtree(beside, ignore_errors=True)
             if folder.exists():
                 shutil.rmtree(old, ignore_errors=True)
+            elif old.exists():
+                os.rename(old, folder)
     except OSError as error:
         raise ExportError(f"{folder}: cannot be written ({error}); choose a folder you may write to") from error
 

