@@ -173,7 +173,11 @@ def plan(
         # One cell for the sum that leaves, one for the sum that arrives.
         takes = len(left) if last else IO_CELLS - 1 - (0 if first else 1)
         mine, left = left[:takes], left[takes:]
-        chips.append(_chip(len(chips), mine, wanted, full_scale_v, threshold_v * scale if last else None))
+        chip = _chip(len(chips), mine, wanted, full_scale_v, threshold_v * scale if last else None)
+        if chip.sums:
+            chips.append(chip)
+    if not chips or not chips[-1].compares:
+        raise ExportError("every weight rounds away beside the largest score; there is nothing to build")
     return Plan(tuple(chips), scale, full_scale_v, design_full_scale_v, wanted, threshold_v)
 
 
@@ -191,13 +195,17 @@ def _chip(
         # As large as capacitors and swing allow, so that small weights get many units; what follows divides again.
         largest, total = max(abs(gain) for _, gain in taken), sum(abs(gain) for _, gain in taken)
         boost = max(1.0, min(1.0 / largest, SWING_V / (full_scale_v * total), UNITS))
-        sums.append(_sum(name, [(source, gain * boost) for source, gain in taken]))
-        carried.append((f"sum {name}", 1.0 / boost))
+        made_here = _sum(name, [(source, gain * boost) for source, gain in taken])
+        if made_here.branches:  # else every weight of it rounds away
+            sums.append(made_here)
+            carried.append((f"sum {name}", 1.0 / boost))
     rest = [*direct, *carried]
     if len(rest) + len(constant) > INPUTS:
         sums.append(_sum("ABC"[len(sums)], rest))
         rest = [(f"sum {sums[-1].name}", 1.0)]
-    sums.append(_sum("ABCD"[len(sums)], [*rest, *constant]))
+    last = _sum("ABCD"[len(sums)], [*rest, *constant])
+    if last.branches:
+        sums.append(last)
     made = ChipPlan(tuple(sums), threshold_v is not None)
     if made.io_cells > IO_CELLS or len(made.sums) > CABS:
         raise ExportError(f"chip {number}: {made.io_cells} I/O cells and {len(made.sums)} SumDiffs do not fit")

@@ -13,12 +13,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.document import FORMAT, SCHEMA, wanted_arrays
+from atis_jax.export.document import FORMAT, SCHEMA, document_of, wanted_arrays
 from atis_jax.export.errors import ExportError
-from atis_jax.export.quantities import layer_quantities
 
 SCHEMA_FILE = Path(__file__).with_name("design.schema.json")
-_SHOWN = 5
+_SHOWN, _DIGITS = 5, 18
 _SLACK = 1e-6
 """Relative; a bound and a value at it may differ by a rounding to float32."""
 
@@ -33,8 +32,13 @@ def parse(text: str) -> dict[str, Any]:
     def refused(constant: str) -> Any:
         raise ExportError(f"design.json: holds {constant}, which is no number; export it anew")
 
+    def whole(digits: str) -> int:
+        if len(digits) > _DIGITS:
+            raise ExportError(f"design.json: holds the number {digits[:_DIGITS]}..., beyond any; export anew")
+        return int(digits)
+
     try:
-        document = json.loads(text, parse_constant=refused)
+        document = json.loads(text, parse_constant=refused, parse_int=whole)
     except json.JSONDecodeError as error:
         raise ExportError(f"design.json: is no JSON ({error}); it was cut off or edited: export it anew") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
@@ -127,16 +131,34 @@ def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
 
 
 def check_agreement(document: Mapping[str, Any], bundle: Bundle) -> None:
-    """Raise ExportError where ``design.json`` tells other quantities than the arrays give."""
-    for layer, told in enumerate(document["layers"]):
-        for (where, mine), (_, theirs) in zip(
-            _quantities(layer_quantities(bundle, layer), f"layers[{layer}]"),
-            _quantities(told, f"layers[{layer}]"),
-            strict=True,
-        ):
-            for name in ("wanted", "achieved"):
-                if not np.allclose(mine[name], theirs[name], rtol=1e-4, atol=0.0):
-                    raise ExportError(
-                        f"design.json: {where}.{name} is not what arrays.npz gives; one of the two was edited: export "
-                        "it anew"
-                    )
+    """Raise ExportError where ``design.json`` tells anything else than its own arrays, structure and hardware give."""
+    again = document_of(bundle, document["files"])
+    for where, mine, theirs in _differences(again, document, ""):
+        raise ExportError(
+            f"design.json: {where} = {_shown(theirs)} is not what the rest of the bundle gives, {_shown(mine)}; one of "
+            "them was edited: export it anew"
+        )
+
+
+def _differences(mine: Any, theirs: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """Places in which two documents differ by more than a rounding on another machine."""
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        for name in {**mine, **theirs}:
+            place = f"{where}.{name}" if where else str(name)
+            if name in mine and name in theirs:
+                yield from _differences(mine[name], theirs[name], place)
+            else:
+                yield place, mine.get(name), theirs.get(name)
+    elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        for index, (one, other) in enumerate(zip(mine, theirs, strict=True)):
+            yield from _differences(one, other, f"{where}[{index}]")
+    elif isinstance(mine, float) and isinstance(theirs, int | float) and not isinstance(theirs, bool):
+        if not math.isclose(mine, theirs, rel_tol=1e-4):
+            yield where, mine, theirs
+    elif mine != theirs:
+        yield where, mine, theirs
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:80]}..."

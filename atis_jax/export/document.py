@@ -93,6 +93,8 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         if name not in document["scorer"]:  # its default would be another structure without a word
             raise ExportError(f"design.json: scorer lacks {name!r}; export it anew")
     for entry in document["hardware"]:
+        if isinstance(entry["value"], list) and not entry["field"].startswith("ota.systematic."):
+            raise ExportError(f"design.json: hardware {entry['field']} = {entry['value']!r} must be one value")
         if entry["unit"] != unit_of(entry["field"]):
             raise ExportError(
                 f"design.json: hardware {entry['field']}: unit = {entry['unit']!r} must be {unit_of(entry['field'])!r}"
@@ -108,6 +110,13 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     for name in leaves:
         if name not in names:
             raise ExportError(f"arrays.npz: {_DESIGN}{name} is no part of a design; export it anew")
+    for name, shape in (("projection", (spec.inputs,)), ("prototype", (spec.groups, spec.inputs))):
+        if name in leaves and leaves[name].shape[1 : 1 + len(shape)] != shape:
+            raise ExportError(
+                f"arrays.npz: {_DESIGN}{name} has shape {list(leaves[name].shape)}, but design.json has scorer.inputs = "
+                f"{spec.inputs} and scorer.groups = {spec.groups}; this is not what the rest of the bundle gives: export "
+                "it anew"
+            )
     calibration, state = None, document["calibration"]
     if state["state"] == "calibrated":
         calibration = Calibration(

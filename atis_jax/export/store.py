@@ -109,6 +109,9 @@ def read_bundle(folder: str | Path) -> Bundle:
     check_arrays(document, arrays)
     bundle = bundle_of(document, arrays)
     check_agreement(document, bundle)
+    for name in (SCHEMA_COPY, *tables_of(bundle)):
+        if name not in document["files"]:
+            raise ExportError(f"design.json: files lacks {name!r}; export it anew")
     return bundle
 
 

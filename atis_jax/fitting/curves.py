@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from atis_jax.circuits.thermal import check_temperature_c
-from atis_jax.validation import UserError
+from atis_jax.validation import SettingError, UserError
 
 COLUMNS = ("device", "bias_a", "temperature_c", "voltage_v", "current_a")
 """Of the file; ``device`` may be left out when every curve is of one OTA."""
@@ -91,7 +91,10 @@ def _number(text: str | None, name: str, where: str) -> float:
     if not math.isfinite(value):
         raise CurveError(f"{where}: {name} = {value} is not finite")
     if name == "temperature_c":
-        check_temperature_c(value, f"{where}: temperature_c")
+        try:
+            check_temperature_c(value, f"{where}: temperature_c")
+        except SettingError as error:
+            raise CurveError(str(error)) from error
     return value
 
 

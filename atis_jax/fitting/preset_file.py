@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,11 @@ def _value(path: str, value: Any, in_base: Any) -> Any:
     known = [field.name for field in dataclasses.fields(Systematic)]
     if not isinstance(value, dict) or set(value) - set(known):
         raise ValueError(f"ota.systematic must be a table with {', '.join(known)}")
-    return Systematic(**{name: tuple(tuple(map(float, row)) for row in rows) for name, rows in value.items()})
+    read = {name: tuple(tuple(map(float, row)) for row in rows) for name, rows in value.items()}
+    for name, rows in read.items():
+        if not all(math.isfinite(number) for row in rows for number in row):
+            raise ValueError(f"ota.systematic.{name} holds a number that is not finite")
+    return Systematic(**read)
 
 
 def _checked(path: str, value: Any, in_base: Any) -> Any:

@@ -521,7 +521,8 @@ def test_every_quantity_that_is_edited_is_named(folder, which):
         edited = [0.999 * one for one in value] if isinstance(value, list) else 0.999 * value
         said = refusal(folder, put(document, ("layers", 0, *path), edited))
         where = words(("layers", 0, *path))
-        assert f"{where} is not what arrays.npz gives" in said or f"{where} = {edited} V is outside 0.1 to 0.1" in said
+        assert f"design.json: {where}" in said
+        assert "is not what the rest of the bundle gives" in said or f"{where} = {edited} V is outside 0.1 to" in said
 
 
 @pytest.mark.parametrize(
@@ -618,7 +619,7 @@ def test_an_array_that_is_gone_is_named(folder, missing):
         (lambda array: array.astype(np.float64), r"'design/prototype' is float64\[2, 1, 4\]"),
         (lambda array: np.where(array == array.max(), np.nan, array), "'design/prototype' holds a number that is not"),
         (lambda array: np.where(array == array.max(), np.inf, array), "'design/prototype' holds a number that is not"),
-        (lambda array: 1.01 * array, r"layers\[0\].scores\[0\].bias_current.wanted is not what arrays.npz gives"),
+        (lambda array: 1.01 * array, r"layers\[0\].scores\[0\].bias_current.wanted\[0\] = .* is not what the rest"),
     ],
 )
 def test_an_array_of_another_kind_is_named(folder, change, told):
@@ -756,3 +757,40 @@ def test_an_old_bundle_left_beside_survives_a_next_write_that_fails(tmp_path, mo
         with pytest.raises(ExportError, match="cannot be written"):
             write_folder(folder, files_of("learned"))
     assert_same(read_bundle(folder), case("grouped"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("layers", 0, "converter", "bits"), 5),
+        (("layers", 0, "converter", "built", 0), False),
+        (("layers", 1, "scores", 0, "bias_current", "code", 0), 3),
+        (("layers", 0, "scores", 0, "feedback", "low"), 1.0),
+        (("layers", 0, "scores", 0, "threshold", "resolution"), 1.0),
+        (("layers", 0, "projection", "kind"), "selection"),
+        (("layers", 0, "scored"), False),
+        (("network", "width"), 99),
+        (("scorer", "inputs"), 63),
+    ],
+)
+def test_whatever_else_is_edited_is_named(folder, path, value):
+    said = refusal(folder, put(document_in(folder), path, value))
+    assert "is not what the rest of the bundle gives" in said
+    assert str(path[-1] if isinstance(path[-1], str) else path[-2]) in said or "layers" in said
+
+
+def test_a_table_that_is_no_longer_listed_is_missed(folder):
+    document = put(document_in(folder), ("files", "tables/currents.csv"), ...)
+    assert "files lacks 'tables/currents.csv'" in refusal(folder, document)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400)])
+def test_a_number_beyond_any_is_refused(folder, value):
+    document = put(document_in(folder), ("layers", 0, "scores", 0, "feedback", "achieved"), value)
+    assert "beyond any" in refusal(folder, document)
+
+
+def test_a_list_where_one_value_belongs_is_refused(folder):
+    document = document_in(folder)
+    place = next(i for i, entry in enumerate(document["hardware"]) if entry["field"] == "ota.kappa")
+    assert "ota.kappa" in refusal(folder, put(document, ("hardware", place, "value"), [0.7, 0.7]))
