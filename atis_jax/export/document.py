@@ -113,9 +113,9 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     for name, shape in (("projection", (spec.inputs,)), ("prototype", (spec.groups, spec.inputs))):
         if name in leaves and leaves[name].shape[1 : 1 + len(shape)] != shape:
             raise ExportError(
-                f"arrays.npz: {_DESIGN}{name} has shape {list(leaves[name].shape)}, but design.json has scorer.inputs = "
-                f"{spec.inputs} and scorer.groups = {spec.groups}; this is not what the rest of the bundle gives: export "
-                "it anew"
+                f"arrays.npz: {_DESIGN}{name} has shape {list(leaves[name].shape)}, but design.json has scorer.inputs "
+                f"= {spec.inputs} and scorer.groups = {spec.groups}; this is not what the rest of the bundle gives: "
+                "export it anew"
             )
     calibration, state = None, document["calibration"]
     if state["state"] == "calibrated":
