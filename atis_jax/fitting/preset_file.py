@@ -14,7 +14,7 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.hardware import field as field_of
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.systematic import Systematic
-from atis_jax.validation import SettingError, did_you_mean
+from atis_jax.validation import SettingError, check_choice, did_you_mean
 
 FORMAT = "atis_jax fitted hardware"
 SCHEMA = 1
@@ -122,8 +122,8 @@ def named_hardware(preset: str) -> Hardware:
         SettingError: neither, or the file is not the one that was marked.
     """
     path, mark, digest = preset.partition(_MARK)
-    if path in PRESETS or not (mark or path.endswith(".json")):
-        return get_preset(preset)
+    if not (mark or path.endswith(".json")):
+        return get_preset(check_choice(preset, PRESETS, "hardware.preset", "or the .json that configs/fit.py wrote"))
     if mark and _digest(path) != digest:
         raise SettingError(
             f"hardware.preset = {path!r} has changed since this run was made (its content was {digest}, it is "

@@ -145,7 +145,7 @@ def test_names_stay_names(name):
 
 def test_a_misspelt_name_lists_the_presets():
     assert marked("nominel") == "nominel"
-    with pytest.raises(ValueError, match="'nominel' does not exist; the presets are .* nearest is 'nominal'"):
+    with pytest.raises(ValueError, match="hardware.preset = 'nominel' is not one of: .*did you mean 'nominal'"):
         named_hardware("nominel")
 
 
