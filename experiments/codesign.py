@@ -35,7 +35,7 @@ from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.validation import UserError
 from experiments import measure
-from experiments.export.bundle import BUNDLE_ACCURACY, bundle_from, on_hardware, perfect_accuracy, unquantised
+from experiments.export.bundle import measured_bundle
 from experiments.ledgers import run_ledger
 from experiments.loop import Loop, Stage, steps_done
 from experiments.metrics import MetricsLog
@@ -79,16 +79,10 @@ def write_export(
 ) -> dict[str, Any]:
     """The design as a bundle in ``export/``, with the accuracies found and that of the design before quantisation."""
     design = measure.ready(settings, model, state, settings.scorer.kind)
-    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
-    free = on_hardware(design, unquantised(design.evaluator.hardware), target)
-    found = {
-        "before_quantisation": perfect_accuracy(free, list(eval_batches(settings.data, test))),
-        "after_quantisation": accuracy["ideal"],
-        "examples": len(test),
-        **{name: accuracy[name] for name in BUNDLE_ACCURACY if accuracy.get(name) is not None},
-    }
-    write_bundle(bundle_from(settings, design, folder.path, found), folder.path / EXPORT)
-    return {"folder": EXPORT, **{name: found[name] for name in ("before_quantisation", "after_quantisation")}}
+    bundle = measured_bundle(settings, design, folder.path, test, accuracy)
+    write_bundle(bundle, folder.path / EXPORT)
+    names = ("before_quantisation", "after_quantisation")
+    return {"folder": EXPORT, **{name: bundle.accuracy[name] for name in names}}
 
 
 def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:

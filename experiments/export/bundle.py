@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.config import as_dict, config_hash
+from atis_jax.data.pipeline import eval_batches
+from atis_jax.data.source import Split
 from atis_jax.export.bundle import Bundle
 from atis_jax.training import evaluate
 from experiments import measure
@@ -58,6 +61,31 @@ def bundle_from(
     )
 
 
+def measured_bundle(
+    settings: CodesignSettings, trained: Trained, run: str | Path, test: Split, found: Mapping[str, Any]
+) -> Bundle:
+    """The bundle with its accuracies: before and after quantisation, and those of the run's own summary.
+
+    Args:
+        settings: of the run.
+        trained: its network and design.
+        run: where it is.
+        test: the test images.
+        found: the 'accuracy' of the run's summary; ``ideal``, on the perfect chip, is measured where it is missing.
+    """
+    batches = list(eval_batches(settings.data, test))
+    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
+    free = dataclasses.replace(trained, evaluator=trained.evaluator.on(unquantised(trained.evaluator.hardware), target))
+    after = found.get("ideal")
+    accuracy = {
+        "before_quantisation": perfect_accuracy(free, batches),
+        "after_quantisation": perfect_accuracy(trained, batches) if after is None else after,
+        "examples": len(test),
+        **{name: found[name] for name in BUNDLE_ACCURACY if found.get(name) is not None},
+    }
+    return bundle_from(settings, trained, run, accuracy)
+
+
 def plain_hardware(hardware: Hardware) -> Hardware:
     """The same hardware with Python numbers for arrays of one, as a file holds them."""
     return jax.tree.map(lambda leaf: leaf if isinstance(leaf, int | float) else float(leaf), hardware)
@@ -75,11 +103,6 @@ def unquantised(hardware: Hardware) -> Hardware:
             "comparator.trim_bits": None,
         },
     )
-
-
-def on_hardware(trained: Trained, hardware: Hardware, target: Any) -> Trained:
-    """The same network and design on another hardware."""
-    return dataclasses.replace(trained, evaluator=trained.evaluator.on(hardware, target))
 
 
 def perfect_accuracy(trained: Trained, batches: list) -> float:

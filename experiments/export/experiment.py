@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle, leaves_of
 from atis_jax.export.imported import imported_design, imported_spec
 from atis_jax.export.quantities import Achieved, achieved
@@ -20,7 +19,7 @@ from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.validation import UserError
-from experiments.export.bundle import BUNDLE_ACCURACY, bundle_from, on_hardware, perfect_accuracy, unquantised
+from experiments.export.bundle import measured_bundle
 from experiments.export.fpaa import Target, an231_target, rasp_target, training_inputs
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
@@ -56,7 +55,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
         )
-    bundle = measured_bundle(trained, settings)
+    bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))
     tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
     for name in wanted:
         print(f"{name} ...", flush=True)
@@ -83,22 +82,11 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def measured_bundle(run: TrainedRun, settings: ExportSettings) -> Bundle:
-    """The bundle with its accuracies: of the run's own summary, and before and after quantisation."""
-    evaluator, pruning = run.trained.evaluator, run.settings.pruning
-    batches = list(eval_batches(run.settings.data, run.test))
-    target = jax.numpy.asarray(pruning.kept_of_incoming(run.settings.model.depth))
-    free = on_hardware(run.trained, unquantised(evaluator.hardware), target)
-    accuracy: dict[str, Any] = {
-        "before_quantisation": perfect_accuracy(free, batches),
-        "after_quantisation": perfect_accuracy(run.trained, batches),
-        "examples": len(run.test),
-    }
+def _accuracy_of(run: TrainedRun) -> dict[str, Any]:
+    """What the run's own summary says of its accuracy; the perfect chip's is measured anew."""
     stored = run.folder / "summary.json"
-    if stored.exists():
-        found = json.loads(stored.read_text()).get("accuracy", {})
-        accuracy |= {name: found[name] for name in BUNDLE_ACCURACY if found.get(name) is not None}
-    return bundle_from(run.settings, run.trained, run.folder, accuracy)
+    found = json.loads(stored.read_text()).get("accuracy", {}) if stored.exists() else {}
+    return {name: value for name, value in found.items() if name != "ideal"}
 
 
 def _earlier(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, np.ndarray]]:

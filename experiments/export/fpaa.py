@@ -21,9 +21,8 @@ from atis_jax.export.imported import imported_design, imported_spec
 from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
 from atis_jax.scoring.analog import read_scores, realise_design
 from atis_jax.scoring.design import Design, layer_design
-from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.units import thermal_voltage_v
-from experiments import measure
+from experiments.export.read_back import recorded
 from experiments.trained_run import TrainedRun
 
 TRAIN_IMAGES, TRAIN_TOKENS = 256, 1024
@@ -55,21 +54,7 @@ class Target:
 
 def training_inputs(run: TrainedRun, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Array inputs (L, t, N) of training tokens, and the shares (L, G) of them that the perfect chip keeps."""
-    evaluator = run.trained.evaluator
-    perfect = measure.perfect_inputs(run.trained, evaluator.model.spec.depth)
-    pictures = jnp.asarray(run.train.images[:TRAIN_IMAGES], jnp.float32) / 255.0
-    key = rng.stream(jax.random.key(seed), "data")
-    found = record_tokens(
-        evaluator.model,
-        evaluator.params,
-        evaluator.scorer,
-        perfect,
-        pictures,
-        TRAIN_TOKENS,
-        key,
-        scored=evaluator.scored,
-        source=evaluator.spec.source,
-    )
+    found = recorded(run, run.train, TRAIN_IMAGES, TRAIN_TOKENS, rng.stream(jax.random.key(seed), "data"))
     return np.asarray(found.inputs), np.asarray(found.kept_fraction)
 
 

@@ -13,9 +13,11 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.data.pipeline import eval_batches
+from atis_jax.data.source import Split
 from atis_jax.export.bundle import Bundle
 from atis_jax.models.forward import layer_of
 from atis_jax.scoring.analog import read_scores, realise_design
+from atis_jax.scoring.calibration import CalibrationTokens
 from atis_jax.scoring.design import Design, layer_design
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.scoring.spec import ScorerSpec
@@ -41,25 +43,28 @@ class Tokens:
     keep: np.ndarray
 
 
-def test_tokens(run: TrainedRun, bundle: Bundle, count: int, images: int, seed: int) -> Tokens:
-    """``count`` tokens of each layer from the first test images, drawn from those that reach its comparator."""
+def recorded(run: TrainedRun, split: Split, images: int, count: int, key: jax.Array) -> CalibrationTokens:
+    """``count`` tokens of each layer of the perfect chip, from the first ``images`` of a split."""
     evaluator = run.trained.evaluator
-    perfect = measure.perfect_inputs(run.trained, evaluator.model.spec.depth)
-    pictures = jnp.asarray(run.test.images[:images], jnp.float32) / 255.0
-    key = rng.stream(jax.random.key(seed), "evaluation")
-    found = record_tokens(
+    return record_tokens(
         evaluator.model,
         evaluator.params,
         evaluator.scorer,
-        perfect,
-        pictures,
+        measure.perfect_inputs(run.trained, evaluator.model.spec.depth),
+        jnp.asarray(split.images[:images], jnp.float32) / 255.0,
         count,
         key,
         scored=evaluator.scored,
         source=evaluator.spec.source,
     )
-    keep = decisions(run.trained.state.design, bundle, evaluator.hardware, np.asarray(found.inputs))
-    return Tokens(np.asarray(found.inputs), np.asarray(found.score_v), keep)
+
+
+def test_tokens(run: TrainedRun, bundle: Bundle, count: int, images: int, seed: int) -> Tokens:
+    """``count`` tokens of each layer from the first test images, drawn from those that reach its comparator."""
+    found = recorded(run, run.test, images, count, rng.stream(jax.random.key(seed), "evaluation"))
+    inputs = np.asarray(found.inputs)
+    keep = decisions(run.trained.state.design, bundle, run.trained.evaluator.hardware, inputs)
+    return Tokens(inputs, np.asarray(found.score_v), keep)
 
 
 def decisions(
@@ -137,7 +142,9 @@ def measured(
     """Accuracy on the test set, on the perfect chip and on sampled ones at the nominal temperature; decisions."""
     evaluator, settings = run.trained.evaluator, run.settings
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
-    scorer = make_scorer(spec, hardware, target)
+    same = (spec, hardware) == (evaluator.spec, evaluator.hardware)
+    # The run's own scorer where nothing differs: its programs are compiled already.
+    scorer = evaluator.scorer if same else make_scorer(spec, hardware, target)
     mine = dataclasses.replace(evaluator, scorer=scorer, spec=spec, hardware=hardware)
     trained = Trained(mine, dataclasses.replace(run.trained.state, design=design))
     batches = list(eval_batches(settings.data, run.test))

@@ -21,10 +21,9 @@ from atis_jax.report import write_report
 from atis_jax.scoring.calibration.chips import calibrate_chip
 from atis_jax.scoring.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
-from atis_jax.training.calibration_tokens import record_tokens
 from experiments import measure
 from experiments.export.bundle import bundle_from
-from experiments.export.read_back import decisions, test_tokens
+from experiments.export.read_back import decisions, recorded, test_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
@@ -45,7 +44,9 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     old, new = load_trained(settings.old), load_trained(settings.new)
     bundles = [bundle_from(run.settings, run.trained, run.folder, {}) for run in (old, new)]
     changes = reprogramming(*bundles)
-    trims = [_calibrated(settings, run) for run in (old, new)]
+    chips = _chips(settings, new)
+    trims = [_calibrated(settings, run, chips) for run in (old, new)]
+    batches = list(eval_batches(new.settings.data, new.test))
     tokens = test_tokens(new, bundles[1], settings.tokens, TOKEN_IMAGES, settings.seed)
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
     equal: dict[str, list[float]] = {arm: [] for arm in ARMS}
@@ -60,8 +61,8 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
         carried_trim = Trim(jnp.asarray(found.threshold_v), jnp.asarray(found.log_current))
         none = jax.tree.map(jnp.zeros_like, carried_trim)
         for arm, trim in zip(ARMS, (none, carried_trim, layer_of(trims[1], number)), strict=True):
-            chip, design = layer_of(_chips(settings, new), number), _programmed(new, trim)
-            accuracy[arm].append(_accuracy(settings, new, design, chip, number))
+            chip, design = layer_of(chips, number), _programmed(new, trim)
+            accuracy[arm].append(_accuracy(settings, new, batches, design, chip, number))
             same = decisions(design, bundles[1], bundles[1].hardware, tokens.inputs, chip=chip) == tokens.keep
             equal[arm].append(float(same[list(bundles[1].scored)].mean()))
         told = ", ".join(f"{arm} {100 * accuracy[arm][-1]:.2f} % ({100 * equal[arm][-1]:.2f})" for arm in ARMS)
@@ -77,7 +78,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     )
     ideal = evaluate.count(
         new.trained.evaluator.masked(),
-        list(eval_batches(new.settings.data, new.test)),
+        batches,
         measure.perfect_inputs(new.trained, new.settings.model.depth),
         None,
     )
@@ -125,22 +126,11 @@ def _chips(settings: RetargetSettings, run: TrainedRun) -> Any:
     )
 
 
-def _calibrated(settings: RetargetSettings, run: TrainedRun) -> Trim:
+def _calibrated(settings: RetargetSettings, run: TrainedRun, chips: Any) -> Trim:
     """Trims of every chip with this run's design, leaves (chips, L, ...)."""
     evaluator, calibration = run.trained.evaluator, settings.calibration
-    depth = run.settings.model.depth
-    pictures = jnp.asarray(run.train.images[:TOKEN_IMAGES], jnp.float32) / 255.0
-    tokens = record_tokens(
-        evaluator.model,
-        evaluator.params,
-        evaluator.scorer,
-        measure.perfect_inputs(run.trained, depth),
-        pictures,
-        calibration.tokens,
-        rng.stream(jax.random.key(settings.seed), "data"),
-        scored=evaluator.scored,
-        source=evaluator.spec.source,
-    )
+    key = rng.stream(jax.random.key(settings.seed), "data")
+    tokens = recorded(run, run.train, TOKEN_IMAGES, calibration.tokens, key)
     design, query = run.trained.state.design, run.trained.state.scorer_state.query
     environment = nominal_environment(evaluator.hardware)
     keys = jax.random.split(rng.stream(jax.random.key(settings.seed), "read_noise"), settings.chips)
@@ -151,7 +141,7 @@ def _calibrated(settings: RetargetSettings, run: TrainedRun) -> Trim:
             design, chip, environment, tokens, evaluator.spec, evaluator.hardware, calibration, key, query
         ).trim
 
-    return jax.lax.map(lambda pair: one(*pair), (_chips(settings, run), keys))
+    return jax.lax.map(lambda pair: one(*pair), (chips, keys))
 
 
 def _with_calibration(
@@ -174,9 +164,9 @@ def _programmed(run: TrainedRun, trim: Trim) -> Any:
     return jax.vmap(lambda d, t: trimmed(d, t, evaluator.spec, evaluator.hardware))(run.trained.state.design, trim)
 
 
-def _accuracy(settings: RetargetSettings, run: TrainedRun, design: Any, chip: Any, number: int) -> float:
+def _accuracy(settings: RetargetSettings, run: TrainedRun, batches: list, design: Any, chip: Any, number: int) -> float:
     """Of a design on one chip with read noise."""
     evaluator = run.trained.evaluator
     inputs = ScorerInputs(design, chip, nominal_environment(evaluator.hardware), run.trained.state.scorer_state)
     key = jax.random.fold_in(rng.stream(jax.random.key(settings.seed), "evaluation"), number)
-    return evaluate.count(evaluator.masked(), list(eval_batches(run.settings.data, run.test)), inputs, key).accuracy
+    return evaluate.count(evaluator.masked(), batches, inputs, key).accuracy
