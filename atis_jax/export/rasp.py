@@ -13,21 +13,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.presets import get_preset
+from atis_jax.export.blif import HIGHEST_A, LOWEST_A, block_lines, parse_blif
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import Achieved
-from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
 
-LOWEST_A, HIGHEST_A = 1e-9, 10e-6
-"""Targets that the tools handle directly; outside, they rescale codes by 30."""
 CABS, PADS = 98, 39
 """Of a RASP 3.0: 84 CABs and 14 of the second kind, counted in its architecture file; numbered package pads."""
 BITS = 9
@@ -43,9 +41,6 @@ NOT_MADE = (
     "target_info_* programming codes (an EKV model of each chip)",
     "pulse-width and Vd tables, .elf programs, the .zip programming image",
 )
-_SUBCIRCUIT = re.compile(r"^\.subckt (\S+) (.*?)(?: #(.*))?$")
-_PORTS = {"ota": (2, 1), "fgota": (2, 1)}
-_PARAMETERS = {"ota": ("ota_bias",), "fgota": ("fgota_bias", "fgota_p_bias", "fgota_n_bias")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +102,6 @@ def common_scale(layers: Sequence[Achieved]) -> float:
     return scale
 
 
-def check_spec(spec: ScorerSpec) -> None:
-    """Raise ExportError for a scorer that the target has no circuit for."""
-    if spec.differential or spec.hysteresis:
-        raise ExportError(
-            "this target has one array a score and a comparator without memory; export a design with "
-            "scorer.differential = False and scorer.hysteresis = False"
-        )
-
-
 def rasp_layer(found: Achieved, layer: int, scale: float) -> RaspLayer:
     """Scale and round one layer's numbers.
 
@@ -164,19 +150,13 @@ def blif_text(name: str, layer: int, made: RaspLayer) -> str:
                 continue
             plus, minus = (f"in_{j}", "vref") if current_a > 0 else ("vref", f"in_{j}")
             words = f"weight {j} of score {g}"
-            lines += _block("ota", (plus, minus), f"sum_{g}_{j}", {"ota_bias": abs(current_a)}, words)
+            lines += block_lines("ota", (plus, minus), f"sum_{g}_{j}", {"ota_bias": abs(current_a)}, words)
         wire = _wire(made, g)
-        lines += _block("ota", ("vref", wire), f"y_{g}", {"ota_bias": OP_AMP_A}, f"op-amp of score {g}")
+        lines += block_lines("ota", ("vref", wire), f"y_{g}", {"ota_bias": OP_AMP_A}, f"op-amp of score {g}")
         biases = {"fgota_bias": float(made.feedback_a[g]), "fgota_p_bias": FG_INPUT_A, "fgota_n_bias": FG_INPUT_A}
-        lines += _block("fgota", (f"y_{g}", "vref"), f"feedback_{g}", biases, f"1/R_f of score {g}")
-        lines += _block("ota", (f"vth_{g}", f"y_{g}"), f"keep_{g}", {"ota_bias": COMPARATOR_A}, f"comparator {g}")
+        lines += block_lines("fgota", (f"y_{g}", "vref"), f"feedback_{g}", biases, f"1/R_f of score {g}")
+        lines += block_lines("ota", (f"vth_{g}", f"y_{g}"), f"keep_{g}", {"ota_bias": COMPARATOR_A}, f"comparator {g}")
     return "\n".join([*lines, ".end", ""])
-
-
-def _block(kind: str, ins: Sequence[str], out: str, parameters: Mapping[str, float], words: str) -> list[str]:
-    ports = " ".join([*(f"in[{n}]={net}" for n, net in enumerate(ins)), f"out[0]={out}"])
-    told = "&".join(f"{name} ={value:.6e}" for name, value in parameters.items())
-    return [f"# {words}", f".subckt {kind} {ports} #{told}", ""]
 
 
 def _wire(made: RaspLayer, score: int) -> str:
@@ -204,61 +184,6 @@ def targets_csv(blif: str) -> str:
 
 def _range(current_a: float) -> str:
     return "subVt" if current_a <= 1e-7 else "aboveVt"
-
-
-def parse_blif(text: str) -> list[tuple[str, tuple[str, ...], str, dict[str, float]]]:
-    """(block, input nets, output net, parameters) of each ``.subckt`` line, by the rules of the tools' parser.
-
-    Raises:
-        ExportError: an unknown block, ports out of order, an output net that two blocks drive, a parameter that is
-            missing, misspelt or out of 1 nA to 10 uA, or a net that nothing drives; names the line.
-    """
-    declared: set[str] = {"gnd", "vcc"}
-    blocks: list[tuple[str, tuple[str, ...], str, dict[str, float]]] = []
-    lines = text.splitlines()
-    if not lines or not lines[0].startswith(".model ") or lines[-1] != ".end":
-        raise ExportError("the BLIF must start with .model and end with .end; it was cut off: export it anew")
-    driven: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if line.startswith(".inputs "):
-            declared.update(line.split()[1:])
-        if not line.startswith(".subckt"):
-            continue
-        where = f"BLIF line {number}"
-        match = _SUBCIRCUIT.match(line)
-        if match is None or match[1] not in _PORTS:
-            raise ExportError(f"{where}: {line!r} is no block of {', '.join(_PORTS)}")
-        kind, ports = match[1], [port.partition("=")[::2] for port in match[2].split()]
-        ins, outs = _PORTS[kind]
-        if [name for name, _ in ports] != [*(f"in[{n}]" for n in range(ins)), *(f"out[{n}]" for n in range(outs))]:
-            raise ExportError(f"{where}: ports of {kind} must be in[0..{ins - 1}] then out[0], in this order")
-        out = ports[-1][1]
-        if out in driven or out in declared:
-            raise ExportError(f"{where}: the net {out!r} is driven twice; every output net is named once")
-        driven.add(out)
-        blocks.append((kind, tuple(net for _, net in ports[:-1]), out, _parameters(kind, match[3] or "", where)))
-    for kind, ins_of, out, _ in blocks:
-        for net in ins_of:
-            if net not in driven | declared:
-                raise ExportError(f"BLIF: nothing drives the net {net!r} at an input of the {kind} of {out!r}")
-    return blocks
-
-
-def _parameters(kind: str, text: str, where: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for pair in text.split("&"):
-        match = re.fullmatch(r"(\w+) =(\S+)", pair)
-        if match is None:
-            raise ExportError(f"{where}: parameter {pair!r} must be written 'name =value'")
-        found[match[1]] = float(match[2])
-    if tuple(found) != _PARAMETERS[kind]:
-        raise ExportError(
-            f"{where}: {kind} has the parameters {', '.join(_PARAMETERS[kind])}, found {', '.join(found)}"
-        )
-    for name, value in found.items():
-        if not LOWEST_A * (1 - 1e-6) <= value <= HIGHEST_A * (1 + 1e-6):
-            raise ExportError(f"{where}: {name} = {value:g} A is outside {LOWEST_A:g} to {HIGHEST_A:g} A")
-    return found
 
 
 def budget(blif: str) -> dict[str, Any]:

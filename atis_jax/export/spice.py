@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import Achieved, achieved
-from atis_jax.spice.benches import Amplifier, comparator_line, ota_line, played
 from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
+from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, played
 from atis_jax.spice.simulator import Analysis, Deck
 
 CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from atis_jax.gates import Gate, keeps
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import count, join, percent, significant
 from atis_jax.report.run_files import RunFiles
@@ -20,65 +19,39 @@ _NAMED = 3
 """Failing gates that the page's sentence names."""
 
 
-@dataclass(frozen=True)
-class Gate:
-    """A measured number and the bound it is held to.
-
-    Attributes:
-        name: short, unlike any other of the run.
-        what: in words, with the conditions.
-        value: as measured.
-        low: smallest that passes, None for no limit.
-        high: largest that passes, None for no limit.
-        unit: of all three.
-        passed: whether the value keeps its bounds.
-    """
-
-    name: str
-    what: str
-    value: float
-    low: float | None
-    high: float | None
-    unit: str
-    passed: bool
-
-    @property
-    def value_words(self) -> str:
-        """The value with its unit."""
-        return self._with_unit(self._number(self.value))
-
-    @property
-    def bound_words(self) -> str:
-        """The bounds with their unit."""
-        low, high = (None if bound is None else self._number(bound, 4) for bound in (self.low, self.high))
-        if low is None and high is None:
-            return "none"
-        if low is None or high is None:
-            return self._with_unit(f"at most {high}" if low is None else f"at least {low}")
-        return self._with_unit(f"exactly {low}" if low == high else f"{low} to {high}")
-
-    def _with_unit(self, text: str) -> str:
-        return (f"{text} {self.unit}" if self.unit else text).replace(" ", _SPACE)
-
-    def _number(self, value: float, digits: int = 3) -> str:
-        """So many digits, or as many as put the printed value on its side of the printed bounds."""
-        digits = max(digits, next(filter(self._tells, _DIGITS), _DIGITS[-1]))
-        text = significant(value, digits)
-        return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
-
-    def _tells(self, digits: int) -> bool:
-        value, low, high = (
-            None if number is None else float(f"{number:.{places - 1}e}")
-            for number, places in ((self.value, digits), (self.low, max(digits, 4)), (self.high, max(digits, 4)))
-        )
-        return keeps(value, low, high) == self.passed
+def value_words(gate: Gate) -> str:
+    """The value with its unit."""
+    return _with_unit(_number(gate, gate.value), gate)
 
 
-def keeps(value: float | None, low: float | None, high: float | None) -> bool:
-    """Whether a value keeps its bounds; none, or not a number, keeps nothing."""
-    if value is None or math.isnan(value):
-        return False
-    return (low is None or value >= low) and (high is None or value <= high)
+def bound_words(gate: Gate) -> str:
+    """The bounds with their unit."""
+    low, high = (None if bound is None else _number(gate, bound, 4) for bound in (gate.low, gate.high))
+    if low is None and high is None:
+        return "none"
+    if low is None or high is None:
+        return _with_unit(f"at most {high}" if low is None else f"at least {low}", gate)
+    return _with_unit(f"exactly {low}" if low == high else f"{low} to {high}", gate)
+
+
+def _with_unit(text: str, gate: Gate) -> str:
+    return (f"{text} {gate.unit}" if gate.unit else text).replace(" ", _SPACE)
+
+
+def _number(gate: Gate, value: float, digits: int = 3) -> str:
+    """So many digits, or as many as put the printed value on its side of the printed bounds."""
+    digits = max(digits, next((more for more in _DIGITS if _tells(gate, more)), _DIGITS[-1]))
+    text = significant(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
+
+
+def _tells(gate: Gate, digits: int) -> bool:
+    more = max(digits, 4)
+    value, low, high = (
+        None if number is None else float(f"{number:.{places - 1}e}")
+        for number, places in ((gate.value, digits), (gate.low, more), (gate.high, more))
+    )
+    return value is not None and keeps(value, low, high) == gate.passed
 
 
 def read_gates(run: RunFiles) -> tuple[Gate, ...]:
@@ -104,12 +77,13 @@ def _gate(told: dict[str, Any]) -> Gate:
     for name, number in numbers.items():
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
             raise ReportError(f"summary.json: gate {told['name']}: '{name}' must be a number, found {number!r}")
-    if keeps(**numbers) != told["passed"]:
+    gate = Gate(name=told["name"], what=told["what"], unit=told.get("unit") or "", **numbers)
+    if gate.passed != told["passed"]:
         raise ReportError(
             f"summary.json: gate {told['name']} says passed = {told['passed']}, but its value is {told['value']} and "
             f"its bounds are {told.get('low')} and {told.get('high')}; write it again from its run"
         )
-    return Gate(name=told["name"], what=told["what"], unit=told.get("unit") or "", passed=told["passed"], **numbers)
+    return gate
 
 
 def gates_words(gates: tuple[Gate, ...]) -> str:
@@ -117,7 +91,7 @@ def gates_words(gates: tuple[Gate, ...]) -> str:
     failing = [gate for gate in gates if not gate.passed]
     if not failing:
         return f"All {count(len(gates), 'gate')} hold." if len(gates) > 1 else "The only gate holds."
-    named = [f"{gate.what} ({gate.value_words}, bound: {gate.bound_words})" for gate in failing[:_NAMED]]
+    named = [f"{gate.what} ({value_words(gate)}, bound: {bound_words(gate)})" for gate in failing[:_NAMED]]
     rest = [f"{len(failing) - _NAMED} more"] if len(failing) > _NAMED else []
     return f"{len(gates) - len(failing)} of {count(len(gates), 'gate')} hold. Failing: {'; '.join([*named, *rest])}."
 

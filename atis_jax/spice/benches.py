@@ -8,16 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from atis_jax.spice.cells import (
-    COMMON_MODE_V,
-    COMPARATOR,
-    OP_AMP,
-    OPTIONS,
-    OTA,
-    SUPPLY_V,
-    cells_text,
-)
+from atis_jax.spice.cells import COMMON_MODE_V, OPTIONS, OTA, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
+from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, played
 from atis_jax.spice.simulator import Analysis, Deck, Simulated, SpiceError, simulate, simulate_all
 
 HALF_SPAN_V = 0.15
@@ -35,19 +28,6 @@ def head(title: str, process: Process, temperature_c: float, *, mismatch: bool =
         f"* {title}\n{cells_text(process, mismatch=mismatch)}{OPTIONS}\n.temp {temperature_c:g}\n"
         f"Vdd vdd 0 {SUPPLY_V}\nVcm cm 0 {COMMON_MODE_V}\n"
     )
-
-
-def differential(name: str, node: str) -> str:
-    """Nodes ``pNAME`` and ``nNAME`` around the common mode, half of ``node`` each way."""
-    return f"Ep{name} p{name} cm {node} 0 0.5\nEn{name} n{name} cm {node} 0 -0.5\n"
-
-
-def ota_line(name: str, signed_current_a: float, out: str, inputs: str | None = None) -> str:
-    """An OTA with its bias source; inputs p and n of ``inputs`` (its own name if None), swapped for a negative sign."""
-    inputs = name if inputs is None else inputs
-    plus, minus = ("p", "n") if signed_current_a >= 0 else ("n", "p")
-    source = f"Ib{name} vdd b{name} {abs(signed_current_a):.9e}\n"
-    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} vdd {OTA}\n"
 
 
 def ota_deck(
@@ -124,23 +104,6 @@ def _bias_voltage_v(process: Process, bias_a: float, temperature_c: float) -> fl
     return float(simulate(dataclasses.replace(deck, analyses=(analysis,))).results[0]["v(b1)"][1])
 
 
-def played(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
-    """Sources ``d0`` to ``dN-1`` that give row t of ``voltages_v`` at V(tok) = t, and their differential pairs.
-
-    One number of a token a source: ``tok`` is swept over whole numbers. One row becomes a constant.
-    """
-    text = ""
-    for column in range(voltages_v.shape[1]):
-        name = f"{column}"
-        if len(voltages_v) == 1:
-            text += f"Bd{name} d{name} 0 V={voltages_v[0, column]:.9e}\n"
-        else:
-            pairs = ",".join(f"{first + t},{value:.9e}" for t, value in enumerate(voltages_v[:, column].tolist()))
-            text += f"Bd{name} d{name} 0 V=pwl(v(tok),{pairs})\n"
-        text += differential(name, f"d{name}")
-    return text
-
-
 def array_sums(
     process: Process,
     signed_current_a: Float[np.ndarray, "n"],
@@ -195,35 +158,6 @@ def settling_s(
     return float(time_s[min(last + 1, len(time_s) - 1)] - start_s)
 
 
-@dataclasses.dataclass(frozen=True)
-class Amplifier:
-    """Sizes of a TIA: what its bench and the exported netlist both need.
-
-    Attributes:
-        feedback_ohm: R_f.
-        total_current_a: sum of the array's bias currents, A; the op-amp's output must drive it.
-        bandwidth_hz: of R_f with its capacitor, Hz.
-    """
-
-    feedback_ohm: float
-    total_current_a: float
-    bandwidth_hz: float
-
-    @property
-    def op_amp_current_a(self) -> float:
-        """Of each stage: four times what the array can draw, at least 1 uA."""
-        return max(1e-6, 4.0 * self.total_current_a)
-
-    def lines(self, node: str, out: str, name: str = "") -> str:
-        """The amplifier between the summing ``node`` and ``out``."""
-        farad = 1.0 / (2.0 * np.pi * self.feedback_ohm * self.bandwidth_hz)
-        return (
-            f"Iop{name} vdd bop{name} {self.op_amp_current_a:.6e}\n"
-            f"XA{name} cm {node} {out} bop{name} vdd {OP_AMP}\n"
-            f"Rf{name} {node} {out} {self.feedback_ohm:.9e}\nCf{name} {node} {out} {farad:.6e}\n"
-        )
-
-
 def amplifier_curve(
     process: Process, amplifier: Amplifier, temperature_c: float, points: int = 121
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -234,14 +168,6 @@ def amplifier_curve(
     analysis = Analysis(_sweep("Ii", total_a, 2 * total_a / (points - 1)), ("v(y)",), points=points)
     result = simulate(Deck(text, (analysis,))).results[0]
     return result["sweep"], COMMON_MODE_V - result["v(y)"]
-
-
-def comparator_line(threshold_v: float, bias_a: float, score: str, keep: str, name: str = "") -> str:
-    """A comparator that says keep where V_cm - V(score) is above ``threshold_v``."""
-    return (
-        f"Vref{name} ref{name} 0 {COMMON_MODE_V - threshold_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
-        f"XC{name} ref{name} {score} {keep} bc{name} vdd {COMPARATOR}\n"
-    )
 
 
 def comparator_offsets(

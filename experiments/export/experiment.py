@@ -15,19 +15,22 @@ from atis_jax.export.imported import imported_design, imported_spec
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.spice import SCORER, read_scorer, spice_files
 from atis_jax.export.store import read_bundle, write_bundle, write_folder
+from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.validation import UserError
+from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
-from experiments.export.fpaa import Target, an231_target, rasp_target, training_inputs
+from experiments.export.rasp import rasp_target
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
 from experiments.export.spice import close_loop, design_twin, loop_gates, real_tokens, spice_twin
+from experiments.export.target import Target, training_inputs
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import characterise
-from experiments.spice.gates import Gate, gates_summary
+from experiments.spice.gates import gates_summary
 from experiments.trained_run import TrainedRun, load_trained
 
 BUNDLE = "bundle"

@@ -27,15 +27,16 @@ from atis_jax.export.spice import (
     static_deck,
     transient_deck,
 )
+from atis_jax.gates import Gate
 from atis_jax.scoring.analog import read_scores, realise_design
 from atis_jax.spice import benches
 from atis_jax.spice.models import Process
+from atis_jax.spice.netlist import Amplifier
 from atis_jax.spice.simulator import simulate
 from atis_jax.units import celsius_to_kelvin
 from experiments.export.settings import ExportSettings
 from experiments.spice.characterise import Characterised
-from experiments.spice.gates import Gate
-from experiments.spice.validation import GATE_SUM
+from experiments.spice.gates import GATE_SUM
 
 SHARPNESS = (2, 4, 8, 16)
 SIGMAS = 3.0
@@ -107,9 +108,7 @@ class _AmplifierFit:
     residual_v: float
 
 
-def _fit_amplifier(
-    process: Process, amplifier: benches.Amplifier, temperature_c: float, span_v: float
-) -> _AmplifierFit:
+def _fit_amplifier(process: Process, amplifier: Amplifier, temperature_c: float, span_v: float) -> _AmplifierFit:
     """Gain over R_f, offset and soft rails of a simulated TIA, least squares over the range of the thresholds."""
     current_a, score_v = benches.amplifier_curve(process, amplifier, temperature_c)
     near = np.abs(amplifier.feedback_ohm * current_a) <= FITTED_SPAN * span_v

@@ -7,45 +7,24 @@ ends with an error if one does not hold.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from atis_jax.gates import Gate
 from atis_jax.validation import UserError
 
-
-@dataclasses.dataclass(frozen=True)
-class Gate:
-    """One measured number and its bound.
-
-    Attributes:
-        name: short, unlike any other of the run.
-        what: in words, with the conditions.
-        value: as measured.
-        low: smallest that passes, None for no limit.
-        high: largest that passes, None for no limit.
-        unit: of all three; ``%`` for percent.
-    """
-
-    name: str
-    what: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the value keeps its bounds."""
-        return (self.low is None or self.value >= self.low) and (self.high is None or self.value <= self.high)
+GATE_SINGLE, GATE_SUM, GATE_GM = 0.15, 0.5, 0.3
+"""Percent: of I_b, of the sum of I_b, and per 10 C. Measured on sky130; a PDK of another process has others."""
+GATE_NOISE, GATE_SETTLING = 0.15, 0.10
+"""Relative: of the RMS noise in the read-out's bandwidth, and of the settling time at a load far above parasitics."""
 
 
 def gates_summary(gates: Iterable[Gate]) -> list[dict[str, Any]]:
     """The gates as ``summary.json`` holds them."""
-    return [{**dataclasses.asdict(gate), "passed": gate.passed} for gate in gates]
+    return [gate.table() for gate in gates]
 
 
 def failing(run: str | Path) -> list[str]:

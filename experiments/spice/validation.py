@@ -26,6 +26,7 @@ from atis_jax.circuits.ota import settling_time_s
 from atis_jax.circuits.tia import noise_bandwidth_hz
 from atis_jax.fitting.law import predicted_a
 from atis_jax.fitting.spread import pooled_fields
+from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice import benches
 from atis_jax.spice.simulator import ngspice_version
@@ -33,13 +34,9 @@ from atis_jax.units import ELEMENTARY_CHARGE_C, celsius_to_kelvin
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import Characterised, characterise, mismatched, population
-from experiments.spice.gates import Gate, gates_summary
+from experiments.spice.gates import GATE_GM, GATE_NOISE, GATE_SETTLING, GATE_SINGLE, GATE_SUM, gates_summary
 from experiments.spice.settings import ValidationSettings
 
-GATE_SINGLE, GATE_SUM, GATE_GM = 0.15, 0.5, 0.3
-"""Percent: of I_b, of the sum of I_b, and per 10 C. Measured on sky130; a PDK of another process has others."""
-GATE_NOISE, GATE_SETTLING = 0.15, 0.10
-"""Relative: of the RMS noise in the read-out's bandwidth, and of the settling time at a load far above parasitics."""
 FAMILY = 0.95
 """Confidence that all the intervals of spreads hold at once: each is wider by Bonferroni's correction."""
 SAMPLED_CHIPS = 1024

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from atis_jax.export import an231
 from atis_jax.export.an231_guide import guide_text, serial_csv
+from atis_jax.export.an231_table import capacitors_csv, read_capacitors
 from atis_jax.export.errors import ExportError
 
 slopes_of = st.lists(
@@ -114,7 +115,7 @@ def test_the_chain_adds_what_a_scalar_product_would():
 @settings(max_examples=30, deadline=None)
 def test_capacitors_read_back_are_those_written(slopes):
     found = made(slopes)
-    assert an231.read_capacitors(an231.capacitors_csv([found]), [found])[0].chips == found.chips
+    assert read_capacitors(capacitors_csv([found]), [found])[0].chips == found.chips
 
 
 @pytest.mark.parametrize(
@@ -129,24 +130,24 @@ def test_capacitors_read_back_are_those_written(slopes):
 )
 def test_damaged_capacitors_are_refused_with_their_line(field, value, words):
     found = made([1.0, 0.5, 0.25, 0.125, 0.1])
-    lines = an231.capacitors_csv([found]).splitlines()
+    lines = capacitors_csv([found]).splitlines()
     cells = lines[2].split(",")
     cells[field] = value
     lines[2] = ",".join(cells)
     with pytest.raises(ExportError, match=f"line 3.*{words}"):
-        an231.read_capacitors("\n".join(lines), [found])
+        read_capacitors("\n".join(lines), [found])
 
 
 def test_a_row_that_is_cut_off_is_refused():
     found = made([1.0, 0.5])
     with pytest.raises(ExportError, match="damaged"):
-        an231.read_capacitors(an231.capacitors_csv([found])[:-6], [found])
+        read_capacitors(capacitors_csv([found])[:-6], [found])
 
 
 def test_a_score_that_is_missing_is_noticed():
     found = made([0.3, 0.4])
     with pytest.raises(ExportError, match="holds 1 scores, the plan has 2"):
-        an231.read_capacitors(an231.capacitors_csv([found]), [found, found])
+        read_capacitors(capacitors_csv([found]), [found, found])
 
 
 def test_serial_frames_hold_every_weight_four_at_a_time():

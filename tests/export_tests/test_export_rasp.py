@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atis_jax.export import rasp
+from atis_jax.export.blif import parse_blif
 from atis_jax.export.errors import ExportError
+from atis_jax.export.fpaa import check_fpaa_spec
 from atis_jax.export.quantities import Achieved, achieved
 
 currents = st.lists(
@@ -141,7 +143,7 @@ def good():
 def test_a_damaged_blif_is_refused(old, new, words):
     assert old in good()
     with pytest.raises(ExportError, match=re.escape(words)):
-        rasp.parse_blif(good().replace(old, new, 1))
+        parse_blif(good().replace(old, new, 1))
 
 
 def test_a_weight_on_another_input_is_noticed():
@@ -150,10 +152,10 @@ def test_a_weight_on_another_input_is_noticed():
 
 
 def test_only_scorers_with_such_a_circuit_are_taken():
-    rasp.check_spec(bundle().spec)
+    check_fpaa_spec(bundle().spec)
     for field in ("differential", "hysteresis"):
         with pytest.raises(ExportError, match=field):
-            rasp.check_spec(dataclasses.replace(bundle().spec, **{field: True}))
+            check_fpaa_spec(dataclasses.replace(bundle().spec, **{field: True}))
 
 
 @pytest.mark.parametrize("weights", [[1.0] * 8, [1.0, 0, 0, 0, 0, 0, 0, -1.0]])

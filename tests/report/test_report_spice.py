@@ -11,7 +11,7 @@ import pytest
 from fake_run import edit_arrays, edit_json, write_json
 
 from atis_jax.report import ReportError, style, write_report
-from atis_jax.report.circuits import answer, equal_words, read_gates
+from atis_jax.report.circuits import answer, bound_words, equal_words, read_gates, value_words
 from atis_jax.report.errors import Absent
 from atis_jax.report.figures import sections_for
 from atis_jax.report.figures.closed_loop import closed_loop
@@ -289,7 +289,7 @@ def test_failing_gates_come_first_and_are_named(export):
 def test_a_gate_that_just_fails_is_not_printed_as_its_bound(validation):
     told = [gate("a", 99.99996, low=100.0), gate("b", 0.15002, high=0.15), gate("c", 0.5, 0.5, 0.5), gate("d", 3.0)]
     edit_json(validation / "summary.json", gates=told)
-    shown = {one.name: (plain(one.value_words), plain(one.bound_words)) for one in read_gates(read_run(validation))}
+    shown = {one.name: (plain(value_words(one)), plain(bound_words(one))) for one in read_gates(read_run(validation))}
     assert shown == {
         "a": ("99.99996 %", "at least 100 %"),
         "b": ("0.15002 %", "at most 0.15 %"),

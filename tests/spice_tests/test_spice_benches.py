@@ -5,7 +5,6 @@ import pytest
 from spice_marks import DATA, needs_ngspice, needs_sky130, reference_curve, rows_of
 
 from atis_jax.spice.benches import (
-    Amplifier,
     amplifier_curve,
     array_sums,
     comparator_offsets,
@@ -16,6 +15,7 @@ from atis_jax.spice.benches import (
     settling_s,
 )
 from atis_jax.spice.models import find_process
+from atis_jax.spice.netlist import Amplifier
 from atis_jax.spice.simulator import SpiceError, simulate_all
 
 CHARGE_C = 1.602176634e-19

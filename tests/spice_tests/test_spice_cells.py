@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from spice_marks import needs_ngspice, needs_sky130
 
-from atis_jax.spice.benches import Amplifier, amplifier_curve, comparator_line, head, ota_curves
+from atis_jax.spice.benches import amplifier_curve, head, ota_curves
 from atis_jax.spice.cells import OP_AMP, OTA, SUPPLY_V, Size, transistor
 from atis_jax.spice.models import find_process
+from atis_jax.spice.netlist import Amplifier, comparator_line
 from atis_jax.spice.simulator import Analysis, Deck, simulate
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atis_jax.report.circuits import process_note, read_gates
+from atis_jax.report.circuits import bound_words, process_note, read_gates, value_words
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Section, Table
 
@@ -14,6 +14,6 @@ def gates(run: RunFiles) -> Section:
     caption = "Every number that this run is held to. " + (
         f"{failing} of {len(found)} fail and come first." if failing else f"All {len(found)} hold."
     )
-    rows = [(gate.what, gate.value_words, gate.bound_words, "holds" if gate.passed else "FAILS") for gate in found]
+    rows = [(gate.what, value_words(gate), bound_words(gate), "holds" if gate.passed else "FAILS") for gate in found]
     table = Table("gates", caption, (("what", "measured", "bound", "verdict"), *rows))
     return Section("Gates", (*process_note(run, "gates"), table))

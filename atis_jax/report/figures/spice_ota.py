@@ -7,7 +7,8 @@ import math
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-from atis_jax.report.circuits import Gate, process_note, read_gates
+from atis_jax.gates import Gate
+from atis_jax.report.circuits import process_note, read_gates
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures.curve_residuals import curves_and_residuals, worst_residuals
 from atis_jax.report.formatting import join, percent, si, significant
