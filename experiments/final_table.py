@@ -168,6 +168,18 @@ def _scenarios(summary: Summary) -> Rows:
         yield f"  {one['name']}: {joules}", f"{factors} times as much"
 
 
+def _fit(summary: Summary) -> Rows:
+    """How well the curves were fitted, the preset's kappa and offset."""
+    told = summary["fit"]
+    yield "curves fitted", str(told["curves"])
+    yield "  worst RMS, each alone, of I_b", f"{100 * told['worst_rms_of_a_fit']:.3f} %"
+    yield "  worst RMS, one law for all", f"{100 * told['worst_rms_of_the_law']:.3f} %"
+    yield "kappa", f"{told['fields']['ota.kappa']:.4f}"
+    if told["spread"]:
+        devices = sum(group["devices"] for group in told["spread"])
+        yield f"spread of the offset, {devices:,} devices", f"{1e3 * told['fields']['ota.offset_sigma_v']:.2f} mV"
+
+
 def _retarget(summary: Summary) -> Rows:
     """What is written, and how often chips decide as the perfect one in each state."""
     told = summary["retarget"]
@@ -233,6 +245,7 @@ SECTIONS: Mapping[str, Callable[[Summary], Rows]] = {
     "precision": _precision,
     "drift": _drift,
     "scenarios": _scenarios,
+    "fit": _fit,
     "export": _export,
     "gates": _gates,
     "retarget": _retarget,

@@ -99,7 +99,7 @@ def gates_words(gates: tuple[Gate, ...]) -> str:
 def process_words(run: RunFiles) -> str:
     """Whose transistors ngspice simulated, where these are of no real process; empty otherwise."""
     targets = run.table("export").get("targets") or {}
-    if not (run.table("spice").get("generic") or (targets.get("spice") or {}).get("generic")):
+    if not any(told.get("generic") for told in (run.table("spice"), run.table("fit"), targets.get("spice") or {})):
         return ""
     return (
         "Generic transistors: ngspice simulated a generic card that describes no real process. What follows checks our "

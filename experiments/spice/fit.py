@@ -89,10 +89,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
             **provenance,
             "parameters": [_row(fit, left) for fit, left in zip(fitted.fits, fitted.residuals, strict=True)],
             "generic": generic,
-            "spread": [
-                {"bias_a": one[0].bias_a, "temperature_c": one[0].temperature_c, **_spread_row(spread)}
-                for one, spread in zip(populations, spreads, strict=True)
-            ],
+            "spread": [_group(one[0], spread) for one, spread in zip(populations, spreads, strict=True)],
             "fields": {name: value for name, value in fields.items() if isinstance(value, float)},
         },
         "timing": {"seconds": time.time() - started},
@@ -126,7 +123,11 @@ def _row(fit: FittedOta, left: float) -> dict[str, Any]:
     }
 
 
-def _spread_row(spread: dict[str, Spread]) -> dict[str, Any]:
-    return {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in spread.items()} | {
-        "devices": next(iter(spread.values())).devices
+def _group(device: FittedOta, spread: dict[str, Spread]) -> dict[str, Any]:
+    """Devices at one bias and temperature, and each spread with its interval."""
+    return {
+        "bias_a": device.bias_a,
+        "temperature_c": device.temperature_c,
+        "devices": next(iter(spread.values())).devices,
+        "spread": {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in spread.items()},
     }

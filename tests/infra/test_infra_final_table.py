@@ -125,6 +125,22 @@ def test_scenarios_show_energy_and_factor_of_each():
     assert "2.00 / 2.50 times as much" in line_with(text, "camera: 2.00 mJ / 1.00 mJ / 800 µJ")
 
 
+def test_a_fit_shows_its_residuals_and_a_spread_where_there_is_one():
+    told = {
+        "curves": 24,
+        "worst_rms_of_a_fit": 0.00144,
+        "worst_rms_of_the_law": 0.00145,
+        "fields": {"ota.kappa": 0.6941},
+        "spread": [],
+    }
+    text = printed({"experiment": "fit", "fit": told})
+    assert "0.144 %" in line_with(text, "each alone") and "0.145 %" in line_with(text, "one law")
+    assert "0.6941" in line_with(text, "kappa") and "spread" not in text
+    told["spread"] = [{"devices": 1000}] * 3
+    told["fields"]["ota.offset_sigma_v"] = 0.00398
+    assert "3.98 mV" in line_with(printed({"fit": told}), "offset, 3,000 devices")
+
+
 def test_gates_that_fail_are_named():
     gates = [
         {"name": "law", "value": 0.145, "low": None, "high": 0.15, "unit": "%", "passed": True},

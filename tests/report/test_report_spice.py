@@ -137,12 +137,14 @@ def fit(tmp_path):
         "left_by_the_law": {"log_current": 1e-4, "kappa": 2e-4, "offset_v": 3e-6, "additive": 0.0},
         "devices": [1000, 1000],
         "parameters": parameters,
-        "spread": [{"offset_sigma_v": interval, "devices": 1000}] * 2,
+        "spread": [
+            {"bias_a": bias_a, "temperature_c": 27.0, "devices": 1000, "spread": {"offset_sigma_v": interval}}
+            for bias_a in (1e-9, 1e-8)
+        ],
         "fields": {"ota.kappa": 0.69, "ota.offset_sigma_v": 0.0039, "ota.something_new": 2.5},
     }
     write_json(folder / "summary.json", {"experiment": "fit", "fit": told})
-    config = {"experiment": "fit", "curves": None, "spread_biases_a": [1e-9, 1e-8]}
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", {"experiment": "fit", "curves": None})
     return folder
 
 
@@ -440,13 +442,18 @@ def test_preset_in_words_and_spread_with_its_interval(fit):
     assert ("ota.something_new", "", "2.50") in fields.table
     assert [plain(head) for head in table.table[0]] == ["", "1 nA", "10 nA"]
     assert table.table[1] == ("spread of the offset, mV", "4.00 (3.80 to 4.20)", "4.00 (3.80 to 4.20)")
-    edit_json(fit / "config.json", curves="measured.csv")
-    assert build(fitted_preset, fit).pictures[1].table[0] == ("", "group 1", "group 2")
+    groups = read_run(fit).summary["fit"]["spread"]
+    groups[1]["temperature_c"] = 60.0
+    edit_json(fit / "summary.json", fit={"spread": groups})
+    assert [plain(head) for head in build(fitted_preset, fit).pictures[1].table[0][1:]] == [
+        "1 nA, 27 °C",
+        "10 nA, 60 °C",
+    ]
     edit_json(fit / "summary.json", fit={"spread": [], "devices": []})
     section = build(fitted_preset, fit)
     assert len(section.pictures) == 1 and section.absent[0][0] == "Spread of the fitted devices"
     assert "too few devices" in answer(read_run(fit))
-    wrong = {"offset_sigma_v": {"value": 0.005, "low": 0.0038, "high": 0.0042}, "devices": 9}
+    wrong = {**groups[0], "spread": {"offset_sigma_v": {"value": 0.005, "low": 0.0038, "high": 0.0042}}}
     edit_json(fit / "summary.json", fit={"spread": [wrong]})
     with pytest.raises(ReportError, match="outside its own interval"):
         build(fitted_preset, fit)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from atis_jax.report.circuits import process_note
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures.curve_residuals import curves_and_residuals, worst_residuals
 from atis_jax.report.figures.spice_ota import bias_words
@@ -53,7 +54,8 @@ def fitted_curves(run: RunFiles) -> Section:
         f"{percent(largest, 2)} of the bias current, RMS of the worst {percent(rms, 3)}."
     )
     alt = "Output current against differential input, curves and law, and the difference of both."
-    return Section("Curves and the law through them", (Picture("fit_curves", figure, alt, caption),))
+    picture = Picture("fit_curves", figure, alt, caption)
+    return Section("Curves and the law through them", (*process_note(run, "fit_curves"), picture))
 
 
 def law_residuals(run: RunFiles) -> Section:
@@ -174,19 +176,16 @@ def fitted_preset(run: RunFiles) -> Section:
     if not groups:
         absent = (("Spread of the fitted devices", "there were too few devices at each bias and temperature"),)
         return Section("The preset", (fields,), absent)
-    return Section("The preset", (fields, _spread(run, groups)))
+    return Section("The preset", (fields, _spread(groups)))
 
 
-def _spread(run: RunFiles, groups: list[dict[str, Any]]) -> Table:
-    heads = _group_names(run, groups)
+def _spread(groups: list[dict[str, Any]]) -> Table:
     rows = []
-    for name in groups[0]:
-        if name == "devices":
-            continue
+    for name in groups[0]["spread"]:
         words, scale, unit = FIELDS.get(f"ota.{name}", (name, 1.0, ""))
         cells = []
         for group in groups:
-            one = group[name]
+            one = group["spread"][name]
             if not one["low"] <= one["value"] <= one["high"]:
                 raise ReportError(
                     f"summary.json: the spread '{name}' is {one['value']}, outside its own interval {one['low']} to "
@@ -197,12 +196,13 @@ def _spread(run: RunFiles, groups: list[dict[str, Any]]) -> Table:
         rows.append((f"{words}{', ' + unit if unit else ''}", *cells))
     sizes = join(sorted({f"{int(group['devices']):,}" for group in groups}))
     caption = f"Spread of {sizes} devices{' each' if len(groups) > 1 else ''}, with its 95 % interval in brackets."
-    return Table("fit_spread", caption, (("", *heads), *rows))
+    return Table("fit_spread", caption, (("", *_group_names(groups)), *rows))
 
 
-def _group_names(run: RunFiles, groups: list[dict[str, Any]]) -> list[str]:
-    """The biases of the spreads where the configuration has them, else numbers."""
-    asked = run.config.get("spread_biases_a") or []
-    if run.config.get("curves") is None and len(asked) == len(groups):
-        return [bias_words(bias_a) for bias_a in asked]
-    return [f"group {number}" for number in range(1, len(groups) + 1)]
+def _group_names(groups: list[dict[str, Any]]) -> list[str]:
+    """The groups' biases, with their temperatures where these differ."""
+    several = len({group["temperature_c"] for group in groups}) > 1
+    return [
+        f"{bias_words(group['bias_a'])}, {group['temperature_c']:g} °C" if several else bias_words(group["bias_a"])
+        for group in groups
+    ]

@@ -1,0 +1,76 @@
+"""configs/fit.py from end to end: curves of a laboratory or of a simulator, a preset that a config can name."""
+
+import json
+
+import numpy as np
+from fitting_cases import made_curve
+from spice_marks import needs_ngspice
+
+from atis_jax.fitting.curves import curves_csv
+from atis_jax.fitting.preset_file import read_preset
+from experiments.rundir import open_run
+from experiments.settings import HardwareSpec
+from experiments.spice import fit
+from experiments.spice.settings import FitSettings, ProcessSpec
+
+DEVICES = 12
+
+
+def fitted(folder, settings):
+    with open_run(folder, settings) as run:
+        return fit.run(settings, run)
+
+
+def laboratory(path, sigma_v=4e-3):
+    """A dozen OTAs at 10 nA, 27 and 60 C, whose offsets are all that tells them apart; two more biases of one."""
+    offsets_v = sigma_v * np.random.default_rng(2).standard_normal(DEVICES)
+    curves = [made_curve(bias_a, 27.0, 1.02, 0.7, 0.0) for bias_a in (1e-9, 1e-7)]
+    names = ["typical", "typical"]
+    for celsius in (27.0, 60.0):
+        curves += [made_curve(1e-8, celsius, 1.02, 0.7, offset_v) for offset_v in offsets_v]
+        names += [f"device {number}" for number in range(DEVICES)]
+    curves = [type(one)(**{**vars(one), "device": name}) for one, name in zip(curves, names, strict=True)]
+    path.write_text(curves_csv(curves))
+    return offsets_v
+
+
+def test_a_laboratorys_file_becomes_a_preset_with_its_spread(tmp_path):
+    offsets_v = laboratory(tmp_path / "lab.csv")
+    summary = fitted(tmp_path / "run", FitSettings(curves=str(tmp_path / "lab.csv"), name="lab"))
+    groups = summary["fit"]["spread"]
+    assert [(one["bias_a"], one["temperature_c"], one["devices"]) for one in groups] == [
+        (1e-8, 27.0, DEVICES),
+        (1e-8, 60.0, DEVICES),
+    ]
+    wanted_v = float(np.std(offsets_v, ddof=1))
+    for one in groups:
+        assert abs(one["spread"]["offset_sigma_v"]["value"] - wanted_v) < 1e-6
+    found = read_preset(tmp_path / "run" / "hardware.json")
+    assert found.name == "lab" and abs(float(found.ota.kappa) - 0.7) < 1e-4
+    assert abs(float(found.ota.offset_sigma_v) - wanted_v) < 1e-6
+    assert HardwareSpec(preset=str(tmp_path / "run" / "hardware.json")).build() == found
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "10 nA, 27 °C" in page and "10 nA, 60 °C" in page and "spread of 12 devices" in page
+
+
+def test_too_few_devices_tell_no_spread_and_the_base_keeps_its_own(tmp_path):
+    (tmp_path / "lab.csv").write_text(curves_csv([made_curve(1e-8, 27.0, 1.02, 0.7, 1e-3)]))
+    summary = fitted(tmp_path / "run", FitSettings(curves=str(tmp_path / "lab.csv"), base="pessimistic"))
+    assert summary["fit"]["spread"] == []
+    found, base = read_preset(tmp_path / "run" / "hardware.json"), HardwareSpec(preset="pessimistic").build()
+    assert found.ota.offset_sigma_v == base.ota.offset_sigma_v and found.ota.kappa != base.ota.kappa
+    assert "too few devices" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+@needs_ngspice
+def test_a_simulators_curves_are_kept_and_fitted_again_to_the_same_preset(tmp_path):
+    process = ProcessSpec(name="generic", biases_a=(1e-9, 1e-8, 1e-7), temperatures_c=(27.0, 60.0))
+    settings = FitSettings(process=process, devices=8, spread_biases_a=(1e-8,))
+    summary = fitted(tmp_path / "run", settings)
+    assert summary["fit"]["generic"] and summary["fit"]["worst_rms_of_the_law"] < 0.01
+    assert [one["devices"] for one in summary["fit"]["spread"]] == [8]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert page.count("Generic transistors:") == 2, "in the answer and beside the curves"
+    again = fitted(tmp_path / "again", FitSettings(curves=str(tmp_path / "run" / "curves.csv")))
+    fields, same = (json.dumps(one["fit"]["parameters"]) for one in (summary, again))
+    assert fields == same
