@@ -29,7 +29,7 @@ from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import keep_freed_memory
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.scoring.analog import analog
-from atis_jax.scoring.design import initial_design
+from atis_jax.scoring.initial import initial_design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 from atis_jax.training.state import TrainState

@@ -13,8 +13,9 @@ from atis_jax.circuits.floating_gate import FloatingGateSpec, program_current_a
 from atis_jax.export.bundle import Bundle
 from atis_jax.scoring.calibration.currents import grid_step
 from atis_jax.scoring.calibration.trim import Trim, trimmed
-from atis_jax.scoring.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, program, threshold_range
+from atis_jax.scoring.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, threshold_range
 from atis_jax.scoring.knobs import FULL_SCALE_V, dac_bits, full_scale_v, input_gates
+from atis_jax.scoring.program import program
 
 OFF_CODE = -1
 """Code of a current that is programmed to off."""

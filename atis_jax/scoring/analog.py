@@ -25,8 +25,9 @@ from atis_jax.circuits import comparator
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import Design, array_program, inputs_of, threshold_range
+from atis_jax.scoring.design import Design, inputs_of, threshold_range
 from atis_jax.scoring.knobs import designed_hardware
+from atis_jax.scoring.program import array_program
 from atis_jax.scoring.projection import conditioned
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions

@@ -13,8 +13,9 @@ from jaxtyping import Array, Float
 from atis_jax.circuits import comparator
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import Design, inputs_of, program, threshold_range
+from atis_jax.scoring.design import Design, inputs_of, threshold_range
 from atis_jax.scoring.knobs import full_scale_v
+from atis_jax.scoring.program import program
 from atis_jax.scoring.projection import conditioned
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions

@@ -8,7 +8,7 @@ relaxation (Bengio et al. 2013, arXiv 1308.3432). All functions take one layer's
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,9 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import Bounded, straight_through
+from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.typing import Real
-
-if TYPE_CHECKING:  # the design is made of these
-    from atis_jax.scoring.design import Design
 
 KNOBS = ("input_gate", "dac_bits", "full_scale")
 """The leaves of a design that this module reads."""

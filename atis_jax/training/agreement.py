@@ -13,7 +13,8 @@ from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
 from atis_jax.models.sensor import sensor_view
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.scoring.analog import realise_design
-from atis_jax.scoring.design import inputs_of, program
+from atis_jax.scoring.design import inputs_of
+from atis_jax.scoring.program import program
 from atis_jax.scoring.projection import conditioned
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree

@@ -13,16 +13,10 @@ from atis_jax.models.forward import block, dense_forward, embed
 from atis_jax.models.sensor import patch_pixels
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.design import (
-    FEEDBACK_OHM,
-    Design,
-    initial_design,
-    inputs_of,
-    program,
-    threshold_range,
-    with_extracted_prototype,
-)
+from atis_jax.scoring.design import FEEDBACK_OHM, Design, inputs_of, threshold_range
+from atis_jax.scoring.initial import initial_design
 from atis_jax.scoring.knobs import full_scale_v, gates_in_order
+from atis_jax.scoring.program import program, with_extracted_prototype
 from atis_jax.scoring.projection import normalise
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.losses import SPREAD_OF_HALF_SPAN

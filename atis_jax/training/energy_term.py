@@ -26,8 +26,9 @@ from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.vit import VisionTransformer
-from atis_jax.scoring.design import Design, array_program
+from atis_jax.scoring.design import Design
 from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
+from atis_jax.scoring.program import array_program
 from atis_jax.scoring.spec import ScorerSpec
 
 IDEAL_DAC_BITS = 8

@@ -11,7 +11,8 @@ import numpy as np
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.bundle import Bundle, Calibration
-from atis_jax.scoring.design import LARGEST_BIAS_A, initial_design
+from atis_jax.scoring.design import LARGEST_BIAS_A
+from atis_jax.scoring.initial import initial_design
 from atis_jax.scoring.spec import ScorerSpec
 
 WIDTH = 12

@@ -22,7 +22,8 @@ from atis_jax.models.forward import (
     layer_of,
     masked_forward,
 )
-from atis_jax.scoring.design import Design, program
+from atis_jax.scoring.design import Design
+from atis_jax.scoring.program import program
 from atis_jax.scoring.random import random_scorer
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.scoring.spec import ScorerSpec

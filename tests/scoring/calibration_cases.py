@@ -12,7 +12,8 @@ from scoring_reference import INPUTS, WIDTH, key, random_design, spec_for, token
 from atis_jax.circuits import nominal_chip, nominal_environment, realise
 from atis_jax.scoring.analog import read_scores
 from atis_jax.scoring.calibration import CalibrationTokens
-from atis_jax.scoring.design import array_program, inputs_of
+from atis_jax.scoring.design import inputs_of
+from atis_jax.scoring.program import array_program
 from atis_jax.scoring.projection import gaussian, normalise
 
 SPEC = spec_for("grouped")

@@ -28,7 +28,8 @@ from atis_jax.scoring.calibration import (
     with_trim_dac,
 )
 from atis_jax.scoring.calibration.converter import convert, reference_levels_v
-from atis_jax.scoring.design import LARGEST_BIAS_A, program, threshold_range
+from atis_jax.scoring.design import LARGEST_BIAS_A, threshold_range
+from atis_jax.scoring.program import program
 from atis_jax.validation import SettingError
 
 NOMINAL = get_preset("nominal")

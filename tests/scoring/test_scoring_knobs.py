@@ -19,7 +19,8 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import Environment, get_preset, nominal_environment, read, realise, sample_chip, with_fields
-from atis_jax.scoring.design import Design, array_program, initial_design, inputs_of
+from atis_jax.scoring.design import Design, inputs_of
+from atis_jax.scoring.initial import initial_design
 from atis_jax.scoring.knobs import (
     FULL_SCALE_V,
     active_inputs,
@@ -30,6 +31,7 @@ from atis_jax.scoring.knobs import (
     gates_in_order,
     input_gates,
 )
+from atis_jax.scoring.program import array_program
 from atis_jax.scoring.projection import gaussian
 from atis_jax.scoring.registry import make_scorer
 

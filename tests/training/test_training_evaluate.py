@@ -15,7 +15,7 @@ from tiny_training import BATCH, QUICK, SETTINGS, batch, design_for, lively_para
 
 from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip, with_fields
 from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward, layer_of
-from atis_jax.scoring.design import program
+from atis_jax.scoring.program import program
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator

@@ -18,7 +18,9 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs, layer_of, masked_forward
 from atis_jax.scoring.calibration import no_trim
-from atis_jax.scoring.design import initial_design, inputs_of, program
+from atis_jax.scoring.design import inputs_of
+from atis_jax.scoring.initial import initial_design
+from atis_jax.scoring.program import program
 from atis_jax.scoring.types import initial_state
 from atis_jax.training import agreement, evaluate, losses, montecarlo
 from atis_jax.training.calibrate import starting_design

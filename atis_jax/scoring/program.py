@@ -1,0 +1,56 @@
+"""What a design asks the chip to hold: signed bias currents, feedback, thresholds, and which inputs are built."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.circuits.frontend import Program
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.scoring.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
+from atis_jax.scoring.knobs import input_gates
+from atis_jax.scoring.prototype import query_weights, raw_from_weights, trained_weights
+from atis_jax.scoring.spec import ScorerSpec
+
+
+def signed_weights(design: Design, spec: ScorerSpec, query: Float[Array, "G D"]) -> Float[Array, "G N"]:
+    """The prototype as fractions of the largest bias current, from wherever the spec takes it."""
+    if spec.prototype == "ema":
+        return query_weights(query, design.projection)
+    return trained_weights(design.prototype)
+
+
+def with_extracted_prototype(design: Design, query: Float[Array, "G D"]) -> Design:
+    """The design holding a prototype extracted from a trained network (``query`` as in ``query_weights``)."""
+    return dataclasses.replace(design, prototype=raw_from_weights(query_weights(query, design.projection)))
+
+
+def program(design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"]) -> Program:
+    """What the design asks the chip to hold: signed bias currents, feedback, threshold, and which inputs are built."""
+    largest_a = LARGEST_BIAS_A.forward(design.bias_scale)
+    return Program(
+        signed_current_a=largest_a * signed_weights(design, spec, query),
+        feedback_ohm=FEEDBACK_OHM.forward(design.feedback),
+        threshold_v=threshold_range(hardware).forward(design.threshold),
+        built=input_gates(design, spec),
+    )
+
+
+def array_program(design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "G D"]) -> Program:
+    """``program`` for the arrays that are really there: itself, or for a differential scorer its halves w and -w.
+
+    Returns:
+        Leaves of ``spec.geometry.prototypes`` rows, H G: the rows of weights w, then those of -w. Both halves are on
+        the same converters: an input is built in both or in neither.
+    """
+    held = program(design, spec, hardware, query)
+    if not spec.differential:
+        return held
+    return Program(
+        signed_current_a=jnp.concatenate([held.signed_current_a, -held.signed_current_a]),
+        feedback_ohm=jnp.tile(held.feedback_ohm, 2),
+        threshold_v=jnp.tile(held.threshold_v, 2),
+        built=held.built,
+    )
