@@ -22,8 +22,8 @@ UPDATE_S = 1e-3
 """Of one reconfiguration of a few capacitors over SPI, as a user of the part measured it."""
 
 
-def guide_text(name: str, layer: int, plans: Sequence[Plan]) -> str:
-    """The guide of one layer in Markdown."""
+def guide_text(name: str, layer: int, plans: Sequence[Plan], otherwise: Sequence[str] = ()) -> str:
+    """The guide of one layer in Markdown; ``otherwise``: what is built otherwise than designed, a sentence each."""
     lines = [
         f"# Layer {layer + 1} of {name} on AN231E04",
         "",
@@ -33,6 +33,7 @@ def guide_text(name: str, layer: int, plans: Sequence[Plan]) -> str:
         "",
         POWER_NOTE,
         "",
+        *(line for sentence in otherwise for line in (sentence, "")),
         "Not made here, for nobody outside can make it honestly: " + "; ".join(NOT_MADE) + ".",
         "",
     ]

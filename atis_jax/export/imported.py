@@ -15,7 +15,6 @@ from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import Achieved, calibrated_layer
 from atis_jax.scoring.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
 from atis_jax.scoring.prototype import raw_from_weights
-from atis_jax.scoring.spec import ScorerSpec
 
 EDGE = 1e-6
 """Share of a range that a quantity stays away from its ends, where the inverse of its map is infinite."""
@@ -43,11 +42,6 @@ def imported_design(bundle: Bundle, found: Mapping[int, Achieved], hardware: Har
         for layer in range(bundle.layers)
     ]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *layers)
-
-
-def imported_spec(spec: ScorerSpec) -> ScorerSpec:
-    """The structure of an imported design: what was programmed stays, whatever it was made from."""
-    return spec if spec.prototype == "static" else dataclasses.replace(spec, prototype="static")
 
 
 def _layer(design: Design, found: Achieved, hardware: Hardware, layer: int) -> Design:

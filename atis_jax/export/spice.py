@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import Achieved, achieved
+from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, played
@@ -69,11 +70,7 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
     """
     if layer not in bundle.scored:
         raise ExportError(f"layer {layer + 1} has no scorer; scored are {[one + 1 for one in bundle.scored]}")
-    if bundle.spec.hysteresis:
-        raise ExportError(
-            "scorer.hysteresis = True: the exported comparator is reset by each token and has no memory; set "
-            "hysteresis = False"
-        )
+    check_exportable(bundle.spec)
     found, groups, inputs = achieved(bundle, layer), bundle.spec.groups, bundle.spec.inputs
     if not np.all(np.any(found.signed_current_a != 0, axis=1)):
         raise ExportError(f"layer {layer + 1}: a score has no OTA that is on; train it or export another layer")
@@ -243,12 +240,13 @@ def _tokens_csv(tokens: Played) -> str:
 
 
 def _readme(bundle: Bundle, layer: int, process: Process, tokens: Played, token_s: float) -> str:
+    otherwise = "".join(f"\n{sentence}\n" for sentence in built_otherwise(bundle.spec))
     warning = "\nThe transistors are those of a generic card, of no real process.\n" if process.generic else ""
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
 
     ngspice {STATIC}       # every one of {len(tokens.keep)} tokens, settled; writes static.txt
     ngspice {TRANSIENT}    # the same tokens, {1e6 * token_s:g} us each
-{warning}
+{warning}{otherwise}
 - `{SCORER}`: the layer's scorer. OTAs, op-amps and comparators are transistors ({process.name}). Ideal: resistors, the
   current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
   and for a differential scorer the source that adds it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +13,9 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.ota import transfer
 from atis_jax.export import an231, an231_guide, an231_table
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.fpaa import check_fpaa_spec
 from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import Achieved, calibrated_layer
+from atis_jax.export.structure import as_built, built_otherwise, side_by_side
 from atis_jax.units import thermal_voltage_v
 from experiments.export.target import Target, keeping, on_perfect_chip
 
@@ -27,14 +29,15 @@ FULL_CURRENT_A = 50e-9
 
 def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> Target:
     """Capacitors and build guides of every scored layer, thresholds set for the linear scores."""
-    check_fpaa_spec(bundle.spec)
     inputs, kept = run_inputs
+    single = dataclasses.replace(side_by_side(bundle.spec), differential=False)
+    otherwise = built_otherwise(bundle.spec, single_ended=True)
     files: dict[str, bytes] = {}
     back: dict[int, Achieved] = {}
     told_layers = {}
     smallest, rounding = np.inf, 0.0
     for layer in bundle.scored:
-        realised = on_perfect_chip(bundle, layer, calibrated_layer(bundle, layer), bundle.hardware, bundle.spec)
+        realised = on_perfect_chip(bundle, layer, calibrated_layer(bundle, layer), bundle.hardware, single)
         voltages_v = np.asarray(jax.vmap(converted_v, (None, 0))(realised, jnp.asarray(inputs[layer])))
         slopes = _slopes(realised, voltages_v)
         scores_v = voltages_v @ slopes.T
@@ -47,7 +50,7 @@ def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> T
         table = an231_table.capacitors_csv(plans)
         name = f"layer{layer + 1}"
         files[f"{name}_capacitors.csv"] = table.encode()
-        files[f"{name}_guide.md"] = an231_guide.guide_text(bundle.name, layer, plans).encode()
+        files[f"{name}_guide.md"] = an231_guide.guide_text(bundle.name, layer, plans, otherwise).encode()
         files[f"{name}_serial.csv"] = an231_guide.serial_csv(plans).encode()
         read = an231_table.read_capacitors(table, plans)
         back[layer] = _as_currents(read, bundle.spec.inputs)
@@ -61,8 +64,14 @@ def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> T
             "gain_rms_error": [_gain_error(one, bundle.spec.inputs) for one in read],
         }
     hardware = an231_hardware(bundle, float(smallest))
-    told = {"layers": told_layers, "power": an231.POWER_NOTE, "not_made": list(an231.NOT_MADE)}
-    return Target(files, imported_design(bundle, back, hardware), hardware, told, rounding)
+    told = {
+        "layers": told_layers,
+        "power": an231.POWER_NOTE,
+        "not_made": list(an231.NOT_MADE),
+        "built_otherwise": otherwise,
+    }
+    spec = as_built(bundle.spec, single_ended=True)
+    return Target(files, imported_design(bundle, back, hardware), hardware, spec, told, rounding)
 
 
 def _slopes(realised: Realised, voltages_v: np.ndarray) -> np.ndarray:

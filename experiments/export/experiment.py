@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from atis_jax.export.bundle import Bundle, leaves_of
-from atis_jax.export.imported import imported_design, imported_spec
+from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.spice import SCORER, read_scorer, spice_files
 from atis_jax.export.store import read_bundle, write_bundle, write_folder
+from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
@@ -58,6 +59,8 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
         )
+    if set(wanted) != {BUNDLE}:
+        check_exportable(trained.trained.evaluator.spec)
     bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))
     tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
     for name in wanted:
@@ -144,8 +147,7 @@ def _fpaa(
     tokens: Tokens,
 ):
     write_folder(folder.path / name, made.files)
-    spec = imported_spec(bundle.spec)
-    found = measured(run, bundle, made.design, made.hardware, spec, tokens, settings.chips, settings.seed)
+    found = measured(run, bundle, made.design, made.hardware, made.spec, tokens, settings.chips, settings.seed)
     told = {"folder": name, **made.told, **found.summary()}
     gates = [
         Gate(
@@ -172,21 +174,22 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     """Netlists; their numbers read back; and if simulation is on, every token through ngspice."""
     process = find_process(settings.process.name, settings.process.corner)
     found = characterise(settings.process, also_c=(settings.temperature_c,)) if settings.simulate else None
+    circuit = dataclasses.replace(bundle, spec=side_by_side(bundle.spec))
     files: dict[str, bytes] = {}
     back: dict[int, Achieved] = {}
     loops: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
     for layer in bundle.scored:
-        twin = design_twin(bundle, layer)
+        twin = design_twin(circuit, layer)
         if found is not None:
-            twin = spice_twin(bundle, layer, found, settings.temperature_c)
-        played = real_tokens(bundle, layer, twin, tokens.inputs[layer], settings.temperature_c)
+            twin = spice_twin(circuit, layer, found, settings.temperature_c)
+        played = real_tokens(circuit, layer, twin, tokens.inputs[layer], settings.temperature_c)
         texts = spice_files(bundle, layer, process, played, settings.token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
         read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
         if settings.simulate:
-            loop = close_loop(bundle, layer, texts, played, twin, settings)
+            loop = close_loop(circuit, layer, texts, played, twin, settings)
             loops.append(loop.summary(layer))
             arrays |= {
                 f"loop{layer}_spice_v": loop.scores_v,
@@ -198,7 +201,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
             print(f"  layer {layer + 1}: {loops[-1]['equal_fraction']:.4f} equal", flush=True)
     write_folder(folder.path / "spice", files)
     design = imported_design(bundle, back, bundle.hardware)
-    spec = imported_spec(bundle.spec)
+    spec = as_built(bundle.spec)
     result = measured(run, bundle, design, bundle.hardware, spec, tokens, settings.chips, settings.seed)
     gates = [
         Gate(
@@ -213,6 +216,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         "folder": "spice",
         "process": process.name,
         "generic": process.generic,
+        "built_otherwise": built_otherwise(bundle.spec),
         **result.summary(),
     }
     if loops:

@@ -12,9 +12,9 @@ import numpy as np
 from atis_jax.export import rasp
 from atis_jax.export.blif import HIGHEST_A, LOWEST_A
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.fpaa import check_fpaa_spec
-from atis_jax.export.imported import imported_design, imported_spec
+from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import Achieved, achieved
+from atis_jax.export.structure import as_built, built_otherwise
 from atis_jax.scoring.analog import read_scores
 from atis_jax.scoring.design import Design, layer_design
 from experiments.export.target import Target, keeping, on_perfect_chip
@@ -22,8 +22,7 @@ from experiments.export.target import Target, keeping, on_perfect_chip
 
 def rasp_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> Target:
     """BLIF and targets of every scored layer, thresholds set for the scores of RASP's own OTAs."""
-    check_fpaa_spec(bundle.spec)
-    spec, (inputs, kept) = imported_spec(bundle.spec), run_inputs
+    spec, (inputs, kept) = as_built(bundle.spec, single_ended=True), run_inputs
     numbers = {layer: achieved(bundle, layer) for layer in bundle.scored}
     scale = rasp.common_scale(list(numbers.values()))
     hardware = rasp.rasp_hardware(bundle, scale)
@@ -62,11 +61,13 @@ def rasp_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> Ta
         "cabs_all_layers": sum(one["cabs"] for one in budgets.values()),
         "checked": "syntax; not placed, not routed, not programmed",
         "not_made": list(rasp.NOT_MADE),
+        "built_otherwise": built_otherwise(bundle.spec, single_ended=True),
         "references_v": {f"layer{layer + 1}": one.reference_v.tolist() for layer, one in made.items()},
     }
     files["rasp.json"] = (json.dumps(told, indent=1) + "\n").encode()
     files["README.md"] = _rasp_readme(bundle, told).encode()
-    return Target(files, design, hardware, told, max(_grid_error(numbers[i], one, scale) for i, one in made.items()))
+    rounding = max(_grid_error(numbers[i], one, scale) for i, one in made.items())
+    return Target(files, design, hardware, spec, told, rounding)
 
 
 def _grid_error(wanted: Achieved, made: rasp.RaspLayer, scale: float) -> float:
@@ -85,6 +86,7 @@ def _rasp_readme(bundle: Bundle, told: dict[str, Any]) -> str:
         f"{', '.join(f'{1e3 * v:.2f} mV' for v in told['references_v'][name])} |"
         for name, one in told["budget"].items()
     )
+    otherwise = "".join(f"- {sentence}\n" for sentence in told["built_otherwise"])
     return f"""# {bundle.name} on RASP 3.0
 
 Syntax checked, not placed: these files follow the published BLIF of the RASP tools; no tool of theirs was run on them.
@@ -99,6 +101,6 @@ Syntax checked, not placed: these files follow the published BLIF of the RASP to
 - All weight currents are the design's times {told["scale"]:.4g}, so that none is below 1 nA; R_f is divided by it.
 - R_f is an FGOTA of input attenuation {rasp.ATTENUATION} (chosen, not published): calibrate it on the chip.
 - The tools place one `ota` and one `fgota` in a CAB. Together the layers take {told["cabs_all_layers"]} CABs.
-
+{otherwise}
 Not made here: {"; ".join(rasp.NOT_MADE)}.
 """

@@ -32,6 +32,7 @@ class Target:
         files: by name, for its folder.
         design: read back, leaves (L, ...).
         hardware: what a chip of it is.
+        spec: the structure that it builds.
         told: what the summary says of it.
         rounding: largest error of a number read back over what rounding allows it.
     """
@@ -39,6 +40,7 @@ class Target:
     files: dict[str, bytes]
     design: Design
     hardware: Hardware
+    spec: ScorerSpec
     told: dict[str, Any]
     rounding: float
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.errors import ExportError
-from atis_jax.export.imported import imported_design, imported_spec
+from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import achieved
+from atis_jax.export.structure import as_built
 from atis_jax.scoring.design import layer_design
 from atis_jax.scoring.program import program
 
@@ -26,7 +27,7 @@ def there_and_back(made, hardware):
     found = {layer: achieved(made, layer) for layer in made.scored}
     design = imported_design(made, found, hardware)
     query = jnp.zeros((made.spec.groups, design.projection.shape[-1]))
-    held = [program(layer_design(design, layer), imported_spec(made.spec), hardware, query) for layer in made.scored]
+    held = [program(layer_design(design, layer), as_built(made.spec), hardware, query) for layer in made.scored]
     return found, held
 
 
@@ -50,7 +51,7 @@ def test_programming_again_changes_nothing(structure):
     made = bundle(**structure)
     found = {layer: achieved(made, layer) for layer in made.scored}
     design = imported_design(made, found, made.hardware)
-    again = dataclasses.replace(made, spec=imported_spec(made.spec), design=jax.tree.map(np.asarray, design))
+    again = dataclasses.replace(made, spec=as_built(made.spec), design=jax.tree.map(np.asarray, design))
     for layer in made.scored:
         other = achieved(again, layer)
         np.testing.assert_allclose(other.signed_current_a, found[layer].signed_current_a, rtol=1e-6)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from atis_jax.export import rasp
 from atis_jax.export.blif import parse_blif
 from atis_jax.export.errors import ExportError
-from atis_jax.export.fpaa import check_fpaa_spec
 from atis_jax.export.quantities import Achieved, achieved
 
 currents = st.lists(
@@ -149,13 +148,6 @@ def test_a_damaged_blif_is_refused(old, new, words):
 def test_a_weight_on_another_input_is_noticed():
     with pytest.raises(ExportError, match="not an ota between in_0 and vref"):
         rasp.read_rasp(good().replace("in[0]=in_0", "in[0]=in_1", 1), 2, 1, 1.0, [0.0])
-
-
-def test_only_scorers_with_such_a_circuit_are_taken():
-    check_fpaa_spec(bundle().spec)
-    for field in ("differential", "hysteresis"):
-        with pytest.raises(ExportError, match=field):
-            check_fpaa_spec(dataclasses.replace(bundle().spec, **{field: True}))
 
 
 @pytest.mark.parametrize("weights", [[1.0] * 8, [1.0, 0, 0, 0, 0, 0, 0, -1.0]])
