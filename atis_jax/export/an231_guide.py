@@ -27,7 +27,8 @@ def guide_text(name: str, layer: int, plans: Sequence[Plan], otherwise: Sequence
     lines = [
         f"# Layer {layer + 1} of {name} on AN231E04",
         "",
-        f"{len(plans)} score{'s' if len(plans) > 1 else ''}, {sum(len(made.chips) for made in plans)} chips. Not built "
+        f"{len(plans)} score{'s' if len(plans) > 1 else ''}, {sum(len(made.chips) for made in plans)} chips; scores, "
+        "inputs and chips are numbered from 0, as in the CSV files. Not built "
         "and not simulated in AnadigmDesigner 2: the gains below are ratios of integers checked in arithmetic, and the "
         "tool chooses its own integers for the gains you enter; read back what it realises.",
         "",
@@ -40,7 +41,7 @@ def guide_text(name: str, layer: int, plans: Sequence[Plan], otherwise: Sequence
     for score, made in enumerate(plans):
         gains, constant_v = realised(made, len(made.wanted))
         lines += [
-            f"## Score {score + 1}",
+            f"## Score {score}",
             "",
             f"- Converters on the board: differential, {made.full_scale_v:g} V at full scale about 1.5 V (VMR).",
             f"- A volt of the design's score is {made.volts_per_volt:.4g} V at the comparator; the threshold is "
@@ -59,9 +60,9 @@ def _chip_lines(number: int, chip: ChipPlan, chips: int) -> list[str]:
     outside = [b.source for one in chip.sums for b in one.branches if b.source.startswith(("input", "chip"))]
     cells = [f"cell {n + 1}: {_words(source)}" for n, source in enumerate(outside)]
     if not chip.compares:
-        cells.append(f"cell {len(cells) + 1}: output, to chip {number + 2}")
+        cells.append(f"cell {len(cells) + 1}: output, to chip {number + 1}")
     lines = [
-        f"### Chip {number + 1} of {chips}",
+        f"### Chip {number} (of {chips})",
         "",
         f"1. New circuit, AN231E04. I/O cells ({chip.io_cells} of {IO_CELLS}): {'; '.join(cells)}. Inputs in bypass "
         "mode, differential.",
@@ -100,12 +101,11 @@ def _table(one: SumDiff) -> list[str]:
 
 
 def _words(source: str) -> str:
-    """A source in the reader's counting, which starts at 1."""
     kind, _, which = source.partition(" ")
     if kind == "input":
-        return f"input {int(which) + 1}"
+        return source
     if kind == "chip":
-        return f"the sum from chip {int(which) + 1}"
+        return f"the sum from chip {which}"
     return f"SumDiff {which}" if kind == "sum" else "constant"
 
 

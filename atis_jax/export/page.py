@@ -36,7 +36,7 @@ def _bars(currents_a: list[float]) -> list[dict[str, Any]]:
                 "y": _BAR_HEIGHT - height if current >= 0 else _BAR_HEIGHT,
                 "height": height,
                 "negative": current < 0,
-                "label": f"input {number + 1}: {_amperes(current)}",
+                "label": f"input {number}: {_amperes(current)}",
             }
         )
     return bars

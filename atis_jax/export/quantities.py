@@ -44,7 +44,7 @@ def layer_quantities(bundle: Bundle, layer: int) -> dict[str, Any]:
         step_v = float(comparator.reference_span_v) / (2**comparator.reference_bits - 1)
     scores = [
         {
-            "score": score + 1,
+            "score": score,
             "bias_current": {
                 "unit": "A",
                 "low": float(gate.min_current_a),

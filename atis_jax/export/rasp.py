@@ -119,7 +119,7 @@ def rasp_layer(found: Achieved, layer: int, scale: float) -> RaspLayer:
     for score, current_a in enumerate(wanted_a.tolist()):
         if not LOWEST_A <= current_a <= HIGHEST_A:
             raise ExportError(
-                f"layer {layer + 1}, score {score + 1}: R_f = {found.feedback_ohm[score] / scale:g} ohm needs an FGOTA "
+                f"layer {layer + 1}, score {score}: R_f = {found.feedback_ohm[score] / scale:g} ohm needs an FGOTA "
                 f"of {current_a:g} A, outside {LOWEST_A:g} to {HIGHEST_A:g} A; train with a larger or smaller feedback"
             )
     feedback_a = grid_a(wanted_a)
@@ -132,9 +132,13 @@ def rasp_layer(found: Achieved, layer: int, scale: float) -> RaspLayer:
 
 
 def blif_text(name: str, layer: int, made: RaspLayer) -> str:
-    """The BLIF of one layer: a line a block, unique output nets, constants and pads as the tools read them."""
-    groups, inputs = made.signed_current_a.shape
-    pads_in = [f"in_{j}" for j in range(inputs)] + ["vref"] + [f"vth_{g}" for g in range(groups)]
+    """The BLIF of one layer: a line a block, unique output nets, constants and pads as the tools read them.
+
+    An input that no OTA of the layer reads has no pad.
+    """
+    groups = len(made.signed_current_a)
+    used = np.flatnonzero(np.any(made.signed_current_a != 0, axis=0)).tolist()
+    pads_in = [f"in_{j}" for j in used] + ["vref"] + [f"vth_{g}" for g in range(groups)]
     pads_out = [f"keep_{g}" for g in range(groups)]
     lines = [
         f".model {re.sub(r'[^A-Za-z0-9_]', '_', name)}_layer{layer + 1}",

@@ -88,7 +88,7 @@ def reprogramming(old: Bundle, new: Bundle) -> Reprogramming:
     for layer in sorted({*old.scored, *new.scored}):
         before, after = achieved(old, layer), achieved(new, layer)
         for score in range(new.spec.groups):
-            where = layer + 1, score + 1
+            where = layer + 1, score
             cells += _array(where, before.signed_current_a[score], after.signed_current_a[score], new, layer)
             for found, name in ((resistors, "feedback_ohm"), (references, "threshold_v")):
                 was, will = float(getattr(before, name)[score]), float(getattr(after, name)[score])
@@ -123,9 +123,7 @@ def _array(
     ]
     erased = any(smaller)
     cells = []
-    for number, (old_a, new_a, was, will) in enumerate(
-        zip(before_a.tolist(), after_a.tolist(), *codes, strict=True), 1
-    ):
+    for number, (old_a, new_a, was, will) in enumerate(zip(before_a.tolist(), after_a.tolist(), *codes, strict=True)):
         same = was == will and (gate.resolution is not None or abs(old_a) == abs(new_a))
         action = ERASE if erased else KEEP if same else WRITE
         swap = bool(old_a) and bool(new_a) and (old_a < 0) != (new_a < 0)

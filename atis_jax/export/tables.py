@@ -1,4 +1,7 @@
-"""The bundle's tables as CSV: what a bench script or a spreadsheet reads."""
+"""The bundle's tables as CSV: what a bench script or a spreadsheet reads.
+
+As in every file of an export, layers are numbered from 1, scores and inputs from 0.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def tables_of(bundle: Bundle) -> dict[str, str]:
         "tables/currents.csv": _csv(
             ("layer", "score", "input", "built", "wanted_a", "achieved_a", "code"),
             (
-                (layer["layer"], score["score"], number + 1, int(built), wanted, got, code)
+                (layer["layer"], score["score"], number, int(built), wanted, got, code)
                 for layer in layers
                 for score in layer["scores"]
                 for number, (built, wanted, got, code) in enumerate(
@@ -66,7 +69,7 @@ def tables_of(bundle: Bundle) -> dict[str, str]:
         rows = np.asarray(bundle.design.projection[layer]).tolist()
         tables[f"tables/projection_layer{layer + 1}.csv"] = _csv(
             ("input", *(f"x{number}" for number in range(width))),
-            ((number + 1, *row) for number, row in enumerate(rows)),
+            ((number, *row) for number, row in enumerate(rows)),
         )
     return tables
 

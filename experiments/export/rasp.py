@@ -97,7 +97,8 @@ Syntax checked, not placed: these files follow the published BLIF of the RASP to
 
 - `layerN.blif`: the blocks. `layerN_targets.csv`: every programming target in amperes, all within 1 nA to 10 uA, and
   the range of the tools it falls in. `layerN_joins.csv`: nets that are one wire. A BLIF net has one driver, so the
-  outputs of the weights have names of their own; join them when routing.
+  outputs of the weights have names of their own; join them when routing. `in_J` is input J of the bundle's tables,
+  `vth_G` and `keep_G` are of score G, from 0.
 - All weight currents are the design's times {told["scale"]:.4g}, so that none is below 1 nA; R_f is divided by it.
 - R_f is an FGOTA of input attenuation {rasp.ATTENUATION} (chosen, not published): calibrate it on the chip.
 - The tools place one `ota` and one `fgota` in a CAB. Together the layers take {told["cabs_all_layers"]} CABs.

@@ -164,7 +164,7 @@ def test_serial_frames_hold_every_weight_four_at_a_time():
 def test_the_guide_names_every_chip_gain_and_what_is_not_made():
     found = made(np.linspace(-0.9, 0.9, 16) + 0.01, 0.1)
     text = guide_text("mine", 2, [found])
-    assert "# Layer 3 of mine on AN231E04" in text and "Chip 3 of 3" in text
+    assert "# Layer 3 of mine on AN231E04" in text and "Chip 2 (of 3)" in text
     for one in (one for chip in found.chips for one in chip.sums):
         for branch in one.branches:
             assert f"| {branch.units / one.shared_units:.4f} | {branch.units} / {one.shared_units} |" in text

@@ -377,10 +377,10 @@ def test_tables_tell_what_the_document_tells(name):
     assert [(int(row["layer"]), int(row["score"])) for row in scores] == keys
     inputs = document["scorer"]["inputs"]
     assert [(int(row["layer"]), int(row["score"]), int(row["input"])) for row in currents] == [
-        (*key, number + 1) for key in keys for number in range(inputs)
+        (*key, number) for key in keys for number in range(inputs)
     ]
     for index, (layer, score) in enumerate(keys):
-        told, row = document["layers"][layer - 1]["scores"][score - 1], scores[index]
+        told, row = document["layers"][layer - 1]["scores"][score], scores[index]
         mine = currents[index * inputs : (index + 1) * inputs]
         for column, of in (("wanted_a", "wanted"), ("achieved_a", "achieved"), ("code", "code")):
             assert [float(one[column]) for one in mine] == told["bias_current"][of]

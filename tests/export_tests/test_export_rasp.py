@@ -99,8 +99,8 @@ def test_a_hand_counted_layer():
     text = rasp.blif_text("my net", 4, made)
     lines = [line for line in text.splitlines() if line.startswith((".", "#")) and "subckt" not in line]
     assert lines[0] == ".model my_net_layer5"
-    assert lines[1] == ".inputs in_0 in_1 in_2 vref vth_0" and lines[2] == ".outputs keep_0"
-    assert "# 1 2 3 4 5 pad_in" in lines and "# 6 pad_out" in lines
+    assert lines[1] == ".inputs in_0 in_2 vref vth_0" and lines[2] == ".outputs keep_0"
+    assert "# 1 2 3 4 pad_in" in lines and "# 5 pad_out" in lines
     blocks = re.findall(r"(?m)^\.subckt (\w+) in\[0\]=(\w+) in\[1\]=(\w+) out\[0\]=(\w+) #", text)
     assert blocks == [
         ("ota", "in_0", "vref", "sum_0_0"),
@@ -111,7 +111,18 @@ def test_a_hand_counted_layer():
     ]
     assert rasp.joins_csv(made).splitlines() == ["wire,net", "sum_0_0,sum_0_0", "sum_0_0,sum_0_2", "sum_0_0,feedback_0"]
     found = rasp.budget(text)
-    assert (found["ota"], found["fgota"], found["cabs"], found["pads"], found["fits"]) == (4, 1, 4, 6, True)
+    assert (found["ota"], found["fgota"], found["cabs"], found["pads"], found["fits"]) == (4, 1, 4, 5, True)
+
+
+def test_an_input_that_no_weight_reads_takes_no_pad():
+    """A design that built 3 of 64 inputs fits: three pads, the reference, the threshold, the bit."""
+    weights = np.zeros(64)
+    weights[[2, 40, 63]] = 1e-8, -2e-8, 3e-8
+    found = numbers(weights)
+    text = rasp.blif_text("mine", 0, rasp.rasp_layer(found, 0, 1.0))
+    assert ".inputs in_2 in_40 in_63 vref vth_0\n" in text
+    assert rasp.budget(text)["pads"] == 6 and rasp.budget(text)["fits"]
+    assert np.flatnonzero(back(found, 1.0).signed_current_a).tolist() == [2, 40, 63]
 
 
 def test_64_inputs_fit_the_cabs_but_not_the_pads():

@@ -69,8 +69,8 @@ def test_resistors_and_references_that_change_are_listed():
     old = bundle()
     design = dataclasses.replace(old.design, feedback=old.design.feedback + np.float32([[0.1], [0.0]]))
     found = reprogramming(old, dataclasses.replace(old, design=design))
-    assert [(layer, score) for layer, score, _, _ in found.resistors] == [(1, 1)] and found.references == ()
-    assert references_csv(found).splitlines()[1].startswith("1,1,feedback,ohm,")
+    assert [(layer, score) for layer, score, _, _ in found.resistors] == [(1, 0)] and found.references == ()
+    assert references_csv(found).splitlines()[1].startswith("1,0,feedback,ohm,")
 
 
 def test_the_list_has_a_row_a_cell():
