@@ -14,7 +14,7 @@ _BAR_HEIGHT, _BAR_WIDTH = 90, 14
 
 def page_html(document: Mapping[str, Any]) -> str:
     """One self-contained HTML page of a ``design.json``."""
-    return _template().render(document=document, bars=_bars, amperes=_amperes, percent=_percent)
+    return _template().render(document=document, bars=_bars, built=_built, amperes=_amperes, percent=_percent)
 
 
 @cache
@@ -40,6 +40,11 @@ def _bars(currents_a: list[float]) -> list[dict[str, Any]]:
             }
         )
     return bars
+
+
+def _built(layer: Mapping[str, Any]) -> list[int]:
+    """The inputs of a layer that are built."""
+    return [number for number, built in enumerate(layer["converter"]["built"]) if built]
 
 
 def _amperes(current: float) -> str:

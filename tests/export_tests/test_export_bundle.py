@@ -426,6 +426,18 @@ def test_the_page_shows_the_accuracy_and_what_was_not_measured():
     assert "87.65 %" in page and "86.00 %" in page and "1234 test examples" in page and "56 sampled chips" in page
 
 
+def test_the_page_names_the_inputs_that_are_built():
+    made = bundle(6, layers=1, projection="selection", input_gates=True)
+    gates = np.float32([[-1, 2, -1, 2, 2, -1]])
+    projection = np.eye(12, dtype=np.float32)[[[11, 9, 7, 5, 3, 1]]]
+    design = dataclasses.replace(made.design, input_gate=gates, projection=projection)
+    page = page_html(json.loads(bundle_files(dataclasses.replace(made, design=design))[DOCUMENT]))
+    assert "up to 6 converters" in page and "3 built, of inputs 1, 3, 4" in page
+    assert "take the token's numbers 9, 5, 3<" in page
+    plain = page_html(json.loads(files_of("learned")[DOCUMENT]))
+    assert "up to" not in plain and "of inputs" not in plain
+
+
 def test_a_layer_without_a_scorer_says_build_nothing():
     page = bundle_files(dataclasses.replace(case("learned"), scored=(1,)))[PAGE].decode()
     assert "Layer 1: not scored, build nothing" in page and "<h2>Layer 2</h2>" in page

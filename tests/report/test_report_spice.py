@@ -477,6 +477,10 @@ def test_targets_stand_beside_the_original(export):
     assert sorted(points.get_xdata()) == pytest.approx([95.0, 95.0, 96.0])
     assert len(set(zip(points.get_xdata(), points.get_ydata(), strict=True))) == 3  # equal chips do not hide
     assert "rounded to the grid the design reached 95.70 %" in plain(picture.caption)
+    for name, said in (("rasp", ["Half alone.", "In turns."]), ("spice", ["In turns."])):
+        edit_target(export, name, built_otherwise=said)
+    caption = plain(build(target_accuracy, export).pictures[0].caption)
+    assert "SPICE and RASP 3.0: In turns." in caption and "RASP 3.0: Half alone." in caption
     edit_arrays(export / "artifacts.npz", export_rasp_chips=None)
     section = build(target_accuracy, export)
     assert section.absent == (("Accuracy of each chip, RASP 3.0", "artifacts.npz has no array 'export_rasp_chips'"),)

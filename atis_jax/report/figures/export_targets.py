@@ -112,11 +112,11 @@ def _caption(told: dict[str, Any]) -> str:
     before, after = told["accuracy"].get("before_quantisation"), told["accuracy"]["after_quantisation"]
     if before is not None and before != after:
         text += f" Before its currents and thresholds were rounded to the grid the design reached {percent(before, 2)}."
+    said: dict[str, list[str]] = {}
     for name, one in told["targets"].items():
-        otherwise = one.get("built_otherwise") or []
-        if otherwise:
-            text += f" {TARGETS.get(name, name)}: {' '.join(otherwise)}"
-    return text
+        for sentence in one.get("built_otherwise") or []:
+            said.setdefault(sentence, []).append(TARGETS.get(name, name))
+    return " ".join([text, *(f"{join(names)}: {sentence}" for sentence, names in said.items())])
 
 
 def _table(told: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
