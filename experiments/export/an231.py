@@ -30,6 +30,7 @@ FULL_CURRENT_A = 50e-9
 def an231_target(bundle: Bundle, run_inputs: tuple[np.ndarray, np.ndarray]) -> Target:
     """Capacitors and build guides of every scored layer, thresholds set for the linear scores."""
     inputs, kept = run_inputs
+    # The design's own prototype, whatever it is made from: its currents are read here, before there is an import.
     single = dataclasses.replace(side_by_side(bundle.spec), differential=False)
     otherwise = built_otherwise(bundle.spec, single_ended=True)
     files: dict[str, bytes] = {}
