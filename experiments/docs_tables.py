@@ -1,4 +1,4 @@
-"""The generated parts of docs/: settings, hardware presets, energy constants, the paper's numbers.
+"""The generated parts of README.md and docs/: results, settings, hardware presets, energy constants, the paper's.
 
     python -m experiments.docs_tables
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
-from experiments import hardware_table, registry
+from experiments import hardware_table, registry, repeats
 from experiments.energy.paper import paper_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +113,8 @@ def _number(value: float) -> str:
 
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"results": repeats.sentence},
+    "docs/results.md": {"repeats": repeats.table},
     "docs/configuration.md": {"settings": settings_markdown},
     "docs/hardware.md": hardware_table.TABLES,
     "docs/energy.md": {

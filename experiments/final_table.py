@@ -23,7 +23,7 @@ def final_table(summary: Summary, stream: IO[str] | None = None) -> None:
     """Print the figures of ``summary.json`` that were measured, as one table.
 
     Args:
-        summary: the summary, see the README for its fields.
+        summary: the summary, docs/runs.md says what its numbers mean.
         stream: where to write, standard output unless given.
     """
     console = Console(file=stream or sys.stdout)

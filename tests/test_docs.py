@@ -16,7 +16,7 @@ from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.sweeps.spec import ExecutorSpec
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 @pytest.mark.parametrize("name", docs_tables.TABLES)
@@ -90,9 +90,10 @@ def test_sources_are_read_from_the_right_line():
     assert hardware_table.split_source("programming trims it: see below") == ("", "programming trims it: see below")
 
 
-def test_the_readme_lists_every_config():
+def test_every_config_is_listed():
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
     for path, line in list_configs(ROOT / "configs"):
-        assert path in README
+        assert f"`{path}" in page
         assert line != "(no description)"
 
 
@@ -103,21 +104,28 @@ def test_every_config_is_valid(path):
     assert from_config_dict(settings_class, config).experiment == config.experiment
 
 
-@pytest.mark.parametrize("marker", ["main command", "test command"])
-def test_the_readme_marks_the_commands_that_ci_runs(marker):
-    found = re.search(rf"<!-- {marker} -->\n```bash\n(?P<command>[^\n]+)\n```", README)
-    assert found, f".ci/run takes its command from below '<!-- {marker} -->'"
-    assert found["command"].startswith("python3 -m venv .venv && .venv/bin/pip install ")
+def anchors(page):
+    """What GitHub makes of the headings of a page: small letters, no marks, a hyphen for each space."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_links_of_the_pages_lead_somewhere():
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_the_pages_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        to = page.parent / target if target else page
+        assert to.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(to), f"{page.name}: {to.name} has no heading for #{anchor}"
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in index
 
 
 def test_prose_keeps_to_the_width_of_the_code():
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in PAGES:
         lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
         long = [number for number, line in lines if len(line) > 120 and not line.startswith("|")]
         assert long == [], f"{page.name}: wrap these lines"
