@@ -157,6 +157,7 @@ def sentence(results: Results | None = None) -> str:
         verdict = f"and analog is {abs(lost):.{decimals(error)}f} points {'below' if lost > 0 else 'above'} dense"
     energy = {name: _mean(results, "energy", name) for name in ENERGY}
     saved = round(100 * (1 - energy["total_j"] / energy["dense_j"]))
+    pruned = 100 * _mean(results, "tokens", "pruned_fraction")
     folded = 100 * (energy["digital_folded_j"] / energy["total_j"] - 1)
     than = "as much as" if abs(folded) < 0.5 else f"{abs(folded):.0f} % {'more' if folded > 0 else 'less'} than"
     where = "" if len(machines) == 1 else f" on {_count(len(machines), 'processor')}"
@@ -164,7 +165,7 @@ def sentence(results: Results | None = None) -> str:
         f"{_count(len(runs), 'run').capitalize()}{where}: dense {_percent(results, 'dense')},",
         f"analog {_percent(results, 'hardware_mean')}, random pruning {_percent(results, 'random')}.",
         f"One standard error is {shown} points, {verdict}.",
-        f"Pruning {'saves' if saved > 0 else 'costs'} {abs(saved)} % of the energy.",
+        f"Pruning {pruned:.0f} % of the patches {'saves' if saved > 0 else 'costs'} {abs(saved)} % of the energy.",
         f"The same score in digital, folded to one vector, takes {than} analog.",
     ]
     return textwrap.fill(" ".join(words), 120, break_long_words=False, break_on_hyphens=False)
@@ -187,10 +188,10 @@ def table(results: Results | None = None) -> str:
         ("random pruning at the same fractions", "accuracy", "random", coarse, 100, "%"),
         ("patches pruned, mean of layers", "tokens", "pruned_fraction", 1, 100, "%"),
         ("patches pruned, last layer", "tokens", "pruned_fraction_final_layer", 1, 100, "%"),
-        ("energy of an image, dense", "energy", "dense_j", 2, 1e6, "µJ"),
-        ("energy of an image, analog", "energy", "total_j", 2, 1e6, "µJ"),
-        ("the same score in digital", "energy", "digital_j", 2, 1e6, "µJ"),
-        ("the same score in digital, folded", "energy", "digital_folded_j", 2, 1e6, "µJ"),
+        ("energy of an image, dense", "energy", "dense_j", 2, 1e6, "uJ"),
+        ("energy of an image, analog", "energy", "total_j", 2, 1e6, "uJ"),
+        ("the same score in digital", "energy", "digital_j", 2, 1e6, "uJ"),
+        ("the same score in digital, folded", "energy", "digital_folded_j", 2, 1e6, "uJ"),
     ]
     seeds = {name: [run["seed"] for run in results["runs"] if run["machine"] == name] for name in machines}
     heads = [

@@ -117,10 +117,10 @@ def _scorer() -> list[str]:
             text(centre, y + 204, part.spread, 15.5, fill="#a83f00"),
         ]
     return shapes + [
-        circle(left + 170, top + high - 22, 6, GREEN),
-        text(left + 183, top + high - 17, "moved by the gradient", 15, "start"),
-        circle(left + 410, top + high - 22, 6, VERMILLION),
-        text(left + 423, top + high - 17, "differs from chip to chip", 15, "start"),
+        circle(left + 130, top + high - 22, 6, GREEN),
+        text(left + 143, top + high - 17, "moved by the gradient (in brackets: where asked)", 15, "start"),
+        circle(left + 520, top + high - 22, 6, VERMILLION),
+        text(left + 533, top + high - 17, "differs from chip to chip", 15, "start"),
     ]
 
 
@@ -185,7 +185,7 @@ def _comparator(x: float, y: float) -> list[str]:
 
 PARTS = (
     Part("Projection", ("a token becomes", "N numbers"), "weights", "nothing", _matrix, digital=True),
-    Part("Converters", ("N voltages", "of a few bits"), "bits, range", "steps", _staircase),
+    Part("Converters", ("N voltages", "of a few bits"), "(bits, range)", "steps", _staircase),
     Part("OTA array", ("N currents add", "on one wire"), "bias currents", "currents, offsets", _array),
     Part("Amplifier", ("current becomes", "voltage"), "gain", "gain, offset", _amplifier),
     Part("Comparator", ("above threshold:", "keep"), "threshold", "offset", _comparator),
