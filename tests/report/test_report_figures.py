@@ -92,9 +92,9 @@ def test_tile_leaves_kept_pixels_alone_and_washes_out_the_others():
     image = np.random.default_rng(0).random((8, 8, 3)) * 0.5  # darker than the wash everywhere
     kept = np.zeros((4, 4), bool)
     kept[1, 2] = kept[3, 0] = True
-    tile = patches._tile(image, kept, 4)
+    tile = patches.tile(image, kept, 4)
     side = tile.shape[0] // 4
-    whole = patches._tile(image, None, 4)
+    whole = patches.tile(image, None, 4)
     for row in range(4):
         for column in range(4):
             where = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]

@@ -18,7 +18,7 @@ def chip_yield(run: RunFiles) -> Section:
     arms = _arms(run)
     change = run.array("yield_change")
     limit = float(arms[0]["limit"])
-    names = [_name(arm, arms) for arm in arms]
+    names = [arm_name(arm, arms) for arm in arms]
     figure = new_figure(1.5 + 0.42 * len(arms))
     shares, strips = panels_of(figure, 1, 2, sharey=True, width_ratios=[1, 1.5])
     place = np.arange(len(arms))[::-1]
@@ -146,7 +146,8 @@ def _arms(run: RunFiles) -> list[dict[str, Any]]:
     return arms
 
 
-def _name(arm: dict[str, Any], arms: list[dict[str, Any]]) -> str:
+def arm_name(arm: dict[str, Any], arms: list[dict[str, Any]]) -> str:
+    """An arm by its calibration, and by its run where several runs are compared."""
     what = "as fabricated" if arm["calibration"] == "none" else arm["calibration"].replace("+", " + ")
     return what if len({one["run"] for one in arms}) == 1 else f"{arm['run']}: {what}"
 
