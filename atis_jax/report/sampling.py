@@ -110,6 +110,8 @@ def points_to(size: float, error: float | None) -> str:
 
 def change_to(change: float, error: float | None) -> str:
     """The same with its sign: ``−2.1 points``; nothing to see is ``0 points``."""
+    if not math.isfinite(change):
+        return NOT_A_NUMBER
     places = decimals(error)
     rounded = round(100 * change, places)
     if not rounded:

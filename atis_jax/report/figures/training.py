@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, join, percent, significant
 from atis_jax.report.metrics import Metrics, Phase, thin
-from atis_jax.report.run_files import RunFiles
+from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, KINDS, LINES, SHADES, VERMILLION, new_figure, panels_of, plain_log_ticks
 
@@ -81,9 +81,10 @@ def training_curves(run: RunFiles) -> Section:
     rows = panels_of(figure, len(panels), 1, sharex=True)
     trunk, controls = _tracks(metrics)
     begin = _branch(metrics)
+    colour = KINDS["dense"] if begin is None else KINDS.get(kind_of(run), BLACK)
     for axes, (title, names) in zip(rows, panels, strict=True):
         for name, style in zip(names, LINES * 2, strict=False):
-            _draw(axes, metrics, trunk, name, style)
+            _draw(axes, metrics, trunk, name, (colour, "-") if name in ("accuracy", *_ENERGY) else style)
         if "accuracy" in names:
             _draw_controls(axes, metrics, controls, begin)
         _mark_not_finite(axes, metrics, trunk, names)
@@ -93,8 +94,11 @@ def training_curves(run: RunFiles) -> Section:
         else:
             axes.set_ylim(0, 103) if "energy" not in title else axes.set_ylim(bottom=0)
         handles, labels = axes.get_legend_handles_labels()
+        if "accuracy" in names and controls:
+            labels[0] = "co-design"
         if len(labels) > 1:
-            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.8, borderaxespad=0.3)
+            look = {"bbox_to_anchor": (1.0, 0.5), "handlelength": 1.8, "borderaxespad": 0.3}
+            axes.legend(handles, labels, loc="center left", **look)
     shades = _shade_phases(rows, metrics, trunk, begin)
     if len(shades) > 1 or trunk[0].name != "training":
         figure.legend(handles=shades, loc="outside upper left", ncols=6, title_fontsize=8.8, handlelength=1.4)

@@ -8,7 +8,7 @@ import numpy as np
 
 from atis_jax.report.figures.patches import tile
 from atis_jax.report.formatting import count, si, si_scale
-from atis_jax.report.run_files import RunFiles
+from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sample_of, temperature_words
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.strips.drawing import Bar, Dot, bars, dots
@@ -36,13 +36,6 @@ def dense_strip(run: RunFiles) -> Strip:
     )
 
 
-def _kind(run: RunFiles) -> str:
-    """The scorer that the run is about."""
-    scorer = run.config.get("scorer")
-    kind = scorer.get("kind") if isinstance(scorer, dict) else None
-    return str(kind or "analog")
-
-
 def _unfinished(run: RunFiles) -> str:
     reason = run.missing.get("summary.json", "summary.json holds no accuracy")
     return f"Not measured yet: {reason}."
@@ -50,18 +43,15 @@ def _unfinished(run: RunFiles) -> str:
 
 def _sentence(run: RunFiles) -> str:
     """The run's scorer against the dense network and against the digital one; a random choice that does as well."""
-    sample, kind, ours = sample_of(run), _kind(run), run.fraction("accuracy.hardware_mean")
+    sample, kind, ours = sample_of(run), kind_of(run), run.fraction("accuracy.hardware_mean")
     dense, digital, random = (run.fraction(f"accuracy.{name}") for name in ("dense", "digital", "random"))
     total, scoring = run.number("energy.total_j"), run.number("energy.scoring_j")
-    claims = [
-        Claim(
-            "the dense network", accuracy_standing(sample, ours, dense), energy_standing(total, _joules(run, "dense"))
-        )
-    ]
+    against_dense = accuracy_standing(sample, ours, dense), energy_standing(total, _joules(run, "dense"))
+    claims = [Claim("the dense network", *against_dense)]
     if kind == "analog":
         claims.append(
             Claim(
-                _rival(run),
+                "folded digital scoring" if _folds(run) else "digital scoring",
                 accuracy_standing(sample, ours, digital),
                 energy_standing(total, _digital(run)),
                 scoring_standing(scoring, _digital(run, "_scoring")),
@@ -69,22 +59,14 @@ def _sentence(run: RunFiles) -> str:
         )
     found = sentence(f"{kind.capitalize()} pruning", claims)
     if not found:
-        return (
-            f"{kind.capitalize()} pruning reaches {sample.words(ours)} accuracy."
-            if ours is not None
-            else (_unfinished(run))
-        )
+        reached = "" if ours is None else f"{kind.capitalize()} pruning reaches {sample.words(ours)} accuracy."
+        return reached or _unfinished(run)
     chance = accuracy_standing(sample, ours, random)
-    if kind != "random" and chance is not None and chance.sign is not None and chance.sign <= 0:
-        found += " A random choice of the patches is as accurate: here the score loses to chance."
-        if chance.sign < 0:
-            found = found.replace("is as accurate", f"is {_gap(sample, random, ours)} more accurate")
+    if kind != "random" and chance is not None and chance.sign == 0:
+        found += " A random choice of patches is as accurate."
+    if kind != "random" and chance is not None and chance.sign == -1:
+        found += f" It loses to a random choice of patches ({chance.words})."
     return found
-
-
-def _gap(sample: Sample, more: float | None, less: float | None) -> str:
-    assert more is not None and less is not None
-    return points_to(more - less, sample.error(less))
 
 
 def _joules(run: RunFiles, name: str) -> float | None:
@@ -102,12 +84,8 @@ def _digital(run: RunFiles, part: str = "") -> float | None:
     return _joules(run, f"digital_folded{part}" if _folds(run) else f"digital{part}")
 
 
-def _rival(run: RunFiles) -> str:
-    return "folded digital scoring" if _folds(run) else "digital scoring"
-
-
 def _accuracy(run: RunFiles) -> Picture | None:
-    sample, kind = sample_of(run), _kind(run)
+    sample, kind = sample_of(run), kind_of(run)
     found = {
         name: run.fraction(f"accuracy.{key}")
         for name, key in (("dense", "dense"), (kind, "hardware_mean"), ("digital", "digital"), ("random", "random"))
@@ -144,7 +122,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
 
 
 def _energy(run: RunFiles) -> Picture | None:
-    kind, rows = _kind(run), []
+    kind, rows = kind_of(run), []
     dense, total = _joules(run, "dense"), _joules(run, "total")
     folded = "digital,\nfolded" if _folds(run) else "digital"
     named = [("dense", dense, None, DENSE), (kind, total, run.number("energy.scoring_j"), KINDS.get(kind, DENSE))]
@@ -178,7 +156,7 @@ def _input(run: RunFiles) -> Picture | None:
         return None
     pruning = np.flatnonzero(~masks.all(axis=1))
     layers = sorted({int(pruning[0]) if pruning.size else 0, len(masks) - 1})
-    figure = new_figure(1.75, STRIP_WIDTH_IN)
+    figure = new_figure(1.62, STRIP_WIDTH_IN)
     panels = figure.subplots(1, 3, squeeze=False)[0]
     titles = ["one input", *(f"layer {layer + 1}: {masks[layer].sum()} of {tokens}" for layer in layers)]
     pictures = [tile(image, None, grid), *(tile(image, masks[layer].reshape(grid, grid), grid) for layer in layers)]
@@ -199,7 +177,7 @@ def _numbers(run: RunFiles) -> list[Number]:
         last = "" if final is None else f" ({percent_to(final, 0.01)} in the last)"
         found.append(Number(percent_to(average, 0.01), f"of the patches dropped, mean of the layers{last}"))
     number, worst = chips_of(run), run.fraction("accuracy.hardware_worst")
-    if number is not None and _kind(run) == "analog":
+    if number is not None and kind_of(run) == "analog":
         degrees = temperature_words(run)
         label = "sampled" + (f" at {degrees}" if degrees else "")
         if worst is not None:
@@ -216,14 +194,11 @@ def _plus_minus(sample: Sample, accuracy: float) -> str:
 def _note(run: RunFiles) -> list[str]:
     sample, dense = sample_of(run), run.fraction("accuracy.dense")
     texts = []
-    if dense is not None and sample.error(dense) is not None:
-        error = sample.error(dense)
+    error = None if dense is None else sample.error(dense)
+    if error is not None:
         texts.append(
-            f"One standard error of an accuracy is {points_to(error or 0.0, error)}; accuracies whose bands overlap do "
-            "not differ. Dense and random were trained as long as the pruned network."
-            if run.fraction("accuracy.random") is not None
-            else f"One standard error of an accuracy is {points_to(error or 0.0, error)}; accuracies whose bands "
-            "overlap do not differ."
+            f"One standard error of an accuracy is {points_to(error, error)}; accuracies whose bands overlap do not "
+            "differ."
         )
     if _joules(run, "total") is not None:
         preset = run.table("energy").get("preset")

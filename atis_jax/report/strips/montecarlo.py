@@ -38,14 +38,13 @@ def yield_strip(run: RunFiles) -> Strip:
         f"chip at every temperature: {join(shares)}{verdict}."
     )
     figure = dots(rows, "chips that pass (%)")
-    picture = Picture(
-        "strip_yield", figure, "Dots of the share of chips.", "Bands are intervals at 95 %; right is better."
-    )
+    caption = "Bands are confidence intervals; those that overlap do not differ. Right is better."
+    picture = Picture("strip_yield", figure, "Dots of the share of chips.", caption)
     open_verdicts = max(arm["within"].get("unresolved") or 0 for arm in arms)
     numbers = []
     if open_verdicts:
         numbers.append(Number(count(open_verdicts, "chip"), "so near the limit that other inputs could turn them"))
-    return Strip(sentence, (picture,), tuple(numbers), "Intervals that overlap do not differ.")
+    return Strip(sentence, (picture,), tuple(numbers))
 
 
 def _state(calibration: str, name: str) -> str:

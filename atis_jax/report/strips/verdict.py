@@ -55,15 +55,15 @@ class Claim:
         """``beats the dense network (63 % less energy, accuracy does not differ)``."""
         shown = [one for one in (self.energy, self.accuracy) if one is not None]
         signs = {one.sign for one in shown if one.sign}
-        where = ""
-        if not signs and self.scoring is not None and self.scoring.sign:
-            where, shown = " in the scoring alone", [self.scoring, *shown]
         how = ", ".join(one.words for one in shown)
+        if not signs and self.scoring is not None and self.scoring.sign:
+            verb = "beats" if self.scoring.sign == 1 else "loses to"
+            return f"{verb} {self.rival} in the scoring alone ({self.scoring.words}; the whole pass: {how})"
         if len(signs) == 2 and self.accuracy is not None:
             up, down = ("accuracy", "energy") if self.accuracy.sign == 1 else ("energy", "accuracy")
             return f"wins in {up} but loses in {down} against {self.rival} ({how})"
         verb = {1: "beats", -1: "loses to", 0: "does not differ from"}[self.sign]
-        return f"{verb} {self.rival}{where} ({how})"
+        return f"{verb} {self.rival} ({how})"
 
 
 def accuracy_standing(sample: Sample, ours: float | None, theirs: float | None) -> Standing | None:
@@ -91,10 +91,10 @@ def scoring_standing(ours: float | None, theirs: float | None) -> Standing | Non
     if not ours or not theirs:
         return None
     if rounds_to_one(ours / theirs):
-        return Standing(0, "scoring takes as much")
+        return Standing(0, "as much there")
     if ours < theirs:
-        return Standing(1, f"scoring in digital takes {times(theirs / ours)} times as much")
-    return Standing(-1, f"scoring takes {times(ours / theirs)} times as much")
+        return Standing(1, f"digital takes {times(theirs / ours)} times as much there")
+    return Standing(-1, f"{times(ours / theirs)} times as much there")
 
 
 def sentence(subject: str, claims: list[Claim]) -> str:
@@ -104,6 +104,6 @@ def sentence(subject: str, claims: list[Claim]) -> str:
         return ""
     text, before = f"{subject} {claims[0].words}", claims[0].sign
     for one in claims[1:]:
-        text += f" {'and' if one.sign == before else 'but'} {one.words}"
+        text += f" {'but' if before and one.sign != before else 'and'} {one.words}"
         before = one.sign
     return f"{text}."
