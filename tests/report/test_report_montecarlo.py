@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from atis_jax.report.headline import headline
+
 from atis_jax.report.run_files import RunFiles
 
 

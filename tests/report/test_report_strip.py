@@ -67,7 +67,8 @@ def said(run: RunFiles) -> str:
             {"dense": 0.93},
             {"total_j": 10.01e-6, "digital_folded_j": 10e-6, "scoring_j": 1e-9, "digital_folded_scoring_j": 2e-9},
             "Analog pruning beats the dense network (as much energy, 2.0 points more accurate) and beats folded "
-            "digital scoring in the scoring alone (digital takes 2.00 times as much there; the whole pass: as much energy).",
+            "digital scoring in the scoring alone (digital takes 2.00 times as much there; the whole pass: as much "
+            "energy).",
         ),
         (  # pruning lost to dense
             {"hardware_mean": 0.93},

@@ -163,7 +163,7 @@ def break_even_numbers(run: RunFiles) -> Section:
         "In how much of each map analog takes less, in brackets the smallest and largest ratio, and where the winner "
         "changes in the line of places nearest to the design."
     )
-    return Section("Break-even maps, in numbers", (Table("break_even", caption, _table(read_maps(run))),))
+    return Section("Break-even maps, in numbers", (Table("break_even_numbers", caption, _table(read_maps(run))),))
 
 
 def distinct(one: BreakEvenMap) -> dict[str, Float[np.ndarray, "rows columns"]]:

@@ -92,7 +92,7 @@ def measured(one: Scenario) -> Table:
         "random": "random pruning at the same fractions",
     }
     rows = [
-        (f"accuracy, {label}", percent(number_at(accuracy, key, "measured.accuracy"), 2))
+        (f"accuracy, {label}", percent(number_at(accuracy, key, "measured.accuracy")))
         for key, label in labels.items()
         if accuracy.get(key) is not None
     ]

@@ -7,12 +7,12 @@ They are drawn over it, from the step at which all of them begin.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import ListedColormap, Normalize, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -30,8 +30,11 @@ _SMOOTH = 0.02
 """A curve is the mean over this fraction of its phase, the band behind it the range of the raw values."""
 _TRUNK = ("", "dense", "codesign")
 """Stages that follow one another; every other one is a control that begins where the co-design does."""
-_NAMED_LAYERS = 6
-"""So many layers stand in a legend one by one; more have a scale of colours."""
+_STAGES = {"dense": "dense", "codesign": "co-design", "dense_longer": "dense, longer"}
+"""Stages in words."""
+_NAMED_LAYERS = 12
+"""So many layers stand in a legend one by one."""
+_LEGEND_ROWS = 7
 _DASHES = ("--", "-.", ":")
 _PERCENT = ("accuracy", "kept", "energy")
 """Words of the columns that are shares, drawn in percent."""
@@ -84,8 +87,11 @@ def training_curves(run: RunFiles) -> Section:
     colour = KINDS["dense"] if begin is None else KINDS.get(kind_of(run), BLACK)
     for axes, (title, names) in zip(rows, panels, strict=True):
         for name, style in zip(names, LINES * 2, strict=False):
-            _draw(axes, metrics, trunk, name, (colour, "-") if name in ("accuracy", *_ENERGY) else style)
+            if name == "accuracy":
+                continue
+            _draw(axes, metrics, trunk, name, (colour, "-") if name in _ENERGY else style)
         if "accuracy" in names:
+            _draw_accuracy(axes, metrics, trunk, colour)
             _draw_controls(axes, metrics, controls, begin)
         _mark_not_finite(axes, metrics, trunk, names)
         axes.set_ylabel(title)
@@ -94,12 +100,12 @@ def training_curves(run: RunFiles) -> Section:
         else:
             axes.set_ylim(0, 103) if "energy" not in title else axes.set_ylim(bottom=0)
         handles, labels = axes.get_legend_handles_labels()
-        if "accuracy" in names and controls:
-            labels[0] = "co-design"
         if len(labels) > 1:
-            look = {"bbox_to_anchor": (1.0, 0.5), "handlelength": 1.8, "borderaxespad": 0.3}
+            look: dict[str, Any] = {"bbox_to_anchor": (1.0, 0.5), "handlelength": 1.8, "borderaxespad": 0.3}
+            if len(labels) > _LEGEND_ROWS:
+                look |= {"ncols": 2, "columnspacing": 0.8, "handlelength": 1.0, "fontsize": 7.8}
             axes.legend(handles, labels, loc="center left", **look)
-    shades = _shade_phases(rows, metrics, trunk, begin)
+    shades = _shade_phases(rows, metrics, trunk)
     if len(shades) > 1 or trunk[0].name != "training":
         figure.legend(handles=shades, loc="outside upper left", ncols=6, title_fontsize=8.8, handlelength=1.4)
     rows[-1].set_xlabel("training step")
@@ -151,7 +157,8 @@ def _window(values: np.ndarray) -> int:
     return max(1, round(_SMOOTH * len(values)))
 
 
-def _draw(axes: Axes, metrics: Metrics, phases: tuple[Phase, ...], name: str, style) -> None:
+def _draw(axes: Axes, metrics: Metrics, phases: tuple[Phase, ...], name: str, style, words: str | None = None) -> None:
+    """A column over some phases; ``words``: its label, where it is not the column's own."""
     share = max(1, 300 // len(metrics.phases))
     first = True
     for phase, x, values in _runs(metrics, name, phases):
@@ -171,25 +178,30 @@ def _draw(axes: Axes, metrics: Metrics, phases: tuple[Phase, ...], name: str, st
                 linestyle=dash,
                 linewidth=1.8 if lead else 1.1,
                 marker="." if values.size < 12 else "",
-                label=_label(name) if first else None,
+                label=(words or _label(name)) if first else None,
                 zorder=3,
             )
         first = False
 
 
 def _draw_layers(axes: Axes, x: np.ndarray, values: np.ndarray, bins: int, first: bool) -> None:
+    """A line a layer, dark to pale; every one is named where there is room for their names."""
     layers = values.shape[1]
-    colours = matplotlib.colormaps["cividis"].resampled(256)
-    shades = colours(np.linspace(0.0, 1.0, layers) * 0.85)
+    shades = matplotlib.colormaps["cividis"](np.linspace(0.05, 0.85, layers))
     for layer in range(layers):
         curve = thin(x, values[:, layer], _window(values), bins)
-        label = f"layer {layer + 1}" if first and layers <= _NAMED_LAYERS else None
-        axes.plot(curve.x, curve.mean, color=to_hex(shades[layer]), linewidth=0.9, label=label)
-    if first and layers > _NAMED_LAYERS:
-        scale = ScalarMappable(Normalize(1, layers), ListedColormap(shades))
-        bar = axes.figure.colorbar(scale, ax=axes, pad=0.01, aspect=12)
-        bar.set_label("layer")
-        bar.set_ticks([1, layers])
+        label = f"layer {layer + 1}" if layers <= _NAMED_LAYERS else None
+        if layers > _NAMED_LAYERS and layer == 0:
+            label = f"layers 1 (dark)\nto {layers} (pale)"
+        axes.plot(curve.x, curve.mean, color=to_hex(shades[layer]), linewidth=0.9, label=label if first else None)
+
+
+def _draw_accuracy(axes: Axes, metrics: Metrics, trunk: tuple[Phase, ...], colour: str) -> None:
+    """Of the dense network and of what the co-design makes of it, each in its own colour."""
+    for stage in dict.fromkeys(phase.stage for phase in trunk):
+        phases = tuple(phase for phase in trunk if phase.stage == stage)
+        color = colour if stage == "codesign" else KINDS["dense"]
+        _draw(axes, metrics, phases, "accuracy", (color, "-"), _STAGES.get(stage))
 
 
 def _draw_controls(axes: Axes, metrics: Metrics, controls: dict[str, tuple[Phase, ...]], begin: float | None) -> None:
@@ -204,7 +216,7 @@ def _draw_controls(axes: Axes, metrics: Metrics, controls: dict[str, tuple[Phase
 
 
 def _stage_words(stage: str) -> str:
-    return {"dense_longer": "dense, longer"}.get(stage, stage.replace("_", " "))
+    return _STAGES.get(stage, stage.replace("_", " "))
 
 
 def _label(name: str) -> str:
@@ -237,8 +249,8 @@ def _mark_not_finite(axes: Axes, metrics: Metrics, phases: tuple[Phase, ...], na
         )
 
 
-def _shade_phases(rows: list[Axes], metrics: Metrics, trunk: tuple[Phase, ...], begin: float | None) -> list[Patch]:
-    """A shade for each phase of the trunk, no two alike, and a line where the controls begin."""
+def _shade_phases(rows: list[Axes], metrics: Metrics, trunk: tuple[Phase, ...]) -> list[Patch]:
+    """A shade for each phase of the trunk, no two alike, and a line where each begins."""
     keys = list(dict.fromkeys((phase.stage, phase.name) for phase in trunk))
     colors = {key: SHADES[i % len(SHADES)] for i, key in enumerate(keys)}
     starts = [metrics.step[phase.start] for phase in trunk]

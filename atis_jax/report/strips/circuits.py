@@ -53,7 +53,7 @@ def export_strip(run: RunFiles) -> Strip:
     picture = Picture(
         "strip_export",
         dots(rows, f"accuracy{on} (%)"),
-        "Dots of accuracy.",
+        "Dots of accuracy, each over its error.",
         "Bands are one standard error, ticks single chips. Right is better.",
     )
     return Strip(sentence, (picture,), _gates(run), process_words(run))

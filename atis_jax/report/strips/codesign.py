@@ -116,7 +116,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
     return Picture(
         "strip_accuracy",
         figure,
-        "Dots of accuracy.",
+        "Dots of accuracy, each over its error.",
         f"Accuracy: bands are one standard error{chips}. Right is better.",
     )
 
@@ -139,9 +139,11 @@ def _energy(run: RunFiles) -> Picture | None:
             words += f" ({100 * value / dense:.0f}{_SPACE}%)"
         rows.append(Bar(label, value / factor, words, color, min(part or 0.0, value) / factor))
     figure = bars(rows, f"energy of one image ({prefix}J)")
-    hatched = ", hatched its scoring" if any(one.part > 0 for one in rows) else ""
-    share = ", in brackets the share of dense" if dense and len(rows) > 1 else ""
-    return Picture("strip_energy", figure, "Bars of energy.", f"Energy{share}{hatched}. Shorter is better.")
+    hatched = "; hatched, its scoring" if any(one.part > 0 for one in rows) else ""
+    share = ": in brackets its share of dense" if dense and len(rows) > 1 else ""
+    return Picture(
+        "strip_energy", figure, "Bars of the energy of one image.", f"Energy{share}{hatched}. Shorter is better."
+    )
 
 
 def _input(run: RunFiles) -> Picture | None:

@@ -135,7 +135,11 @@ def precision_strip(run: RunFiles) -> Strip:
         f"{count(precision['examples'], 'input')}."
     )
     figure = bars(rows, "combinations that hold (%), by effective bits") if rows else None
-    pictures = () if figure is None else (Picture("strip_precision", figure, "Bars of shares.", "Longer is better."),)
+    pictures = (
+        ()
+        if figure is None
+        else (Picture("strip_precision", figure, "Bars of the share of combinations that hold.", "Longer is better."),)
+    )
     return Strip(sentence, pictures, note=note)
 
 
