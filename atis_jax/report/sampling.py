@@ -53,7 +53,9 @@ class Sample:
             return f"{self.words(ours)} accurate against {self.words(theirs)}, whose error is not known"
         if sign == 0:
             return "accuracy does not differ"
-        size = points_to(abs(ours - theirs), self.error(ours))
+        # As if drawn anew for each; on the same images the error of a difference is smaller.
+        error = math.hypot(self.error(ours) or 0.0, self.error(theirs) or 0.0)
+        size = points_to(abs(ours - theirs), error)
         return f"{size} {'more' if ours > theirs else 'less'} accurate"
 
 
