@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def kept_per_layer(run: RunFiles) -> Section:
         if mean.size <= 12:
             axes.text(float(x), 2, f"{100 * value:.0f}", ha="center", va="bottom", color="white", fontsize=8.8)
     if spread is not None:
-        look = {"fmt": "none", "ecolor": BLACK, "capsize": 4, "zorder": 5, "label": "± std over chips"}
+        look: dict[str, Any] = {"fmt": "none", "ecolor": BLACK, "capsize": 4, "zorder": 5, "label": "± std over chips"}
         axes.errorbar(layers, 100 * mean, yerr=100 * spread, **look)
     if target is not None:
         half = 0.4

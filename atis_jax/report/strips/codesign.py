@@ -86,12 +86,10 @@ def _digital(run: RunFiles, part: str = "") -> float | None:
 
 def _accuracy(run: RunFiles) -> Picture | None:
     sample, kind = sample_of(run), kind_of(run)
-    found = {
-        name: run.fraction(f"accuracy.{key}")
-        for name, key in (("dense", "dense"), (kind, "hardware_mean"), ("digital", "digital"), ("random", "random"))
-        if name != kind or key == "hardware_mean"
-    }
-    found = {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+    keys = {"dense": "dense", kind: "hardware_mean", "digital": "digital", "random": "random"}
+    keys[kind] = "hardware_mean"  # a digital or random run has no control of its own kind beside it
+    measured = {name: run.fraction(f"accuracy.{key}") for name, key in keys.items()}
+    found = {name: value for name, value in measured.items() if value is not None and math.isfinite(value)}
     if not found:
         return None
     cloud = run.optional("chip_accuracy")

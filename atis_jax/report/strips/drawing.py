@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -110,8 +111,8 @@ def bars(rows: list[Bar], xlabel: str) -> Figure:
     for row, one in enumerate(rows):
         axes.barh(row, one.value, height=0.62, color=one.color)
         if one.part > 0:
-            part = {"left": one.value - one.part, "height": 0.62, "color": one.color, "edgecolor": "white"}
-            axes.barh(row, one.part, hatch="////", linewidth=0.0, **part)
+            look: dict[str, Any] = {"height": 0.62, "color": one.color, "edgecolor": "white", "hatch": "////"}
+            axes.barh(row, one.part, left=one.value - one.part, linewidth=0.0, **look)
         axes.annotate(
             one.words,
             (one.value, row),
@@ -158,7 +159,7 @@ def _at_the_edge(axes: Axes, row: int, one: Dot, left: bool) -> None:
     at = 0.02 if left else 0.98
     transform = axes.get_yaxis_transform()
     axes.plot(at, row, "<" if left else ">", color=one.color, markersize=9, transform=transform, clip_on=False)
-    side = {"xytext": (9 if left else -9, 0), "ha": "left" if left else "right"}
+    side: dict[str, Any] = {"xytext": (9 if left else -9, 0), "ha": "left" if left else "right"}
     axes.annotate(
         "far off this scale", (at, row), xycoords=transform, textcoords="offset points", va="center", color=GREY, **side
     )
