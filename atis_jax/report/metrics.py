@@ -15,11 +15,12 @@ from atis_jax.report.errors import ReportError
 
 @dataclass(frozen=True)
 class Phase:
-    """Consecutive lines with one ``phase``; ``start`` and ``stop`` index the lines, as in a slice."""
+    """Consecutive lines of one stage and phase; ``start`` and ``stop`` index the lines, as in a slice."""
 
     name: str
     start: int
     stop: int
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def parse_metrics(path: Path) -> Metrics:
         ReportError: any other line is not a JSON object, or lists of different lengths under one name.
     """
     remarks: list[str] = []
-    records: dict[tuple[str, float], dict[str, Any]] = {}
+    records: dict[tuple[str, str, float], dict[str, Any]] = {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     repeated = 0
     for number, line in enumerate(lines, start=1):
@@ -64,24 +65,24 @@ def parse_metrics(path: Path) -> Metrics:
         step = record.get("step") if isinstance(record, dict) else None
         if isinstance(step, bool) or not isinstance(step, int | float):
             raise ReportError(f"{path}, line {number}: expected an object with a number under 'step'")
-        key = (str(record.get("phase") or "training"), step)
+        key = (str(record.get("stage") or ""), str(record.get("phase") or "training"), step)
         earlier = records.get(key, {})
         # Records may share a step (training, evaluation); one written again by a resumed run replaces.
-        repeated += bool((earlier.keys() & record.keys()) - {"step", "phase", "seconds"})
+        repeated += bool((earlier.keys() & record.keys()) - {"step", "phase", "stage", "seconds"})
         records[key] = {**earlier, **record}
     if repeated:
         remarks.append(f"{repeated:,} steps were written more than once; the last writing of each is shown.")
     return _columns(list(records), list(records.values()), path, remarks)
 
 
-def _columns(keys: list[tuple[str, float]], records: list[dict], path: Path, remarks: list[str]) -> Metrics:
+def _columns(keys: list[tuple[str, str, float]], records: list[dict], path: Path, remarks: list[str]) -> Metrics:
     phases: list[Phase] = []
-    steps = np.array([step for _, step in keys], dtype=float)
-    for index, (name, _) in enumerate(keys):
-        if not phases or phases[-1].name != name:
-            phases.append(Phase(name, index, index + 1))
+    steps = np.array([step for *_, step in keys], dtype=float)
+    for index, (stage, name, _) in enumerate(keys):
+        if not phases or (phases[-1].stage, phases[-1].name) != (stage, name):
+            phases.append(Phase(name, index, index + 1, stage))
         else:
-            phases[-1] = Phase(name, phases[-1].start, index + 1)
+            phases[-1] = Phase(name, phases[-1].start, index + 1, stage)
     shifted = False
     for before, phase in zip(phases, phases[1:], strict=False):
         last, first = steps[before.stop - 1], steps[phase.start]
@@ -93,7 +94,7 @@ def _columns(keys: list[tuple[str, float]], records: list[dict], path: Path, rem
     lists: dict[str, tuple[list[int], list[Any]]] = {}
     for index, record in enumerate(records):
         for name, value in record.items():
-            if name in ("step", "phase") or isinstance(value, str | bool | dict):
+            if name in ("step", "phase", "stage") or isinstance(value, str | bool | dict):
                 continue
             where, values = lists.setdefault(name, ([], []))
             where.append(index)

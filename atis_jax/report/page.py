@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import importlib.metadata
 import json
 import os
@@ -14,9 +15,10 @@ from typing import Any
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures import CODESIGN, sections_for
 from atis_jax.report.formatting import join
-from atis_jax.report.headline import headline
+from atis_jax.report.numbers import numbers
 from atis_jax.report.run_files import RunFiles, read_run
-from atis_jax.report.section import Picture, Section
+from atis_jax.report.section import Picture, Section, Strip, Table
+from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing, save
 from atis_jax.report.templates import page_template
 
@@ -33,8 +35,12 @@ _PACKAGES = (
 )
 
 
+TABLES = "tables"
+"""Folder of a run for tables that are too long for the page."""
+
+
 def write_report(run_dir: str | Path) -> Path:
-    """Write ``figures/*.png`` (and small ``.svg``) and ``report.html`` into a run folder.
+    """Write ``figures/*.png`` (and small ``.svg``), ``tables/*.csv`` and ``report.html`` into a run folder.
 
     The same files give the same bytes. Figures of an earlier report that this one does not draw are removed,
     other files in ``figures/`` are left alone.
@@ -65,12 +71,15 @@ def write_report(run_dir: str | Path) -> Path:
 
 def render(run: RunFiles) -> str:
     """Draw and save the figures; the page as a string."""
-    top = headline(run)
+    table = numbers(run)
     entries = sections_for(run.experiment)
-    # A run that trains nothing does not lack a training run's headline numbers.
-    absent = list(top.absent) if any(set(CODESIGN) & set(entry.experiments) for entry in entries) else []
+    # A run that trains nothing does not lack a training run's numbers.
+    absent = list(table.absent) if any(set(CODESIGN) & set(entry.experiments) for entry in entries) else []
     sections: list[dict[str, Any]] = []
+    asides: list[dict[str, str]] = []
     with drawing():
+        strip = strip_of(run)
+        pictures = _strip_pictures(strip, run.path / "figures")
         for entry in entries:
             try:
                 section = entry.build(run)
@@ -81,6 +90,9 @@ def render(run: RunFiles) -> str:
                         (run.path / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
                 continue
             absent.extend(section.absent)
+            if entry.aside:
+                asides.extend(_aside(section, run.path / TABLES))
+                continue
             sections.append({"title": section.title, "pictures": _embed(section, run.path / "figures")})
     versions, versions_note = _versions(run)
     config = list(_flatten(run.config))
@@ -89,9 +101,12 @@ def render(run: RunFiles) -> str:
     return page_template(__package__).render(
         title=str(run.summary.get("experiment") or run.config.get("name") or run.path.resolve().name),
         facts=_facts(run),
-        sentence=top.sentence,
-        headline=top,
+        sentence=strip.sentence,
+        strip=strip,
+        pictures=pictures,
         sections=sections,
+        numbers=table.rows,
+        asides=asides,
         config=config,
         versions=versions,
         versions_note=versions_note,
@@ -99,15 +114,36 @@ def render(run: RunFiles) -> str:
     )
 
 
+def _strip_pictures(strip: Strip, folder: Path) -> list[dict[str, Any]]:
+    """The strip's figures, drawn; those of an earlier report that this one does not draw are removed."""
+    drawn = {f"{picture.name}{ending}" for picture in strip.pictures for ending in (".png", ".svg")}
+    for path in folder.glob("strip_*"):
+        if path.name not in drawn:
+            path.unlink()
+    return [_picture(picture, folder) | {"wide": picture.wide} for picture in strip.pictures]
+
+
 def _embed(section: Section, folder: Path) -> list[dict[str, Any]]:
-    embedded = []
+    return [_picture(part, folder) for part in section.pictures]
+
+
+def _picture(part: Picture | Table, folder: Path) -> dict[str, Any]:
+    """A figure, drawn and saved, or a table, as the page's template takes it."""
+    entry: dict[str, Any] = {"name": part.name, "caption": part.caption, "table": part.table, "data": ""}
+    if isinstance(part, Picture):
+        png = save(part.figure, folder, part.name, part.vector)
+        entry |= {"data": base64.b64encode(png).decode("ascii"), "alt": part.alt}
+    return entry
+
+
+def _aside(section: Section, folder: Path) -> Iterator[dict[str, str]]:
+    """The tables of a section as CSV files beside the page, for those who look something up."""
+    folder.mkdir(exist_ok=True)
     for part in section.pictures:
-        entry: dict[str, Any] = {"name": part.name, "caption": part.caption, "table": part.table, "data": ""}
-        if isinstance(part, Picture):
-            png = save(part.figure, folder, part.name, part.vector)
-            entry |= {"data": base64.b64encode(png).decode("ascii"), "alt": part.alt}
-        embedded.append(entry)
-    return embedded
+        path = folder / f"{part.name}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([[cell.replace("\u200b", "") for cell in row] for row in part.table])
+        yield {"file": f"{TABLES}/{path.name}", "title": section.title}
 
 
 def _facts(run: RunFiles) -> str:

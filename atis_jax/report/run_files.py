@@ -218,6 +218,13 @@ class RunFiles:
         return None
 
 
+def kind_of(run: RunFiles) -> str:
+    """The scorer that a training run is about, analog where its configuration does not say."""
+    scorer = run.config.get("scorer")
+    kind = scorer.get("kind") if isinstance(scorer, dict) else None
+    return str(kind or "analog")
+
+
 def read_run(run_dir: str | Path) -> RunFiles:
     """Read config.json, summary.json, metrics.jsonl and artifacts.npz, each of which may be absent.
 

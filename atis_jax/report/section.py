@@ -18,6 +18,7 @@ class Picture:
         caption: what to see, with the run's own numbers.
         vector: also worth an SVG (no photographs in it).
         table: rows of text under the caption, the first one the heads of the columns; empty for none.
+        wide: takes a whole row of a strip for itself.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Picture:
     caption: str
     vector: bool = True
     table: tuple[tuple[str, ...], ...] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,36 @@ class Table:
     name: str
     caption: str
     table: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number to be read from afar.
+
+    Attributes:
+        value: with its unit.
+        label: what it is.
+    """
+
+    value: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """What opens a page and is understood in ten seconds.
+
+    Attributes:
+        sentence: who wins and who loses, or what was found.
+        pictures: beside one another, below one another on a narrow screen.
+        numbers: the few that matter, after the pictures.
+        note: how to read them, in small print.
+    """
+
+    sentence: str
+    pictures: tuple[Picture, ...] = ()
+    numbers: tuple[Number, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)

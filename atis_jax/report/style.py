@@ -24,6 +24,10 @@ from matplotlib.ticker import NullFormatter, NullLocator
 BLACK, GREY = "#222222", "#6b7280"
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
+# One colour a thing on every page: whatever is analog, digital, not pruned, or pruned at random.
+ANALOG, DIGITAL, DENSE, RANDOM = VERMILLION, BLUE, "#4b5563", PURPLE
+KINDS = {"analog": ANALOG, "digital": DIGITAL, "dense": DENSE, "dense_longer": DENSE, "random": RANDOM}
+"""Colours by the name that a run gives a scorer or a stage of training."""
 LINES = (
     (BLUE, "-"),
     (VERMILLION, "--"),
@@ -35,6 +39,8 @@ LINES = (
 SHADES = ("#f1f3f6", "#e3edf7", "#fbf0dc", "#e4f3ec", "#f6e6ef", "#e9e6f6")
 WIDTH_IN = 7.2
 """Width of every figure: with 9.5 point text it reads like the page's own text at full width."""
+STRIP_WIDTH_IN = 4.3
+"""Width of a figure that stands beside another one in a strip, and alone on a telephone."""
 DPI = 170
 SMALL_SVG_BYTES = 250_000
 

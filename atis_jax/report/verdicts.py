@@ -1,11 +1,10 @@
-"""Who wins in a scenario, in plain words: the sentence and the rows that open the page, and the words of its tables."""
+"""Who wins in a scenario, in plain words: the rows and words of its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
 
-from atis_jax.report.formatting import join, percent, si, significant
+from atis_jax.report.formatting import percent, si, significant
 from atis_jax.report.plain_words import NAMES, constant_words
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import ANALOG, Comparison, Scenario, Swing, read_scenarios
@@ -44,16 +43,6 @@ def times(factor: float) -> str:
     """A factor as it is printed, always how many times as much the loser takes."""
     larger = max(factor, 1.0 / factor)
     return f"{larger:.2f}" if larger < 9.995 else significant(larger)
-
-
-def answer(run: RunFiles) -> str:
-    """The page's sentence: what pruning brings, and where analog scoring beats digital; empty for other runs."""
-    if not run.summary.get("scenarios"):
-        return ""
-    found = read_scenarios(run)
-    parts = [_against_dense(found), _in_the_whole(found)]
-    parts += [_fairly(found, who) for who in ANALOG]
-    return " ".join(part for part in parts if part)
 
 
 def rows(run: RunFiles) -> list[tuple[str, str, str]]:
@@ -192,63 +181,6 @@ def range_words(swing: Swing) -> str:
 def _largest_difference(one: Scenario, pair: Comparison) -> str:
     ours, theirs = one.grouped_j(pair.analog), one.grouped_j(pair.rival)
     return max(ours, key=lambda name: abs(ours[name] - theirs.get(name, 0.0)))
-
-
-def _against_dense(found: Sequence[Scenario]) -> str:
-    """Where pruning pays, with the analog circuit and with its digital twin."""
-    pairs = {one.name: one.versus("codesigned", "dense") for one in found}
-    factors = {name: pair.total_factor for name, pair in pairs.items() if pair is not None}
-    if not factors:
-        return ""
-    better = [name for name, factor in factors.items() if factor > 1 and not rounds_to_one(factor)]
-    text = f"Dropping tokens takes less energy than the dense network {_where(better, len(factors))}"
-    if not better:
-        return f"{text}."
-    text += f": dense takes {_span([factors[name] for name in better])} times as much as the co-designed analog circuit"
-    twin = {one.name: one.total_j["dense"] / one.total_j[TWIN] for one in found if TWIN in one.total_j}
-    if set(better) <= set(twin):
-        low, high = (f"{f(twin[name] for name in better):.2f}" for f in (min, max))
-        text += f", {low if low == high else f'{low} to {high}'} times as much as the same score in digital"
-    return f"{text}."
-
-
-def _in_the_whole(found: Sequence[Scenario]) -> str:
-    """Where the difference to the digital twin shows in the whole pass."""
-    pairs = {one.name: one.versus("codesigned", TWIN) for one in found}
-    held = {name: pair.total_factor for name, pair in pairs.items() if pair is not None}
-    if not held:
-        return ""
-    shows = {name: factor for name, factor in held.items() if not rounds_to_one(factor)}
-    parts = [f"{name} (analog {'saves' if f > 1 else 'costs'} {percent(abs(1 - 1 / f))})" for name, f in shows.items()]
-    return f"That the scorer is analog shows in the whole {'only in ' + join(parts) if parts else 'nowhere'}."
-
-
-def _fairly(found: Sequence[Scenario], who: str) -> str:
-    """A circuit against its fairest rival, scenarios grouped by how it fares."""
-    pairs = {one.name: pair for one in found if (pair := one.versus(who, ANALOG[who])) is not None}
-    rival = {"folded": "the same score folded in digital", TWIN: "its digital twin"}[ANALOG[who]]
-    parts = []
-    for kind in Outcome:
-        mine = {name: pair for name, pair in pairs.items() if outcome(pair) is kind}
-        if not mine:
-            continue
-        scoring = kind in (Outcome.WINS_SCORING, Outcome.LOSES_SCORING)
-        factors = [(pair.scoring_factor if scoring else None) or pair.total_factor for pair in mine.values()]
-        does, by = (kind.value, f" ({_span(factors)} times)") if kind is not Outcome.EVEN else ("is even", "")
-        parts.append(f"{does} in {join(list(mine))}{by}")
-    return f"Against {rival} the {NAMES[who]} {'; '.join(parts)}." if parts else ""
-
-
-def _where(names: Sequence[str], among: int) -> str:
-    if not names:
-        return f"in none of the {among} scenarios" if among > 1 else "nowhere"
-    return f"in all {among} scenarios" if len(names) == among > 1 else f"in {join(names)}"
-
-
-def _span(factors: Sequence[float]) -> str:
-    larger = [max(factor, 1 / factor) for factor in factors]
-    low, high = times(min(larger)), times(max(larger))
-    return low if low == high else f"{low} to {high}"
 
 
 def _capital(text: str) -> str:

@@ -127,17 +127,24 @@ def fake_arrays(rng, kept_fraction, images, grid, chips) -> dict[str, np.ndarray
 
 
 def fake_metrics(rng, kept_fraction, steps):
-    """A line a step through four phases; the energy ratio and kept fractions begin with pruning."""
-    marks = {"dense": 0.35, "soft": 0.7, "hard": 0.85, "random": 1.0}
+    """A line a step through the stages of a run; the controls come one after another, each from the dense network."""
+    marks = {
+        ("dense", "dense"): 0.4,
+        ("codesign", "soft"): 0.6,
+        ("codesign", "hard"): 0.7,
+        ("dense_longer", "dense"): 0.85,
+        ("random", "random"): 1.0,
+    }
     for step in range(steps):
         t = step / steps
-        phase = next(name for name, end in marks.items() if t < end)
-        progress = min(1.0, max(0.0, (t - 0.35) / 0.35))
-        cross_entropy = 0.12 + 2.2 * np.exp(-t * 12) + 0.08 * (phase == "soft") + rng.gamma(4, 0.01)
-        if phase == "random":
+        stage, phase = next(names for names, end in marks.items() if t < end)
+        progress = min(1.0, max(0.0, (t - 0.4) / 0.2))
+        cross_entropy = 0.12 + 2.2 * np.exp(-min(t, 0.4) * 12) + 0.08 * (phase == "soft") + rng.gamma(4, 0.01)
+        if stage == "random":
             cross_entropy += 0.6
         line = {
-            "step": step,
+            "step": step + 1,
+            "stage": stage,
             "phase": phase,
             "loss_ce": cross_entropy,
             "accuracy": float(np.clip(1 - 0.38 * cross_entropy + rng.normal(0, 0.015), 0, 1)),
@@ -202,6 +209,7 @@ def fake_summary(kept_fraction, chips) -> dict[str, Any]:
         "energy": {
             "dense_j": 3.5e-6 * layers + 0.35e-6,
             "total_j": total,
+            "scoring_j": scorer,
             "ledger_j": ledger,
             "digital_j": total - 380e-12 * looked,
             "digital_folded_j": total - 4300e-12 * looked,

@@ -1,92 +1,155 @@
-"""The sentence that opens the page of a Monte-Carlo experiment, from summaries made by hand."""
+"""The strip that opens the page of an experiment over chips, from summaries made by hand: who wins, who loses."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from atis_jax.report.headline import headline
+import pytest
+
+from atis_jax.report.montecarlo import precision_answer
+from atis_jax.report.numbers import numbers
 from atis_jax.report.run_files import RunFiles
+from atis_jax.report.section import Strip
+from atis_jax.report.strips import strip_of
+from atis_jax.report.style import drawing
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def strip(**summary) -> Strip:
+    with drawing():
+        return strip_of(RunFiles(Path("x"), summary=summary))
 
 
 def said(**summary) -> str:
-    return headline(RunFiles(Path("x"), summary=summary)).sentence.replace("\u00a0", " ")
+    return plain(strip(**summary).sentence)
 
 
-def test_yield_tells_chips_interval_and_limit():
-    within = {"fraction": 0.9, "low": 0.8, "high": 0.95, "unresolved": 0}
+def words_of(picture) -> list[str]:
+    """What stands at the right of each row."""
+    return [plain(text.get_text()) for text in picture.figure.axes[0].texts]
+
+
+def numbers_of(found: Strip) -> dict[str, str]:
+    return {plain(number.label): plain(number.value) for number in found.numbers}
+
+
+@pytest.mark.parametrize(
+    ("later", "verdict"),
+    [
+        ({"fraction": 0.99, "low": 0.97, "high": 1.0}, "threshold + table wins, as fabricated loses"),
+        ({"fraction": 0.93, "low": 0.85, "high": 0.97}, "they do not differ"),
+    ],
+)
+def test_yield_tells_who_wins_when_intervals_are_apart(later, verdict):
+    within = {"fraction": 0.904, "low": 0.85, "high": 0.95, "unresolved": 0}
     arm = {"run": "one", "calibration": "none", "chips": 200, "limit": 0.01, "within": within}
-    later = {**arm, "calibration": "threshold+table", "within": {**within, "unresolved": 7}}
-    text = said(**{"yield": [arm, later]})
-    assert text == (
-        "Of 200 sampled chips within 1.00 points of the perfect chip at every temperature: 90.0 % as fabricated "
-        "(80.0 % to 95.0 %); 90.0 % after threshold, table (80.0 % to 95.0 %, 7 verdicts open)."
+    after = {**arm, "calibration": "threshold+table", "within": {**later, "unresolved": 7}}
+    found = strip(**{"yield": [arm, after]})
+    share = f"{100 * later['fraction']:.0f} %"
+    assert plain(found.sentence) == (
+        "Of 200 sampled chips these stay within 1 point of the perfect chip at every temperature: 90 % as fabricated "
+        f"and {share} after threshold + table; {verdict}."
     )
+    assert words_of(found.pictures[0]) == ["90 %", share], "half an interval is 2 to 6 points: no decimals"
+    assert numbers_of(found) == {"so near the limit that other inputs could turn them": "7 chips"}
+    alone = said(**{"yield": [arm]})
+    assert alone.endswith("at every temperature: 90 % as fabricated.")
+
+
+def noise_points(*found):
+    return [
+        {"imperfection": name, "scale": scale, "change_mean": mean, "change_low": mean - half}
+        | {"change_high": mean + half, "chips": 32, "within": {"passed": passed}}
+        for name, scale, mean, half, passed in found
+    ]
 
 
 def test_noise_tells_all_together_and_the_costliest_alone():
-    points = [
-        {"imperfection": name, "scale": scale, "change_mean": mean, "change_low": mean - 0.01, "change_high": mean}
-        | {"chips": 32, "within": {"passed": passed}}
-        for name, scale, mean, passed in [
-            ("all", 1.0, -0.002, 32),
-            ("all", 2.0, -0.002, 32),
-            ("all", 4.0, -0.2, 31),
-            ("all", 8.0, -0.5, 32),
-            ("offset", 8.0, -0.4, 32),
-            ("kappa", 8.0, 0.0, 32),
-        ]
-    ]
-    text = said(noise=points, ranking={"8": ["offset", "kappa"]}, limit=0.01)
-    assert text == (
-        "All imperfections together, at the design's own size, change accuracy by −0.20 points (−1.20 points to "
-        "−0.20 points). Up to 2 times that size all 32 sampled chips stay within 1.00 points of the perfect chip. "
-        "At 8 times its size OTA offset alone costs most, −40.00 points (−41.00 points to −40.00 points)."
+    points = noise_points(
+        ("all", 1.0, -0.002, 0.003, 32),
+        ("all", 2.0, -0.002, 0.003, 32),
+        ("all", 4.0, -0.2, 0.01, 31),
+        ("all", 8.0, -0.5, 0.01, 32),
+        ("offset", 8.0, -0.4, 0.02, 32),
+        ("kappa", 8.0, 0.0, 0.001, 32),
     )
-    none = [{**point, "within": {"passed": 31}} for point in points]
-    assert "stay within" not in said(noise=none, ranking={"8": ["offset"]}, limit=0.01)
-    together = said(noise=points[:2], ranking={"2": []}, limit=0.01)  # nothing was scaled alone
-    assert together.endswith("stay within 1.00 points of the perfect chip.")
-    assert said(noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("At 8 times its size")
+    found = strip(noise=points, ranking={"8": ["offset", "kappa"]}, limit=0.01)
+    assert plain(found.sentence) == (
+        "At the design's own size all imperfections together do not differ from the perfect chip; OTA offset loses "
+        "most when enlarged 8 times, 40 points."
+    )
+    assert numbers_of(found) == {
+        "change of accuracy, all together at the design's own size": "−0.2 points",
+        "the design's own size: up to there all 32 chips stay within 1 point of the perfect chip": "2 times",
+    }
+    assert words_of(found.pictures[0]) == ["−40", "0"]
+    costly = noise_points(("all", 1.0, -0.012, 0.003, 30))
+    assert said(noise=costly, ranking={}, limit=0.01) == (
+        "At the design's own size all imperfections together lose 1.2 points of accuracy."
+    )
+    assert said(noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("OTA offset loses most")
+
+
+def thermal_entry(bias, name, celsius, change, half=0.01):
+    return {"bias": bias, "compensation": name, "temperature_c": celsius, "change_mean": change} | {
+        "change_low": change - half,
+        "change_high": change + half,
+    }
 
 
 def test_temperature_tells_the_worst_bias_and_what_helps_it():
     entries = [
-        {"bias": bias, "compensation": name, "temperature_c": t, "change_mean": change, "kept_mean": kept}
-        | {"change_low": change - 0.01, "change_high": change + 0.02}
-        for bias, name, t, change, kept in [
-            ("fixed_charge", "none", 0.0, -0.1, 0.3),
-            ("fixed_charge", "none", 85.0, -0.3, 0.2),
-            ("fixed_charge", "table", 85.0, -0.02, 0.28),
-            ("ptat", "none", 85.0, -0.01, 0.29),
-        ]
+        thermal_entry("fixed_charge", "none", 0.0, -0.1),
+        thermal_entry("fixed_charge", "none", 85.0, -0.3),
+        thermal_entry("fixed_charge", "table", 85.0, -0.02),
+        thermal_entry("ptat", "none", 85.0, -0.01),
     ]
-    assert said(temperature=entries) == (
-        "From 0 to 85 °C, uncompensated, fixed charge bias loses most: −30.00 points at its worst (−31.00 points "
-        "to −28.00 points), keeping 20.0 % to 30.0 % of the tokens; at best, with compensation 'table', −2.00 points "
-        "and 28.0 % to 28.0 %."
+    found = strip(temperature=entries)
+    assert plain(found.sentence) == (
+        "From 0 to 85 °C fixed charge bias loses most, 30 points of accuracy at its worst; compensation 'table' wins, "
+        "2 points lost."
     )
-    assert said(temperature=entries[2:3]).startswith("From 85 to 85 °C, with compensation 'table', fixed charge bias")
+    assert words_of(found.pictures[0]) == ["−30", "−1", "−2"]
+    same = [*entries[:2], thermal_entry("fixed_charge", "table", 85.0, -0.29)]
+    assert said(temperature=same).endswith("compensation 'table' does not differ from that.")
+    assert said(temperature=entries[2:3]).startswith("From 85 to 85 °C fixed charge, table bias loses most")
 
 
-def test_drift_tells_where_a_fixed_threshold_is_driven_farthest():
+def drift_of(arms, after_images=1000):
+    return {"arms": arms, "after_images": after_images, "unpruned": {"brightness": {"before": 0.969, "after": 0.859}}}
+
+
+def drift_arm(scenario, mode, off, accuracy, bias="constant"):
+    return {"scenario": scenario, "bias": bias, "mode": mode, "kept_error_after": off, "accuracy_after": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [
+        (0.832, "but in accuracy it loses (3 points less accurate)"),
+        (0.855, "in accuracy they do not differ"),
+        (0.911, "and in accuracy it wins (5 points more accurate)"),
+    ],
+)
+def test_drift_tells_where_a_fixed_threshold_is_driven_farthest(accuracy, verdict):
     arms = [
-        {"scenario": scenario, "bias": "constant", "mode": mode, "kept_error_after": off, "accuracy_after": accuracy}
-        for scenario, mode, off, accuracy in [
-            ("steady", "fixed", 0.9, 0.9),
-            ("noise", "fixed", 0.02, 0.9),
-            ("brightness", "fixed", 0.487, 0.861),
-            ("brightness", "adaptive", 0.01, 0.832),
-        ]
+        drift_arm("steady", "fixed", 0.9, 0.9),
+        drift_arm("noise", "fixed", 0.02, 0.9),
+        drift_arm("brightness", "fixed", 0.487, 0.861),
+        drift_arm("brightness", "adaptive", 0.01, accuracy),
     ]
-    drift = {"arms": arms, "unpruned": {"brightness": {"before": 0.969, "after": 0.859}}}
-    assert said(drift=drift) == (
-        "A change of brightness drives the tokens kept under a fixed threshold 48.7 points off the wanted share, under "
-        "an adaptive one 1.0; accuracy then is 86.1 % with the fixed threshold, 83.2 % with the adaptive one, 85.9 % "
-        "with nothing pruned (before the change 96.9 %)."
+    found = strip(drift=drift_of(arms))
+    assert plain(found.sentence) == (
+        "A change of brightness drives a fixed threshold 49 points off the wanted share of tokens, an adaptive one 1 "
+        f"point: there the adaptive one wins, {verdict}."
     )
-    ramp = {**arms[2], "scenario": "ramp", "bias": "fixed_charge"}
-    assert said(drift={**drift, "arms": [ramp]}).startswith("A temperature ramp under fixed charge bias drives")
-    assert said(drift={"arms": arms[:1], "unpruned": {}}) == ""
+    assert numbers_of(found)["accuracy then with nothing pruned (96.9 % before the change)"] == "86 %"
+    ramp = drift_arm("ramp", "fixed", 0.4, 0.8, "fixed_charge")
+    assert said(drift=drift_of([ramp])).startswith("A temperature ramp under fixed charge bias drives")
+    assert said(drift=drift_of(arms[:1])).startswith("Nothing changed in this stream")
 
 
 def test_precision_answers_from_the_counts():
@@ -98,15 +161,23 @@ def test_precision_answers_from_the_counts():
     }
     knee = {"median": 2.51, "low": 1.0, "high": 3.21, "designs": 12, "without": 1, "at_most": 2}
     precision = {"claim": {"design": claim}, "limit": 0.01, "kept_limit": 0.02, "chips": 4, "examples": 1000}
-    text = said(precision={**precision, "knee": {"design": knee}})
-    assert text == (
+    told = {**precision, "knee": {"design": knee}}
+    found = strip(precision=told)
+    assert plain(found.sentence) == (
+        "With 4 to 6 effective bits 6 of 6 combinations hold, with fewer 4 of 10: the paper's claim holds."
+    )
+    assert words_of(found.pictures[0]) == ["4 of 10", "6 of 6", "2 of 2"]
+    failed = {"design": {**claim, "within": {"points": 6, "hold": 5}}}
+    assert said(precision={**told, "claim": failed}).endswith("the paper's claim fails in 1.")
+    assert plain(precision_answer(RunFiles(Path("x"), summary={"precision": told}))) == (
         "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4 (they lose at most 1.00 points and "
         "keep at most 2.00 points more tokens, mean of 4 chips on 1,000 inputs). From 2.6 effective bits on no "
         "combination of a design fails by more than one standard error (median of 12 designs, 1.0 to 3.3; 1 fail even "
         "with the most; 2 fail at none that were measured)."
     )
-    none = said(precision={**precision, "knee": {"design": {**knee, "median": None, "without": 7}}})
-    assert none.endswith("7 designs of 12 fail even with the most effective bits.")
+    none = {**precision, "knee": {"design": {**knee, "median": None, "without": 7}}}
+    text = plain(precision_answer(RunFiles(Path("x"), summary={"precision": none})))
+    assert text.endswith("7 designs of 12 fail even with the most effective bits.")
 
 
 def test_the_cost_is_a_line_of_the_table():
@@ -114,9 +185,9 @@ def test_the_cost_is_a_line_of_the_table():
     account = {"cells": 5000, "examples": 512, "inputs_per_s": 5900.0, "devices": 2, "memory": memory}
     rows = {
         row.what: (row.value, row.compared)
-        for row in headline(RunFiles(Path("x"), summary={"montecarlo": account})).rows
+        for row in numbers(RunFiles(Path("x"), summary={"montecarlo": account})).rows
     }
     assert rows["Cells (a chip in one condition) x inputs"][0] == "5,000 x 512"
-    resumed = headline(RunFiles(Path("x"), summary={"montecarlo": {**account, "cells_computed_here": 64}})).rows
+    resumed = numbers(RunFiles(Path("x"), summary={"montecarlo": {**account, "cells_computed_here": 64}})).rows
     assert resumed[0].compared.endswith("2\u00a0devices, 64 of the cells in the last attempt")
     assert rows["Largest resident memory"] == ("300 MiB", "of a budget of 4,096 MiB")

@@ -65,9 +65,11 @@ def written(tmp_path_factory):
 
 def test_sections_in_order(written):
     path, page = written
-    titles = ["Headline numbers", *(entry.title for entry in TRAINED), "Configuration and software"]
+    titles = [*(entry.title for entry in TRAINED), "Every number, and checks", "Configuration and software"]
     assert page.headings == titles  # nothing is missing, so there is no list of what is
-    assert path.name == "report.html" and not list(path.parent.glob(".report*"))
+    opening = page.text.index("Analog pruning beats the dense network")
+    assert opening < page.text.index("Masked and gathered") and "report.html" == path.name  # internals at the end
+    assert not list(path.parent.glob(".report*"))
     for entry in TRAINED:
         for name in entry.figures:
             assert (path.parent / "figures" / f"{name}.png").stat().st_size > 1000
@@ -76,9 +78,8 @@ def test_sections_in_order(written):
 def test_self_contained(written):
     path, page = written
     images = page.attributes("img")
-    assert len(images) == len(TRAINED)
-    for image, entry in zip(images, TRAINED, strict=True):
-        (name,) = entry.figures
+    names = [*(f"strip_{part}" for part in ("accuracy", "energy", "input")), *(entry.figures[0] for entry in TRAINED)]
+    for image, name in zip(images, names, strict=True):
         kind, _, data = image["src"].partition(",")
         assert kind == "data:image/png;base64"
         assert base64.b64decode(data) == (path.parent / "figures" / f"{name}.png").read_bytes()
@@ -113,14 +114,15 @@ def test_text_from_outside_is_escaped_and_absences_are_listed(tmp_path):
     edit_arrays(run / "artifacts.npz", agreement_layer_spearman=None, agreement_recall=None)
     (run / "metrics.jsonl").write_text("")
     (run / "figures").mkdir()
-    (run / "figures" / "energy.png").write_bytes(b"from an earlier report")
+    for name in ("energy", "strip_input"):
+        (run / "figures" / f"{name}.png").write_bytes(b"from an earlier report")
     (run / "figures" / "mine.png").write_bytes(b"somebody else's")
     page = Page(write_report(run).read_text(encoding="utf-8"))
     assert not page.attributes("script") and not page.attributes("i")
     assert page.text.count(evil) >= 5
     assert page.headings == [
-        "Headline numbers",
         "Kept fraction per layer",
+        "Every number, and checks",
         "Configuration and software",
         "Not in this run",
     ]
@@ -137,20 +139,25 @@ def test_text_from_outside_is_escaped_and_absences_are_listed(tmp_path):
         "kept_per_layer.png",
         "kept_per_layer.svg",
         "mine.png",
+        "strip_accuracy.png",
+        "strip_accuracy.svg",
     ]
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path):
+def test_the_same_files_give_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 50)
     run = write_fake_run(tmp_path / "run", layers=1, images=1, grid=3, steps=30, chips=3)
-    edit_arrays(run / "artifacts.npz", dac_v=None, ota_v=None, score_hist_v=None, kept_per_layer_mean=None)
-    edit_arrays(run / "artifacts.npz", agreement_layer_spearman=None, agreement_recall=None)
+    (run / "artifacts.npz").unlink()
+    edit_json(run / "summary.json", energy=None)
 
     def content():
         write_report(run)
         return {p.relative_to(run): p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
     first = content()
-    assert first == content() and len(first) > 8
+    assert first == content()
+    drawn = {path.name for path in first if path.parent.name == "figures"}
+    assert drawn == {f"{name}.{ending}" for name in ("training", "strip_accuracy") for ending in ("png", "svg")}
 
 
 def test_a_section_is_drawn_and_missed_only_in_runs_it_is_meant_for(tmp_path, monkeypatch):
@@ -173,7 +180,7 @@ def test_only_metrics(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.headings == ["Training", "Configuration and software", "Not in this run"]
-    assert "Headline numbers: summary.json is not in the run folder." in page.text
+    assert "Every number: summary.json is not in the run folder." in page.text
     assert "Configuration: config.json is not in the run folder." in page.text
     assert main([str(tmp_path / "nowhere")]) == 1
     assert "is not a folder" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from atis_jax.report.figures.spice_arrays import array_sums, spread
 from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
 from atis_jax.report.run_files import read_run
 from atis_jax.report.section import Picture
+from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing
 
 BIASES_A = (1e-9, 1e-7)
@@ -271,6 +272,31 @@ def test_without_data_a_section_is_absent(which, builder, request):
     (run / "artifacts.npz").unlink()
     with pytest.raises(Absent):
         build(builder, run)
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict"), [(0.954, "RASP 3.0 does not differ"), (0.92, "RASP 3.0 loses (3.6 points less accurate)")]
+)
+def test_the_strip_of_an_export_says_which_target_loses(export, mean, verdict):
+    """One standard error of 95.6 % on 1,910 images is 0.5 points."""
+    edit_target(export, "rasp", hardware_mean=mean)
+    strip = build(strip_of, export)
+    others = "bundle does not differ, SPICE does not differ"
+    assert verdict in plain(strip.sentence) and others in plain(strip.sentence)
+    (axes,) = strip.pictures[0].figure.axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["the design", "bundle", "SPICE", "RASP 3.0", "AN231E04"]
+    assert plain(axes.texts[0].get_text()) == "95.6 %"
+    assert plain(strip.numbers[0].value) == "1 of 2" and strip.note == ""
+
+
+def test_strips_of_circuits_are_a_sentence_and_few_numbers(validation, fit):
+    strip = build(strip_of, validation)
+    assert plain(strip.sentence).startswith("All 11 gates hold.") and strip.numbers[0].value == "11 of 11"
+    edit_json(validation / "summary.json", spice={"generic": True})
+    warned = build(strip_of, validation)
+    assert warned.note.startswith("Generic transistors") and warned.sentence == strip.sentence
+    assert [plain(number.value) for number in build(strip_of, fit).numbers] == ["0.09 %", "0.07 %", "4 curves"]
 
 
 def test_failing_gates_come_first_and_are_named(export):

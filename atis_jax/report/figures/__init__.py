@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from atis_jax.report.figures.agreement import agreement
-from atis_jax.report.figures.breakeven import break_even_maps
+from atis_jax.report.figures.breakeven import break_even_maps, break_even_numbers
 from atis_jax.report.figures.chips import chip_accuracy
 from atis_jax.report.figures.closed_loop import closed_loop
-from atis_jax.report.figures.deciding import what_decides
+from atis_jax.report.figures.deciding import deciding_numbers, what_decides
 from atis_jax.report.figures.drift import image_shift, temperature_ramp, threshold_motion
 from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, step_response
 from atis_jax.report.figures.energy import energy
@@ -29,8 +29,8 @@ from atis_jax.report.figures.patches import kept_patches
 from atis_jax.report.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
 from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
 from atis_jax.report.figures.retarget import retargeting
-from atis_jax.report.figures.scenario_tables import what_is_compared
-from atis_jax.report.figures.scenarios import who_wins
+from atis_jax.report.figures.scenario_tables import verdicts_in_words, what_is_compared
+from atis_jax.report.figures.scenarios import energy_of_a_pass
 from atis_jax.report.figures.spice_arrays import array_sums, spread
 from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
 from atis_jax.report.figures.thermal import temperature_sweep, transconductance
@@ -52,12 +52,14 @@ class Entry(NamedTuple):
         figures: file names of the figures it writes, without ending.
         build: makes it from the run's files, or raises ``Absent``.
         experiments: whose runs it is meant for; in a run of another experiment it is not even missed.
+        aside: its tables are looked up, not read, and go to files beside the page.
     """
 
     title: str
     figures: tuple[str, ...]
     build: Callable[[RunFiles], Section]
     experiments: tuple[str, ...] = CODESIGN
+    aside: bool = False
 
 
 # In page order.
@@ -91,16 +93,19 @@ SECTIONS: tuple[Entry, ...] = (
     Entry("What limits the effective bits", ("precision_limits",), effective_bits_limits, ("precision_sparsity",)),
     Entry("Transconductance against temperature", ("gm_temperature",), transconductance, ("temperature_sweep",)),
     Entry("One chip, another model", ("retarget",), retargeting, ("retarget",)),
+    Entry("Energy of a pass", ("scenario_energy",), energy_of_a_pass, ("scenarios",)),
     Entry("What is compared", (), what_is_compared, ("scenarios",)),
-    Entry("Who wins where", ("who_wins", "scenario_energy"), who_wins, ("scenarios",)),
     Entry("Where the joules go", ("joules",), joules, ("scenarios",)),
     Entry("What decides", ("tornado_twin", "tornado_folded"), what_decides, ("scenarios",)),
     Entry("Break-even maps", ("break_even",), break_even_maps, ("scenarios",)),
-    Entry("How fast, and the roadmap's targets", (), latency, ("scenarios",)),
-    Entry("Operation counts beside published ones", (), operation_counts, ("scenarios",)),
-    Entry("Figures of others beside ours", (), outside_figures, ("scenarios",)),
-    Entry("Larger models on the node", (), model_sizes, ("scenarios",)),
-    Entry("The paper's numbers, computed again", (), paper_numbers, ("scenarios",)),
+    Entry("Who wins where, in words", (), verdicts_in_words, ("scenarios",), aside=True),
+    Entry("What decides, in numbers", (), deciding_numbers, ("scenarios",), aside=True),
+    Entry("Break-even maps, in numbers", (), break_even_numbers, ("scenarios",), aside=True),
+    Entry("How fast, and the roadmap's targets", (), latency, ("scenarios",), aside=True),
+    Entry("Operation counts beside published ones", (), operation_counts, ("scenarios",), aside=True),
+    Entry("Figures of others beside ours", (), outside_figures, ("scenarios",), aside=True),
+    Entry("Larger models on the node", (), model_sizes, ("scenarios",), aside=True),
+    Entry("The paper's numbers, computed again", (), paper_numbers, ("scenarios",), aside=True),
     Entry("Accuracy of each target", ("export_chips",), target_accuracy, ("export",)),
     Entry("The loop closed in ngspice", ("closed_loop",), closed_loop, ("export",)),
     Entry("Gates", (), gates, ("spice_validation", "export")),

@@ -9,10 +9,9 @@ from atis_jax.report.formatting import percent
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import (
+    ANALOG,
     BLACK,
-    BLUE,
-    GREEN,
-    VERMILLION,
+    RANDOM,
     layer_axis,
     legend_above,
     new_figure,
@@ -34,7 +33,7 @@ def agreement(run: RunFiles) -> Section:
     for axes, (name, array) in zip(panels, drawn, strict=True):
         layers = np.arange(1, array.size + 1)
         if name == "rho":
-            axes.bar(layers, array, width=0.6, color=BLUE, alpha=0.75)
+            axes.bar(layers, array, width=0.6, color=ANALOG)
             axes.axhline(0, color=BLACK, linewidth=0.9)
             axes.set_ylabel("Spearman's ρ of score\nand attention received")
             axes.set_ylim(min(0.0, 1.15 * float(np.nanmin(array, initial=0.0))), 1.0)
@@ -42,18 +41,18 @@ def agreement(run: RunFiles) -> Section:
                 f"Rank correlation of score and attention received in the dense network: {_range(array, str_rho)}."
             )
         else:
-            axes.bar(layers, array, width=0.6, color=GREEN, alpha=0.7, label="analog score")
-            axes.set_ylabel("recall of the most\nattended patches")
-            axes.set_ylim(0, 1.05)
+            axes.bar(layers, 100 * array, width=0.6, color=ANALOG, label="analog score")
+            axes.set_ylabel("recall of the most\nattended patches (%)")
+            axes.set_ylim(0, 105)
             sentences.append(
                 f"Of as many most-attended patches as are kept, {_range(array, percent)} are among the kept."
             )
             if chance is not None:
                 axes.hlines(
-                    chance,
+                    100 * chance,
                     layers - 0.4,
                     layers + 0.4,
-                    color=VERMILLION,
+                    color=RANDOM,
                     linestyle="--",
                     linewidth=2,
                     label="random choice",

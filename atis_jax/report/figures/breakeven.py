@@ -16,8 +16,8 @@ from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import join, percent, si, si_scale, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import number_at, table_at
-from atis_jax.report.section import Picture, Section
-from atis_jax.report.style import BLACK, BLUE, VERMILLION, new_figure, panels_of, ratio_axis, ratio_ticks
+from atis_jax.report.section import Picture, Section, Table
+from atis_jax.report.style import ANALOG, BLACK, DIGITAL, new_figure, panels_of, ratio_axis, ratio_ticks
 
 COLOURED = ("codesigned_digital", "folded", "digital")
 """The rival whose ratio is the colour: the first of these that the maps have."""
@@ -28,7 +28,7 @@ _WORDS = {
     "dense": "dense, whole pass",
 }
 _LINES: dict[str, Any] = {"codesigned_digital": "-", "folded": "--", "digital": "-.", "dense": ":"}
-_COLOURS = LinearSegmentedColormap.from_list("analog_or_digital", (BLUE, "#ffffff", VERMILLION))
+_COLOURS = LinearSegmentedColormap.from_list("analog_or_digital", (ANALOG, "#ffffff", DIGITAL))
 NO_DESIGN = "#b9bec7"
 LEAST = 1.25
 """The colours end no nearer to 1 than this factor, so that a map of small differences looks like one."""
@@ -145,7 +145,7 @@ def break_even_maps(run: RunFiles) -> Section:
     ticks = ratio_ticks(1 / reach, reach, 5)
     bar = figure.colorbar(image, ax=panels, shrink=0.5, aspect=30)  # type: ignore[arg-type]
     bar.set_ticks([math.log(tick) for tick in ticks], labels=[f"{tick:.3g}" for tick in ticks])
-    bar.set_label("energy of what differs, analog over digital\nblue: analog takes less; orange: digital does")
+    bar.set_label("energy of what differs, analog over digital\norange: analog takes less; blue: digital does")
     handles = [
         Line2D([], [], color=BLACK, linestyle=style, label=f"as much as {_WORDS.get(rival, rival)}")
         for rival, style in _LINES.items()
@@ -154,9 +154,16 @@ def break_even_maps(run: RunFiles) -> Section:
     star: dict[str, Any] = {"marker": "*", "linestyle": "none", "markerfacecolor": "white", "markersize": 11}
     handles.append(Line2D([], [], color=BLACK, label="the design as it is", **star))
     figure.legend(handles=handles, loc="outside upper left", ncols=2, fontsize=8.2)
-    return Section(
-        "Break-even maps", (Picture("break_even", figure, "Maps of ratios.", _caption(maps), table=_table(maps)),)
+    return Section("Break-even maps", (Picture("break_even", figure, "Maps of ratios.", _caption(maps)),))
+
+
+def break_even_numbers(run: RunFiles) -> Section:
+    """In how much of each map analog takes less, and where the winner changes beside the design."""
+    caption = (
+        "In how much of each map analog takes less, in brackets the smallest and largest ratio, and where the winner "
+        "changes in the line of places nearest to the design."
     )
+    return Section("Break-even maps, in numbers", (Table("break_even_numbers", caption, _table(read_maps(run))),))
 
 
 def distinct(one: BreakEvenMap) -> dict[str, Float[np.ndarray, "rows columns"]]:
@@ -234,20 +241,14 @@ def _caption(maps: tuple[BreakEvenMap, ...]) -> str:
     scenarios = list(dict.fromkeys(one.scenario for one in maps))
     nowhere = [one.title for one in maps if not any(crosses(ratio) for ratio in distinct(one).values())]
     text = (
-        f"The co-designed circuit in scenario {join(scenarios)}, two of its numbers moved and the rest as they are. "
-        "Colour: energy of what is not the same in both (scoring; on a sensor conversions too), analog over the same "
-        "score in digital, both with that place's numbers. "
+        f"The co-designed circuit in scenario {join(scenarios)}: two of its numbers moved, the rest as they are. "
         "A line is where analog takes as much as a rival, the star where the design stands."
     )
     if any(np.isnan(ratio).any() for one in maps for ratio in one.ratio.values()):
         text += " Grey: no such design, for instance more numbers selected than a token has."
     if nowhere:
         text += f" Without a line, because the winner is the same everywhere in the map: {join(nowhere)}."
-    return (
-        f"{text} DAC: the converter from a number to a voltage. Node: smallest feature of the digital chip's process. "
-        "Table: in how much of each map analog takes less, in brackets the smallest and largest ratio, and where the "
-        "winner changes in the line of places nearest to the design."
-    )
+    return f"{text} DAC: converter from a number to a voltage. Node: smallest feature of the digital chip's process."
 
 
 def _table(maps: tuple[BreakEvenMap, ...]) -> tuple[tuple[str, ...], ...]:

@@ -23,18 +23,25 @@ VISIBLE = 1.02
 
 
 def what_decides(run: RunFiles) -> Section:
-    """The co-designed circuit against its digital twin and against the paper's folded score; both tables of numbers."""
+    """The co-designed circuit against its digital twin and against the paper's folded score."""
     found = read_scenarios(run)
     if not any(one.against for one in found):
         raise Absent("summary.json has no comparisons in its scenarios")
-    parts: list[Picture | Table] = []
+    parts: list[Picture] = []
     for rival, name in (("codesigned_digital", "tornado_twin"), ("folded", "tornado_folded")):
         pairs = [(one, pair) for one in found if (pair := one.versus("codesigned", rival)) and pair.swings]
         if pairs:
             parts.append(_tornado(pairs, rival, name))
-    searched = run.number("sensitivity.searched_factor")
-    parts += [table for who in ANALOG if (table := _numbers(found, who, searched)) is not None]
     return Section("What decides", tuple(parts))
+
+
+def deciding_numbers(run: RunFiles) -> Section:
+    """Both circuits against every rival: factors, verdict, and the price that each hangs on."""
+    found, searched = read_scenarios(run), run.number("sensitivity.searched_factor")
+    tables = [table for who in ANALOG if (table := _numbers(found, who, searched)) is not None]
+    if not tables:
+        raise Absent("summary.json has no comparisons in its scenarios")
+    return Section("What decides, in numbers", tuple(tables))
 
 
 def _tornado(pairs: list[tuple[Scenario, Comparison]], rival: str, name: str) -> Picture:

@@ -12,7 +12,7 @@ from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import join, percent, si, si_scale, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
-from atis_jax.report.style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILLION, new_figure, plain_log_ticks
+from atis_jax.report.style import ANALOG, BLACK, DENSE, DIGITAL, GREY, new_figure, plain_log_ticks
 
 NETWORK_PARTS = {
     "sensor_read": "camera: read-out",
@@ -39,12 +39,14 @@ SCORER_PARTS = {
     "switching": "prototype switching",
     "programming": "floating-gate programming",
 }
+_DENSE = "dense, no scorer"
 # summary.json's field, label in the figure, words in the sentence. Each is a total of a whole network.
 _REFERENCES = (
     ("digital_j", "digital scorer", "with the same score in digital"),
     ("digital_folded_j", "folded digital", "with the folded digital score"),
-    ("dense_j", "dense, no scorer", "the dense network"),
+    ("dense_j", _DENSE, "the dense network"),
 )
+_NETWORK = "#b9c5d1"
 
 
 @dataclass(frozen=True)
@@ -137,26 +139,26 @@ def _waterfall(axes: Axes, numbers: EnergyNumbers) -> None:
     longest = max([total, *numbers.references.values()]) / factor or 1.0
     labels: list[str] = []
 
-    def row(label: str, left: float, length: float, text: str, color: str, hatch: str = "") -> None:
+    def row(label: str, left: float, length: float, text: str, color: str, hatch: str = "", alpha=1.0):
         i = len(labels)
         labels.append(label)
-        bar = axes.barh(i, length / factor, left=left / factor, height=0.66, color=color, hatch=hatch)
+        bar = axes.barh(i, length / factor, left=left / factor, height=0.66, color=color, hatch=hatch, alpha=alpha)
         for patch in bar:
             patch.set(edgecolor="#3f4a5a", linewidth=0.7)
         axes.text((left + length) / factor + 0.012 * longest, i, text, va="center", fontsize=8.6)
 
     start = 0.0
-    parts = [(label, value, SKY) for label, value in numbers.network.items()]
-    parts += [("analog scorer", numbers.scorer_j, VERMILLION)] if numbers.scorer else []
+    parts = [(label, value, _NETWORK) for label, value in numbers.network.items()]
+    parts += [("analog scorer", numbers.scorer_j, ANALOG)] if numbers.scorer else []
     for label, value, color in parts:
         share = f"  ({percent(value / total)})" if total else ""
         row(label, start, value, si(value, "J") + share, color=color)
         start += value
         axes.plot([start / factor] * 2, [len(labels) - 1, len(labels)], color=GREY, linewidth=0.8, zorder=1)
-    row("total", 0.0, total, si(total, "J"), color=BLUE)
+    row("total", 0.0, total, si(total, "J"), color=ANALOG)
     for label, value in numbers.references.items():
         text = si(value, "J") + (f"  (total is {percent(total / value)} of it)" if value else "")
-        row(label, 0.0, value, text, color="#d7dbe2", hatch="//")
+        row(label, 0.0, value, text, color=DENSE if label == _DENSE else DIGITAL, hatch="//", alpha=0.35)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.45, -0.6)
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.1 * longest])
@@ -179,7 +181,7 @@ def _zoom(axes: Axes, numbers: EnergyNumbers) -> None:
     for i, (_, value, own) in enumerate(rows):
         x = value / factor
         axes.plot([low, x], [i, i], color="#9aa3b2", linewidth=0.9, linestyle=":")
-        face = (ORANGE if own else "white", "D" if own else "s")
+        face = (ANALOG, "D") if own else (DIGITAL, "s")
         axes.plot(x, i, face[1], color=face[0], markeredgecolor=BLACK, markersize=6)
         share = value / numbers.scorer_j
         words = f"{percent(share)} of the scorer" if own else f"{significant(share)} × the analog scorer"

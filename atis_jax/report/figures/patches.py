@@ -45,7 +45,7 @@ def kept_patches(run: RunFiles) -> Section:
     for k in range(shown):
         first = panels[k * lines, 0]
         first.set_axis_on()
-        first.imshow(_tile(images[k], None, grid))
+        first.imshow(tile(images[k], None, grid))
         _bare(first)
         first.set_title("image", fontweight="normal", fontsize=8.2, pad=2.5, loc="center")
         text, right = _labels(run, k)
@@ -54,7 +54,7 @@ def kept_patches(run: RunFiles) -> Section:
         for layer in range(layers):
             axes = panels[k * lines + layer // per_row, 1 + layer % per_row]
             axes.set_axis_on()
-            axes.imshow(_tile(images[k], kept[k, layer].reshape(grid, grid), grid))
+            axes.imshow(tile(images[k], kept[k, layer].reshape(grid, grid), grid))
             _bare(axes)
             title = f"layer {layer + 1}: {kept[k, layer].sum()}/{tokens}" if side > 0.95 else ""
             title = title or f"L{layer + 1}: {kept[k, layer].sum()}/{tokens}"
@@ -79,7 +79,7 @@ def _bare(axes) -> None:
         spine.set_linewidth(0.6)
 
 
-def _tile(
+def tile(
     image: Float[np.ndarray, "h w c"], kept: Bool[np.ndarray, "g g"] | None, grid: int
 ) -> Float[np.ndarray, "p p 3"]:
     """The image enlarged without smoothing; patches not kept nearly flat and crossed by slanted lines."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from atis_jax.report.formatting import count, percent, si, si_scale
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import (
+    ANALOG,
     BLACK,
     BLUE,
     ORANGE,
-    VERMILLION,
     layer_axis,
     legend_above,
     new_figure,
@@ -29,27 +30,26 @@ def kept_per_layer(run: RunFiles) -> Section:
     layers = np.arange(1, mean.size + 1)
     figure = new_figure(2.7)
     axes = figure.subplots()
-    axes.bar(layers, mean, width=0.62, color=BLUE, label="kept, mean over chips")
+    axes.bar(layers, 100 * mean, width=0.62, color=ANALOG, label="kept, mean over chips")
     for x, value in zip(layers, mean, strict=True):
         if mean.size <= 12:
-            axes.text(float(x), 0.02, f"{value:.2f}", ha="center", va="bottom", color="white", fontsize=8.8)
+            axes.text(float(x), 2, f"{100 * value:.0f}", ha="center", va="bottom", color="white", fontsize=8.8)
     if spread is not None:
-        axes.errorbar(
-            layers, mean, yerr=spread, fmt="none", ecolor=BLACK, capsize=4, zorder=5, label="± std over chips"
-        )
+        look: dict[str, Any] = {"fmt": "none", "ecolor": BLACK, "capsize": 4, "zorder": 5, "label": "± std over chips"}
+        axes.errorbar(layers, 100 * mean, yerr=100 * spread, **look)
     if target is not None:
         half = 0.4
         axes.hlines(
-            target,
+            100 * target,
             layers - half,
             layers + half,
-            color=VERMILLION,
+            color=BLACK,
             linestyle="--",
             linewidth=2,
             label="target",
         )
-    axes.set_ylim(0, 1.05)
-    axes.set_ylabel("kept fraction of patches")
+    axes.set_ylim(0, 105)
+    axes.set_ylabel("patches kept (%)")
     layer_axis(axes, mean.size)
     legend_above(axes, "kept, mean over chips", "± std over chips", "target")
     sentences = [

@@ -1,9 +1,10 @@
-"""What the contenders and the scenarios are, in a line each, and the accuracy of a scenario that was trained."""
+"""What the contenders and the scenarios are and how they fare, in a line each; accuracy where it was measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from atis_jax.report import verdicts
 from atis_jax.report.formatting import count, percent, significant
 from atis_jax.report.plain_words import NAMES
 from atis_jax.report.run_files import RunFiles
@@ -33,9 +34,8 @@ def contenders(run: RunFiles, found: tuple[Scenario, ...]) -> Table:
         "codesigned": f"The analog circuit found by co-design{codesigned}{on_sensor}.",
     }
     caption = (
-        "A transformer cuts its input into tokens (patches of an image, words of a text) and works on all of them in "
-        "every layer. A scorer looks at the tokens and drops those that matter least; the paper's scorer (ATIS) does "
-        "that with analog currents. These are the ways to run the same network:"
+        "A transformer cuts its input into tokens (patches, words) and works on all of them in every layer. A scorer "
+        "drops those that matter least, here with analog currents. The ways to run the same network:"
     )
     rows = tuple((NAMES[name], line) for name, line in lines.items() if any(name in one.total_j for one in found))
     return Table("contenders", caption, (("contender", "what it is"), *rows))
@@ -72,6 +72,14 @@ def deployments(found: tuple[Scenario, ...]) -> Table:
     return Table("deployments", caption, (heads, *rows))
 
 
+def verdicts_in_words(run: RunFiles) -> Section:
+    """Every scenario and analog circuit: what it saves, how it fares and what that hangs on."""
+    read_scenarios(run)  # absent where there are none
+    caption = "Of each scenario the saving against dense, and how each analog circuit fares against its fairest rival."
+    table = Table("verdicts", caption, (("what", "verdict", "in words"), *verdicts.rows(run)))
+    return Section("Who wins where, in words", (table,))
+
+
 def measured(one: Scenario) -> Table:
     """Accuracy and dropped tokens of the run that a scenario quotes."""
     found: dict[str, Any] = one.measured or {}
@@ -84,7 +92,7 @@ def measured(one: Scenario) -> Table:
         "random": "random pruning at the same fractions",
     }
     rows = [
-        (f"accuracy, {label}", percent(number_at(accuracy, key, "measured.accuracy"), 2))
+        (f"accuracy, {label}", percent(number_at(accuracy, key, "measured.accuracy")))
         for key, label in labels.items()
         if accuracy.get(key) is not None
     ]

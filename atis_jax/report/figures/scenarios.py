@@ -7,18 +7,19 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from atis_jax.report.figures.scenario_tables import measured
-from atis_jax.report.formatting import join, percent, si, significant
+from atis_jax.report.formatting import percent, si, significant
 from atis_jax.report.plain_words import NAMES, network_name
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import (
+    ANALOG,
     BLACK,
-    BLUE,
+    DENSE,
+    DIGITAL,
     GREEN,
     ORANGE,
     SKY,
-    VERMILLION,
     new_figure,
     panels_of,
     plain_log_ticks,
@@ -27,21 +28,21 @@ from atis_jax.report.verdicts import WON, Outcome, outcome, share_words, times
 
 # Warm colours and a filled marker for analog, cold ones and an open marker for digital.
 LOOKS = {
-    "dense": ("#c4cad3", "o"),
+    "dense": (DENSE, "o"),
     "digital": (SKY, "s"),
-    "folded": (BLUE, "s"),
+    "folded": (DIGITAL, "s"),
     "paper": (ORANGE, "D"),
     "codesigned_digital": (GREEN, "s"),
-    "codesigned": (VERMILLION, "D"),
+    "codesigned": (ANALOG, "D"),
 }
 _STRENGTH = {
-    Outcome.WINS: (BLUE, 0.55, "wins"),
-    Outcome.WINS_SCORING: (BLUE, 0.18, "wins scoring"),
-    Outcome.EVEN: ("#ffffff", 1.0, "even"),
-    Outcome.LOSES_SCORING: (ORANGE, 0.22, "loses scoring"),
-    Outcome.LOSES: (ORANGE, 0.75, "loses"),
+    Outcome.WINS: (0.6, "wins"),
+    Outcome.WINS_SCORING: (0.18, "wins scoring"),
+    Outcome.EVEN: (0.0, "even"),
+    Outcome.LOSES_SCORING: (0.18, "loses scoring"),
+    Outcome.LOSES: (0.6, "loses"),
 }
-"""Colour, its strength and the word of a cell; a verdict of the whole pass is the stronger one."""
+"""How strong the winner's colour is, and the word of a cell; a verdict of the whole pass is the stronger one."""
 _COLUMNS = (
     ("paper", "dense", "dense"),
     ("paper", "digital", "same score\nin digital"),
@@ -53,10 +54,10 @@ _COLUMNS = (
 )
 
 
-def who_wins(run: RunFiles) -> Section:
-    """The verdicts as a table of colours, the energies behind them, and accuracy where a run measured it."""
+def energy_of_a_pass(run: RunFiles) -> Section:
+    """The energies behind the verdicts, and accuracy where a run measured it."""
     found = read_scenarios(run)
-    parts: list[Picture | Table] = [_verdicts(found), _energies(found)]
+    parts: list[Picture | Table] = [_energies(found)]
     absent = []
     for one in found:
         if one.measured is None:
@@ -65,10 +66,11 @@ def who_wins(run: RunFiles) -> Section:
             parts.append(measured(one))
         else:
             absent.append((f"Accuracy in scenario {one.name}", str(one.measured.get("missing", "not measured"))))
-    return Section("Who wins where", tuple(parts), tuple(absent))
+    return Section("Energy of a pass", tuple(parts), tuple(absent))
 
 
-def _verdicts(found: tuple[Scenario, ...]) -> Picture:
+def verdicts_picture(found: tuple[Scenario, ...]) -> Picture:
+    """Who wins where: a row a scenario, a column a rival, each cell in the colour of the winner."""
     columns = [column for column in _COLUMNS if any(one.versus(*column[:2]) for one in found)]
     figure = new_figure(0.95 + 0.46 * len(found))
     (axes,) = panels_of(figure, 1, 1)
@@ -94,37 +96,20 @@ def _verdicts(found: tuple[Scenario, ...]) -> Picture:
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     caption = (
-        "Each cell says how the analog circuit fares and how many times as much energy the loser takes. wins, loses: "
-        "in the whole pass. wins scoring, loses scoring: only in choosing the tokens, while the whole pass is even to "
-        f"two decimals. {_counted(found)}"
+        "How the analog circuit fares, and how many times as much energy the loser takes; the cell has the colour of "
+        "the winner. Scoring: the whole pass is even to two decimals, only choosing the tokens differs."
     )
-    return Picture("who_wins", figure, "Table of verdicts, coloured by who wins.", caption)
+    return Picture("strip_who_wins", figure, "Table of verdicts, coloured by who wins.", caption, wide=True)
 
 
 def _cell(axes: Axes, x: float, y: float, pair: Comparison) -> None:
     found = outcome(pair)
-    color, strength, word = _STRENGTH[found]
+    strength, word = _STRENGTH[found]
+    color = ANALOG if found in WON else DENSE if pair.rival == "dense" else DIGITAL
     scoring = found in (Outcome.WINS_SCORING, Outcome.LOSES_SCORING)
     factor = pair.scoring_factor if scoring and pair.scoring_factor is not None else pair.total_factor
     axes.add_patch(Rectangle((x - 0.48, y - 0.47), 0.96, 0.94, facecolor=to_rgba(color, strength), edgecolor="#c4cad3"))
     axes.text(x, y, f"{word}\n{times(factor)} ×", ha="center", va="center", fontsize=8, linespacing=1.25)
-
-
-def _counted(found: tuple[Scenario, ...]) -> str:
-    """In how many scenarios each analog contender beats each kind of rival."""
-    texts = []
-    for who in dict.fromkeys(column[0] for column in _COLUMNS):
-        parts = []
-        for rival in [column[1] for column in _COLUMNS if column[0] == who]:
-            pairs = [pair for one in found if (pair := one.versus(who, rival)) is not None]
-            whole = sum(outcome(pair) is Outcome.WINS for pair in pairs)
-            scoring = sum(outcome(pair) in WON for pair in pairs) - whole
-            if pairs:
-                extra = f" and in scoring only in {scoring} more" if scoring else ""
-                parts.append(f"{NAMES[rival]} in {whole} of {len(pairs)}{extra}")
-        if parts:
-            texts.append(f"The {NAMES[who]} beats {join(parts)}.")
-    return " ".join(texts)
 
 
 def _energies(found: tuple[Scenario, ...]) -> Picture:

@@ -10,7 +10,7 @@ from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, percent, points, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
-from atis_jax.report.style import BLACK, BLUE, GREEN, ORANGE, VERMILLION, new_figure, panels_of
+from atis_jax.report.style import ANALOG, BLACK, BLUE, GREEN, ORANGE, new_figure, panels_of
 
 
 def chip_yield(run: RunFiles) -> Section:
@@ -18,14 +18,14 @@ def chip_yield(run: RunFiles) -> Section:
     arms = _arms(run)
     change = run.array("yield_change")
     limit = float(arms[0]["limit"])
-    names = [_name(arm, arms) for arm in arms]
+    names = [arm_name(arm, arms) for arm in arms]
     figure = new_figure(1.5 + 0.42 * len(arms))
     shares, strips = panels_of(figure, 1, 2, sharey=True, width_ratios=[1, 1.5])
     place = np.arange(len(arms))[::-1]
     for y, arm in zip(place, arms, strict=True):
         within = arm["within"]
-        shares.plot([within["low"], within["high"]], [y, y], color=BLUE, linewidth=3, alpha=0.45)
-        shares.plot(within["fraction"], y, "o", color=BLUE, markersize=6)
+        shares.plot([within["low"], within["high"]], [y, y], color=ANALOG, linewidth=3, alpha=0.45)
+        shares.plot(within["fraction"], y, "o", color=ANALOG, markersize=6)
     shares.axvline(0.99, color=GREEN, linestyle="--", linewidth=1.4)
     shares.set_xlim(min(0.9, min(arm["within"]["low"] for arm in arms)) - 0.02, 1.01)
     shares.xaxis.set_major_formatter(lambda x, _: f"{100 * x:.4g} %")
@@ -38,8 +38,8 @@ def chip_yield(run: RunFiles) -> Section:
         worst = one[np.arange(len(one)), np.abs(one).argmax(axis=1)]
         failing = np.abs(worst) > limit + 1e-12
         height = y + spread.uniform(-0.28, 0.28, len(worst))
-        strips.plot(worst[~failing], height[~failing], ".", color=BLUE, markersize=4, alpha=0.5)
-        strips.plot(worst[failing], height[failing], "x", color=VERMILLION, markersize=4.5)
+        strips.plot(worst[~failing], height[~failing], ".", color=ANALOG, markersize=4, alpha=0.5)
+        strips.plot(worst[failing], height[failing], "x", color=BLACK, markersize=4.5)
     strips.xaxis.set_major_formatter(lambda x, _: f"{100 * x:+.3g}".replace("-", "−"))
     strips.set_xlabel("points from the perfect chip")
     first = arms[0]
@@ -146,7 +146,8 @@ def _arms(run: RunFiles) -> list[dict[str, Any]]:
     return arms
 
 
-def _name(arm: dict[str, Any], arms: list[dict[str, Any]]) -> str:
+def arm_name(arm: dict[str, Any], arms: list[dict[str, Any]]) -> str:
+    """An arm by its calibration, and by its run where several runs are compared."""
     what = "as fabricated" if arm["calibration"] == "none" else arm["calibration"].replace("+", " + ")
     return what if len({one["run"] for one in arms}) == 1 else f"{arm['run']}: {what}"
 
