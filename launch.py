@@ -19,6 +19,7 @@ from atis_jax.config import from_config_dict
 from atis_jax.numerics import configure_xla, keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import command_line, registry
+from experiments.compile_cache import keep_compiled_programs
 from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.sweeps import flags as sweep_flags
@@ -103,6 +104,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     """
     configure_xla()
     keep_freed_memory()
+    keep_compiled_programs()
     try:
         app.run(_main, list(sys.argv if argv is None else argv), flags_parser=_parse)
     except UserError as error:

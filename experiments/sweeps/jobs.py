@@ -17,6 +17,7 @@ from atis_jax.config import from_config_dict
 from atis_jax.numerics import configure_xla, keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import registry
+from experiments.compile_cache import keep_compiled_programs
 from experiments.rundir import open_run
 from experiments.sweeps.store import Records, last_lines, this_process
 
@@ -93,6 +94,7 @@ class RunJob:
             os.sched_setaffinity(0, self.cores)  # before JAX counts them for its threads
         configure_xla()
         keep_freed_memory()
+        keep_compiled_programs()
         logging.set_verbosity(logging.WARNING)
         if os.environ.get("SUBMITIT_EXECUTOR") == "local":
             # submitit hides every GPU from local jobs that do not reserve one; JAX would quietly train on the CPU.
