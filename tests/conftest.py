@@ -2,14 +2,11 @@
 
 import os
 
-from atis_jax.numerics import configure_xla
+import jax
+import pytest
 
-configure_xla()
-
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
-from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs  # noqa: E402
+import atis_jax  # noqa: F401
+from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs
 
 jax.config.update("jax_debug_key_reuse", True)
 if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):
