@@ -16,9 +16,10 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from atis_jax.config import from_config_dict
-from atis_jax.numerics import configure_xla, keep_freed_memory
+from atis_jax.numerics import keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import command_line, registry
+from experiments.compile_cache import keep_compiled_programs
 from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.sweeps import flags as sweep_flags
@@ -101,8 +102,8 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
     It is 1 for a sweep in which runs failed, 2 for a user error, 3 for a number that is none, 130 when interrupted.
     """
-    configure_xla()
     keep_freed_memory()
+    keep_compiled_programs()
     try:
         app.run(_main, list(sys.argv if argv is None else argv), flags_parser=_parse)
     except UserError as error:

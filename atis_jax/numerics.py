@@ -1,10 +1,9 @@
-"""Numerical plumbing shared by every layer: frozen pytrees, bounded transforms, straight-through, the CPU cure."""
+"""Numerical plumbing shared by every layer: frozen pytrees, bounded transforms, straight-through, freed memory."""
 
 from __future__ import annotations
 
 import ctypes
 import dataclasses
-import os
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -14,18 +13,6 @@ from jaxtyping import Array, Float
 _T = TypeVar("_T")
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-XLA_CPU_CURE = "--xla_cpu_experimental_ynn_fusion_type="
-
-
-def configure_xla() -> None:
-    """Append the flag that makes small reductions right on CPU to ``XLA_FLAGS``; call before first device use.
-
-    jax 0.9.2-0.10.2 sum some small shapes wrongly under ``jit(vmap)`` (jax-ml/jax#39103; 0.10.2 also crashes
-    in #40412). ``tests/test_canary.py`` fails without it. Entry points and ``conftest.py`` call this.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_experimental_ynn_fusion_type" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {XLA_CPU_CURE}".strip()
 
 
 def keep_freed_memory() -> bool:

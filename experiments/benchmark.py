@@ -26,7 +26,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from atis_jax.numerics import XLA_CPU_CURE
+from atis_jax.xla_flag import XLA_CPU_CURE, XLA_CPU_DEFAULT
 from experiments.files import write_json_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ class Child:
 
     def __init__(self, section: str, cure: bool, one_core: bool):
         self.command = [sys.executable, "-m", "experiments.benchmark_cases", section]
-        environment = {**os.environ, "XLA_FLAGS": XLA_CPU_CURE if cure else ""}
+        environment = {**os.environ, "XLA_FLAGS": XLA_CPU_CURE if cure else XLA_CPU_DEFAULT}
         self.errors: list[str] = []
         # The core is chosen before the process starts: XLA sizes its thread pool when it is first used.
         with _bound_to_one_core() if one_core else contextlib.nullcontext():

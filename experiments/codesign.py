@@ -36,6 +36,7 @@ from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.validation import UserError
 from experiments import measure
 from experiments.export.bundle import measured_bundle
+from experiments.inputs import Input, check_inputs
 from experiments.ledgers import run_ledger
 from experiments.loop import Loop, Stage, steps_done
 from experiments.metrics import MetricsLog
@@ -118,6 +119,7 @@ def train_stages(
     trained: dict[str, TrainState] = {}
     if settings.start_from is not None:  # before anything is written: it may be the wrong folder
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+        check_inputs(folder, {"start_from": Input(settings.start_from, trained["dense"].params)})
     done = steps_done(folder, stages)
     with (
         MetricsLog(folder.metrics, after_step=done) as log,

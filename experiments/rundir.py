@@ -17,8 +17,8 @@ from experiments.files import write_json_atomically, write_text_atomically
 
 SUMMARY_SCHEMA = 1
 _CONFIG, _LOCK = "config.json", ".lock"
-DESIGNS = "designs.json"
-"""What a Monte-Carlo run says of the designs it measures, before there is any result."""
+INPUTS = "inputs.json"
+"""What a run says of the runs that it reads, before there is any result."""
 # What an attempt killed before config.json was in place may leave.
 _OURS_BEFORE_CONFIG = {_LOCK, f".{_CONFIG}.tmp"}
 
@@ -137,8 +137,8 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
         except UserError:
             # A mistake found before anything was computed: the corrected config may use the folder.
             with contextlib.suppress(OSError):
-                if not resumed and {entry.name for entry in path.iterdir()} - {DESIGNS} == {_CONFIG, _LOCK}:
-                    (path / DESIGNS).unlink(missing_ok=True)
+                if not resumed and {entry.name for entry in path.iterdir()} - {INPUTS} == {_CONFIG, _LOCK}:
+                    (path / INPUTS).unlink(missing_ok=True)
                     (path / _CONFIG).unlink()
             raise
 

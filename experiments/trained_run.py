@@ -16,6 +16,7 @@ from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
 from atis_jax.validation import UserError
 from experiments import codesign, measure
+from experiments.inputs import Input
 from experiments.loop import Stage
 from experiments.measure import Trained
 from experiments.settings import CodesignSettings
@@ -46,6 +47,11 @@ class TrainedRun:
     test: Split
     root: jax.Array
     folder: Path
+
+    def as_input(self) -> Input:
+        """What an experiment reads of this run, to be remembered with its results."""
+        state = self.trained.state
+        return Input(self.folder, (state.params, state.design, state.scorer_state))
 
 
 def load_trained(folder: str | Path) -> TrainedRun:

@@ -1,13 +1,18 @@
-"""Shared test setup: the CPU cure before first device use, key-reuse checking, warnings that matter."""
+"""Shared test setup: the CPU cure before first device use, kept programs, key-reuse checking, warnings that matter."""
 
-from atis_jax.numerics import configure_xla
+import os
 
-configure_xla()
+import jax
+import pytest
 
-import jax  # noqa: E402
-import pytest  # noqa: E402
+import atis_jax  # noqa: F401
+from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs
 
 jax.config.update("jax_debug_key_reuse", True)
+if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):
+    # Processes that tests start use the same folder, whether or not they come through launch.py.
+    os.environ[FOLDER_VARIABLE] = str(_folder)
+    os.environ |= {name.upper(): str(getattr(jax.config, name)) for name in DEFAULTS}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # A package may import itself and what stands in a lower rank.
 RANK = {
-    **dict.fromkeys(("units", "rng", "numerics", "typing", "validation", "statistics", "gates"), 0),
+    **dict.fromkeys(("units", "rng", "numerics", "typing", "validation", "xla_flag", "statistics", "gates"), 0),
     "config": 1,
     "circuits": 2,
     "energy": 2,

@@ -28,6 +28,8 @@ from atis_jax.validation import SettingError
 
 EVERY_LAYER = range(2**31)
 """The scored layers of a network that has a scorer in front of all of them, however many they are."""
+UNSEEN_V = -1e30
+"""Stands for the score of a token that no scorer looked at: no circuit's, and finite for ``jax_debug_nans``."""
 
 
 @pytree
@@ -55,7 +57,7 @@ class Pruned:
     Attributes:
         logits: (B, classes).
         alive: (L, B, N, G) cascaded keep masks after each layer's decision.
-        voltage: (L, B, N, G) scores; NaN where the scorer never looked (pruned before, gathered pass only).
+        voltage: (L, B, N, G) scores; ``UNSEEN_V`` where none was taken (pruned before, gathered pass only).
         probability: (L, B, N, G) keep probability of the soft comparator given that the token was alive.
         overflow: (L, B) kept tokens that found no room (always 0 in the masked pass).
         state: scorer memory afterwards.
@@ -233,7 +235,7 @@ def gathered_layers(
         trail.append(
             (
                 back_to_full(alive.astype(x.dtype), index, valid, tokens, 0.0).astype(bool),
-                back_to_full(decision.voltage, seen_index, seen, tokens, jnp.nan),
+                back_to_full(decision.voltage, seen_index, seen, tokens, UNSEEN_V),
                 back_to_full(decision.keep_probability, seen_index, seen, tokens, 0.0),
                 overflow,
             )

@@ -1,8 +1,9 @@
 """Checkpoints that survive SIGKILL: Orbax arrays and one JSON file, committed together by a single rename.
 
 A checkpoint is written under ``.writing-<step>`` and renamed to ``step_<step>`` when complete, so a folder of
-that name is whole by construction. ``checkpoint.json`` lists the size and SHA-256 of every file: one that is
-damaged later is named, instead of ending in a storage library's stack trace or being read as zeros.
+that name is whole by construction. ``checkpoint.json`` lists the size and SHA-256 of every other file and its own
+checksum: one that is damaged later is named, instead of ending in a storage library's stack trace, being read as
+zeros or being taken for another state.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ SCHEMA = 1
 _STEP = re.compile(r"step_(\d{8,})")
 _WRITING, _DELETING, _REPLACED = ".writing-", ".deleting-", ".replaced-"
 _RECORD, _ARRAYS = "checkpoint.json", "arrays"
+_ENTRIES = {"schema", "step", "config_hash", "config", "leaves", "data_position", "extra", "files"}
+_CHECKSUM = "sha256"
+"""Entry of ``checkpoint.json`` on all others; older checkpoints have none."""
 
 
 class CheckpointError(UserError):
@@ -123,13 +127,15 @@ class Checkpoints:
             "data_position": dict(data_position),
             "extra": dict(extra or {}),
         }
-        json.dumps(record)  # what JSON cannot hold fails before anything is written
+        # As JSON holds it, which the checksum is of; what it cannot hold fails before anything is written.
+        record = json.loads(json.dumps(record))
         try:
             shutil.rmtree(writing, ignore_errors=True)
             writing.mkdir()
             if arrays:
                 ocp.save(writing / _ARRAYS, arrays)
             record["files"] = {name: _fingerprint(writing / name) for name in _files(writing)}
+            record[_CHECKSUM] = _checksum(record)
             _write(writing / _RECORD, json.dumps(record, indent=1))
             for name in record["files"]:
                 _sync(writing / name)
@@ -230,9 +236,10 @@ class Checkpoints:
             raise self._damaged(step, f"{_RECORD} is missing") from None
         except (OSError, ValueError) as error:
             raise self._damaged(step, f"{_RECORD} cannot be read ({error})") from None
-        expected = {"schema", "step", "config_hash", "config", "leaves", "data_position", "extra", "files"}
-        if not isinstance(record, dict) or not expected <= set(record):
-            raise self._damaged(step, f"{_RECORD} is incomplete")
+        if not isinstance(record, dict) or set(record) - {_CHECKSUM} != _ENTRIES:
+            raise self._damaged(step, f"{_RECORD} lacks an entry or has one too many")
+        if _CHECKSUM in record and record[_CHECKSUM] != _checksum(record):
+            raise self._damaged(step, f"the content of {_RECORD} has changed")
         if record["schema"] != SCHEMA:
             raise CheckpointError(
                 f"{self._folder(step)}: written in format {record['schema']}, this program reads {SCHEMA}; "
@@ -290,6 +297,12 @@ def _files(folder: Path) -> list[str]:
 def _fingerprint(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    """SHA-256 of all other entries of ``checkpoint.json``, as JSON holds them."""
+    text = json.dumps({name: value for name, value in record.items() if name != _CHECKSUM}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write(path: Path, text: str) -> None:

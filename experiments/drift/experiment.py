@@ -24,6 +24,7 @@ from experiments.drift.query import query_response
 from experiments.drift.response import limit_cycle, settling
 from experiments.drift.settings import DriftSettings
 from experiments.files import write_arrays_atomically, write_text_atomically
+from experiments.inputs import check_inputs
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
 
@@ -59,6 +60,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.windows = {settings.windows} is above the {len(stream.labels)} test images of "
             f"{settings.checkpoint!r}; lower it"
         )
+    check_inputs(folder, {"checkpoint": trained.as_input()})
     wanted = np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth))
     unpruned = unpruned_correct(trained, stream)
     arms = []

@@ -23,7 +23,6 @@ from atis_jax.config import as_dict, from_config_dict
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, Ledger
 from atis_jax.energy.presets import nodes_nm
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.numerics import configure_xla
 from atis_jax.report.formatting import si, significant
 from atis_jax.validation import UserError
 from experiments.ledgers import run_ledger
@@ -118,5 +117,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    configure_xla()
     sys.exit(main(sys.argv[1:]))

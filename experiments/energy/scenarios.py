@@ -38,6 +38,7 @@ from experiments.energy.maps import described, map_arrays, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
 from experiments.files import write_arrays_atomically
+from experiments.inputs import Input, check_inputs
 from experiments.rundir import RunFolder
 
 RIVALS = {
@@ -62,6 +63,9 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
         for name in settings.which
         if settings.scenario(name).source == "pixels"
     }
+    quoted = [one for one in measured.values() if one is not None and "missing" not in one]
+    if settings.sensor_run is not None and quoted:
+        check_inputs(folder, {"sensor_run": Input(settings.sensor_run, quoted)})
     maps = maps_of(settings, own)
     found = [scenario_summary(name, settings, own) | {"measured": measured.get(name)} for name in settings.which]
     summary = {

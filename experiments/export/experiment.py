@@ -29,6 +29,7 @@ from experiments.export.settings import TARGETS, ExportSettings
 from experiments.export.spice import close_loop, design_twin, loop_gates, real_tokens, spice_twin
 from experiments.export.target import Target, training_inputs
 from experiments.files import write_arrays_atomically
+from experiments.inputs import check_inputs
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import characterise
 from experiments.spice.gates import gates_summary
@@ -59,6 +60,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
         )
+    check_inputs(folder, {"checkpoint": trained.as_input()})
     if set(wanted) != {BUNDLE}:
         check_exportable(trained.trained.evaluator.spec)
     bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))

@@ -26,6 +26,7 @@ from experiments.export.bundle import bundle_from
 from experiments.export.read_back import decisions, recorded, test_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
+from experiments.inputs import check_inputs
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
 
@@ -42,6 +43,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     old, new = load_trained(settings.old), load_trained(settings.new)
+    check_inputs(folder, {"old": old.as_input(), "new": new.as_input()})
     bundles = [bundle_from(run.settings, run.trained, run.folder, {}) for run in (old, new)]
     changes = reprogramming(*bundles)
     chips = _chips(settings, new)

@@ -15,9 +15,9 @@ from atis_jax.report import write_report
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically
+from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
-from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.verdicts import distance, mean_change, paired_errors, told
@@ -67,7 +67,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
-    check_designs([trained], folder)
+    check_inputs(folder, {trained.folder.name: trained.as_input()})
     inputs = arms.inputs_of(trained, settings.montecarlo)
     hardware = trained.trained.evaluator.hardware
     size = magnitudes(hardware)

@@ -26,9 +26,9 @@ from atis_jax.training.score_bits import ScoreBits, score_bits
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically, write_text_atomically
+from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.calibration import calibrated, recorded
-from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -95,7 +95,7 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
-    check_designs(runs, folder)
+    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [precision_arm(settings, run) for run in runs]
     if settings.calibrated:

@@ -26,7 +26,7 @@ from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_ch
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
 from atis_jax.models.forward import block, classify, embed
-from atis_jax.numerics import configure_xla, keep_freed_memory
+from atis_jax.numerics import keep_freed_memory
 from atis_jax.pruning.masks import PROTECTED
 from atis_jax.training import montecarlo
 from atis_jax.training.montecarlo import CELLS
@@ -151,6 +151,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    configure_xla()
     keep_freed_memory()
     main()

@@ -19,10 +19,10 @@ from atis_jax.units import celsius_to_kelvin, thermal_voltage_v
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically
+from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.calibration import calibrated
-from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.verdicts import mean_change
@@ -75,7 +75,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     started = time.time()
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
-    check_designs([trained], folder)
+    check_inputs(folder, {trained.folder.name: trained.as_input()})
     inputs, key = arms.inputs_of(trained, settings.montecarlo), arms.fabrication_key(settings.seed)
     rows = arms.chip_rows(settings.montecarlo)
     made = []

@@ -11,9 +11,9 @@ from atis_jax.report import write_report
 from atis_jax.scoring.calibration import with_trim_dac
 from experiments import measure
 from experiments.files import write_arrays_atomically
+from experiments.inputs import check_inputs
 from experiments.montecarlo import arms, failing
 from experiments.montecarlo.calibration import calibrated
-from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.montecarlo.yields_summary import summarise
@@ -26,7 +26,7 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = arms.load_runs(settings.checkpoints)
-    check_designs(runs, folder)
+    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [yield_arm(settings, run, name, key, folder) for run in runs for name in settings.calibrations]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)

@@ -14,9 +14,10 @@ from absl import logging
 from submitit.helpers import DelayedSubmission
 
 from atis_jax.config import from_config_dict
-from atis_jax.numerics import configure_xla, keep_freed_memory
+from atis_jax.numerics import keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import registry
+from experiments.compile_cache import keep_compiled_programs
 from experiments.rundir import open_run
 from experiments.sweeps.store import Records, last_lines, this_process
 
@@ -91,8 +92,8 @@ class RunJob:
         """What launch.py does for a single run, before the first device use."""
         if self.cores is not None:
             os.sched_setaffinity(0, self.cores)  # before JAX counts them for its threads
-        configure_xla()
         keep_freed_memory()
+        keep_compiled_programs()
         logging.set_verbosity(logging.WARNING)
         if os.environ.get("SUBMITIT_EXECUTOR") == "local":
             # submitit hides every GPU from local jobs that do not reserve one; JAX would quietly train on the CPU.

@@ -175,7 +175,6 @@ def test_devices_share_the_cells(tiny, tmp_path):
     """Two devices need a process of their own: their number is fixed at the start."""
     code = (
         "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
-        "from atis_jax.numerics import configure_xla; configure_xla()\n"
         "import jax; jax.config.update('jax_num_cpu_devices', 2)\n"
         "import pathlib, test_montecarlo_engine as t\n"
         "rows, _, account = t.run(t.arm(), pathlib.Path(sys.argv[3]))\n"

@@ -11,7 +11,7 @@ from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
 from experiments.montecarlo.yields_settings import YieldSettings
-from experiments.rundir import DESIGNS, RunDirError, open_run
+from experiments.rundir import INPUTS, RunDirError, open_run
 
 # The budget is of the whole process, and this one has run many other tests.
 SMALL = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
@@ -50,6 +50,6 @@ def test_what_another_design_left_is_refused(finished_run, tmp_path, experiment,
     run = str(finished_run)
     wanted = settings(**{given: (run,) if given == "checkpoints" else run}, montecarlo=SMALL)
     with open_run(tmp_path / "here", wanted) as folder:
-        folder.write_json(DESIGNS, {finished_run.name: "the design it had before"})
-        with pytest.raises(RunDirError, match=f"of another design than {finished_run} now holds"):
+        folder.write_json(INPUTS, {finished_run.name: {"folder": str(finished_run), "sha256": "of what it held"}})
+        with pytest.raises(RunDirError, match=f"of another network or design than {finished_run} now holds"):
             experiment.run(wanted, folder)

@@ -1,0 +1,130 @@
+"""A run folder belongs to the runs it began to read, also when one of them is trained again in the same place."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from atis_jax.validation import UserError
+from experiments import registry
+from experiments.inputs import Input, check_inputs
+from experiments.montecarlo.noise_sweep import NoiseSweepSettings
+from experiments.rundir import INPUTS, RunDirError, open_run
+from experiments.sweeps.store import DESCRIPTION
+
+CONTENT = {"params": {"kernel": np.arange(6.0).reshape(2, 3)}, "keep": np.zeros(2, bool)}
+OTHERS = [
+    {**CONTENT, "params": {"kernel": CONTENT["params"]["kernel"] + np.eye(2, 3) * 1e-9}},
+    {**CONTENT, "params": {"kernel": CONTENT["params"]["kernel"].reshape(3, 2)}},
+    {**CONTENT, "params": {"kernel": CONTENT["params"]["kernel"].view(np.int64)}},
+    {**CONTENT, "keep": np.asarray([False, True])},
+    {**CONTENT, "keep": ()},
+]
+
+
+def inputs(content=CONTENT, name: str = "quickstart") -> dict[str, Input]:
+    return {name: Input(f"runs/{name}", content)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with open_run(tmp_path / "yield", NoiseSweepSettings()) as opened:
+        yield opened
+
+
+def test_the_first_attempt_remembers_and_the_same_content_goes_on(folder):
+    both = inputs() | inputs(OTHERS[0], "robust")
+    check_inputs(folder, both)
+    stored = json.loads((folder.path / INPUTS).read_text())
+    assert list(stored) == ["quickstart", "robust"] and len({one["sha256"] for one in stored.values()}) == 2
+    check_inputs(folder, dict(reversed(both.items())))
+    on_device = {**CONTENT, "keep": jnp.zeros(2, bool)}  # where an array lies is no matter
+    check_inputs(folder, both | inputs(on_device))
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_run_trained_again_is_refused(folder, other):
+    check_inputs(folder, inputs(name="robust") | inputs())
+    before = (folder.path / INPUTS).read_bytes()
+    message = (
+        f"--workdir={folder.path}: .* network or design than runs/quickstart now holds .*new --workdir, or remove this"
+    )
+    with pytest.raises(RunDirError, match=message):
+        check_inputs(folder, inputs(name="robust") | inputs(other))
+    assert (folder.path / INPUTS).read_bytes() == before
+
+
+def test_a_run_more_or_less_is_refused(folder):
+    check_inputs(folder, inputs() | inputs(name="other"))
+    for runs, message in [(inputs(), "than other now"), (inputs() | inputs(name="a"), "than other, runs/a now")]:
+        with pytest.raises(RunDirError, match=message):
+            check_inputs(folder, runs)
+
+
+@pytest.mark.parametrize("text", ["[1", "[1]", '{"a": 1}', '{"a": {"folder": "runs/a"}}', "null", "\xff"])
+def test_a_damaged_file_is_named(folder, text):
+    (folder.path / INPUTS).write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="inputs.json: cannot be read"):
+        check_inputs(folder, inputs())
+
+
+def test_a_mistake_found_before_any_result_still_frees_the_folder(tmp_path):
+    with pytest.raises(UserError, match="too many"), open_run(tmp_path / "yield", NoiseSweepSettings()) as folder:
+        check_inputs(folder, inputs())
+        raise UserError("too many examples")
+    with open_run(tmp_path / "yield", NoiseSweepSettings(seed=1)) as folder:
+        assert not folder.resumed
+        check_inputs(folder, inputs(OTHERS[0]))
+
+
+def test_an_older_run_keeps_its_guard_or_gets_one(folder):
+    """Monte-Carlo runs had designs.json, other runs nothing."""
+    old = folder.path / "designs.json"
+    written = "e374a63dfedd01f057ef5ed9d8f7ee8b69bceb9fd9f311cd6d5092395bcaf384"  # by an older version, for CONTENT
+    old.write_text(json.dumps({"quickstart": written}))
+    check_inputs(folder, inputs())
+    assert not (folder.path / INPUTS).exists()
+    with pytest.raises(RunDirError, match="than runs/quickstart now holds"):
+        check_inputs(folder, inputs(OTHERS[0]))
+    old.unlink()
+    check_inputs(folder, inputs(OTHERS[0]))
+    with pytest.raises(RunDirError, match="than runs/quickstart now holds"):
+        check_inputs(folder, inputs())
+
+
+def test_the_runs_of_a_sweep_read_the_same_content(tmp_path):
+    """Those that were finished before a folder was trained again would be compared with those that come after."""
+
+    def point(sweep: str, name: str, content) -> None:
+        with open_run(tmp_path / sweep / name, NoiseSweepSettings()) as folder:
+            check_inputs(folder, inputs(content))
+
+    for sweep in ("sweep", "no-sweep"):
+        (tmp_path / sweep).mkdir()
+    (tmp_path / "sweep" / DESCRIPTION).write_text("{}")
+    for sweep in ("sweep", "no-sweep"):
+        point(sweep, "seed=0", CONTENT)
+        point(sweep, "seed=1", CONTENT)
+    with pytest.raises(RunDirError, match="seed=0 of the same sweep .*runs/quickstart now holds .*remove this sweep"):
+        point("sweep", "seed=2", OTHERS[0])
+    assert not (tmp_path / "sweep" / "seed=2" / INPUTS).exists()
+    point("no-sweep", "seed=2", OTHERS[0])  # runs beside one another are not compared
+
+
+NAMES_A_RUN = {"start_from", "checkpoint", "checkpoints", "old", "new", "sensor_run"}
+
+
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
+def test_every_experiment_that_reads_a_run_checks_what_it_read(name):
+    settings_class, run = registry.find(name)
+    source = inspect.getsource(importlib.import_module(run.__module__))
+    if NAMES_A_RUN & {field.name for field in dataclasses.fields(settings_class)}:
+        assert "check_inputs(folder, {" in source
+    else:
+        assert not any(reads in source for reads in ("load_trained(", "load_run", "dense_from("))
