@@ -1,6 +1,9 @@
 """Shared test setup: the CPU cure before first device use, kept programs, key-reuse checking, warnings that matter."""
 
+import ctypes
+import gc
 import os
+import sys
 
 import jax
 import pytest
@@ -13,6 +16,16 @@ if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):
     # Processes that tests start use the same folder, whether or not they come through launch.py.
     os.environ[FOLDER_VARIABLE] = str(_folder)
     os.environ |= {name.upper(): str(getattr(jax.config, name)) for name in DEFAULTS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_the_next_module():
+    """Drop the programs of a module when it is done: over the whole suite they are gigabytes a worker."""
+    yield
+    jax.clear_caches()
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed; elsewhere the system gets it back by itself
 
 
 @pytest.fixture
