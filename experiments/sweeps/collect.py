@@ -22,7 +22,7 @@ from experiments.sweeps.front import Front
 from experiments.sweeps.points import name_of
 from experiments.sweeps.row import Row
 from experiments.sweeps.store import Records, read_description
-from experiments.sweeps.wording import is_measured_accuracy
+from experiments.wording import is_measured_accuracy
 
 TABLE, PAGE = "sweep.csv", "report.html"
 UNCHANGED = "unchanged config"

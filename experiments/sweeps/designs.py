@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.repeats import Repeats, least_difference, sampling_error
 from experiments.sweeps.row import Row
-from experiments.sweeps.wording import IMAGES
+from experiments.wording import IMAGES
 
 SEED = "seed"
 """The field that repeats a design."""

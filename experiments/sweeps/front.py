@@ -12,7 +12,7 @@ from experiments.repeats import Repeats
 from experiments.sweeps.designs import SEED, Design, designs_of, difference_limit
 from experiments.sweeps.points import Point
 from experiments.sweeps.row import Row
-from experiments.sweeps.wording import is_measured_accuracy
+from experiments.wording import is_measured_accuracy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from atis_jax.report import style
 from atis_jax.report.formatting import count, points, si_scale, significant
 from experiments.repeats import sampling_error
 from experiments.sweeps.front import Front, Placed, cheapest_equal, reference_of
-from experiments.sweeps.wording import change, is_accuracy, is_measured_accuracy, over_seeds
+from experiments.wording import change, is_accuracy, is_measured_accuracy, over_seeds
 
 
 def section(placed: Sequence[Placed], front: Front, why_not: str = "") -> dict[str, Any]:

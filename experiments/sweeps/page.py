@@ -15,7 +15,7 @@ from experiments.sweeps.designs import Design, Ranked, designs_of, ranked
 from experiments.sweeps.figures import MOST_ROWS, draw_field, draw_ranks, series_of
 from experiments.sweeps.front import Front, lacking, place
 from experiments.sweeps.row import Row
-from experiments.sweeps.wording import IMAGES, change, over_seeds, single
+from experiments.wording import IMAGES, change, over_seeds, single
 
 _SHOWN = (
     "accuracy.hardware_mean",

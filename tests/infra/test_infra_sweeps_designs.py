@@ -13,7 +13,7 @@ from experiments.repeats import Repeats, least_difference, percent_decimals, sam
 from experiments.sweeps import figures, page
 from experiments.sweeps.designs import designs_of, ranked
 from experiments.sweeps.row import Row
-from experiments.sweeps.wording import change, over_seeds, single
+from experiments.wording import change, over_seeds, single
 
 METRIC = "accuracy.hardware_mean"
 IMAGES = 2000
