@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from atis_jax.report.formatting import significant
-from experiments.repeats import Repeats, percent_decimals, spread_decimals
+from experiments.seeds import Repeats, percent_decimals, spread_decimals
 from experiments.wording import over_seeds
 
 if TYPE_CHECKING:

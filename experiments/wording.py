@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atis_jax.report.formatting import percent, si, si_scale, signed_points, significant
-from experiments.repeats import Repeats, percent_decimals, sampling_error, spread_decimals
+from experiments.seeds import Repeats, percent_decimals, sampling_error, spread_decimals
 
 IMAGES = "dataset.examples"
 """Number of a summary: the test images of one accuracy."""

@@ -17,9 +17,9 @@ from typing import Any
 from atis_jax.validation import UserError
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
-from experiments.sweeps.designs import SEED, designs_of
+from experiments.sweeps.designs import designs_of
 from experiments.sweeps.front import Front
-from experiments.sweeps.points import name_of
+from experiments.sweeps.points import SEED, name_of
 from experiments.sweeps.row import Row
 from experiments.sweeps.store import Records, read_description
 from experiments.wording import is_measured_accuracy

@@ -6,12 +6,10 @@ import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from experiments.repeats import Repeats, least_difference, sampling_error
+from experiments.seeds import Repeats, least_difference, sampling_error
+from experiments.sweeps.points import SEED
 from experiments.sweeps.row import Row
 from experiments.wording import IMAGES
-
-SEED = "seed"
-"""The field that repeats a design."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from atis_jax.report import style
 from atis_jax.report.formatting import count, points, si_scale, significant
-from experiments.repeats import sampling_error
-from experiments.sweeps.front import Front, Placed, cheapest_equal, reference_of
+from experiments.seeds import sampling_error
+from experiments.sweeps.front import Front
+from experiments.sweeps.placing import Placed, cheapest_equal, reference_of
 from experiments.wording import change, is_accuracy, is_measured_accuracy, over_seeds
 
 

@@ -13,7 +13,8 @@ from atis_jax.report.templates import page_template
 from experiments.sweeps import front_page
 from experiments.sweeps.designs import Design, Ranked, designs_of, ranked
 from experiments.sweeps.figures import MOST_ROWS, draw_field, draw_ranks, series_of
-from experiments.sweeps.front import Front, lacking, place
+from experiments.sweeps.front import Front
+from experiments.sweeps.placing import lacking, place
 from experiments.sweeps.row import Row
 from experiments.wording import IMAGES, change, over_seeds, single
 

@@ -14,6 +14,8 @@ from atis_jax.config import as_dict, from_config_dict
 from atis_jax.validation import SettingError, unknown_field
 from experiments import registry
 
+SEED = "seed"
+"""The field that repeats a design."""
 LONGEST_NAME = 200
 """Characters of a run's folder name: file systems take 255 bytes, and temporary files add an ending."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.repeats import Repeats, least_difference, percent_decimals, sampling_error
+from experiments.seeds import Repeats, least_difference, percent_decimals, sampling_error
 from experiments.sweeps import figures, page
 from experiments.sweeps.designs import designs_of, ranked
 from experiments.sweeps.row import Row
@@ -17,6 +17,14 @@ from experiments.wording import change, over_seeds, single
 
 METRIC = "accuracy.hardware_mean"
 IMAGES = 2000
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch) -> list:
+    """The figures of a page, not turned into pixels; the tests of table and front do that."""
+    found: list = []
+    monkeypatch.setattr(figures.style, "png_bytes", lambda figure: found.append(figure) or b"picture")
+    return found
 
 
 def run(fields, accuracy, images=IMAGES, **numbers) -> Row:
@@ -102,12 +110,10 @@ def test_without_repeats_and_images_no_difference_is_called_one(tmp_path):
     assert "nothing says which differences count" in text and "not distinguishable" not in text
 
 
-def test_lines_join_designs_that_differ_in_the_field_alone(monkeypatch):
+def test_lines_join_designs_that_differ_in_the_field_alone(drawn):
     """No line through categories, none through the seeds of one value, none from one series to another."""
     table = [run({"inputs": n, "core": c, "seed": s}, 0.9) for s in (0, 1) for c in ("a", "b") for n in (32, 8, 16)]
     places = ranked(designs_of(table), METRIC)
-    drawn = []
-    monkeypatch.setattr(figures.style, "png_bytes", lambda figure: drawn.append(figure) or b"picture")
     figures.draw_field(places, METRIC, "inputs")
     (axes,) = drawn.pop().axes
     assert [list(line.get_xdata()) for line in axes.lines if line.get_linestyle() != "None"] == [[8, 16, 32]] * 2
@@ -119,17 +125,15 @@ def test_lines_join_designs_that_differ_in_the_field_alone(monkeypatch):
     assert axes.get_yticklabels()[0].get_text() == "inputs=32, core=a  1"
 
 
-def test_a_picture_of_many_designs_shows_the_first(monkeypatch, tmp_path):
+def test_a_picture_of_many_designs_shows_the_first(drawn, tmp_path):
     table = [run({"inputs": n}, 0.5 + n / 100) for n in range(30)]
-    drawn = []
-    monkeypatch.setattr(figures.style, "png_bytes", lambda figure: drawn.append(figure) or b"picture")
     text = text_of(page.render(tmp_path, table, METRIC))
     assert "The first 20 of 30 designs." in text and len(drawn[0].axes[0].get_yticklabels()) == 20
 
 
 def test_no_digit_lies_below_the_sampling_error():
     assert [percent_decimals(error) for error in (0.0048, 0.0004, 0.021, 0.2, 0.0, None)] == [1, 2, 0, 0, 2, 2]
-    assert sampling_error(0.9, 900) == pytest.approx(0.01)
+    assert sampling_error(0.9, 900) == pytest.approx(0.01) and sampling_error(1.0, 900) == 1 / 900
     assert single(METRIC, 0.9512, 2000) == "95.1\u00a0%" and single(METRIC, 0.9512) == "95.12\u00a0%"
     assert over_seeds(METRIC, Repeats((0.951, 0.957)), 2000) == "95.4\u00a0%\u00a0±\u00a00.4"
     # A spread that would read 0 has the digits it needs.

@@ -10,7 +10,8 @@ import pytest
 
 from atis_jax.validation import SettingError
 from experiments.sweeps import collect, front_page, store
-from experiments.sweeps.front import Front, cheapest_equal, front_of, lacking, place, reference_of
+from experiments.sweeps.front import Front, front_of
+from experiments.sweeps.placing import cheapest_equal, lacking, place, reference_of
 from experiments.sweeps.points import Point
 from experiments.sweeps.store import Records
 

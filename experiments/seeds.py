@@ -43,11 +43,11 @@ class Repeats:
 
 
 def sampling_error(accuracy: float, images: float) -> float:
-    """One standard error of an accuracy p on n independent test images, sqrt(p (1 - p) / n).
+    """One standard error of an accuracy p on n independent test images, sqrt(p (1 - p) / n); at least one image, 1 / n.
 
     A mean over seeds or chips has it too: all of them see the same images.
     """
-    return math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / images)
+    return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / images), 1.0 / images)
 
 
 def least_difference(first: Repeats, second: Repeats, images: float | None) -> float | None:
