@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny_sweep_config
 from slurm_cluster import NoSlurm, slurm_cluster
-from test_infra_sweeps import CONFIG, DIES, FAILS, HERE, sweep_here, table_of, tiny, wait_for  # noqa: F401
+from test_infra_sweeps import CONFIG, DIES, FAILS, HERE, no_pixels, sweep_here, table_of, tiny, wait_for  # noqa: F401
 
 from atis_jax.validation import UserError
 from experiments.sweeps import executors, store
