@@ -26,7 +26,7 @@ from experiments.montecarlo.inputs import test_inputs
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.table import NAME, CellTable, read_table
 from experiments.rundir import RunFolder
-from experiments.sweeps.store import DESCRIPTION, read_description
+from experiments.sweeps.store import runs_in
 from experiments.trained_run import TrainedRun, load_trained
 
 
@@ -51,7 +51,7 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
     """
     if not folders or len(set(folders)) != len(folders):
         raise SettingError(f"config.checkpoints = {tuple(folders)} must name at least one run folder, and none twice")
-    places = [folder for given in folders for folder in _runs_in(Path(given))]
+    places = [folder for given in folders for folder in runs_in(Path(given))]
     names = [place.name for place in places]
     if len(set(names)) != len(names):
         raise SettingError(
@@ -83,12 +83,6 @@ def load_run(folder: str) -> TrainedRun:
             f"{str(runs[0].folder)!r}"
         )
     return runs[0]
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    if not (folder / DESCRIPTION).exists():
-        return [folder]
-    return [folder / point["name"] for point in read_description(folder)["points"]]
 
 
 def make_arm(

@@ -1,12 +1,11 @@
-"""One table of a sweep's runs, from the files of the sweep alone.
+"""Write a sweep's table and page, sweep.csv and report.html, from the files of the sweep alone.
 
-    python -m experiments.sweeps.collect runs/sweep_quickstart-sweep
-
-writes ``sweep.csv`` and ``report.html`` into the folder again.
+python -m experiments.sweeps.collect runs/sweep_quickstart-sweep
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -18,11 +17,16 @@ from typing import Any
 from atis_jax.validation import UserError
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
+from experiments.sweeps.designs import designs_of
 from experiments.sweeps.front import Front
+from experiments.sweeps.points import SEED, name_of
 from experiments.sweeps.row import Row
 from experiments.sweeps.store import Records, read_description
+from experiments.wording import is_measured_accuracy
 
 TABLE, PAGE = "sweep.csv", "report.html"
+UNCHANGED = "unchanged config"
+"""Name of the design whose runs override nothing but the seed."""
 _METRICS = ("accuracy.hardware_mean", "accuracy.ideal", "accuracy.dense")
 
 
@@ -37,29 +41,25 @@ def rows(folder: Path) -> list[Row]:
 
 
 def metric_of(table: Sequence[Row]) -> str | None:
-    """The accuracy by which runs are compared: the first that any finished run has; None without one."""
+    """The accuracy by which designs are compared: the first that any finished run has; None without one."""
     found = list(dict.fromkeys(name for row in table for name in row.numbers))
-    accuracies = [name for name in found if name.startswith("accuracy.")]
+    accuracies = [name for name in found if is_measured_accuracy(name)]
     return next((name for name in [*_METRICS, *accuracies] if name in found), None)
 
 
-def best_of(table: Sequence[Row], metric: str | None) -> str | None:
-    """Name of the run with the highest ``metric``, the first of equal ones; None without one."""
-    ranked = [row for row in table if metric is not None and metric in row.numbers]
-    return max(ranked, key=lambda row: row.numbers[metric or ""]).name if ranked else None
-
-
 def csv_text(table: Sequence[Row]) -> str:
-    """The table: run, swept fields, status, the summary's numbers, seconds, restarts, error; one row a run."""
+    """The table: run, design, swept fields, status, the summary's numbers, seconds, restarts, error; a row a run."""
     fields = list(table[0].fields)
+    design_of = {row.name: design.name for design in designs_of(table) for row in design.rows}
     numbers = list(dict.fromkeys(name for row in table for name in row.numbers))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", *fields, "status", *numbers, "seconds", "restarts", "error"])
+    writer.writerow(["run", "design", *fields, "status", *numbers, "seconds", "restarts", "error"])
     for row in table:
         writer.writerow(
             [
                 row.name,
+                design_of[row.name],
                 *(cell(row.fields[name]) for name in fields),
                 row.status,
                 *(row.numbers.get(name, "") for name in numbers),
@@ -83,10 +83,8 @@ def write(folder: Path) -> list[Row]:
         UserError: the folder is no sweep, a file in it is damaged, or it cannot be written.
     """
     table = rows(folder)
-    metric = metric_of(table)
     asked = read_description(folder).get("front")
-    front = None if asked is None else Front(**asked)
-    html = page.render(folder, table, metric, best_of(table, metric), front)
+    html = page.render(folder, table, metric_of(table), None if asked is None else Front(**asked))
     try:
         write_text_atomically(folder / TABLE, csv_text(table))
         write_text_atomically(folder / PAGE, html)
@@ -99,13 +97,14 @@ def _row(folder: Path, point: Mapping[str, Any], fields: Sequence[str], base: Ma
     records = Records(folder, point["name"])
     run, (error, detail) = records.run(), records.failure()
     values = {name: point["overrides"][name] if name in point["overrides"] else _at(base, name) for name in fields}
-    taken = {*fields, "run", "status", "seconds", "restarts", "error", "schema"}
+    taken = {*fields, "run", "design", "status", "seconds", "restarts", "error", "schema"}
     numbers = {}
     if records.finished():
         summary = _read_summary(folder / point["name"] / "summary.json")
         numbers = {name: value for name, value in _numbers(summary) if name not in taken}
     return Row(
         name=point["name"],
+        design=name_of({field: value for field, value in point["overrides"].items() if field != SEED}) or UNCHANGED,
         fields=values,
         status=records.status(),
         numbers=numbers,
@@ -141,15 +140,16 @@ def _at(values: Any, name: str) -> Any:
     return values
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write table and page of each folder again; 2 for a mistake."""
-    if not arguments or arguments[0].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.sweeps.collect", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="of a sweep")
     try:
-        for argument in arguments:
-            write(Path(argument))
-            print(f"{Path(argument) / TABLE}\n{Path(argument) / PAGE}")
+        for folder in parser.parse_args(arguments).folders:
+            write(folder)
+            print(f"{folder / TABLE}\n{folder / PAGE}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -157,4 +157,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The page of a sweep: one line a run, what failed and why, accuracy against each numeric field."""
+"""The page of a sweep: its designs in their rank, a line a run, what failed and why, accuracy against each number."""
 
 from __future__ import annotations
 
@@ -8,54 +8,60 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-
-from atis_jax.report import style
-from atis_jax.report.formatting import duration, join, percent, si, significant
+from atis_jax.report.formatting import count, duration, join, significant
 from atis_jax.report.templates import page_template
 from experiments.sweeps import front_page
-from experiments.sweeps.front import Front, lacking, place
+from experiments.sweeps.designs import Design, Ranked, designs_of, ranked
+from experiments.sweeps.figures import MOST_ROWS, draw_field, draw_ranks, series_of
+from experiments.sweeps.front import Front
+from experiments.sweeps.placing import lacking, place
 from experiments.sweeps.row import Row
+from experiments.wording import IMAGES, change, over_seeds, single
 
 _SHOWN = (
     "accuracy.hardware_mean",
     "accuracy.hardware_std",
     "accuracy.hardware_worst",
-    "accuracy.dense",
     "tokens.pruned_fraction",
+    "energy.scoring_j",
     "energy.total_j",
+    "accuracy.dense",
 )
 _MOST_NUMBERS = 6
-_LOG_RATIO = 20
-"""Largest over smallest value from which an axis is logarithmic."""
+SAME = "not distinguishable"
 
 
-def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | None, front: Front | None = None) -> str:
+def render(folder: Path, table: Sequence[Row], metric: str | None, front: Front | None = None) -> str:
     """The page as one self-contained text.
 
     Args:
         folder: of the sweep.
         table: its runs.
-        metric: dotted name of the number runs are compared by, None without one.
-        best: name of the run to mark, None for none.
-        front: two numbers to compare runs by, None for none.
+        metric: dotted name of the accuracy designs are compared by, None without one.
+        front: two numbers to compare designs by, None for none.
     """
-    numbers = _columns(table, metric)
+    numbers, designs = _columns(table, metric), designs_of(table)
+    places = ranked(designs, metric)
     counts = {status: sum(row.status == status for row in table) for status in dict.fromkeys(r.status for r in table)}
     return page_template(__package__).render(
         title=folder.name,
-        facts=join([f"{count} {status}" for status, count in counts.items()]) + f" of {len(table)} runs",
-        sentence=_sentence(table, metric, best),
+        facts=join([f"{number} {status}" for status, number in counts.items()])
+        + f" of {count(len(table), 'run')}; {count(len(designs), 'design')}",
+        sentence=_sentence(places, metric or ""),
+        front=None if front is None else front_page.section(place(table, front), front, lacking(table, front)),
+        designs=_designs(places, metric, [name for name in numbers if name != metric]) if metric and places else None,
         heads=[*table[0].fields, "status", *numbers, "time"],
         lines=[
             {
                 "name": row.name,
-                "best": row.name == best,
                 "link": f"{quote(row.name)}/report.html" if (folder / row.name / "report.html").is_file() else "",
                 "cells": [
                     *(_value(value) for value in row.fields.values()),
                     row.status + (f" ({row.restarts} restarts)" if row.restarts else ""),
-                    *(_number(name, row.numbers[name]) if name in row.numbers else "" for name in numbers),
+                    *(
+                        single(name, row.numbers[name], row.numbers.get(IMAGES)) if name in row.numbers else ""
+                        for name in numbers
+                    ),
                     "" if row.seconds is None else duration(row.seconds),
                 ],
                 "error": row.error,
@@ -63,8 +69,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, best: str | N
             }
             for row in table
         ],
-        pictures=_pictures(table, metric),
-        front=None if front is None else front_page.section(place(table, front), front, _number, lacking(table, front)),
+        pictures=_pictures(places, metric or ""),
     )
 
 
@@ -79,60 +84,122 @@ def _value(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _number(name: str, value: float) -> str:
-    """Accuracies and other shares in percent, joules with their prefix, all else to four digits."""
-    if name.startswith("accuracy.") and 0 <= value <= 1:
-        return percent(value, 2)
-    if name.endswith("fraction") and 0 <= value <= 1:
-        return percent(value)
-    return si(value, "J") if name.endswith("_j") else significant(value, 4)
-
-
-def _sentence(table: Sequence[Row], metric: str | None, best: str | None) -> str:
-    if metric is None or best is None:
+def _sentence(places: Sequence[Ranked], metric: str) -> str:
+    """The first design, and how many might as well be."""
+    if not places:
         return ""
-    value = next(row.numbers[metric] for row in table if row.name == best)
-    compared = sum(metric in row.numbers for row in table)
+    first, others = places[0], places[1:]
+    value = over_seeds(metric, first.accuracy, first.design.images())
+    seeds = count(first.accuracy.n, "seed")
+    if not others:
+        return f"One design: {metric} is {value} ({seeds})."
+    text = f"The highest {metric} of {count(len(places), 'design')} has {first.design.name}: {value} ({seeds})."
+    if all(one.limit is None for one in others):
+        return text + " Without repeats and without the number of test images nothing says which differences count."
+    alike = sum(one.alike for one in others)
+    if not alike:
+        return text + " Every other is lower by more than chance."
+    if alike == len(others):
+        return text + (" The other cannot" if alike == 1 else " None of the others can") + " be told from it."
+    return text + f" {alike} of the {count(len(others), 'other')} cannot be told from it."
+
+
+def _designs(places: Sequence[Ranked], metric: str, others: Sequence[str]) -> dict[str, Any]:
+    """What the page's template needs for the designs."""
+    several = len(places) > 1
+    return {
+        "heads": ["seeds", metric, *(["against the first (points)"] if several else []), *others],
+        "several": several,
+        "lines": [
+            {
+                "rank": rank,
+                "name": one.design.name,
+                "same": several and (rank == 1 or one.alike),
+                "cells": [
+                    _seeds(one),
+                    over_seeds(metric, one.accuracy, one.design.images()),
+                    *([_against(one, first=rank == 1)] if several else []),
+                    *(_other(one.design, name) for name in others),
+                ],
+            }
+            for rank, one in enumerate(places, start=1)
+        ],
+        "picture": _encoded(draw_ranks(places, metric)) if sum(one.accuracy.n for one in places) > 1 else None,
+        "caption": _caption(places),
+        "how": _how(places) if several else "",
+    }
+
+
+def _seeds(one: Ranked) -> str:
+    done, all_runs = one.accuracy.n, len(one.design.rows)
+    return str(done) if done == all_runs else f"{done} of {all_runs}"
+
+
+def _other(design: Design, name: str) -> str:
+    found = design.repeats(name)
+    return "" if found is None else over_seeds(name, found[0], design.images())
+
+
+def _against(one: Ranked, first: bool) -> str:
+    if first:
+        return ""
+    return change(one.change, one.error) + (f" ({SAME})" if one.alike else "")
+
+
+def _error_words(one: Ranked) -> str:
+    images = one.design.images()
+    if one.error is None or images is None:
+        return "The number of test images is not known, so neither is their sampling error."
     return (
-        f"Best of {compared} by {metric}: {best} with {_number(metric, value)}. The highest of several measured "
-        "values is higher than a new measurement of that run would be."
+        f"One standard error of an accuracy on {count(int(images), 'test image')} is "
+        f"{significant(100 * one.error, 2)} points."
     )
 
 
-def _pictures(table: Sequence[Row], metric: str | None) -> list[dict[str, str]]:
-    """Accuracy against every swept field that has at least two numeric values; the line joins the means."""
-    measured = [row for row in table if metric is not None and metric in row.numbers]
+def _caption(places: Sequence[Ranked]) -> str:
+    more = f"The first {MOST_ROWS} of {count(len(places), 'design')}. " if len(places) > MOST_ROWS else ""
+    return more + _error_words(places[0])
+
+
+def _how(places: Sequence[Ranked]) -> str:
+    """What ``not distinguishable`` means here, and what it leaves out."""
+    repeated = any(one.accuracy.n > 1 for one in places)
+    counted = [
+        *(["the spread over the seeds of both"] if repeated else []),
+        *(["the sampling error of their test images"] if places[0].error is not None else []),
+    ]
+    text = (
+        f"A design is {SAME} from the first where chance alone would put it as far below, were the two equal, more "
+        f"than once in 20 times. Counted as chance: {join(counted)}."
+    )
+    if places[0].error is None and not repeated:
+        text = "Neither repeats nor the number of test images are known: no difference can be called one."
+    elif not repeated:
+        text += " No design was repeated with another seed, so how much trainings differ is not known and left out."
+    return text + " The highest of several measured means is higher than a new measurement of that design would be."
+
+
+def _pictures(places: Sequence[Ranked], metric: str) -> list[dict[str, str]]:
+    """Accuracy against every swept field but the seed that has at least two numeric values."""
     pictures = []
-    for name in table[0].fields:
-        pairs = [(row.fields[name], row.numbers[metric or ""]) for row in measured]
-        values = [value for value, _ in pairs]
+    for name in places[0].design.fields if places else ():
+        values = [one.design.fields[name] for one in places]
         numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
         if not numeric or len(set(values)) < 2:
             continue
+        marks = "one mark a design"
+        if any(one.accuracy.n > 1 for one in places):
+            marks += ", the mean of its seeds; bars are the standard deviation over them"
+        lines = any(len(one) > 1 for one in series_of(places, name).values())
+        joined = f" A line joins designs that differ in {name} alone." if lines else ""
         pictures.append(
             {
-                "data": base64.b64encode(_draw(name, metric or "", pairs)).decode("ascii"),
-                "caption": f"{metric} against {name}: one mark a run ({len(pairs)}), the line joins the means.",
+                "data": _encoded(draw_field(places, metric, name)),
+                "caption": f"{metric} against {name}: {marks}.{joined}",
             }
         )
     return pictures
 
 
-def _draw(name: str, metric: str, pairs: Sequence[tuple[float, float]]) -> bytes:
-    values, results = np.asarray([v for v, _ in pairs], float), np.asarray([r for _, r in pairs], float)
-    share = metric.startswith("accuracy.")
-    results = 100 * results if share else results
-    with style.drawing():
-        figure = style.new_figure(2.6)
-        axes = style.panels_of(figure, 1, 1)[0]
-        places = np.unique(values)
-        axes.plot(places, [results[values == p].mean() for p in places], color=style.GREY, linewidth=1.0)
-        axes.plot(values, results, "o", color=style.BLUE, markersize=4.5)
-        if places[0] > 0 and places[-1] / places[0] >= _LOG_RATIO:
-            axes.set_xscale("log")
-            style.plain_log_ticks(axes.xaxis)
-        elif len(places) <= 8:
-            axes.set_xticks(places, [f"{p:g}" for p in places])
-        axes.set_xlabel(name)
-        axes.set_ylabel(f"{metric} (%)" if share else metric)
-        return style.png_bytes(figure)
+def _encoded(png: bytes) -> str:
+    return base64.b64encode(png).decode("ascii")

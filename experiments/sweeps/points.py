@@ -14,6 +14,8 @@ from atis_jax.config import as_dict, from_config_dict
 from atis_jax.validation import SettingError, unknown_field
 from experiments import registry
 
+SEED = "seed"
+"""The field that repeats a design."""
 LONGEST_NAME = 200
 """Characters of a run's folder name: file systems take 255 bytes, and temporary files add an ending."""
 
@@ -123,8 +125,13 @@ def _assign(values: dict[str, Any], name: str, value: Any, where: str) -> None:
     holder[last] = value
 
 
+def name_of(overrides: Mapping[str, Any]) -> str:
+    """Overrides as part of a folder's name: ``scorer.inputs=8,pruning.kept=0.65_0.58_0.55``."""
+    return ",".join(f"{field}={_word(value)}" for field, value in overrides.items())
+
+
 def _name(overrides: Mapping[str, Any], where: str) -> str:
-    name = ",".join(f"{field}={_word(value)}" for field, value in overrides.items())
+    name = name_of(overrides)
     if len(name) > LONGEST_NAME:
         raise SettingError(
             f"{where}: its folder's name would have {len(name)} characters, more than {LONGEST_NAME}; sweep fewer "

@@ -13,6 +13,7 @@ class Row:
 
     Attributes:
         name: of the run and its folder.
+        design: its overrides without the seed, as text.
         fields: every swept field with this run's value.
         status: ``finished``, ``failed``, ``running``, ``interrupted`` or ``waiting``.
         numbers: the summary's numbers by dotted name; empty before the run has finished.
@@ -23,6 +24,7 @@ class Row:
     """
 
     name: str
+    design: str
     fields: Mapping[str, Any]
     status: str
     numbers: Mapping[str, float]

@@ -65,6 +65,17 @@ def read_description(folder: Path) -> dict[str, Any]:
     return stored
 
 
+def runs_in(folder: Path) -> list[Path]:
+    """The folders of a sweep's runs; of another folder itself alone.
+
+    Raises:
+        UserError: ``sweep.json`` is damaged.
+    """
+    if not (folder / DESCRIPTION).exists():
+        return [folder]
+    return [folder / point["name"] for point in read_description(folder)["points"]]
+
+
 def check_folder(folder: Path, wanted: Mapping[str, Any], points: Sequence[Point]) -> None:
     """Refuse a folder that is not free and not this sweep's own; writes nothing.
 

@@ -17,7 +17,10 @@ from pathlib import Path
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 # Daemons of Debian are in /usr/sbin, which is not in the path of everyone.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-START_S = 40
+START_S = 120
+"""Of each daemon, on a busy machine."""
+_TRIES = 3
+"""Another process may take a free port in the moment before a daemon does."""
 # No cgroups and no systemd in a container: processes are found through /proc and bound to nothing.
 CONFIG = """\
 ClusterName=test
@@ -65,6 +68,23 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
         raise NoSlurm(f"Slurm is not installed (no {', '.join(missing)}); apt-get install slurm-wlm munge")
     if os.geteuid() != 0:
         raise NoSlurm("slurmd needs root")
+    for left in reversed(range(_TRIES)):
+        try:
+            with _cluster() as environment:
+                yield environment
+            return
+        except _DaemonEnded:
+            if not left:
+                raise
+
+
+class _DaemonEnded(NoSlurm):
+    """A daemon ended at its start, as it does where its port is taken."""
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[dict[str, str]]:
+    """A cluster in a folder and on ports of its own."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     daemons: list[subprocess.Popen] = []
@@ -128,16 +148,21 @@ def _start(daemons: list[subprocess.Popen], folder: Path, environment: dict[str,
 def _wait(folder: Path, daemons: list[subprocess.Popen], ready, what: str) -> None:
     deadline = time.monotonic() + START_S
     while not ready():
-        if any(daemon.poll() is not None for daemon in daemons) or time.monotonic() > deadline:
+        ended = any(daemon.poll() is not None for daemon in daemons)
+        if ended or time.monotonic() > deadline:
             texts = [path.read_text(errors="replace").strip() for path in sorted(folder.glob("*.out"))]
             last = [text.splitlines()[-1] for text in texts if text]
-            raise NoSlurm(f"Slurm does not come up here: {what} is not ready: {'; '.join(last)}")
+            message = f"Slurm does not come up here: {what} is not ready: {'; '.join(last)}"
+            raise _DaemonEnded(message) if ended else NoSlurm(message)
         time.sleep(0.1)
 
 
 def _node_is_idle(environment: dict[str, str]) -> bool:
     command = ["scontrol", "show", "node", "-o"]
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    try:
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    except subprocess.TimeoutExpired:
+        return False
     return bool(re.search(r"State=IDLE\b(?!\+)", shown.stdout))
 
 

@@ -16,10 +16,12 @@ import tiny_sweep_config
 from absl.testing import flagsaver
 from test_infra_launch import in_process
 
+from atis_jax.report import style
 from atis_jax.validation import SettingError, UserError
 from experiments import registry
 from experiments.rundir import RunDirError, open_run
-from experiments.sweeps import collect, store
+from experiments.sweeps import collect, launcher, store
+from experiments.sweeps.cores import CoreShares
 from experiments.sweeps.launcher import run_sweep
 from experiments.sweeps.points import points_of
 from experiments.sweeps.spec import ExecutorSpec
@@ -27,6 +29,14 @@ from experiments.sweeps.spec import ExecutorSpec
 HERE = Path(__file__).resolve().parent
 CONFIG = HERE / "tiny_sweep_config.py"
 FAILS, DIES = "seed=7,training.fail_step=5", "seed=8,training.kill_step=5"
+PATIENCE_S = 300
+"""Until a test gives up on another process: many times what a busy machine takes."""
+
+
+@pytest.fixture(autouse=True)
+def no_pixels(monkeypatch):
+    """Pages without the cost of their pictures, which are written again after every run; other tests draw them."""
+    monkeypatch.setattr(style, "png_bytes", lambda figure: b"picture")
 
 
 @pytest.fixture
@@ -40,21 +50,6 @@ def command(workdir: Path, *flags: str, variant: str = "") -> list[str]:
     return [sys.executable, str(HERE / "tiny_launch.py"), "none", config, "--sweep", f"--workdir={workdir}", *flags]
 
 
-def environment(**more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE), **more}
-
-
-def start(workdir: Path, *flags: str, variant: str = "", **more: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(workdir, *flags, variant=variant),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment(**more),
-        cwd=workdir.parent,  # not the repository: workers must find the package all the same
-    )
-
-
 def table_of(workdir: Path) -> dict[str, dict[str, str]]:
     with open(workdir / "sweep.csv", newline="") as file:
         return {row["run"]: row for row in csv.DictReader(file)}
@@ -66,12 +61,14 @@ def sweep_here(workdir: Path, space, *, config=None, **options) -> int:
 
 
 @pytest.mark.slow
-def test_local_processes_of_which_one_raises_and_one_is_killed(tmp_path):
-    """Eight runs, two at once; the second launch runs the two that have no result, and no other."""
-    sweep = tmp_path / "sweep"
-    first = start(sweep, "--executor=local", "--sweep.parallel=2", TINY_FAULTS="1")
-    assert first.returncode == 1, first.stderr
-    assert "6 of 8 runs finished, 2 not; the same command tries those again" in first.stdout
+def test_local_processes_of_which_one_raises_and_one_is_killed(tmp_path, tiny, monkeypatch, capsys):
+    """Four runs, two at once; the second launch runs the two that have no result, and no other."""
+    sweep, space = tmp_path / "sweep", tiny_sweep_config.get_sweep()
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.chdir(tmp_path)  # not the repository: workers must find the package all the same
+    monkeypatch.setenv("TINY_FAULTS", "1")
+    assert sweep_here(sweep, space, executor="local", parallel=2) == 2
+    assert "2 of 4 runs finished, 2 not; the same command tries those again" in capsys.readouterr().out
     table = table_of(sweep)
     assert {name: row["status"] for name, row in table.items() if row["status"] != "finished"} == {
         FAILS: "failed",
@@ -90,11 +87,12 @@ def test_local_processes_of_which_one_raises_and_one_is_killed(tmp_path):
     # The run that died had come to its first checkpoint; the other logs stay as they are.
     assert os.listdir(sweep / DIES / "checkpoints") == ["step_00000003"]
     before = {path: path.stat().st_mtime_ns for path in sweep.glob("*/summary.json")}
-    assert len(before) == 6
+    assert len(before) == 2
 
-    second = start(sweep, "--executor=local")
-    assert second.returncode == 0, second.stderr
-    assert "8 runs, 6 finished before" in second.stdout and "8 of 8 runs finished" in second.stdout
+    monkeypatch.delenv("TINY_FAULTS")
+    assert sweep_here(sweep, space, executor="local") == 0
+    said = capsys.readouterr().out
+    assert "4 runs, 2 finished before" in said and "4 of 4 runs finished" in said
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert len(list((sweep / ".jobs" / "launch-2").glob("*_submitted.pkl"))) == 2
     table = table_of(sweep)
@@ -103,49 +101,62 @@ def test_local_processes_of_which_one_raises_and_one_is_killed(tmp_path):
     assert metrics == list(range(1, 13))  # gone on with, not begun again
 
 
-def test_a_killed_launcher_leaves_its_runs_and_the_next_one_watches_them(tmp_path, tiny, capsys):
-    sweep = tmp_path / "sweep"
-    space, config = tiny_sweep_config.get_sweep("slow"), tiny_sweep_config.get_config("slow")
-    with launched_slowly(sweep) as launcher:
+@pytest.mark.slow
+def test_an_interrupted_launcher_stops_its_workers_and_a_killed_one_leaves_them_to_the_next(
+    tmp_path, tiny, monkeypatch, capsys
+):
+    """The same two runs, stopped at their first checkpoints both times."""
+    sweep, gate = tmp_path / "sweep", tmp_path / "gate"
+    records = [store.Records(sweep, name) for name in ("seed=0", "seed=1")]
+    with launched(sweep, gate) as process:
+        wait_for(lambda: all(list(sweep.glob(f"seed={seed}/checkpoints/step_*")) for seed in (0, 1)))
+        if hasattr(os, "sched_getaffinity"):
+            workers = [store.cores_of(one.run()) for one in records]
+            shares = CoreShares(2)
+            assert workers == [set(shares.take(name) or os.sched_getaffinity(0)) for name in "ab"]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130 and b"the same command goes on" in err
+    wait_for(lambda: not any(store.process_alive(one.run()) for one in records))
+    assert set(table_of(sweep)) == {"seed=0", "seed=1"}
+    assert [row.status for row in collect.write(sweep)] == ["interrupted"] * 2
+
+    with launched(sweep, gate) as process:
+        wait_for(lambda: all(one.status() == "running" for one in records))
+        space, config = tiny_sweep_config.get_sweep("seeds"), tiny_sweep_config.get_config()
         with pytest.raises(RunDirError, match="another process is launching this sweep"):
             sweep_here(sweep, space, config=config)
-        launcher.kill()
+        process.kill()
+    open_when_watched(monkeypatch, gate)
     assert sweep_here(sweep, space, config=config) == 0
     said = capsys.readouterr().out
     assert "2 still running" in said and "2 of 2 runs finished" in said
-    assert sorted(p.name for p in (sweep / ".jobs").glob("launch-*")) == ["launch-1"]
+    assert sorted(p.name for p in (sweep / ".jobs").glob("launch-*")) == ["launch-1", "launch-2"]
     assert {row["restarts"] for row in table_of(sweep).values()} == {"0"}
 
 
-def test_an_interrupted_launcher_stops_its_workers(tmp_path):
-    sweep = tmp_path / "sweep"
-    with launched_slowly(sweep) as launcher:
-        launcher.send_signal(signal.SIGINT)
-        _, err = launcher.communicate(timeout=60)
-    assert launcher.returncode == 130 and b"the same command goes on" in err
-    assert [row["status"] for row in table_of(sweep).values()] == ["interrupted"] * 2
-    for name in table_of(sweep):
-        assert not store.process_alive(store.Records(sweep, name).run())
-
-
-def launched_slowly(sweep: Path) -> subprocess.Popen:
-    """A launcher whose two runs take seconds and have both saved a checkpoint."""
-    launcher = subprocess.Popen(
-        command(sweep, "--executor=local", variant="slow"),
+def launched(sweep: Path, gate: Path) -> subprocess.Popen:
+    """A launcher whose two runs stop at their first checkpoint until ``gate`` is there."""
+    return subprocess.Popen(
+        command(sweep, "--executor=local", variant="seeds"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=environment(),
+        env={**os.environ, "PYTHONPATH": str(HERE), "TINY_GATE": str(gate)},
         cwd=sweep.parent,
         # A shell's background job starts with SIGINT ignored, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    wait_for(lambda: all(list(sweep.glob(f"seed={seed}/checkpoints/step_*")) for seed in (0, 1)), 90)
-    return launcher
 
 
-def wait_for(ready, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
+def open_when_watched(monkeypatch, gate: Path) -> None:
+    """Make ``gate`` when a launch of this process has seen which runs are under way, and not before."""
+    watch = launcher._Launch._watch
+    monkeypatch.setattr(launcher._Launch, "_watch", lambda *args: (gate.touch(), watch(*args)))
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -259,6 +270,10 @@ def test_a_config_without_a_sweep_is_refused_and_a_whole_sweep_runs_from_the_com
         code, out, err = in_process(monkeypatch, capfd, tmp_path, flags)
     assert code == 0, err
     assert "6 of 6 runs finished" in out
+    with flagsaver.flagsaver():
+        flags = [f"--config={CONFIG}:seeds", "--sweep", "--executor=debug", "--config.training.poison_step=1"]
+        code, out, err = in_process(monkeypatch, capfd, tmp_path, flags)
+    assert code == 1 and "0 of 2 runs finished, 2 not" in out, err
     assert {
         row["training.rate"] for row in table_of(tmp_path / "runs" / "tiny_sweep_config-healthy-sweep").values()
     } == {

@@ -1,4 +1,4 @@
-"""Table and page of a sweep, from files written by hand: every status, the best run, errors, damage."""
+"""Table and page of a sweep, from files written by hand: every status, designs over seeds, errors, damage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 
 from atis_jax.validation import UserError
 from experiments.sweeps import collect, store
+from experiments.sweeps.row import Row
 from experiments.sweeps.store import Records
 
+END = (1.0, 0, "", "")
 RUNS = ("rate=0.001", "rate=0.01", "rate=0.1", "rate=1.0", "rate=10.0,bits=4")
 
 
@@ -50,7 +52,17 @@ def test_the_table_has_a_row_a_run_and_a_column_a_number(sweep):
     assert [row["run"] for row in rows] == list(RUNS)
     assert [row["status"] for row in rows] == ["finished", "finished", "failed", "interrupted", "waiting"]
     assert list(rows[0]) == [
-        *("run", "rate", "bits", "status", "seed", "accuracy.dense", "accuracy.hardware_mean", "energy.total_j"),
+        *(
+            "run",
+            "design",
+            "rate",
+            "bits",
+            "status",
+            "seed",
+            "accuracy.dense",
+            "accuracy.hardware_mean",
+            "energy.total_j",
+        ),
         *("seconds", "restarts", "error"),
     ]
     assert rows[1]["accuracy.hardware_mean"] == "0.875" and rows[1]["seconds"] == "12.3" and rows[1]["restarts"] == "2"
@@ -59,30 +71,34 @@ def test_the_table_has_a_row_a_run_and_a_column_a_number(sweep):
     assert [row["bits"] for row in rows] == ["None"] * 4 + ["4"]
 
 
-def test_the_page_marks_the_best_run_links_reports_and_shows_errors(sweep):
+def test_the_page_links_reports_and_shows_errors(sweep):
     table = collect.write(sweep)
     assert collect.metric_of(table) == "accuracy.hardware_mean"
-    assert collect.best_of(table, "accuracy.hardware_mean") == RUNS[1]
     page = (sweep / "report.html").read_text()
-    assert page.count('<tr class="best">') == 1
-    best = page[page.index('<tr class="best">') :].partition("</tr>")[0]
-    assert '<a href="rate%3D0.01/report.html">rate=0.01</a>' in best and "87.50" in best
-    assert '<th scope="col">accuracy.<wbr>hardware_<wbr>mean</th>' in page and "2.00\u00a0µJ" in best
+    line = page[page.index('<a href="rate%3D0.01/report.html">rate=0.01</a>') :].partition("</tr>")[0]
+    assert "87.50" in line and "2.00\u00a0µJ" in line
+    assert '<th scope="col">accuracy.<wbr>hardware_<wbr>mean</th>' in page
     assert page.count("/report.html") == 1  # the other has no report to link to
     assert "ValueError: &lt;b&gt;" in page and "line 1\nline 2" in page and "<b>" not in page
     assert "finished (2 restarts)" in page
-    assert page.count("data:image/png;base64,") == 1  # accuracy against rate; bits has one value among finished runs
+    # Designs in their rank, and accuracy against rate; bits has one value among finished runs.
+    assert page.count("data:image/png;base64,") == 2
     assert "://" not in page  # nothing is fetched
     assert collect.write(sweep) == table and (sweep / "report.html").read_text() == page
 
 
-def test_without_a_finished_run_there_is_no_best(sweep):
+def test_without_a_finished_run_there_is_no_rank(sweep):
     for name in RUNS[:2]:
         (sweep / name / "summary.json").unlink()
     table = collect.write(sweep)
-    assert collect.metric_of(table) is None and collect.best_of(table, None) is None
+    assert collect.metric_of(table) is None
     page = (sweep / "report.html").read_text()
-    assert 'class="best"' not in page and "<img" not in page
+    assert 'id="designs"' not in page and "<img" not in page
+
+
+def test_the_number_of_chips_is_no_accuracy():
+    row = Row("a", "a", {"rate": 1.0}, "finished", {"accuracy.chips": 1, "accuracy.random_pruned_fraction": 0.5}, *END)
+    assert collect.metric_of([row]) is None
 
 
 def test_a_failure_after_the_result_is_shown_until_the_run_is_finished_by_hand(sweep):
@@ -106,4 +122,11 @@ def test_damage_and_other_folders_are_one_clear_message(sweep, tmp_path, capsys)
         collect.rows(sweep)
     assert collect.main([str(tmp_path / "elsewhere")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
-    assert collect.main([]) == 2
+
+
+def test_help_and_a_missing_folder(capsys):
+    for arguments, code in (["--help"], 0), ([], 2):
+        with pytest.raises(SystemExit) as caught:
+            collect.main(arguments)
+        assert caught.value.code == code
+    assert "usage: python -m experiments.sweeps.collect" in capsys.readouterr().out

@@ -10,8 +10,8 @@ import pytest
 
 from atis_jax.validation import SettingError
 from experiments.sweeps import collect, front_page, store
-from experiments.sweeps.front import Front, cheapest_equal, front_of, lacking, place, reference_of
-from experiments.sweeps.page import _number
+from experiments.sweeps.front import Front, front_of
+from experiments.sweeps.placing import cheapest_equal, lacking, place, reference_of
 from experiments.sweeps.points import Point
 from experiments.sweeps.store import Records
 
@@ -40,32 +40,34 @@ def finish(folder: Path, name: str) -> None:
 
 
 def test_who_is_on_the_front_and_who_is_equal(sweep):
-    placed = {one.row.name: one for one in place(collect.rows(sweep), FRONT)}
+    placed = {one.design.fields["design"]: one for one in place(collect.rows(sweep), FRONT)}
     assert list(placed) == ["tiny", "small", "paper", "large"]  # by cost
     assert {name for name, one in placed.items() if one.best} == {"tiny", "small", "paper"}
     assert {name for name, one in placed.items() if one.equal} == {"small", "paper", "large"}
     assert placed["small"].cheaper == pytest.approx(6.0)
     assert placed["small"].change == pytest.approx(-0.003)
-    assert cheapest_equal(list(placed.values())).row.name == "small"
-    assert reference_of(list(placed.values()), FRONT).row.name == "paper"
+    assert cheapest_equal(list(placed.values())).design.fields["design"] == "small"
+    assert reference_of(list(placed.values()), FRONT).design.fields["design"] == "paper"
 
 
 def test_a_tighter_tolerance_leaves_the_reference_alone(sweep):
     front = dataclasses.replace(FRONT, tolerance=0.001)
     placed = place(collect.rows(sweep), front)
-    assert cheapest_equal(placed).row.name == "paper"
+    assert cheapest_equal(placed).design.fields["design"] == "paper"
     assert "none within 0.10" in front_page.sentence(placed, front)
 
 
 def test_the_page_says_how_much_cheaper_the_cheapest_equal_run_is(sweep):
     collect.write(sweep)
     page = (sweep / "report.html").read_text()
-    assert "small: 6.00 times less energy.scoring_j" in page.replace("\u2212", "-").replace("<wbr>", "")
+    assert "design=small: 6.00 times less energy.scoring_j, and accuracy.hardware_mean -0.30 points" in page.replace(
+        "\u2212", "-"
+    ).replace("<wbr>", "")
     assert "reference</span>" in page
     placed = place(collect.rows(sweep), FRONT)
-    section = front_page.section(placed, FRONT, _number)
+    section = front_page.section(placed, FRONT)
     assert [line["cells"][-1] for line in section["lines"]] == ["yes", "yes", "yes", ""]
-    assert section["lines"][0]["cells"][0].replace("\u00a0", " ") == "5.00 nJ"
+    assert section["lines"][0]["cells"][1].replace("\u00a0", " ") == "5.00 nJ"
 
 
 def test_before_the_reference_has_finished_there_is_no_front(sweep):
@@ -87,9 +89,41 @@ def test_a_run_that_costs_nothing_is_placed_and_left_out_of_the_logarithm(sweep)
         json.dumps({"energy": {"scoring_j": 0.0}, "accuracy": {"hardware_mean": 0.5}})
     )
     free = place(collect.rows(sweep), FRONT)[0]
-    assert free.row.name == "tiny" and free.cheaper == float("inf")
+    assert free.design.fields["design"] == "tiny" and free.cheaper == float("inf")
     collect.write(sweep)
     assert "infinite" in (sweep / "report.html").read_text()
+
+
+def test_the_front_is_of_means_over_seeds(tmp_path):
+    """The cheapest single run of all and the most accurate one belong to designs whose means are neither."""
+    (tmp_path / ".jobs").mkdir()
+    runs = {
+        ("paper", 0): (300e-9, 0.950),
+        ("paper", 1): (310e-9, 0.940),
+        ("small", 0): (10e-9, 0.900),
+        ("small", 1): (90e-9, 0.990),
+        ("even", 0): (40e-9, 0.946),
+        ("even", 1): (40e-9, 0.946),
+    }
+    points = [{"name": f"{d}-{s}", "overrides": {"design": d, "seed": s}} for d, s in runs]
+    front = {"front": dataclasses.asdict(Front(reference="paper-1"))}
+    described = {"schema": 1, "config": "c.py", "fields": ["design", "seed"], "base": {}, "points": points}
+    (tmp_path / "sweep.json").write_text(json.dumps(described | front))
+    for (design, seed), (cost, value) in runs.items():
+        folder = tmp_path / f"{design}-{seed}"
+        folder.mkdir()
+        accuracy = {"energy": {"scoring_j": cost}, "accuracy": {"hardware_mean": value}, "dataset": {"examples": 2000}}
+        (folder / "summary.json").write_text(json.dumps(accuracy))
+    placed = place(collect.write(tmp_path), Front(reference="paper-1"))
+    assert [one.design.fields["design"] for one in placed] == ["even", "small", "paper"]
+    even, small, paper = placed
+    assert paper.cost.mean == pytest.approx(305e-9) and paper.value.mean == pytest.approx(0.945)
+    assert [one.best for one in placed] == [True, False, False]
+    assert even.cheaper == pytest.approx(305 / 40) and even.change == pytest.approx(0.001)
+    assert small.limit > 0.1 > abs(small.change)  # 9 points between its own seeds
+    page = (tmp_path / "report.html").read_text().replace("\u00a0", " ")
+    assert "+0.1 (not distinguishable)" in page and "94.5 % ± 0.7" in page and "305 ± 7 nJ" in page
+    assert "One standard error of an accuracy on these test images is 0.51 points." in page
 
 
 def points() -> list[Point]:
@@ -99,6 +133,10 @@ def points() -> list[Point]:
 def test_the_reference_is_named_by_its_overrides():
     front = front_of({"reference": {"scorer.inputs": 64}, "tolerance": 0.01}, points())
     assert front == Front(reference="b", tolerance=0.01)
+    # The seed may be left out: all of them are one design.
+    repeated = [Point(f"{n}-{s}", {"scorer.inputs": n, "seed": s}, None, None) for n in (8, 64) for s in (0, 1)]
+    assert front_of({"reference": {"scorer.inputs": 64}}, repeated) == Front(reference="64-0")
+    assert front_of({"reference": {"scorer.inputs": 64, "seed": 1}}, repeated) == Front(reference="64-1")
 
 
 @pytest.mark.parametrize(

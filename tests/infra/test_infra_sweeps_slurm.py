@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import tiny_sweep_config
 from slurm_cluster import NoSlurm, slurm_cluster
-from test_infra_sweeps import CONFIG, DIES, FAILS, HERE, sweep_here, table_of, tiny, wait_for  # noqa: F401
+from test_infra_sweeps import CONFIG, DIES, FAILS, HERE, no_pixels, sweep_here, table_of, tiny, wait_for  # noqa: F401
 
 from atis_jax.validation import UserError
-from experiments.sweeps import store
+from experiments.sweeps import executors, store
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_an_array_of_which_one_raises_and_one_is_killed(tmp_path, here, monkeypa
     sweep = tmp_path / "sweep"
     options = {"executor": "slurm", "time_min": 5, "partition": "short", "parallel": 3}
     monkeypatch.setenv("TINY_FAULTS", "1")
-    space = tiny_sweep_config.get_sweep("faults")
+    space = [{"seed": 0}, *tiny_sweep_config.get_sweep()[-2:]]
     assert sweep_here(sweep, space, **options) == 2
     table = table_of(sweep)
     assert table["seed=0"]["status"] == "finished"
@@ -57,19 +57,32 @@ def test_an_array_of_which_one_raises_and_one_is_killed(tmp_path, here, monkeypa
     assert len(list((sweep / ".jobs" / "launch-2").glob("*_submitted.pkl"))) == 2
 
 
-def test_runs_put_back_into_the_queue_go_on_and_a_killed_launcher_is_replaced(tmp_path, here, cluster, capsys):
+def test_runs_put_back_into_the_queue_go_on_and_a_killed_launcher_is_replaced(
+    tmp_path, here, cluster, monkeypatch, capsys
+):
     """One run is put back by the administrator's command, the other by the signal that precedes its time limit."""
-    sweep = tmp_path / "sweep"
+    sweep, gate = tmp_path / "sweep", tmp_path / "gate"
+    names = ("seed=0", "seed=1")
     flags = ["--executor=slurm", "--sweep.time_min=30", "--sweep.parallel=2", f"--workdir={sweep}"]
-    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", f"--config={CONFIG}:slower", "--sweep", *flags]
-    with subprocess.Popen(command, env={**cluster, "PYTHONPATH": str(HERE)}, stdout=subprocess.PIPE) as launcher:
-        wait_for(lambda: all(list(sweep.glob(f"seed={seed}/checkpoints/step_*")) for seed in (0, 1)), 90)
+    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", f"--config={CONFIG}:seeds", "--sweep", *flags]
+    held = {**cluster, "PYTHONPATH": str(HERE), "TINY_GATE": str(gate)}
+    with subprocess.Popen(command, env=held, stdout=subprocess.PIPE) as launcher:
+        wait_for(lambda: all(list(sweep.glob(f"{name}/checkpoints/step_*")) for name in names))
         launcher.kill()
-    jobs = {name: store.Records(sweep, name).submitted()["job_id"] for name in ("seed=0", "seed=1")}
+    jobs = {name: store.Records(sweep, name).submitted()["job_id"] for name in names}
     subprocess.run(["scontrol", "requeue", jobs["seed=0"]], env=cluster, check=True)
     subprocess.run(["scancel", "--signal=USR2", jobs["seed=1"]], env=cluster, check=True)
 
-    space, config = tiny_sweep_config.get_sweep("slower"), tiny_sweep_config.get_config("slower")
+    # The next launch watches until both have started again, and only then may they come to their end.
+    asked = executors.in_slurm_queue
+
+    def in_queue():
+        if all(store.Records(sweep, name).run().get("restarts") == 1 for name in names):
+            gate.touch()
+        return asked()
+
+    monkeypatch.setattr(executors, "in_slurm_queue", in_queue)
+    space, config = tiny_sweep_config.get_sweep("seeds"), tiny_sweep_config.get_config()
     assert sweep_here(sweep, space, config=config, executor="slurm", time_min=30) == 0
     said = capsys.readouterr().out
     assert "2 still running" in said and "2 of 2 runs finished" in said

@@ -67,6 +67,16 @@ def update(state: State, batch: jax.Array, rate: jax.Array) -> tuple[State, jax.
     return State(state.weights - rate * momentum, momentum, key), loss
 
 
+def wait_for_gate() -> None:
+    """A test that names a file in TINY_GATE finds every run past its first checkpoint and not at its end.
+
+    However busy the machine is, until the test makes that file.
+    """
+    gate = os.environ.get("TINY_GATE")
+    while gate and not os.path.exists(gate):
+        time.sleep(0.05)
+
+
 def run(settings: TinySettings, folder) -> dict:
     spec = settings.training
     checkpoints = Checkpoints(folder.checkpoints, folder.config_hash, config=folder.config)
@@ -78,6 +88,8 @@ def run(settings: TinySettings, folder) -> dict:
     with MetricsLog(folder.metrics, after_step=start) as log, Progress(spec.steps, start_step=start) as bar:
         for step in range(start + 1, spec.steps + 1):
             time.sleep(spec.pause_s)
+            if step == spec.checkpoint_every + 1:
+                wait_for_gate()
             if os.environ.get("TINY_FAULTS") and step == spec.fail_step:
                 raise ValueError(f"step {step} was told to fail")
             if os.environ.get("TINY_FAULTS") and step == spec.kill_step:

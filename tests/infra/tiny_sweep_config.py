@@ -2,21 +2,17 @@
 
 import tiny_config
 
-from experiments.sweeps import product
+from experiments.sweeps import product, zipped
 
 
 def get_config(variant: str = ""):
-    config = tiny_config.get_config()
-    config.training.pause_s = {"slow": 0.5, "slower": 0.8}.get(variant, 0.0)
-    return config
+    return tiny_config.get_config()
 
 
 def get_sweep(variant: str = ""):
-    if variant in ("slow", "slower"):
+    if variant == "seeds":
         return product({"seed": [0, 1]})
-    if variant == "faults":
-        return [{"seed": 0}, {"seed": 7, "training.fail_step": 5}, {"seed": 8, "training.kill_step": 5}]
-    healthy = product({"seed": [0, 1, 2], "training.rate": [0.05, 0.1]})
     if variant == "healthy":
-        return healthy
-    return [*healthy, {"seed": 7, "training.fail_step": 5}, {"seed": 8, "training.kill_step": 5}]
+        return product({"seed": [0, 1, 2], "training.rate": [0.05, 0.1]})
+    good = zipped({"seed": [1, 2], "training.rate": [0.05, 0.1]})
+    return [*good, {"seed": 7, "training.fail_step": 5}, {"seed": 8, "training.kill_step": 5}]
