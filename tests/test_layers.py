@@ -13,6 +13,7 @@ RANK = {
     **dict.fromkeys(("units", "rng", "numerics", "typing", "validation", "statistics", "gates"), 0),
     "config": 1,
     "strict_json": 1,
+    "formatting": 1,
     "circuits": 2,
     "energy": 2,
     "spice": 2,
