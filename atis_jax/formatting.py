@@ -111,13 +111,18 @@ def accuracy(fraction: float, examples: int | None = None) -> str:
         fraction: of the examples.
         examples: how many; no digit below the first one of the standard error is written. None: one decimal.
     """
+    return percent(fraction, accuracy_decimals(fraction, examples))
+
+
+def accuracy_decimals(fraction: float, examples: int | None = None) -> int:
+    """Decimals of ``accuracy``, for what is written beside it."""
     if not examples or not math.isfinite(fraction):
-        return percent(fraction)
+        return 1
     error = max(math.sqrt(max(fraction * (1.0 - fraction), 0.0) / examples), 1.0 / examples)
-    return percent(fraction, max(0, -math.floor(math.log10(100 * error * (1 + 1e-9)))))
+    return max(0, -math.floor(math.log10(100 * error * (1 + 1e-9))))
 
 
-def equal_share(fraction: float) -> str:
+def equal_words(fraction: float) -> str:
     """A share of equal decisions; only all of them are 100 %."""
     if fraction >= 1 - 1e-12:
         return percent(1.0)

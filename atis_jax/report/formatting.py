@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from atis_jax.formatting import (
     NOT_A_NUMBER,
     accuracy,
-    equal_share,
+    equal_words,
     or_below,
     percent,
     points,
@@ -24,7 +24,7 @@ __all__ = [
     "accuracy",
     "count",
     "duration",
-    "equal_share",
+    "equal_words",
     "imperfection",
     "join",
     "one_line",
