@@ -66,7 +66,7 @@ def read_curves(path: str | Path) -> list[Curve]:
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not numbered:
         raise CurveError(f"{path}: is empty; give a CSV file with the columns {', '.join(COLUMNS)}")
-    header = [name.strip() for name in next(csv.reader([numbered[0][1]]))]
+    header = [name.strip() for name in _cells(numbered[0][1], f"{path}, line {numbered[0][0]}")]
     try:
         columns = [column_of(quantity, header) for quantity in QUANTITIES]
     except ValueError as error:
@@ -74,8 +74,8 @@ def read_curves(path: str | Path) -> list[Curve]:
     device = next((name for name in header if name.lower() == "device"), "")
     points: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
     for number, line in numbered[1:]:
-        cells = dict(zip(header, next(csv.reader([line])), strict=False))
         where = f"{path}, line {number}"
+        cells = dict(zip(header, _cells(line, where), strict=False))
         bias_a, temperature_c, voltage_v, current_a = (_number(cells.get(one.name), one, where) for one in columns)
         bias, _, voltage, current = (f"{one.name} = {cells[one.name].strip()}" for one in columns)
         if not bias_a > 0:
@@ -91,6 +91,13 @@ def read_curves(path: str | Path) -> list[Curve]:
             )
         points.setdefault((cells.get(device) or "ota", bias_a, temperature_c), []).append((voltage_v, current_a))
     return [_curve(path, key, rows) for key, rows in points.items()]
+
+
+def _cells(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise CurveError(f"{where}: is no line of a CSV file ({error})") from error
 
 
 def _number(text: str | None, column: Column, where: str) -> float:

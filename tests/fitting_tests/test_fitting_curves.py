@@ -157,6 +157,26 @@ def test_a_bad_number_is_told_with_file_line_and_field(tmp_path, line, told):
     assert str(raised.value).startswith(f"{path}, line 9: {told}")
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_file_gives_curves_or_is_refused(tmp_path_factory, data):
+    """A good file with a piece of it replaced by anything."""
+    text = "\n".join([HEAD.replace("bias_a", "bias_nA"), *rows(bias="10"), *rows(bias="10", device="b")])
+    place, gone = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 9))
+    odd = st.text(max_size=6) | st.sampled_from(
+        ["1e400", "nan", "1_0", "0" * 140_000, '"', "\x00", "1e-999999999", "٣"]
+    )
+    path = tmp_path_factory.mktemp("any") / "c.csv"
+    path.write_bytes((text[:place] + data.draw(odd) + text[place + gone :]).encode())
+    try:
+        found = read_curves(path)
+    except CurveError as error:
+        assert str(path) in str(error)
+        return
+    for one in found:
+        assert one.bias_a > 0 and np.all(np.isfinite(one.current_a)) and np.all(np.diff(one.voltage_v) > 0)
+
+
 def test_a_curve_of_too_few_points_is_refused(tmp_path):
     path = written(tmp_path / "c.csv", "\n".join([HEAD, *rows(), *rows(4, device="b")]))
     with pytest.raises(CurveError, match="c.csv: the curve of 'b' at 1e-08 A and 27 C has 4 points; give 5 or more"):
