@@ -91,7 +91,7 @@ def parse_json(content: bytes | str, *, nan: bool = False) -> Any:
         )
         if "\\ud" in text.lower():
             json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise JsonError(f"is not valid JSON ({error.reason}: it is not all UTF-8)") from error
     except json.JSONDecodeError as error:
         raise JsonError(f"is not valid JSON ({error})") from error

@@ -14,6 +14,7 @@ from atis_jax.export.errors import ExportError
 from atis_jax.export.parsed import number, whole
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.structure import built_otherwise, check_exportable
+from atis_jax.formatting import si
 from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, played
@@ -246,7 +247,7 @@ def _readme(bundle: Bundle, layer: int, process: Process, tokens: Played, token_
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
 
     ngspice {STATIC}       # every one of {len(tokens.keep)} tokens, settled; writes static.txt
-    ngspice {TRANSIENT}    # the same tokens, {1e6 * token_s:g} us each
+    ngspice {TRANSIENT}    # the same tokens, {si(token_s, "s")} each
 {warning}{otherwise}
 - `{SCORER}`: the layer's scorer. OTAs, op-amps and comparators are transistors ({process.name}). Ideal: resistors, the
   current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
