@@ -4,7 +4,8 @@
     python launch.py --config=configs/fit.py --config.curves=lab.csv --config.name=lab --workdir=runs/fit-lab
 
 The first simulates sky130 OTAs (ngspice and the models as for configs/spice_validation.py), a minute. The second needs
-no simulator: columns device, bias_a, temperature_c, voltage_v, current_a, in SI units. Either writes hardware.json:
+no simulator: columns device, bias_A, temperature_C, voltage_V, current_A, or in other units that their names say
+(bias_nA, current_nA, voltage_mV, temperature_K). Either writes hardware.json:
 --config.hardware.preset=runs/fit/hardware.json.
 """
 

@@ -9,8 +9,9 @@ from typing import IO, Any
 from rich.console import Console
 from rich.table import Table
 
-from atis_jax.report.circuits import equal_words, loops_equal
-from atis_jax.report.formatting import imperfection, si
+from atis_jax.formatting import accuracy, accuracy_decimals, equal_words, percent, si, significant, writable
+from atis_jax.report.circuits import loops_equal, population_words
+from atis_jax.report.formatting import imperfection
 
 Rows = Iterable[tuple[str, str]]
 Summary = Mapping[str, Any]
@@ -35,34 +36,35 @@ def final_table(summary: Summary, stream: IO[str] | None = None) -> None:
     for section, rows in SECTIONS.items():
         if summary.get(section):
             for name, value in rows(summary):
-                table.add_row(name, value)
+                table.add_row(*(writable(text, console.encoding) for text in (name, value)))
     if table.row_count:
         console.print(table)
 
 
 def _accuracy(summary: Summary) -> Rows:
-    accuracy = summary["accuracy"]
-    chips = f", {accuracy['chips']} chips" if "chips" in accuracy else ""
+    found = summary["accuracy"]
+    chips = f", {found['chips']} chips" if "chips" in found else ""
     labels = {
         "dense": "accuracy, dense",
         "ideal": "accuracy, pruned, perfect chip",
         "hardware_mean": f"accuracy, pruned, mean{chips}",
-        "hardware_std": f"  standard deviation{chips}",
         "hardware_worst": f"  worst{chips}",
         "digital": "accuracy, digital scorer",
         "random": "accuracy, random pruning, same fractions",
     }
     for key, label in labels.items():
-        if accuracy.get(key) is not None:
-            yield label, f"{100 * accuracy[key]:.2f} %"
+        if found.get(key) is not None:
+            yield label, _share(summary, found[key])
+    if found.get("hardware_std") is not None:
+        yield f"  standard deviation{chips}", f"{significant(100 * found['hardware_std'], 2)} points"
 
 
 def _tokens(summary: Summary) -> Rows:
     tokens = summary["tokens"]
     if tokens.get("pruned_fraction") is not None:
-        yield "tokens pruned, mean of layers", f"{100 * tokens['pruned_fraction']:.1f} %"
+        yield "tokens pruned, mean of layers", percent(tokens["pruned_fraction"])
     if tokens.get("pruned_fraction_final_layer") is not None:
-        yield "tokens pruned, final layer", f"{100 * tokens['pruned_fraction_final_layer']:.1f} %"
+        yield "tokens pruned, final layer", percent(tokens["pruned_fraction_final_layer"])
     if tokens.get("kept_per_layer"):
         yield "tokens kept, each layer", "  ".join(f"{float(kept):.3g}" for kept in tokens["kept_per_layer"])
 
@@ -73,7 +75,7 @@ def _agreement(summary: Summary) -> Rows:
         gap = agreement["masked_vs_gathered_max_abs_logit"]
         yield "masked against gathered, largest logit gap", f"{gap:.1e}"
     if agreement.get("decisions_equal_fraction") is not None:
-        yield "  decisions equal", f"{100 * agreement['decisions_equal_fraction']:.3f} %"
+        yield "  decisions equal", equal_words(agreement["decisions_equal_fraction"])
 
 
 def _energy(summary: Summary) -> Rows:
@@ -81,9 +83,9 @@ def _energy(summary: Summary) -> Rows:
     preset = f" ({energy['preset']})" if "preset" in energy else ""
     for key, label in (("dense_j", "energy an image, dense"), ("total_j", "energy an image, pruned")):
         if energy.get(key) is not None:
-            yield label + preset, f"{1e6 * energy[key]:.3g} uJ"
+            yield label + preset, si(energy[key], "J")
     if energy.get("dense_j") and energy.get("total_j") is not None:
-        yield "  ratio", f"{energy['total_j'] / energy['dense_j']:.3f}"
+        yield "  ratio", significant(energy["total_j"] / energy["dense_j"])
 
 
 def _yield(summary: Summary) -> Rows:
@@ -94,18 +96,17 @@ def _yield(summary: Summary) -> Rows:
     for arm in arms:
         what = "as fabricated" if arm["calibration"] == "none" else arm["calibration"]
         within = arm["within"]
-        share = f"{within['passed']} of {arm['chips']} = {100 * within['fraction']:.1f} %"
-        yield (
-            f"  {arm['run'] + ', ' if several else ''}{what}",
-            f"{share} ({100 * within['low']:.1f} to {100 * within['high']:.1f})",
-        )
+        decimals = accuracy_decimals(within["fraction"], arm["chips"])
+        low, high = (f"{100 * within[end]:.{decimals}f}" for end in ("low", "high"))
+        share = f"{within['passed']} of {arm['chips']} = {percent(within['fraction'], decimals)}"
+        yield f"  {arm['run'] + ', ' if several else ''}{what}", f"{share} ({low} to {high})"
         yield "    mean change, worst", f"{_points(arm['change_mean'])}, {_points(arm['change_worst'])} points"
 
 
 def _noise(summary: Summary) -> Rows:
     """The change with every imperfection at the design's own size, and what costs most at the largest scale."""
     points = {(point["imperfection"], point["scale"]): point for point in summary["noise"]}
-    yield "accuracy, perfect chip", f"{100 * summary['ideal_accuracy']:.2f} %"
+    yield "accuracy, perfect chip", _share(summary, summary["ideal_accuracy"])
     if ("all", 1.0) in points:
         yield "change, all imperfections, design's size", _change(points["all", 1.0])
     largest = max(scale for _, scale in points)
@@ -119,7 +120,7 @@ def _temperature(summary: Summary) -> Rows:
     ends = sorted({entry["temperature_c"] for entry in found})
     ends = [ends[0], ends[-1]] if len(ends) > 1 else ends
     change = {(entry["bias"], entry["compensation"], entry["temperature_c"]): entry["change_mean"] for entry in found}
-    yield "accuracy, perfect chip", f"{100 * summary['ideal_accuracy']:.2f} %"
+    yield "accuracy, perfect chip", _share(summary, summary["ideal_accuracy"])
     yield "change of accuracy, mean of chips, at", ", ".join(f"{t:g} C" for t in ends)
     for bias, compensation in dict.fromkeys((entry["bias"], entry["compensation"]) for entry in found):
         changes = ", ".join(_points(change[bias, compensation, t]) for t in ends)
@@ -172,12 +173,12 @@ def _fit(summary: Summary) -> Rows:
     """How well the curves were fitted, the preset's kappa and offset."""
     told = summary["fit"]
     yield "curves fitted", str(told["curves"])
-    yield "  worst RMS, each alone, of I_b", f"{100 * told['worst_rms_of_a_fit']:.3f} %"
-    yield "  worst RMS, one law for all", f"{100 * told['worst_rms_of_the_law']:.3f} %"
+    yield "  worst RMS, each alone, of I_b", percent(told["worst_rms_of_a_fit"], 3)
+    yield "  worst RMS, one law for all", percent(told["worst_rms_of_the_law"], 3)
     yield "kappa", f"{told['fields']['ota.kappa']:.4f}"
     if told["spread"]:
-        devices = sum(group["devices"] for group in told["spread"])
-        yield f"spread of the offset, {devices:,} devices", f"{1e3 * told['fields']['ota.offset_sigma_v']:.2f} mV"
+        yield "spread of the offset", si(told["fields"]["ota.offset_sigma_v"], "V")
+        yield f"  {population_words(told['spread'])}", ""
 
 
 def _retarget(summary: Summary) -> Rows:
@@ -185,7 +186,7 @@ def _retarget(summary: Summary) -> Rows:
     told = summary["retarget"]
     yield "cells written, arrays erased", f"{told['written']} of {told['cells']}, {told['erased_arrays']}"
     for arm in told["arms"]:
-        yield f"  {arm['arm']}: decisions as the perfect chip", f"{100 * arm['decisions_equal']:.2f} %"
+        yield f"  {arm['arm']}: decisions as the perfect chip", equal_words(arm["decisions_equal"])
 
 
 def _montecarlo(summary: Summary) -> Rows:
@@ -209,21 +210,31 @@ def _gates(summary: Summary) -> Rows:
 
 def _export(summary: Summary) -> Rows:
     """Accuracy of the design and of each target read back, and how its decisions compare."""
-    accuracy, targets = summary["export"]["accuracy"], summary["export"]["targets"]
+    found, targets = summary["export"]["accuracy"], summary["export"]["targets"]
     yield "accuracy, perfect chip / mean of chips / worst", "decisions equal"
-    yield "  the design itself: " + _three(accuracy["after_quantisation"], accuracy), ""
+    yield "  the design itself: " + _three(summary, found["after_quantisation"], found), ""
     for name, target in targets.items():
-        yield f"  {name}: {_three(target['perfect'], target)}", equal_words(target["decisions_equal"])
+        yield f"  {name}: {_three(summary, target['perfect'], target)}", equal_words(target["decisions_equal"])
     loops = targets.get("spice", {}).get("closed_loop")
     if loops:
         tokens, equal = loops_equal(loops)
         yield f"  in ngspice, {tokens:,} tokens against our model", equal_words(equal)
 
 
-def _three(perfect: float, account: Mapping[str, Any]) -> str:
+def _three(summary: Summary, perfect: float, account: Mapping[str, Any]) -> str:
     """Accuracies as percent; chips' only where there are chips."""
     chips = [account[name] for name in ("hardware_mean", "hardware_worst") if account.get(name) is not None]
-    return " / ".join(f"{100 * value:.2f}" for value in (perfect, *chips)) + " %"
+    decimals = accuracy_decimals(perfect, _examples(summary))
+    return " / ".join(f"{100 * value:.{decimals}f}" for value in (perfect, *chips)) + " %"
+
+
+def _share(summary: Summary, fraction: float) -> str:
+    """An accuracy with the digits that the run's test examples allow."""
+    return accuracy(fraction, _examples(summary))
+
+
+def _examples(summary: Summary) -> int | None:
+    return (summary.get("dataset") or {}).get("examples")
 
 
 def _timing(summary: Summary) -> Rows:

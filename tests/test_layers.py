@@ -12,6 +12,8 @@ ROOT = Path(__file__).parent.parent
 RANK = {
     **dict.fromkeys(("units", "rng", "numerics", "typing", "validation", "xla_flag", "statistics", "gates"), 0),
     "config": 1,
+    "strict_json": 1,
+    "formatting": 1,
     "circuits": 2,
     "energy": 2,
     "spice": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from atis_jax.circuits.comparator import ComparatorSpec
 from atis_jax.circuits.dac import DacSpec
 from atis_jax.circuits.floating_gate import FloatingGateSpec
 from atis_jax.circuits.ota import OtaSpec
-from atis_jax.circuits.systematic import Systematic
+from atis_jax.circuits.systematic import Polynomial, Systematic
 from atis_jax.circuits.thermal import ThermalSpec
 from atis_jax.circuits.tia import TiaSpec
 from atis_jax.numerics import pytree, static
@@ -139,6 +140,57 @@ def with_fields(hardware: Hardware, values: Mapping[str, Any]) -> Hardware:
             value = dataclasses.replace(getattr(hardware, head), **{tail: value})
         hardware = dataclasses.replace(hardware, **{head: value})
     return check_hardware(hardware)
+
+
+def check_kind(path: str, value: Any) -> None:
+    """Raise ValueError unless a value read from a file is of the kind of the field at ``path``.
+
+    A name is a text, a count a whole number, the rest a number; True is none of them, and NaN is no number. None
+    passes where the field may have none.
+
+    Args:
+        path: dotted, such as ``dac.bits`` or, for a polynomial, ``ota.systematic.kappa``.
+        value: as JSON gives it, polynomials as tuples of tuples.
+
+    Raises:
+        ValueError: another kind, or no such field.
+    """
+    kinds = _kinds(path)
+    if any(kind in _PARTS.values() for kind in kinds):
+        raise ValueError(f"{path} = {value!r} must be a table of its own fields, given one by one")
+    if value is None and type(None) in kinds:
+        return
+    if kinds == (Polynomial,):
+        if not isinstance(value, tuple) or not all(isinstance(row, tuple) and all(map(_finite, row)) for row in value):
+            raise ValueError(f"{path} = {value!r} must be a list of lists of numbers")
+        return
+    if Systematic in kinds:
+        raise ValueError(f"{path} = {value!r} must be null, or given polynomial by polynomial")
+    if str in kinds:
+        right, words = isinstance(value, str), "a name"
+    elif int in kinds:
+        right, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    else:
+        right, words = isinstance(value, int | float) and not isinstance(value, bool) and value == value, "a number"
+    if not right:
+        raise ValueError(f"{path} = {value!r} must be {words}")
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _kinds(path: str) -> tuple[Any, ...]:
+    """The types of the field at ``path``, None among them where it may have none."""
+    owner: Any = Hardware
+    *parts, last = path.split(".")
+    for part in parts:
+        owner = _PARTS.get(part) if owner is Hardware else Systematic if part == "systematic" else None
+    hints = typing.get_type_hints(owner) if owner is not None else {}
+    if last not in hints:
+        near = difflib.get_close_matches(path, [*_BOUNDS, *SPREADS], 1, 0.0)
+        raise ValueError(f"hardware has no field {path!r}; the nearest is {near[0]!r}")
+    return (hints[last],) if hints[last] == Polynomial else typing.get_args(hints[last]) or (hints[last],)
 
 
 def scale_spreads(hardware: Hardware, factor: Real | Mapping[str, Real]) -> Hardware:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from atis_jax.export.errors import ExportError
+from atis_jax.export.parsed import number as number_in
 
 LOWEST_A, HIGHEST_A = 1e-9, 10e-6
 """Targets that the tools handle directly; outside, they rescale codes by 30."""
@@ -76,7 +77,7 @@ def _parameters(kind: str, text: str, where: str) -> dict[str, float]:
         match = re.fullmatch(r"(\w+) =(\S+)", pair)
         if match is None:
             raise ExportError(f"{where}: parameter {pair!r} must be written 'name =value'")
-        found[match[1]] = float(match[2])
+        found[match[1]] = number_in(match[2], f"{where}: {match[1]}")
     if tuple(found) != _PARAMETERS[kind]:
         raise ExportError(
             f"{where}: {kind} has the parameters {', '.join(_PARAMETERS[kind])}, found {', '.join(found)}"

@@ -13,34 +13,26 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.document import FORMAT, SCHEMA, document_of, wanted_arrays
+from atis_jax.export.document import FORMAT, SCHEMA, document_of, seal, sealed, wanted_arrays
 from atis_jax.export.errors import ExportError
+from atis_jax.strict_json import JsonError, parse_json
 
 SCHEMA_FILE = Path(__file__).with_name("design.schema.json")
-_SHOWN, _DIGITS = 5, 18
+_SHOWN = 5
 _SLACK = 1e-6
 """Relative; a bound and a value at it may differ by a rounding to float32."""
 
 
-def parse(text: str) -> dict[str, Any]:
-    """The text of ``design.json`` as a document.
+def parse(content: bytes | str) -> dict[str, Any]:
+    """The content of ``design.json`` as a document of the newest schema.
 
     Raises:
-        ExportError: it is no JSON, holds NaN or an infinity, is of another format, or of a newer schema.
+        ExportError: it is no JSON (see ``parse_json``), is of another format, or of a newer schema.
     """
-
-    def refused(constant: str) -> Any:
-        raise ExportError(f"design.json: holds {constant}, which is no number; export it anew")
-
-    def whole(digits: str) -> int:
-        if len(digits) > _DIGITS:
-            raise ExportError(f"design.json: holds the number {digits[:_DIGITS]}..., beyond any; export anew")
-        return int(digits)
-
     try:
-        document = json.loads(text, parse_constant=refused, parse_int=whole)
-    except json.JSONDecodeError as error:
-        raise ExportError(f"design.json: is no JSON ({error}); it was cut off or edited: export it anew") from error
+        document = parse_json(content)
+    except JsonError as error:
+        raise ExportError(f"design.json: {error}; it was cut off or edited: export it anew") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ExportError(f"design.json: its 'format' is not {FORMAT!r}: this is no design bundle")
     version = document.get("schema")
@@ -49,7 +41,23 @@ def parse(text: str) -> dict[str, Any]:
             f"design.json: has schema {version}, this version of atis_jax reads {SCHEMA}; update atis_jax, or export "
             "it anew with this version"
         )
-    return document
+    return _first_schema(document) if version == 1 and not isinstance(version, bool) else document
+
+
+def _first_schema(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of schema 1 as one of the newest: it had no checksum of itself, so it gets that of what it is."""
+    if "sha256" in document:
+        raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
+    return sealed({**document, "schema": SCHEMA})
+
+
+def check_seal(document: Mapping[str, Any]) -> None:
+    """Raise ExportError unless the document is the one that its checksum was made of."""
+    if document["sha256"] != seal(document):
+        raise ExportError(
+            "design.json: is not what its sha256 was made of: a name, an accuracy or the provenance was edited or "
+            "damaged; export it anew"
+        )
 
 
 def check_document(document: Mapping[str, Any]) -> None:
@@ -132,7 +140,7 @@ def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
 
 def check_agreement(document: Mapping[str, Any], bundle: Bundle) -> None:
     """Raise ExportError where ``design.json`` tells anything else than its own arrays, structure and hardware give."""
-    again = document_of(bundle, document["files"])
+    again = {**document_of(bundle, document["files"]), "sha256": document["sha256"]}
     for where, mine, theirs in _differences(again, document, ""):
         raise ExportError(
             f"design.json: {where} = {_shown(theirs)} is not what the rest of the bundle gives, {_shown(mine)}; one of "
@@ -155,7 +163,7 @@ def _differences(mine: Any, theirs: Any, where: str) -> Iterator[tuple[str, Any,
     elif isinstance(mine, float) and isinstance(theirs, int | float) and not isinstance(theirs, bool):
         if not math.isclose(mine, theirs, rel_tol=1e-4):
             yield where, mine, theirs
-    elif mine != theirs:
+    elif isinstance(mine, bool) != isinstance(theirs, bool) or mine != theirs:  # in Python 1 == True
         yield where, mine, theirs
 
 

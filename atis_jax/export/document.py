@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from atis_jax.circuits.hardware import flatten_hardware, unflatten_hardware
+from atis_jax.circuits.hardware import check_kind, flatten_hardware, unflatten_hardware
 from atis_jax.config import as_dict, from_config_dict
 from atis_jax.export.bundle import Bundle, Calibration, leaves_of
 from atis_jax.export.errors import ExportError
@@ -19,7 +21,7 @@ from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.validation import SettingError
 
-FORMAT, SCHEMA = "atis_jax design bundle", 1
+FORMAT, SCHEMA = "atis_jax design bundle", 2
 INFINITE = "infinite"
 _DESIGN, _QUERY = "design/", "query"
 _TRIM_V, _TRIM_LOG = "calibration/threshold_v", "calibration/log_current"
@@ -79,6 +81,17 @@ def document_of(bundle: Bundle, files: Mapping[str, Mapping[str, Any]]) -> dict[
     }
 
 
+def seal(document: Mapping[str, Any]) -> str:
+    """The sha256 of a document without its own: as JSON in ASCII, keys sorted, no spaces."""
+    rest = {name: value for name, value in document.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with its ``seal``: what no array confirms, such as an accuracy, is then not changed unseen."""
+    return {**document, "sha256": seal(document)}
+
+
 def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Bundle:
     """The bundle that a checked document and its arrays describe.
 
@@ -93,14 +106,15 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         if name not in document["scorer"]:  # its default would be another structure without a word
             raise ExportError(f"design.json: scorer lacks {name!r}; export it anew")
     for entry in document["hardware"]:
-        if isinstance(entry["value"], list) and not entry["field"].startswith("ota.systematic."):
-            raise ExportError(f"design.json: hardware {entry['field']} = {entry['value']!r} must be one value")
         if entry["unit"] != unit_of(entry["field"]):
             raise ExportError(
                 f"design.json: hardware {entry['field']}: unit = {entry['unit']!r} must be {unit_of(entry['field'])!r}"
             )
     try:
-        hardware = unflatten_hardware({entry["field"]: _decoded(entry["value"]) for entry in document["hardware"]})
+        values = {entry["field"]: _decoded(entry["value"]) for entry in document["hardware"]}
+        for path, value in values.items():
+            check_kind(path, value)
+        hardware = unflatten_hardware(values)
     except (ValueError, TypeError) as error:
         raise ExportError(f"design.json: hardware: {error}") from error
     names = {field.name for field in dataclasses.fields(Design)}
@@ -110,13 +124,10 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     for name in leaves:
         if name not in names:
             raise ExportError(f"arrays.npz: {_DESIGN}{name} is no part of a design; export it anew")
-    for name, shape in (("projection", (spec.inputs,)), ("prototype", (spec.groups, spec.inputs))):
-        if name in leaves and leaves[name].shape[1 : 1 + len(shape)] != shape:
-            raise ExportError(
-                f"arrays.npz: {_DESIGN}{name} has shape {list(leaves[name].shape)}, but design.json has scorer.inputs "
-                f"= {spec.inputs} and scorer.groups = {spec.groups}; this is not what the rest of the bundle gives: "
-                "export it anew"
-            )
+    _check_shapes(document, arrays, spec)
+    layers, scored = document["network"]["layers"], document["network"]["scored"]
+    if len(set(scored)) < len(scored) or any(layer > layers for layer in scored):
+        raise ExportError(f"design.json: network.scored = {scored} must name layers 1 to {layers}, each once")
     calibration, state = None, document["calibration"]
     if state["state"] == "calibrated":
         calibration = Calibration(
@@ -132,12 +143,42 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         hardware=hardware,
         design=Design(**leaves),
         query=arrays[_QUERY],
-        scored=tuple(layer - 1 for layer in document["network"]["scored"]),
+        scored=tuple(layer - 1 for layer in scored),
         tokens=document["network"]["tokens"],
         calibration=calibration,
         provenance=document["provenance"],
         accuracy=document["accuracy"],
     )
+
+
+def _check_shapes(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray], spec: ScorerSpec) -> None:
+    """Raise ExportError unless every array has the shape that the network and the scorer give it."""
+    layers, width, groups, inputs = *(document["network"][n] for n in ("layers", "width")), spec.groups, spec.inputs
+    shapes = {
+        f"{_DESIGN}projection": (inputs, width),
+        f"{_DESIGN}input_gain": (),
+        f"{_DESIGN}prototype": (groups, inputs),
+        f"{_DESIGN}bias_scale": (),
+        f"{_DESIGN}feedback": (groups,),
+        f"{_DESIGN}threshold": (groups,),
+        f"{_DESIGN}input_gate": (inputs,),
+        f"{_DESIGN}dac_bits": (),
+        f"{_DESIGN}full_scale": (),
+        _QUERY: (groups, width),
+        _TRIM_V: (groups,),
+        _TRIM_LOG: (groups, inputs),
+    }
+    trained = {"input_gate": spec.input_gates, "dac_bits": spec.trainable_bits, "full_scale": spec.trainable_full_scale}
+    for name, asked in trained.items():
+        if asked and f"{_DESIGN}{name}" not in arrays:
+            raise ExportError(f"arrays.npz: lacks {_DESIGN}{name}, which design.json's scorer has; export it anew")
+    for name, array in arrays.items():
+        if array.shape != (layers, *shapes.get(name, array.shape[1:])):
+            raise ExportError(
+                f"arrays.npz: {name} has shape {list(array.shape)}, but design.json has network.layers = {layers}, "
+                f"network.width = {width}, scorer.inputs = {inputs} and scorer.groups = {groups}; this is not what the "
+                "rest of the bundle gives: export it anew"
+            )
 
 
 def wanted_arrays(document: Mapping[str, Any]) -> tuple[str, ...]:

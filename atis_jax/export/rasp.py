@@ -23,6 +23,7 @@ from atis_jax.circuits.presets import get_preset
 from atis_jax.export.blif import HIGHEST_A, LOWEST_A, block_lines, parse_blif
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
+from atis_jax.export.parsed import whole
 from atis_jax.export.quantities import Achieved
 from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
 
@@ -222,12 +223,16 @@ def read_rasp(blif: str, inputs: int, groups: int, scale: float, reference_v: Se
     currents_a, feedback_a = np.zeros((groups, inputs)), np.zeros(groups)
     for kind, ins, out, parameters in parse_blif(blif):
         if match := re.fullmatch(r"sum_(\d+)_(\d+)", out):
-            g, j = int(match[1]), int(match[2])
-            if sorted(ins) != sorted((f"in_{j}", "vref")) or kind != "ota" or g >= groups or j >= inputs:
-                raise ExportError(f"BLIF: the weight {out!r} is not an ota between in_{j} and vref")
+            where = f"BLIF: the weight {out!r}"
+            g, j = whole(match[1], where, 0, groups - 1), whole(match[2], where, 0, inputs - 1)
+            if sorted(ins) != sorted((f"in_{j}", "vref")) or kind != "ota" or out != f"sum_{g}_{j}":
+                raise ExportError(f"{where} is not an ota between in_{j} and vref")
             currents_a[g, j] = parameters["ota_bias"] * (1 if ins[0] == f"in_{j}" else -1)
         elif match := re.fullmatch(r"feedback_(\d+)", out):
-            feedback_a[int(match[1])] = parameters["fgota_bias"]
+            g = whole(match[1], f"BLIF: the feedback {out!r}", 0, groups - 1)
+            if kind != "fgota" or out != f"feedback_{g}":
+                raise ExportError(f"BLIF: the feedback {out!r} is not an fgota")
+            feedback_a[g] = parameters["fgota_bias"]
     if np.any(feedback_a == 0):
         raise ExportError("BLIF: a score has no feedback fgota")
     linear_v = _linear_v()

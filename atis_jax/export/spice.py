@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float
 
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
+from atis_jax.export.parsed import number, whole
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.structure import built_otherwise, check_exportable
+from atis_jax.formatting import si
 from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, played
@@ -245,7 +247,7 @@ def _readme(bundle: Bundle, layer: int, process: Process, tokens: Played, token_
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
 
     ngspice {STATIC}       # every one of {len(tokens.keep)} tokens, settled; writes static.txt
-    ngspice {TRANSIENT}    # the same tokens, {1e6 * token_s:g} us each
+    ngspice {TRANSIENT}    # the same tokens, {si(token_s, "s")} each
 {warning}{otherwise}
 - `{SCORER}`: the layer's scorer. OTAs, op-amps and comparators are transistors ({process.name}). Ideal: resistors, the
   current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
@@ -272,18 +274,28 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achi
     """
     rows = groups * (2 if differential else 1)
     currents_a = np.zeros((rows, inputs))
-    sources = {match[1]: float(match[2]) for match in re.finditer(r"(?m)^Ib(\d+_\d+) vdd \S+ (\S+)$", text)}
+    sources = {
+        match[1]: number(match[2], f"{SCORER}: Ib{match[1]}")
+        for match in re.finditer(r"(?m)^Ib(\d+_\d+) vdd \S+ (\S+)$", text)
+    }
     for match in re.finditer(r"(?m)^XO(\d+)_(\d+) ([pn])(\d+) ([pn])(\d+) ", text):
-        row, column, first, plus = int(match[1]), int(match[2]), match[3], int(match[4])
-        if row >= rows or column >= inputs or plus != column or first == match[5]:
+        where = f"{SCORER}: {match[0].split()[0]}"
+        row, column = whole(match[1], where, 0, rows - 1), whole(match[2], where, 0, inputs - 1)
+        first, plus = match[3], match[4]
+        if plus != str(column) or first == match[5]:
             raise ExportError(f"{SCORER}: the OTA XO{row}_{column} is not connected to input pair {column}")
         if f"{row}_{column}" not in sources:
             raise ExportError(f"{SCORER}: the OTA XO{row}_{column} has no bias source Ib{row}_{column}")
         currents_a[row, column] = sources.pop(f"{row}_{column}") * (1 if first == "p" else -1)
     if sources:
         raise ExportError(f"{SCORER}: the bias source Ib{next(iter(sources))} feeds no OTA")
-    ohm = {int(match[1]): float(match[2]) for match in re.finditer(r"(?m)^Rf(\d+) \S+ \S+ (\S+)$", text)}
-    volts = {int(match[1]): float(match[2]) for match in re.finditer(r"(?m)^Vref(\d+) \S+ \S+ (\S+)$", text)}
+    ohm, volts = (
+        {
+            whole(match[1], f"{SCORER}: {name}", 0, rows): number(match[2], f"{SCORER}: {name}{match[1]}")
+            for match in re.finditer(rf"(?m)^{name}(\d+) \S+ \S+ (\S+)$", text)
+        }
+        for name in ("Rf", "Vref")
+    )
     if sorted(ohm) != list(range(rows)) or sorted(volts) != list(range(groups)):
         raise ExportError(
             f"{SCORER}: has {len(ohm)} feedback resistors and {len(volts)} references, not {rows} and {groups}"

@@ -5,23 +5,36 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
+import re
 import shutil
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.check import SCHEMA_FILE, check_agreement, check_arrays, check_document, parse
-from atis_jax.export.document import arrays_of, bundle_of, document_of
+from atis_jax.export.check import SCHEMA_FILE, check_agreement, check_arrays, check_document, check_seal, parse
+from atis_jax.export.document import arrays_of, bundle_of, document_of, sealed
 from atis_jax.export.errors import ExportError
 from atis_jax.export.page import page_html
 from atis_jax.export.tables import tables_of
+from atis_jax.strict_json import LARGEST_BYTES as DOCUMENT_BYTES
+from atis_jax.strict_json import JsonError, file_size, read_bytes
 
 DOCUMENT, ARRAYS, PAGE, SCHEMA_COPY = "design.json", "arrays.npz", "index.html", "design.schema.json"
+LARGEST_BYTES = 2**30
+"""Of any file of a bundle, and of all arrays together; a network of a billion parameters has scorers of a few MB."""
+_HEADER_BYTES = 4096
+"""Of an array's file, at most; NumPy writes 128."""
+# Folders and names of letters, digits, dots, dashes and underlines; none starts with a dot.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+_Found = TypeVar("_Found")
 
 
 def bundle_files(bundle: Bundle) -> dict[str, bytes]:
@@ -29,7 +42,7 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
     files = {ARRAYS: _npz(arrays_of(bundle)), SCHEMA_COPY: SCHEMA_FILE.read_bytes()}
     files |= {name: text.encode() for name, text in tables_of(bundle).items()}
     listed = {name: {"bytes": len(content), "sha256": _sha256(content)} for name, content in files.items()}
-    document = document_of(bundle, listed)
+    document = sealed(document_of(bundle, listed))
     check_document(document)
     check_arrays(document, arrays_of(bundle))
     files[DOCUMENT] = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
@@ -90,47 +103,122 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 def read_bundle(folder: str | Path) -> Bundle:
     """The bundle in a folder, equal to the bit to the one that was written.
 
+    Files inside the folder alone are read, each no further than the document says it goes.
+
     Raises:
-        ExportError: a file is missing, cut off or changed; a field is missing; a unit is wrong; a value is out of its
-            range; an array has another shape; or the schema is newer. The message names it.
+        ExportError: a file is missing, cut off, changed, outside the folder or too large; a field is missing; a unit is
+            wrong; a value is out of its range; an array has another shape; the document is not the one its checksum
+            was made of; or the schema is newer. The message names it.
     """
     folder = Path(folder)
-    document = parse(_read(folder, DOCUMENT).decode("utf-8", errors="replace"))
+    document = parse(_read(folder, DOCUMENT))
     check_document(document)
     for name, entry in document["files"].items():
-        content = _read(folder, name)
-        if len(content) != entry["bytes"] or _sha256(content) != entry["sha256"]:
-            what = "was cut off" if len(content) < entry["bytes"] else "was changed"
-            raise ExportError(
-                f"{folder / name}: {what} after the export ({len(content)} bytes, {entry['bytes']} were written); "
-                "export it anew"
-            )
-    arrays = _arrays(_read(folder, ARRAYS), folder)
+        content = _listed(folder, name, entry)
+        if name == ARRAYS:
+            arrays = _arrays(content, document["arrays"], folder / ARRAYS)
     check_arrays(document, arrays)
     bundle = bundle_of(document, arrays)
     check_agreement(document, bundle)
     for name in (SCHEMA_COPY, *tables_of(bundle)):
         if name not in document["files"]:
             raise ExportError(f"design.json: files lacks {name!r}; export it anew")
+    check_seal(document)
     return bundle
 
 
-def _read(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
+def _listed(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
+    """A file that the document lists, if it is there as it was written."""
+    if not _NAME.fullmatch(name):
+        raise ExportError(f"design.json: files names {name!r}, which is no file inside the bundle; export it anew")
+    wanted = entry["bytes"]
+    if wanted > LARGEST_BYTES:
+        raise ExportError(f"design.json: files.{name}.bytes = {wanted} is above {LARGEST_BYTES}; export it anew")
+    size = _inside(folder, name, file_size)
+    content = _read(folder, name) if size == wanted else b""
+    if len(content) != wanted or _sha256(content) != entry["sha256"]:
         raise ExportError(
-            f"{folder / name}: cannot be read ({error.strerror}); give the folder of a design bundle, as "
-            "configs/export.py makes it"
+            f"{folder / name}: {'was cut off' if size < wanted else 'was changed'} after the export ({size} bytes, "
+            f"{wanted} were written); export it anew"
+        )
+    return content
+
+
+def _read(folder: Path, name: str) -> bytes:
+    return _inside(folder, name, lambda path: read_bytes(path, DOCUMENT_BYTES if name == DOCUMENT else LARGEST_BYTES))
+
+
+def _inside(folder: Path, name: str, reader: Callable[[Path], _Found]) -> _Found:
+    """What ``reader`` finds at ``name``, unless a link leads out of the folder."""
+    path = folder / name
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ExportError(f"{path}: is a link out of the bundle's folder; put the file itself there")
+        return reader(path)
+    except JsonError as error:
+        raise ExportError(f"{path}: {error}; export it anew") from error
+    except (OSError, RuntimeError) as error:  # before Python 3.13 a ring of links is a RuntimeError
+        raise ExportError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); give the folder of a design "
+            "bundle, as configs/export.py makes it"
         ) from error
 
 
-def _arrays(content: bytes, folder: Path) -> dict[str, np.ndarray]:
+def _arrays(content: bytes, listed: Mapping[str, Mapping[str, Any]], path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an ``.npz``; none is unpacked beyond the size that the document gives it."""
+    sizes = {name: math.prod(one["shape"]) * np.dtype(one["dtype"]).itemsize for name, one in listed.items()}
+    if sum(sizes.values()) > LARGEST_BYTES:
+        raise ExportError(f"design.json: its arrays are larger than {LARGEST_BYTES} bytes together; export it anew")
+    found: dict[str, np.ndarray] = {}
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise ExportError(f"{folder / ARRAYS}: is damaged ({error}); export it anew") from error
+        with zipfile.ZipFile(io.BytesIO(content)) as stored:
+            for entry in stored.infolist():
+                name = entry.filename.removesuffix(".npy")
+                if name in found:
+                    raise ExportError(f"{path}: holds the array {name!r} twice; export it anew")
+                if name not in sizes:
+                    raise ExportError(f"design.json: arrays lacks {name!r}; export it anew")
+                # What else a zip can be packed with unpacks without a bound.
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ExportError(f"{path}: {name!r} is packed as {entry.compress_type}; export it anew")
+                if entry.file_size > sizes[name] + _HEADER_BYTES:
+                    raise ExportError(
+                        f"{path}: {name!r} unpacks to {entry.file_size} bytes, design.json says "
+                        f"{listed[name]['dtype']}{listed[name]['shape']}; export it anew"
+                    )
+                found[name] = _array(stored.read(entry))
+    except ExportError:
+        raise
+    except _DAMAGED as error:
+        raise ExportError(f"{path}: is damaged ({error}); export it anew") from error
+    return found
+
+
+_DAMAGED = (
+    ValueError,
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    KeyError,
+    OverflowError,
+    RuntimeError,  # a password is asked for
+)
+"""What zipfile and NumPy raise on bytes that are none of theirs."""
+
+
+def _array(content: bytes) -> np.ndarray:
+    """An array of a ``.npy``, whose header must tell of as many bytes as follow."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"an array is of version {version}")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array of {dtype}{list(shape)} has {len(content) - file.tell()} bytes")
+    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:

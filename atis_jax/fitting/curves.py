@@ -11,14 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from atis_jax.circuits.thermal import check_temperature_c
+from atis_jax.fitting.header import QUANTITIES, Column, column_of
+from atis_jax.strict_json import read_bytes
 from atis_jax.validation import SettingError, UserError
 
 COLUMNS = ("device", "bias_a", "temperature_c", "voltage_v", "current_a")
-"""Of the file; ``device`` may be left out when every curve is of one OTA."""
+"""Of the file as ``curves_csv`` writes it; ``device`` may be left out when every curve is of one OTA."""
 LARGEST_VOLTAGE_V = 5.0
 LARGEST_RATIO = 10.0
 """A current so many times the bias is in another unit than the bias."""
 FEWEST_POINTS = 5
+LARGEST_BYTES = 2**28
+"""Of a file: a million points are 50 MB."""
 
 
 class CurveError(UserError, ValueError):
@@ -47,52 +51,67 @@ class Curve:
 def read_curves(path: str | Path) -> list[Curve]:
     """The curves in a CSV file with the ``COLUMNS`` in any order; one row a point, lines of ``#`` are comments.
 
+    A column's name may carry another unit (``fitting.header``): ``current_nA``, ``voltage_mV``, ``temperature_K``.
+
     Raises:
         CurveError: no such file, a missing column, a number that is none or out of bounds, a curve of fewer than 5
             points, or one whose voltages repeat.
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # spreadsheets put a mark in front
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path, LARGEST_BYTES).decode("utf-8-sig")  # spreadsheets put a mark in front
+    except (OSError, ValueError) as error:
         raise CurveError(f"{path}: cannot be read ({error}); give a CSV file with {', '.join(COLUMNS)}") from error
+    lines = text.splitlines()
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     if not numbered:
         raise CurveError(f"{path}: is empty; give a CSV file with the columns {', '.join(COLUMNS)}")
-    header = [name.strip() for name in next(csv.reader([numbered[0][1]]))]
-    missing = [name for name in COLUMNS[1:] if name not in header]
-    if missing:
-        raise CurveError(f"{path}: has no column {missing[0]!r}; the columns are {', '.join(COLUMNS)}, in SI units")
+    header = [name.strip() for name in _cells(numbered[0][1], f"{path}, line {numbered[0][0]}")]
+    try:
+        columns = [column_of(quantity, header) for quantity in QUANTITIES]
+    except ValueError as error:
+        raise CurveError(f"{path}, line {numbered[0][0]}: {error}") from error
+    device = next((name for name in header if name.lower() == "device"), "")
     points: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
     for number, line in numbered[1:]:
-        cells = dict(zip(header, next(csv.reader([line])), strict=False))
-        bias_a, temperature_c, voltage_v, current_a = (
-            _number(cells.get(name), name, f"{path}, line {number}") for name in COLUMNS[1:]
-        )
         where = f"{path}, line {number}"
+        cells = dict(zip(header, _cells(line, where), strict=False))
+        bias_a, temperature_c, voltage_v, current_a = (_number(cells.get(one.name), one, where) for one in columns)
+        bias, _, voltage, current = (f"{one.name} = {cells[one.name].strip()}" for one in columns)
         if not bias_a > 0:
-            raise CurveError(f"{where}: bias_a = {bias_a} must be above 0, in amperes")
+            raise CurveError(f"{where}: {bias} must be above 0")
         if abs(voltage_v) > LARGEST_VOLTAGE_V:
-            raise CurveError(f"{where}: voltage_v = {voltage_v} is above {LARGEST_VOLTAGE_V} V; give volts")
+            raise CurveError(
+                f"{where}: {voltage} is above {LARGEST_VOLTAGE_V:g} V; name the unit in the header, as in voltage_mV"
+            )
         if abs(current_a) > LARGEST_RATIO * bias_a:
             raise CurveError(
-                f"{where}: current_a = {current_a} is more than {LARGEST_RATIO:g} times bias_a = {bias_a}; "
-                "give both in amperes"
+                f"{where}: {current} is more than {LARGEST_RATIO:g} times {bias}; name the unit of each in the header, "
+                "as in bias_nA and current_nA"
             )
-        points.setdefault((cells.get("device") or "ota", bias_a, temperature_c), []).append((voltage_v, current_a))
+        points.setdefault((cells.get(device) or "ota", bias_a, temperature_c), []).append((voltage_v, current_a))
     return [_curve(path, key, rows) for key, rows in points.items()]
 
 
-def _number(text: str | None, name: str, where: str) -> float:
+def _cells(line: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise CurveError(f"{where}: is no line of a CSV file ({error})") from error
+
+
+def _number(text: str | None, column: Column, where: str) -> float:
+    """A cell in the unit of its quantity: A, V or degrees Celsius."""
     try:
         value = float(text or "")
     except ValueError:
-        raise CurveError(f"{where}: {name} = {text!r} is not a number") from None
+        raise CurveError(f"{where}: {column.name} = {text!r} is not a number") from None
     if not math.isfinite(value):
-        raise CurveError(f"{where}: {name} = {value} is not finite")
-    if name == "temperature_c":
+        raise CurveError(f"{where}: {column.name} = {value} is not finite")
+    value = column.value(text or "")
+    if column.quantity == "temperature":
         try:
-            check_temperature_c(value, f"{where}: temperature_c")
+            check_temperature_c(value, f"{where}: {column.name}")
         except SettingError as error:
             raise CurveError(str(error)) from error
     return value

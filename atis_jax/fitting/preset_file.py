@@ -5,21 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.circuits.hardware import field as field_of
+from atis_jax.circuits.hardware import Hardware, check_kind, with_fields
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.circuits.systematic import Systematic
+from atis_jax.strict_json import JsonError, parse_json, read_bytes
 from atis_jax.validation import SettingError, check_choice, did_you_mean
 
 FORMAT = "atis_jax fitted hardware"
 SCHEMA = 1
 _MARK = "#sha256:"
 _DIGITS = 12
+_LARGEST_BYTES = 2**20
+"""Of a preset file; ours have a few thousand."""
 
 
 def fitted_hardware(base: Hardware, name: str, fields: Mapping[str, Any]) -> Hardware:
@@ -56,7 +57,7 @@ def read_preset(path: str | Path) -> Hardware:
     """
     path = Path(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path, _LARGEST_BYTES))
     except (OSError, ValueError) as error:
         raise SettingError(
             f"{str(path)!r} holds no fitted hardware ({error}); give one of the presets {', '.join(PRESETS)}, or the "
@@ -64,7 +65,7 @@ def read_preset(path: str | Path) -> Hardware:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SettingError(f"{str(path)!r} is no fitted hardware: its 'format' is not {FORMAT!r}")
-    if content.get("schema") != SCHEMA:
+    if content.get("schema") != SCHEMA or isinstance(content["schema"], bool):
         raise SettingError(
             f"{str(path)!r} has schema {content.get('schema')!r}, this version reads {SCHEMA}; update atis_jax, or "
             "fit anew"
@@ -72,6 +73,9 @@ def read_preset(path: str | Path) -> Hardware:
     for field in ("name", "base", "fields"):
         if field not in content:
             raise SettingError(f"{str(path)!r} lacks {field!r}; fit anew")
+    for field, kind, words in (("name", str, "a text"), ("base", str, "a text"), ("fields", dict, "a table")):
+        if not isinstance(content[field], kind):
+            raise SettingError(f"{str(path)!r}: {field} = {content[field]!r} must be {words}; fit anew")
     if content["base"] not in PRESETS:
         raise SettingError(
             f"{str(path)!r}: base = {content['base']!r} is not one of: {', '.join(PRESETS)}"
@@ -79,40 +83,28 @@ def read_preset(path: str | Path) -> Hardware:
         )
     try:
         base = get_preset(content["base"])
-        fields = {path: _value(path, value, field_of(base, path)) for path, value in content["fields"].items()}
-        return fitted_hardware(base, str(content["name"]), fields)
-    except (ValueError, TypeError, AttributeError) as error:
+        fields = {field: _value(field, value) for field, value in content["fields"].items()}
+        return fitted_hardware(base, content["name"], fields)
+    except ValueError as error:
         raise SettingError(f"{str(path)!r}: {error}") from error
 
 
-def _value(path: str, value: Any, in_base: Any) -> Any:
-    if path != "ota.systematic":
-        return _checked(path, value, in_base)
-    if value is None:
-        return None
+def _value(path: str, value: Any) -> Any:
+    """``value`` as the hardware has it, if it is of the kind of the field at ``path``."""
+    if path != "ota.systematic" or value is None:
+        check_kind(path, value)
+        return value
     known = [field.name for field in dataclasses.fields(Systematic)]
     if not isinstance(value, dict) or set(value) - set(known):
         raise ValueError(f"ota.systematic must be a table with {', '.join(known)}")
-    read = {name: tuple(tuple(map(float, row)) for row in rows) for name, rows in value.items()}
+    read = {name: _tuples(rows) for name, rows in value.items()}
     for name, rows in read.items():
-        if not all(math.isfinite(number) for row in rows for number in row):
-            raise ValueError(f"ota.systematic.{name} holds a number that is not finite")
+        check_kind(f"ota.systematic.{name}", rows)
     return Systematic(**read)
 
 
-def _checked(path: str, value: Any, in_base: Any) -> Any:
-    """``value`` if it is of the kind that the base has at ``path``."""
-    kind: Any = int | float
-    words = "a number"
-    if isinstance(in_base, str):
-        kind, words = str, "a name"
-    elif type(in_base) is int:
-        kind, words = int, "a whole number"
-    if value is None and not isinstance(in_base, str | float):
-        return None
-    if not isinstance(value, kind) or isinstance(value, bool) or value != value:  # NaN is not equal to itself
-        raise ValueError(f"{path} = {value!r} must be {words}")
-    return value
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def named_hardware(preset: str) -> Hardware:
@@ -141,6 +133,8 @@ def marked(preset: str) -> str:
 
 def _digest(path: str) -> str:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:_DIGITS]
+        return hashlib.sha256(read_bytes(path, _LARGEST_BYTES)).hexdigest()[:_DIGITS]
+    except JsonError as error:
+        raise SettingError(f"hardware.preset = {path!r} {error}; give the file that configs/fit.py wrote") from error
     except OSError as error:
         raise SettingError(f"hardware.preset = {path!r} cannot be read ({error.strerror}); give its file") from error

@@ -7,7 +7,7 @@ from typing import Any
 
 from atis_jax.gates import Gate, keeps
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.formatting import count, join, percent, significant
+from atis_jax.report.formatting import count, equal_words, join, or_below, percent, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Table
 
@@ -15,13 +15,16 @@ TARGETS = {"bundle": "bundle", "spice": "SPICE", "rasp": "RASP 3.0", "an231e04":
 """Targets of an export as people call them, in the order of its tables."""
 _SPACE = "\u00a0"
 _DIGITS = range(3, 13)
+_LEAST_SHARE = 1e-3
+"""In percent or points."""
 _NAMED = 3
 """Failing gates that the page's sentence names."""
 
 
 def value_words(gate: Gate) -> str:
-    """The value with its unit."""
-    return _with_unit(_number(gate, gate.value), gate)
+    """The value with its unit; a share that holds and that nobody can measure is said to be below 0.001."""
+    floor = _LEAST_SHARE if gate.passed and gate.unit in ("%", "points") else 0.0
+    return _with_unit(or_below(gate.value, floor, lambda value: _number(gate, value)), gate)
 
 
 def bound_words(gate: Gate) -> str:
@@ -161,19 +164,16 @@ def _retarget(run: RunFiles) -> str:
 
 def _fit(run: RunFiles) -> str:
     told = run.table("fit")
-    devices, curves = told.get("devices") or [], int(told["curves"])
+    curves = int(told["curves"])
     text = (
         f"One law gives {'all ' if curves > 1 else ''}{count(curves, 'curve')} of {told['source']}: the RMS error is "
         f"{percent(told['worst_rms_of_the_law'], 3)} of the bias current in the worst of them, "
         f"{percent(told['worst_rms_of_a_fit'], 3)} where each curve is fitted by itself. The preset {told['preset']} "
         "holds it"
     )
-    if not devices:
+    if not told.get("spread"):
         return f"{text}, with no spread: there were too few devices for one."
-    sizes = join(sorted({f"{size:,}" for size in devices}))
-    return f"{text}, with the spread of {sizes} devices at {'each of ' if len(devices) > 1 else ''}" + (
-        f"{count(len(devices), 'bias', 'biases')}."
-    )
+    return f"{text}, with the spread of {population_words(told['spread'])}."
 
 
 def _export(run: RunFiles) -> str:
@@ -198,11 +198,16 @@ def _export(run: RunFiles) -> str:
     return " ".join([*parts, gates_words(gates)] if gates else parts)
 
 
-def equal_words(fraction: float) -> str:
-    """A share of equal decisions; only all of them are 100 %."""
-    if fraction >= 1 - 1e-12:
-        return percent(1.0, 0)
-    return next(text for decimals in range(2, 13) if not (text := percent(fraction, decimals)).startswith("100"))
+def population_words(groups: Sequence[Mapping[str, Any]]) -> str:
+    """How many devices a spread is of, and in which conditions: the same dozen at two temperatures is a dozen."""
+    sizes = sorted({int(group["devices"]) for group in groups})
+    biases, temperatures = ({group[name] for group in groups} for name in ("bias_a", "temperature_c"))
+    axes = [(len(biases), "bias", "biases"), (len(temperatures), "temperature", "temperatures")]
+    if len(groups) < len(biases) * len(temperatures):
+        axes = [(len(groups), "pair", "pairs of bias and temperature")]
+    named = [count(*one) for one in axes if one[0] > 1]
+    where = f"each of {join(named)}" if named else "one bias and temperature"
+    return f"{join([f'{size:,}' for size in sizes])}{_SPACE}devices at {where}"
 
 
 def loops_equal(loops: Sequence[Mapping[str, Any]]) -> tuple[int, float]:

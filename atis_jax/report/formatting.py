@@ -1,89 +1,42 @@
-"""Numbers and names as people read them: SI prefixes, percent, points, lists of words, imperfections."""
+"""Numbers and names as people read them: those of ``atis_jax.formatting``, counts, durations, lists, imperfections."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-_PREFIXES = (
-    (1e9, "G"),
-    (1e6, "M"),
-    (1e3, "k"),
-    (1.0, ""),
-    (1e-3, "m"),
-    (1e-6, "µ"),
-    (1e-9, "n"),
-    (1e-12, "p"),
+from atis_jax.formatting import (
+    NOT_A_NUMBER,
+    accuracy,
+    equal_words,
+    or_below,
+    percent,
+    points,
+    si,
+    si_scale,
+    signed_points,
+    significant,
 )
-_SMALLEST = (1e-15, "f")
-NOT_A_NUMBER = "not a number"
-_SPACE = "\u00a0"
-_MINUS = "\u2212"
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+from atis_jax.formatting import SPACE as _SPACE
 
-
-def significant(value: float, digits: int = 3) -> str:
-    """``value`` to ``digits`` significant digits, never in exponent form between 1e-4 and 1e6."""
-    if not math.isfinite(value):
-        return NOT_A_NUMBER if math.isnan(value) else ("infinite" if value > 0 else "minus infinity")
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(abs(value)))
-    # Rounding can carry into the next decade (9.996 -> 10.0), so ask again after it.
-    exponent = math.floor(math.log10(abs(round(value, digits - 1 - exponent))))
-    if not -5 < exponent < 6:
-        mantissa, power = f"{value:.{digits - 1}e}".replace("-", _MINUS).split("e")
-        return f"{mantissa}{_SPACE}×{_SPACE}10{str(int(power.replace(_MINUS, '-'))).translate(_SUPERSCRIPT)}"
-    text = f"{round(value, digits - 1 - exponent):,.{max(digits - 1 - exponent, 0)}f}"
-    return text.replace("-", _MINUS)
-
-
-def si_scale(values: Sequence[float]) -> tuple[float, str]:
-    """The factor and prefix under which the largest finite magnitude reads between 1 and 1000."""
-    largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
-    if largest == 0:
-        return 1.0, ""
-    for factor, prefix in _PREFIXES:
-        if largest >= factor * (1 - 1e-9):
-            return factor, prefix
-    return _SMALLEST
-
-
-def si(value: float, unit: str, digits: int = 3) -> str:
-    """``384e-12, "J"`` -> ``384 pJ``."""
-    if not math.isfinite(value):
-        return significant(value)
-    factor, prefix = si_scale([value])
-    # 999.9e-12 rounds to 1000 pJ; read it as 1 nJ.
-    if float(significant(value / factor, digits).replace(",", "").replace(_MINUS, "-")) in (
-        1000.0,
-        -1000.0,
-    ):
-        factor, prefix = si_scale([value * 1.001])
-    return f"{significant(value / factor, digits)}{_SPACE}{prefix}{unit}".rstrip(_SPACE)
-
-
-def percent(fraction: float, decimals: int = 1) -> str:
-    """``0.9512`` -> ``95.1 %``; small non-zero fractions keep two significant digits."""
-    if not math.isfinite(fraction):
-        return NOT_A_NUMBER
-    value = 100 * fraction
-    if value and abs(value) < 10**-decimals / 2:
-        return f"{significant(value, 2)}{_SPACE}%"
-    return f"{value:.{decimals}f}{_SPACE}%".replace("-", _MINUS)
-
-
-def points(difference: float, decimals: int = 2) -> str:
-    """A difference of two fractions in percentage points, with its sign: ``-0.0012`` -> ``−0.12 points``."""
-    number = signed_points(difference, decimals)
-    return number if number == NOT_A_NUMBER else f"{number}{_SPACE}points"
-
-
-def signed_points(difference: float, decimals: int = 2) -> str:
-    """As ``points`` without the word, for tables that say it once."""
-    if not math.isfinite(difference):
-        return NOT_A_NUMBER
-    return f"{100 * difference:+.{decimals}f}".replace("-", _MINUS)
+__all__ = [
+    "NOT_A_NUMBER",
+    "accuracy",
+    "count",
+    "duration",
+    "equal_words",
+    "imperfection",
+    "join",
+    "one_line",
+    "or_below",
+    "percent",
+    "points",
+    "si",
+    "si_scale",
+    "signed_points",
+    "significant",
+    "size_of",
+]
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:

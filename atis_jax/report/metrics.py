@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from atis_jax.report.errors import ReportError
+from atis_jax.strict_json import JsonError, parse_json
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def parse_metrics(path: Path) -> Metrics:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line, nan=True)
+        except JsonError as error:
             if number == len(lines):
                 remarks.append("The last line of metrics.jsonl is cut short and was left out.")
                 break
-            raise ReportError(f"{path}, line {number} is not valid JSON ({error}); remove that line") from error
+            raise ReportError(f"{path}, line {number} {error}; remove that line") from error
         step = record.get("step") if isinstance(record, dict) else None
         if isinstance(step, bool) or not isinstance(step, int | float):
             raise ReportError(f"{path}, line {number}: expected an object with a number under 'step'")

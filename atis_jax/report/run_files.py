@@ -6,7 +6,6 @@ that is there but wrong (broken JSON, contradicting shapes, an accuracy of 95) r
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zipfile
@@ -20,6 +19,7 @@ import numpy as np
 
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.metrics import Metrics, parse_metrics
+from atis_jax.strict_json import JsonError, read_json
 
 # Letters are sizes; the same letter means the same size in every array of the file, and a number is that size. {n}
 # stands for every number that the file has.
@@ -250,9 +250,9 @@ def read_run(run_dir: str | Path) -> RunFiles:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ReportError(f"{path} is not valid JSON ({error}); write it again from its run") from error
+        value = read_json(path, nan=True)
+    except JsonError as error:
+        raise ReportError(f"{error}; write it again from its run") from error
     if not isinstance(value, dict):
         raise ReportError(f"{path} must hold one JSON object, found a {type(value).__name__}")
     return value

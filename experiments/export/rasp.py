@@ -95,7 +95,7 @@ Syntax checked, not placed: these files follow the published BLIF of the RASP to
 |---|---|---|---|---|---|---|
 {rows}
 
-- `layerN.blif`: the blocks. `layerN_targets.csv`: every programming target in amperes, all within 1 nA to 10 uA, and
+- `layerN.blif`: the blocks. `layerN_targets.csv`: every programming target in amperes, all within 1 nA to 10 µA, and
   the range of the tools it falls in. `layerN_joins.csv`: nets that are one wire. A BLIF net has one driver, so the
   outputs of the weights have names of their own; join them when routing. `in_J` is input J of the bundle's tables,
   `vth_G` and `keep_G` are of score G, from 0.

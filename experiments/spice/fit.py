@@ -68,8 +68,10 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     }
     write_text_atomically(folder.path / PRESET, preset_json(settings.base, settings.name, fields, provenance))
     drawn = [curves[index] for index in np.unique(np.linspace(0, len(curves) - 1, SHOWN).round().astype(int))]
-    low_v, high_v = max(one.voltage_v[0] for one in drawn), min(one.voltage_v[-1] for one in drawn)
-    grid_v = np.linspace(low_v, high_v, 201)
+    grid_v = drawn[0].voltage_v
+    if not all(np.array_equal(one.voltage_v, grid_v) for one in drawn):  # else lines between points would be residuals
+        low_v, high_v = max(one.voltage_v[0] for one in drawn), min(one.voltage_v[-1] for one in drawn)
+        grid_v = np.linspace(low_v, high_v, 201)
     arrays = {
         "fit_v": grid_v,
         "fit_bias_a": np.array([one.bias_a for one in drawn]),

@@ -26,6 +26,7 @@ from atis_jax.circuits.ota import settling_time_s
 from atis_jax.circuits.tia import noise_bandwidth_hz
 from atis_jax.fitting.law import predicted_a
 from atis_jax.fitting.spread import pooled_fields
+from atis_jax.formatting import si
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice import benches
@@ -285,7 +286,7 @@ def _settling(settings: ValidationSettings, found: Characterised) -> tuple[list[
             Gate(
                 f"settling_{bias_a:g}",
                 f"settling to half an LSB of {SETTLED_BITS} bits, {1e9 * bias_a:g} nA into {1e12 * capacitance_f:g} pF "
-                f"({1e6 * spice_s:.3g} us in SPICE): model over SPICE",
+                f"({si(spice_s, 's')} in SPICE): model over SPICE",
                 ours_s / spice_s,
                 low=1 - GATE_SETTLING,
                 high=1 + GATE_SETTLING,

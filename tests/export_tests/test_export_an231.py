@@ -121,11 +121,14 @@ def test_capacitors_read_back_are_those_written(slopes):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        (6, "256", "1 to 255"),
-        (6, "0", "1 to 255"),
-        (5, "2", "the sign 1 or -1"),
-        (3, "300", "1 to 255"),
-        (6, "x", "damaged"),
+        (6, "256", "of 1 to 255"),
+        (6, "0", "of 1 to 255"),
+        (5, "2", "of -1 to 1"),
+        (3, "300", "of 1 to 255"),
+        (6, "x", "units: 'x' is no whole number"),
+        (0, "1", "score: '1' is no whole number of 0 to 0"),
+        (1, "9", "chip: '9' is no whole number of 0 to"),
+        (8, "True", "compares: 'True' is no whole number"),
     ],
 )
 def test_damaged_capacitors_are_refused_with_their_line(field, value, words):
@@ -183,3 +186,34 @@ def test_signals_that_real_tokens_reach_stay_below_the_swing():
     assert found.volts_per_volt * 0.4 == pytest.approx(an231.SWING_V)
     loud = made([0.3], threshold_v=-0.9, largest_v=0.4)
     assert loud.volts_per_volt * 0.9 == pytest.approx(an231.SWING_V)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",input 2,", ",input 99,", "takes 'input 99'"),
+        (",input 2,", ",sum C,", "takes 'sum C'"),
+        (",input 2,1,", ",input 2,0,", "with sign 0"),
+        (",sum A,", ",chip 0,", "takes 'chip 0'"),
+    ],
+)
+def test_a_sum_of_what_is_not_there_is_refused(old, new, words):
+    found = made([1.0, 0.5, 0.25, 0.125, 0.1])
+    text = capacitors_csv([found])
+    assert old in text
+    with pytest.raises(ExportError, match=words):
+        read_capacitors(text.replace(old, new, 1), [found])
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_damage_of_the_table_is_told_or_leaves_a_plan(data):
+    found = made([1.0, 0.5, 0.25, 0.125, 0.1, -0.3, 0.2, 0.9])
+    text = capacitors_csv([found])
+    place = data.draw(st.integers(text.index("\n"), len(text)))
+    text = text[:place] + data.draw(st.text("0129,-\nx²", max_size=3)) + text[place + data.draw(st.integers(0, 3)) :]
+    try:
+        (read,) = read_capacitors(text, [found])
+    except ExportError:
+        return
+    assert np.all(np.isfinite(an231.realised(read, 8)[0]))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -11,12 +12,15 @@ import pytest
 from bundle_cases import CASES, a_bundle, case, document_in, files_of
 from export_cases import bundle
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atis_jax.circuits import with_fields
+from atis_jax.export.bars import bars_svg
 from atis_jax.export.bundle import Calibration
 from atis_jax.export.page import page_html
 from atis_jax.export.quantities import OFF_CODE, achieved, layer_quantities
 from atis_jax.export.store import DOCUMENT, PAGE, bundle_files, write_bundle
+from atis_jax.formatting import si
 from atis_jax.scoring.design import layer_design
 
 
@@ -170,9 +174,12 @@ def test_the_page_shows_the_numbers(name):
         assert f"<h2>Layer {layer['layer']}</h2>" in page
         for score in layer["scores"]:
             for current in (*score["bias_current"]["achieved"], *score["bias_current"]["wanted"]):
-                assert f"{1e9 * current:.4g} nA" in page
-            assert f"{1e3 * score['threshold']['achieved']:.2f} mV" in page
-            assert f"{score['feedback']['achieved']:.4g} ohm" in page
+                assert si(current, "A") in page
+            assert si(score["threshold"]["achieved"], "V") in page
+            assert si(score["feedback"]["achieved"], "ohm") in page
+            for number, current in enumerate(score["bias_current"]["achieved"]):
+                assert f"<title>input {number}: {si(current, 'A')}</title>" in page
+    assert "e+0" not in page and "e-0" not in page.split("Hardware the design was made for")[0]
     if document["calibration"]["state"] == "calibrated":
         assert "Of chip chip 7, by currents, threshold at 27.0 C" in page
 
@@ -182,7 +189,9 @@ def test_the_page_shows_the_accuracy_and_what_was_not_measured():
     assert "Not measured." in page_html(document)
     told = {"before_quantisation": 0.87654, "after_quantisation": 0.86, "examples": 1234, "chips": 56}
     page = page_html({**document, "accuracy": told})
-    assert "87.65 %" in page and "86.00 %" in page and "1234 test examples" in page and "56 sampled chips" in page
+    assert (
+        "87.7\u00a0%" in page and "86.0\u00a0%" in page and "1234 test examples" in page and "56 sampled chips" in page
+    )
 
 
 def test_the_page_names_the_inputs_that_are_built():
@@ -216,3 +225,35 @@ def test_names_cannot_run_in_the_page():
     page = bundle_files(made)[PAGE].decode()
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 8
+
+
+def drawn(currents_a):
+    """Ticks (A, y) and bars (top, bottom, color) of a chart, as a reader takes them from it."""
+    root = ElementTree.fromstring(bars_svg(currents_a, "a <label> & more"))
+    texts = [one for one in root.iter("text") if one.get("text-anchor") == "end"]
+    lines = [float(one.get("y1")) for one in root.iter("line")]
+    amperes = {"A": 1.0, "mA": 1e-3, "µA": 1e-6, "nA": 1e-9, "pA": 1e-12, "fA": 1e-15}
+    ticks = []
+    for one, y in zip(texts, lines, strict=True):
+        number, unit = one.text.replace("−", "-").split("\u00a0")
+        ticks.append((float(number) * amperes[unit], y))
+    bars = [(float(one.get("y")), float(one.get("height")), one.get("fill")) for one in root.iter("rect")]
+    return ticks, bars
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e-7, 1e-7).filter(lambda one: one == 0 or abs(one) > 1e-11), min_size=1, max_size=64))
+def test_a_current_is_read_off_the_axis_of_its_bar(currents_a):
+    ticks, bars = drawn(currents_a)
+    assert len(bars) == len(currents_a) and (0.0, dict(ticks)[0.0]) in ticks
+    zero = dict(ticks)[0.0]
+    if not any(currents_a):
+        assert [height for _, height, _ in bars] == [0.0] * len(bars)
+        return
+    assert 3 <= len(ticks) <= 7
+    level, y = ticks[-1]
+    for current_a, (top, height, _) in zip(currents_a, bars, strict=True):
+        end = zero - top if current_a >= 0 else zero - (top + height)
+        assert end / (zero - y) * level == pytest.approx(current_a, abs=0.003 * max(map(abs, currents_a)))
+    colors = {current_a >= 0: color for current_a, (_, _, color) in zip(currents_a, bars, strict=True)}
+    assert len(set(colors.values())) == len(colors)

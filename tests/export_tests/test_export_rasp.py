@@ -169,3 +169,35 @@ def test_full_and_zero_weights_of_a_design_come_back(weights):
     on = np.array(weights) != 0
     assert np.array_equal(read.signed_current_a[0] != 0, on)
     assert np.all(np.abs(np.log(read.signed_current_a[0, on] / found.signed_current_a[0, on])) <= HALF_STEP + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ota_bias =2.000000e-06", "ota_bias =two", "ota_bias: 'two' is no number"),
+        ("ota_bias =2.000000e-06", "ota_bias =nan", "ota_bias: 'nan' is no number"),
+        ("out[0]=sum_0_1", "out[0]=sum_0_9", "the weight 'sum_0_9': '9' is no whole number of 0 to 1"),
+        ("out[0]=sum_0_1", "out[0]=sum_0_01", "the weight 'sum_0_01' is not an ota"),
+        ("out[0]=feedback_0", "out[0]=feedback_7", "the feedback 'feedback_7': '7' is no whole number of 0 to 0"),
+        ("out[0]=keep_0", "out[0]=feedback_0", "driven twice"),
+    ],
+)
+def test_a_blif_that_was_edited_is_refused(old, new, words):
+    assert old in good()
+    with pytest.raises(ExportError, match=re.escape(words)):
+        rasp.read_rasp(good().replace(old, new, 1), 2, 1, 1.0, [0.0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_damage_of_a_blif_is_told_or_leaves_numbers(data):
+    text = good()
+    place = data.draw(st.integers(0, len(text)))
+    text = (
+        text[:place] + data.draw(st.text("0129=_-e\n #x²", max_size=3)) + text[place + data.draw(st.integers(0, 3)) :]
+    )
+    try:
+        found = rasp.read_rasp(text, 2, 1, 1.0, [0.0])
+    except ExportError:
+        return
+    assert np.all(np.isfinite(found.signed_current_a)) and np.all(found.feedback_ohm > 0)

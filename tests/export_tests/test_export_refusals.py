@@ -1,13 +1,29 @@
 """A damaged bundle is refused by the name of what is damaged."""
 
+import hashlib
 import json
+import os
 import zipfile
 
 import numpy as np
 import pytest
-from bundle_cases import at, document_in, files_of, listed_again, paths_in, placed, put, refusal, with_arrays, words
+from bundle_cases import (
+    assert_same,
+    at,
+    document_in,
+    files_of,
+    listed_again,
+    paths_in,
+    placed,
+    put,
+    refusal,
+    with_arrays,
+    words,
+)
 
+from atis_jax.export import store
 from atis_jax.export.check import parse
+from atis_jax.export.document import sealed
 from atis_jax.export.errors import ExportError
 from atis_jax.export.store import ARRAYS, DOCUMENT, PAGE, read_bundle
 
@@ -96,9 +112,11 @@ def test_every_quantity_that_is_edited_is_named(folder, which):
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        (("schema",), 2, "has schema 2, this version of atis_jax reads 1; update atis_jax"),
-        (("schema",), 0, "schema = 0 must be 1"),
-        (("schema",), "1", "schema = '1' must be 1"),
+        (("schema",), 3, "has schema 3, this version of atis_jax reads 2; update atis_jax"),
+        (("schema",), 0, "schema = 0 must be 2"),
+        (("schema",), "1", "schema = '1' must be 2"),
+        (("schema",), 1, "has schema 1, which has no 'sha256'"),
+        (("schema",), True, "schema = True must be 2"),
         (("format",), "atis_jax fitted hardware", "this is no design bundle"),
         (("name",), "", "name: "),
         (("layers",), [], "layers: "),
@@ -133,7 +151,7 @@ def test_a_document_cut_off_anywhere_is_refused(folder):
     text = (folder / DOCUMENT).read_text()
     for length in [*range(0, len(text) - 2, 997), len(text) - 2]:
         (folder / DOCUMENT).write_text(text[:length])
-        with pytest.raises(ExportError, match="design.json: is no JSON .*cut off or edited"):
+        with pytest.raises(ExportError, match="design.json: is not valid JSON .*cut off or edited"):
             read_bundle(folder)
 
 
@@ -247,3 +265,192 @@ def test_a_list_where_one_value_belongs_is_refused(folder):
     document = document_in(folder)
     place = next(i for i, entry in enumerate(document["hardware"]) if entry["field"] == "ota.kappa")
     assert "ota.kappa" in refusal(folder, put(document, ("hardware", place, "value"), [0.7, 0.7]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../outside.csv",
+        "tables/../../outside.csv",
+        "/dev/zero",
+        "../../../../../../../../dev/zero",
+        "tables",
+        ".",
+        "a\x00b",
+    ],
+)
+def test_a_name_that_leads_out_of_the_folder_is_not_followed(folder, name):
+    (folder.parent / "outside.csv").write_text("secret")
+    entry = {"bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
+    said = refusal(folder, put(document_in(folder), ("files", name), entry))
+    assert f"files names {name!r}, which is no file inside the bundle" in said or "tables: is no regular file" in said
+
+
+@pytest.mark.parametrize("name", [DOCUMENT, ARRAYS, "tables/currents.csv"])
+def test_a_link_out_of_the_folder_is_not_followed(folder, name):
+    for number, outside in enumerate((folder.parent / "other", "/dev/zero")):
+        if not number:
+            outside.write_bytes((folder / name).read_bytes())
+        (folder / name).unlink()
+        (folder / name).symlink_to(outside)
+        with pytest.raises(ExportError, match=f"{folder / name}: is a link out of the bundle's folder"):
+            read_bundle(folder)
+
+
+def test_a_folder_that_is_a_link_is_read(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder)
+    assert_same(read_bundle(tmp_path / "link"), read_bundle(folder))
+
+
+@pytest.mark.parametrize("name", [DOCUMENT, ARRAYS, "tables/currents.csv"])
+def test_what_could_be_read_without_end_is_not_opened(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ExportError, match=f"{folder / name}: is no regular file"):
+        read_bundle(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to(folder / name)
+    with pytest.raises(ExportError, match=f"{folder / name}: cannot be read"):
+        read_bundle(folder)
+
+
+def test_a_file_is_read_no_further_than_it_is_listed(folder, monkeypatch):
+    (folder / "tables" / "currents.csv").write_bytes(b"0" * 10_000_000)
+    monkeypatch.setattr("atis_jax.export.store.read_bytes", only_small(store.read_bytes))
+    with pytest.raises(ExportError, match="currents.csv: was changed after the export"):
+        read_bundle(folder)
+    listed = put(document_in(folder), ("files", "tables/currents.csv", "bytes"), 10**17)
+    assert "bytes = 100000000000000000 is above" in refusal(folder, listed)
+
+
+def only_small(reader):
+    def read(path, largest):
+        assert path.stat().st_size < 1_000_000, path
+        return reader(path, largest)
+
+    return read
+
+
+def test_a_document_that_is_too_large_is_not_read(folder, monkeypatch):
+    with open(folder / DOCUMENT, "ab") as file:
+        file.truncate(2**40)  # a hole: it takes no room
+    with pytest.raises(ExportError, match=r"design.json: has 1,099,511,627,776 bytes or more; at most 67,108,864 are"):
+        read_bundle(folder)
+
+
+def rezipped(folder, change, compression=zipfile.ZIP_DEFLATED):
+    """Another zip of the arrays' files, its size and hash listed."""
+    with zipfile.ZipFile(folder / ARRAYS) as stored:
+        members = {name: stored.read(name) for name in stored.namelist()}
+    with zipfile.ZipFile(folder / ARRAYS, "w", compression) as stored:
+        for name, content in change(members).items():
+            stored.writestr(name, content)
+    return listed_again(folder)
+
+
+NPY = "design/prototype.npy"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda m: {**m, NPY: m[NPY] + bytes(50_000_000)}, "'design/prototype' unpacks to 50000"),
+        (lambda m: {**m, NPY: m[NPY] + b"0"}, "is damaged (an array of float32[2, 1, 4] has 33 bytes)"),
+        (lambda m: {**m, NPY: m[NPY].replace(b"(2, 1, 4), }" + b" " * 9, b"(2, 1, 9999999999), }")}, "is damaged ("),
+        (lambda m: {**m, NPY: m[NPY].replace(b"'<f4'", b"'|O' ")}, "is damaged ("),
+        (lambda m: {**m, NPY: b"\x93NUMPY\x03\x00" + m[NPY][8:]}, "is damaged (an array is of version (3, 0))"),
+        (lambda m: {**m, "more.npy": b""}, "arrays lacks 'more'"),
+    ],
+)
+def test_arrays_that_unpack_to_more_than_is_listed_are_refused(folder, change, told):
+    assert told in refusal(folder, rezipped(folder, change))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_arrays_packed_in_ways_that_have_no_bound_are_refused(folder, compression):
+    assert "is packed as" in refusal(folder, rezipped(folder, dict, compression))
+
+
+def in_the_hardware(document, field, value):
+    place = next(i for i, entry in enumerate(document["hardware"]) if entry["field"] == field)
+    return put(document, ("hardware", place, "value"), value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("ota.kappa", True, "hardware[9].value: True is not of type"),
+        ("ota.kappa", "0.7", "ota.kappa = '0.7' must be a number"),
+        ("ota.kappa", None, "ota.kappa = None must be a number"),
+        ("ota.kappa", "infinite", "ota.kappa = inf must be above 0 and at most 1"),
+        ("ota.law", 3, "ota.law = 3 must be a name"),
+        ("dac.bits", 6.0, "dac.bits = 6.0 must be a whole number"),
+        ("max_inputs", None, "max_inputs = None must be a whole number"),
+        ("ota.systematic", 3.0, "ota.systematic = 3.0 must be null"),
+    ],
+)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_hardware_of_another_kind_is_told(folder, field, value, told, schema):
+    assert told in refusal(folder, as_schema(schema, in_the_hardware(document_in(folder), field, value)))
+
+
+def as_schema(schema, document):
+    """The document, with its checksum made anew or, as in schema 1, without one."""
+    rest = {name: value for name, value in document.items() if name != "sha256"}
+    return {**rest, "schema": 1} if schema == 1 else sealed(rest)
+
+
+@pytest.mark.parametrize(
+    "path", [(*SCORE, "feedback", "achieved"), ("layers", 0, "converter", "bits"), ("network", "tokens")]
+)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_true_is_no_number(folder, path, schema):
+    said = refusal(folder, as_schema(schema, put(document_in(folder), path, True)))
+    assert f"{words(path)}: True is not of type" in said
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("accuracy",), {"dense": 0}),
+        (("provenance", "run"), "another"),
+        (("provenance", "config"), {"seed": 1}),
+        (("name",), "another"),
+        (("network", "tokens"), 17),
+        (("calibration", "chip"), "chip 8"),
+        (("calibration", "temperature", "value"), 28.0),
+        (("sha256",), "0" * 64),
+    ],
+)
+def test_what_no_array_confirms_is_kept_by_the_checksum(folder, path, value):
+    said = refusal(folder, put(document_in(folder), path, value))
+    assert "is not what its sha256 was made of" in said
+
+
+def test_a_bundle_of_the_first_schema_is_read(folder):
+    """It has no checksum of itself."""
+    wanted = read_bundle(folder)
+    assert refusal(folder, as_schema(1, document_in(folder))) == ""
+    assert_same(read_bundle(folder), wanted)
+    assert "schema 1, which has no 'sha256'" in refusal(folder, {**document_in(folder), "sha256": "0" * 64})
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"[" * 100_000, "more than 64 tables and lists inside each other"),
+        (b'{"format": "atis_jax design bundle", "format": 1}', "names 'format' twice"),
+        (b'{"format": "\xff"}'.decode("unicode_escape").encode("latin-1"), "not all UTF-8"),
+        (b'{"accuracy": 1e400}', "holds the number 1e400, which is beyond any"),
+    ],
+)
+def test_json_of_an_odd_kind_is_refused(folder, content, told):
+    (folder / DOCUMENT).write_bytes(content)
+    with pytest.raises(ExportError, match=f"design.json: .*{told}"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("scored", [[1, 1], [3], [2, 3]])
+def test_a_layer_is_scored_once_and_exists(folder, scored):
+    said = refusal(folder, as_schema(2, put(document_in(folder), ("network", "scored"), scored)))
+    assert f"network.scored = {scored} must name layers 1 to 2, each once" in said

@@ -82,6 +82,10 @@ def test_a_weight_of_zero_has_no_transistors():
         (r"XO0_1 p1 n1", "XO0_1 p1 p1", "not connected to input pair 1"),
         (r"(?m)^Rf0 .*\n", "", "0 feedback resistors"),
         (r"(?m)^Vref0 .*\n", "", "0 references"),
+        (r"(?m)^(Ib0_1 vdd \S+) .*", r"\1 much", "Ib0_1: 'much' is no number"),
+        (r"(?m)^(Rf0 \S+ \S+) .*", r"\1 nan", "Rf0: 'nan' is no number"),
+        (r"(?m)^Rf0 ", "Rf7 ", "Rf: '7' is no whole number of 0 to 1"),
+        (r"XO0_1 p1 n1", "XO0_9 p1 n1", "XO0_9: '9' is no whole number of 0 to 2"),
     ],
 )
 def test_a_damaged_netlist_is_refused(old, new, words):

@@ -1,5 +1,7 @@
 """Files of curves: what is written is read back, and what cannot be used is told with its line."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -63,15 +65,72 @@ def test_curves_are_told_apart_by_device_bias_and_temperature(tmp_path):
 
 
 def test_a_spreadsheets_mark_is_no_part_of_the_first_column(tmp_path):
-    text = "\n".join([HEAD, *rows(device="a"), *rows(device="b")])
+    text = "\n".join([HEAD.replace("device", "Device"), *rows(device="a"), *rows(device="b")])
     assert [one.device for one in read_curves(written(tmp_path / "c.csv", text, "utf-8-sig"))] == ["a", "b"]
 
 
 @pytest.mark.parametrize("column", COLUMNS[1:])
 def test_a_missing_column_is_named(tmp_path, column):
     path = written(tmp_path / "c.csv", HEAD.replace(column, "other") + "\n" + rows()[0])
-    with pytest.raises(CurveError, match=f"c.csv: has no column '{column}'; the columns are device, bias_a"):
+    quantity, _, unit = column.partition("_")
+    told = f"c.csv, line 1: has no column '{quantity}_{unit.upper()}' among .*'other'.*name the columns bias_A"
+    with pytest.raises(CurveError, match=told):
         read_curves(path)
+
+
+UNITS = {"A": 0, "mA": 3, "uA": 6, "µA": 6, "μA": 6, "nA": 9, "pA": 12, "fA": 15, "V": 0, "mV": 3, "uV": 6}
+
+
+@pytest.mark.parametrize("form", ["{}_{}", "{} ({})", "{} [{}]", "{}/{}", "{} {}"])
+@pytest.mark.parametrize(
+    ("bias", "current", "voltage", "kelvin"),
+    [("nA", "nA", "mV", True), ("µA", "pA", "V", False), ("μA", "fA", "uV", True), ("A", "mA", "mV", False)],
+)
+def test_a_column_may_carry_its_unit(tmp_path, form, bias, current, voltage, kelvin):
+    """The numbers are those of the file in SI units, to the bit."""
+    names = {"bias": bias, "temperature": "K" if kelvin else "C", "voltage": voltage, "current": current}
+    head = ",".join(["device", *(form.format(*one) for one in names.items())])
+    shift = [Decimal(10) ** UNITS[unit] for unit in (bias, voltage, current)]
+    text, si = [head], [HEAD]
+    for device, bias_a, celsius, volts, amperes in (row.split(",") for row in rows(bias="3e-9", celsius="27.35")):
+        si.append(f"{device},{bias_a},{celsius},{volts},{amperes}")
+        told_c = Decimal(celsius) + (Decimal("273.15") if kelvin else 0)
+        moved = (Decimal(one) * by for one, by in zip((bias_a, volts, amperes), shift, strict=True))
+        told_bias, told_v, told_a = moved
+        text.append(f"{device},{told_bias},{told_c},{told_v},{told_a}")
+    (found,) = read_curves(written(tmp_path / "c.csv", "\n".join(text)))
+    (wanted,) = read_curves(written(tmp_path / "si.csv", "\n".join(si)))
+    assert of(found) == of(wanted)
+    np.testing.assert_array_equal(found.voltage_v, wanted.voltage_v)
+    np.testing.assert_array_equal(found.current_a, wanted.current_a)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (
+            "bias_nA,temperature_C,voltage_mV,current_xA",
+            "the column 'current_xA' is in no unit .*current_nA",
+        ),
+        ("bias_nA,temperature_F,voltage_mV,current_nA", "the column 'temperature_F' is in no unit"),
+        ("bias_nA,temperature_C,voltage_nA,current_nA", "the column 'voltage_nA' is in no unit"),
+        ("bias_nA,temperature_C,voltage_MV,current_nA", "the column 'voltage_MV' is in no unit"),
+        ("bias_nA,temperature_C,voltage,current_nA", "the column 'voltage' is in no unit"),
+        ("bias_a,bias_nA,temperature_C,voltage_V,current_A", "the bias is in 'bias_a' and in 'bias_nA'; leave one out"),
+        ("bias_nA;temperature_C;voltage_mV;current_nA", "separate them by commas|is in no unit"),
+        ("Vd,Iout,T", "has no column 'bias_A' among 'Vd', 'Iout', 'T'; name the columns bias_A"),
+    ],
+)
+def test_a_header_that_says_no_unit_of_ours_is_told_which_are(tmp_path, head, told):
+    with pytest.raises(CurveError, match=f"c.csv, line 1: .*({told})"):
+        read_curves(written(tmp_path / "c.csv", head + "\n1,2,3,4\n"))
+
+
+def test_a_column_about_a_quantity_is_not_the_quantity(tmp_path):
+    text = "bias_note,current_range,bias_nA,temperature_C,voltage_V,current_nA\n"
+    text += "".join(f"x,auto,10,27,{0.01 * k},{k}\n" for k in range(5))
+    (curve,) = read_curves(written(tmp_path / "c.csv", text))
+    assert curve.bias_a == 1e-8 and curve.current_a[1] == 1e-9
 
 
 @pytest.mark.parametrize(
@@ -83,12 +142,12 @@ def test_a_missing_column_is_named(tmp_path, column):
         ("a,1e-8,27,0.1", "current_a = None is not a number"),
         ("a,1e-8,27,0.1,nan", "current_a = nan is not finite"),
         ("a,1e-8,27,inf,1e-9", "voltage_v = inf is not finite"),
-        ("a,0,27,0.1,1e-9", "bias_a = 0.0 must be above 0, in amperes"),
-        ("a,-1e-8,27,0.1,1e-9", "bias_a = -1e-08 must be above 0, in amperes"),
+        ("a,0,27,0.1,1e-9", "bias_a = 0 must be above 0"),
+        ("a,-1e-8,27,0.1,1e-9", "bias_a = -1e-8 must be above 0"),
         ("a,1e-8,300.15,0.1,1e-9", "temperature_c = 300.15 is outside -55.0..150.0 C"),
         ("a,1e-8,-300,0.1,1e-9", "temperature_c = -300.0 is below absolute zero"),
-        ("a,1e-8,27,150,1e-9", "voltage_v = 150.0 is above 5.0 V; give volts"),
-        ("a,1e-8,27,0.1,1.1e-7", "current_a = 1.1e-07 is more than 10 times bias_a = 1e-08; give both in amperes"),
+        ("a,1e-8,27,150,1e-9", "voltage_v = 150 is above 5 V; name the unit in the header, as in voltage_mV"),
+        ("a,1e-8,27,0.1,1.1e-7", "current_a = 1.1e-7 is more than 10 times bias_a = 1e-8; name the unit of each in"),
     ],
 )
 def test_a_bad_number_is_told_with_file_line_and_field(tmp_path, line, told):
@@ -96,6 +155,26 @@ def test_a_bad_number_is_told_with_file_line_and_field(tmp_path, line, told):
     with pytest.raises(UserError) as raised:
         read_curves(path)
     assert str(raised.value).startswith(f"{path}, line 9: {told}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_any_file_gives_curves_or_is_refused(tmp_path_factory, data):
+    """A good file with a piece of it replaced by anything."""
+    text = "\n".join([HEAD.replace("bias_a", "bias_nA"), *rows(bias="10"), *rows(bias="10", device="b")])
+    place, gone = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 9))
+    odd = st.text(max_size=6) | st.sampled_from(
+        ["1e400", "nan", "1_0", "0" * 140_000, '"', "\x00", "1e-999999999", "٣"]
+    )
+    path = tmp_path_factory.mktemp("any") / "c.csv"
+    path.write_bytes((text[:place] + data.draw(odd) + text[place + gone :]).encode())
+    try:
+        found = read_curves(path)
+    except CurveError as error:
+        assert str(path) in str(error)
+        return
+    for one in found:
+        assert one.bias_a > 0 and np.all(np.isfinite(one.current_a)) and np.all(np.diff(one.voltage_v) > 0)
 
 
 def test_a_curve_of_too_few_points_is_refused(tmp_path):

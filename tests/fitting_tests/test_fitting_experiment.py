@@ -1,6 +1,8 @@
 """configs/fit.py from end to end: curves of a laboratory or of a simulator, a preset that a config can name."""
 
+import io
 import json
+from decimal import Decimal
 
 import numpy as np
 from fitting_cases import made_curve
@@ -8,6 +10,7 @@ from spice_marks import needs_ngspice
 
 from atis_jax.fitting.curves import curves_csv
 from atis_jax.fitting.preset_file import read_preset
+from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.settings import HardwareSpec
 from experiments.spice import fit
@@ -50,7 +53,36 @@ def test_a_laboratorys_file_becomes_a_preset_with_its_spread(tmp_path):
     assert abs(float(found.ota.offset_sigma_v) - wanted_v) < 1e-6
     assert HardwareSpec(preset=str(tmp_path / "run" / "hardware.json")).build() == found
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
-    assert "10 nA, 27 °C" in page and "10 nA, 60 °C" in page and "spread of 12 devices" in page
+    assert "10 nA, 27 °C" in page and "10 nA, 60 °C" in page
+    assert "spread of 12 devices at each of 2 temperatures" in page
+
+
+def in_nanoamperes(text):
+    """The same file as a bench writes it: nA and mV, named in the header."""
+    rows = ["device,bias_nA,temperature_C,voltage_mV,current_nA"]
+    for line in text.splitlines()[1:]:
+        device, bias_a, celsius, volts, amperes = line.split(",")
+        told = (Decimal(one).scaleb(power) for one, power in ((bias_a, 9), (volts, 3), (amperes, 9)))
+        bias_na, millivolts, nanoamperes = told
+        rows.append(f"{device},{bias_na},{celsius},{millivolts},{nanoamperes}")
+    return "\n".join(rows) + "\n"
+
+
+def test_one_temperature_in_nanoamperes_and_millivolts_becomes_a_preset_and_a_report(tmp_path):
+    """What the polynomials leave is then 1e-19 V, which no prefix reaches."""
+    curves = [made_curve(bias_a, 27.0, 1.02, 0.7, 1e-3 * k) for k, bias_a in enumerate((1e-9, 1e-8, 1e-7))]
+    (tmp_path / "lab.csv").write_text(in_nanoamperes(curves_csv(curves)))
+    summary = fitted(tmp_path / "run", FitSettings(curves=str(tmp_path / "lab.csv"), name="lab"))
+    assert [one["bias_a"] for one in summary["fit"]["parameters"]] == [1e-9, 1e-8, 1e-7]
+    for one, offset_v in zip(summary["fit"]["parameters"], (0.0, 1e-3, 2e-3), strict=True):
+        assert abs(one["kappa"] - 0.7) < 1e-6 and abs(one["offset_v"] - offset_v) < 1e-8
+    assert summary["fit"]["left_by_the_law"]["offset_v"] < 1e-15
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
+    assert "below 1.0 nV of the offset" in page and "× 10⁻¹" not in page
+    assert "at most below 0.001 %" not in page and "Below, what it leaves of these: below 0.001 %" in page
+    out = io.StringIO()
+    final_table(summary, out)
+    assert "below 0.001 %" in out.getvalue().replace("\u00a0", " ")
 
 
 def test_too_few_devices_tell_no_spread_and_the_base_keeps_its_own(tmp_path):

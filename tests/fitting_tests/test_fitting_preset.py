@@ -6,6 +6,8 @@ import math
 
 import pytest
 from fitting_cases import reference_fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from atis_jax.circuits.hardware import flatten_hardware, with_fields
 from atis_jax.circuits.presets import PRESETS, get_preset
@@ -81,8 +83,24 @@ def test_what_json_cannot_hold_is_not_written():
         (content(fields=None), "lacks 'fields'; fit anew"),
         (content(base="nominel"), "base = 'nominel' is not one of: ideal, .*did you mean 'nominal'"),
         (content(fields={"ota.kapa": 0.7}), "hardware has no field 'ota.kapa'; the nearest is 'ota.kappa'"),
-        (content(fields={"ota": 0.7}), "ota = 0.7 must be|hardware has no field"),
-        (content(fields=[1, 2]), "has no attribute 'items'"),
+        (content(fields={"ota": 0.7}), "ota = 0.7 must be a table of its own fields"),
+        (
+            content(fields={"ota.systematic": {"kappa": [[True]]}}),
+            "ota.systematic.kappa = .*must be a list of lists of",
+        ),
+        (
+            content(fields={"ota.systematic": {"kappa": [["0.7"]]}}),
+            "ota.systematic.kappa = .*must be a list of lists of",
+        ),
+        (content(fields={"ota.systematic": {"kappa": "12"}}), "ota.systematic.kappa = .*must be a list of lists"),
+        (content(fields=[1, 2]), r"fields = \[1, 2\] must be a table"),
+        (content(schema=True), "has schema True, this version reads 1"),
+        (content(name=[]), r"name = \[\] must be a text"),
+        (content(base=["nominal"]), r"base = \['nominal'\] must be a text"),
+        ("[" * 100_000, "holds no fitted hardware .*more than 64 tables and lists inside each other"),
+        (content() | {"fields": {"ota.kappa_per_k": math.nan}}, "holds NaN, which is no number"),
+        ('{"schema": 1, "schema": 1}', "names 'schema' twice in one table"),
+        (" " * 2**21, "has 2,097,152 bytes or more"),
         (content(fields={"ota.kappa": 1.4}), "ota.kappa = 1.4 must be above 0 and at most 1"),
         (content(fields={"ota.law": "tahn"}), "ota.law = 'tahn' is not one of linear, tanh"),
         (content(fields={"ota.systematic": {"gain": [[1.0]]}}), "ota.systematic must be a table with log_current"),
@@ -102,9 +120,9 @@ def test_a_file_that_is_no_preset_is_refused_by_name(tmp_path, of, told):
         ("ota.kappa", True, "a number"),
         ("ota.kappa", None, "a number"),
         ("ota.kappa", [0.7], "a number"),
-        ("ota.kappa_per_k", math.nan, "a number"),
         ("dac.bits", 6.5, "a whole number"),
         ("thermal.bias", 3, "a name"),
+        ("max_inputs", None, "a whole number"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(tmp_path, field, value, words):
@@ -112,6 +130,28 @@ def test_a_value_of_another_kind_is_refused(tmp_path, field, value, words):
     with pytest.raises(SettingError) as raised:
         read_preset(path)
     assert str(raised.value) == f"{str(path)!r}: {field} = {value!r} must be {words}"
+
+
+LEAVES = [True, 0, -1, 2.5, 1e300, "", "x", None, [], {}, [[[]]], [["x"]], 10**17]
+
+
+@settings(max_examples=60, deadline=None)
+@given(field=st.sampled_from([*flatten_hardware(get_preset("nominal")), "ota"]), value=st.sampled_from(LEAVES))
+def test_any_value_of_any_field_is_taken_as_it_is_or_refused(tmp_path_factory, field, value):
+    path = saved(tmp_path_factory.mktemp("preset"), content(fields={field: value}))
+    try:
+        found = read_preset(path)
+    except SettingError:
+        return
+    assert repr(flatten_hardware(found)[field]) == repr(value)
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    path = tmp_path / "zero.json"
+    path.symlink_to("/dev/zero")
+    for reader in (read_preset, marked, named_hardware):
+        with pytest.raises(SettingError, match="zero.json.*is no regular file"):
+            reader(str(path))
 
 
 def test_a_file_that_is_not_there_names_the_presets(tmp_path):

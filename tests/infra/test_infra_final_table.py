@@ -10,7 +10,7 @@ from experiments.final_table import final_table
 def printed(summary) -> str:
     out = io.StringIO()
     final_table(summary, out)
-    return out.getvalue()
+    return out.getvalue().replace("\u00a0", " ")
 
 
 def line_with(text: str, *parts: str) -> str:
@@ -29,7 +29,18 @@ def test_a_codesign_run():
             "timing": {"seconds": 300.0},
         }
     )
-    for part in ("codesign", "95.60 %", "64 chips", "95.12 %", "75.0 %", "64  32.5", "0.5 uJ", "0.250", "300 s"):
+    for part in (
+        "codesign",
+        "95.6 %",
+        "64 chips",
+        "95.1 %",
+        "75.0 %",
+        "64  32.5",
+        "500 nJ",
+        "2.00 µJ",
+        "0.250",
+        "300 s",
+    ):
         assert part in text
     assert "random" not in text
 
@@ -49,8 +60,8 @@ def test_a_yield_run_shows_each_arm_with_its_interval():
     ]
     account = {"cells": 1200, "cells_computed_here": 300, "inputs_per_s": 5893.5}
     text = printed({"experiment": "yield", "yield": arms, "montecarlo": account})
-    assert "180 of 200 = 90.0 % (80.0 to 95.0)" in line_with(text, "as fabricated")
-    assert "198 of 200 = 99.0 %" in line_with(text, "threshold+offset")
+    assert "180 of 200 = 90 % (80 to 95)" in line_with(text, "as fabricated")
+    assert "198 of 200 = 99.0 % (80.0 to 95.0)" in line_with(text, "threshold+offset")
     assert "limit 1.00 points" in text and "-0.20, -3.10 points" in text
     assert "5,894 (300 of 1,200 cells)" in line_with(text, "inputs a second")
     assert "robust" not in text, "one run needs no name"
@@ -119,9 +130,7 @@ def test_a_summary_without_figures_prints_nothing():
 
 def test_scenarios_show_energy_and_factor_of_each():
     total = {"dense": 2e-3, "paper": 1e-3, "codesigned": 8e-4, "folded": 9e-4}
-    text = printed({"experiment": "scenarios", "scenarios": [{"name": "camera", "total_j": total}]}).replace(
-        "\u00a0", " "
-    )
+    text = printed({"experiment": "scenarios", "scenarios": [{"name": "camera", "total_j": total}]})
     assert "2.00 / 2.50 times as much" in line_with(text, "camera: 2.00 mJ / 1.00 mJ / 800 µJ")
 
 
@@ -136,9 +145,16 @@ def test_a_fit_shows_its_residuals_and_a_spread_where_there_is_one():
     text = printed({"experiment": "fit", "fit": told})
     assert "0.144 %" in line_with(text, "each alone") and "0.145 %" in line_with(text, "one law")
     assert "0.6941" in line_with(text, "kappa") and "spread" not in text
-    told["spread"] = [{"devices": 1000}] * 3
     told["fields"]["ota.offset_sigma_v"] = 0.00398
-    assert "3.98 mV" in line_with(printed({"fit": told}), "offset, 3,000 devices")
+    told["spread"] = [{"devices": 1000, "bias_a": bias_a, "temperature_c": 27.0} for bias_a in (1e-9, 1e-8, 1e-7)]
+    text = printed({"fit": told})
+    assert "3.98 mV" in line_with(text, "spread of the offset")
+    line_with(text, "1,000 devices at each of 3 biases")
+    conditions = [(bias_a, celsius) for bias_a in (1e-9, 1e-8) for celsius in (27.0, 60.0)]
+    told["spread"] = [{"devices": 12, "bias_a": bias_a, "temperature_c": celsius} for bias_a, celsius in conditions]
+    line_with(printed({"fit": told}), "12 devices at each of 2 biases and 2 temperatures")
+    exact = told | {"worst_rms_of_a_fit": 1.2e-17}
+    assert "below 0.001 %" in line_with(printed({"fit": exact}), "each alone")
 
 
 def test_gates_that_fail_are_named():
@@ -156,8 +172,32 @@ def test_an_export_shows_each_target():
     read = {"perfect": 0.954, "hardware_mean": 0.953, "hardware_worst": 0.951, "decisions_equal": 0.9753}
     loops = [{"tokens": 256, "equal_fraction": 1.0}, {"tokens": 256, "equal_fraction": 0.99}]
     targets = {"bundle": {**read, "decisions_equal": 1.0}, "spice": {**read, "closed_loop": loops}}
-    text = printed({"export": {"accuracy": {"after_quantisation": 0.956}, "targets": targets}}).replace("\u00a0", " ")
-    line_with(text, "the design itself: 95.60 %")
-    assert "100 %" in line_with(text, "bundle: 95.40 / 95.30 / 95.10 %")
-    assert "97.53 %" in line_with(text, "spice: 95.40")
+    text = printed({"export": {"accuracy": {"after_quantisation": 0.956}, "targets": targets}})
+    line_with(text, "the design itself: 95.6 %")
+    assert "100 %" in line_with(text, "bundle: 95.4 / 95.3 / 95.1 %")
+    assert "97.53 %" in line_with(text, "spice: 95.4")
     assert "99.50 %" in line_with(text, "512 tokens")
+
+
+class Ascii(io.StringIO):
+    encoding = "ascii"
+
+
+def test_accuracies_have_the_digits_that_their_images_allow():
+    found = {"dense": 0.95393, "hardware_mean": 0.95301, "hardware_std": 0.00071, "chips": 32}
+    text = printed({"accuracy": found, "dataset": {"examples": 1910}})
+    assert "95.4 %" in line_with(text, "dense") and "95.3 %" in line_with(text, "mean, 32 chips")
+    assert "0.071 points" in line_with(text, "standard deviation")
+    assert "95.39 %" in printed({"accuracy": found, "dataset": {"examples": 200_000}})
+
+
+def test_all_equal_decisions_and_an_even_ratio_claim_no_digits():
+    energy = {"dense_j": 2e-6, "total_j": 2.0006e-6}
+    text = printed({"agreement": {"decisions_equal_fraction": 1.0}, "energy": energy})
+    assert "100 %" in line_with(text, "decisions equal") and "1.00 " in line_with(text, "ratio")
+
+
+def test_a_terminal_without_greek_letters_gets_plain_ones():
+    out = Ascii()
+    final_table({"energy": {"dense_j": 2e-6}}, out)
+    assert "2.00 uJ" in out.getvalue() and out.getvalue().isascii()

@@ -133,7 +133,7 @@ def test_a_whole_that_rounds_to_one_is_never_called_won(analog_scoring, expected
 def test_pruning_that_costs_more_than_it_saves_is_called_that():
     scoring = {"codesigned_digital": 2e-6, "codesigned": 2e-6}
     run = one_scenario(scoring, {"dense": 1e-2, "codesigned_digital": 2e-2, "codesigned": 2e-2})
-    assert rows_of(run)["one: pruning"][0] == "100.0 % more than dense"
+    assert rows_of(run)["one: pruning"][0] == "100 % more than dense"
     assert rows_of(run)["one: pruning"][1].startswith("Pruning takes 2.00 times as much as dense")
     assert said(run).startswith("Dropping tokens beats the dense network nowhere, and loses in one.")
     even = one_scenario(scoring, {"dense": 1e-2, "codesigned_digital": 1e-2, "codesigned": 1.001e-2})

@@ -316,6 +316,7 @@ def test_failing_gates_come_first_and_are_named(export):
 
 def test_a_gate_that_just_fails_is_not_printed_as_its_bound(validation):
     told = [gate("a", 99.99996, low=100.0), gate("b", 0.15002, high=0.15), gate("c", 0.5, 0.5, 0.5), gate("d", 3.0)]
+    told += [gate("e", 1.2e-15, high=0.5)]
     edit_json(validation / "summary.json", gates=told)
     shown = {one.name: (plain(value_words(one)), plain(bound_words(one))) for one in read_gates(read_run(validation))}
     assert shown == {
@@ -323,6 +324,7 @@ def test_a_gate_that_just_fails_is_not_printed_as_its_bound(validation):
         "b": ("0.15002 %", "at most 0.15 %"),
         "c": ("0.5 %", "exactly 0.5 %"),
         "d": ("3 %", "none"),
+        "e": ("below 0.001 %", "at most 0.5 %"),
     }
 
 

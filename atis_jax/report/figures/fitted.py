@@ -11,7 +11,7 @@ from atis_jax.report.circuits import process_note
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.figures.curve_residuals import curves_and_residuals, worst_residuals
 from atis_jax.report.figures.spice_ota import bias_words
-from atis_jax.report.formatting import count, join, percent, si, significant
+from atis_jax.report.formatting import count, join, or_below, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log_ticks
@@ -29,6 +29,9 @@ FIELDS = {
     "ota.offset_additive_correlation": ("correlation of offset and additive current", 1.0, ""),
 }
 """Fields of the preset in words, with the factor and the unit they are shown with."""
+_FLOOR = 1e-4
+"""In those units: a fit leaves 1e-15 where there is nothing to find."""
+_OFFSET_FLOOR_V = 1e-9
 
 
 def _told(run: RunFiles) -> dict[str, Any]:
@@ -50,12 +53,16 @@ def fitted_curves(run: RunFiles) -> Section:
     rms, largest = worst_residuals(curves, models)
     caption = (
         f"{len(curves)} of the {count(int(told['curves']), 'curve')} of {told['source']}. Points are the curves, lines "
-        "the one law that is fitted to all of them. Below, what it leaves of these: at most "
-        f"{percent(largest, 2)} of the bias current, RMS of the worst {percent(rms, 3)}."
+        "the one law that is fitted to all of them. Below, what it leaves of these: "
+        f"{_at_most(percent(largest, 2))} of the bias current, RMS of the worst {percent(rms, 3)}."
     )
     alt = "Output current against differential input, curves and law, and the difference of both."
     picture = Picture("fit_curves", figure, alt, caption)
     return Section("Curves and the law through them", (*process_note(run, "fit_curves"), picture))
+
+
+def _at_most(text: str) -> str:
+    return text if text.startswith("below") else f"at most {text}"
 
 
 def law_residuals(run: RunFiles) -> Section:
@@ -86,7 +93,7 @@ def law_residuals(run: RunFiles) -> Section:
         )
         axes.plot(1e9 * bias_a[mine], residual[mine, 0], "o", color=color, markersize=6, markerfacecolor="none")
     axes.set(xscale="log", xlabel="bias current (nA)", ylabel="RMS residual (% of I_b)")
-    axes.set_ylim(0.0, 1.1 * float(residual.max()))
+    axes.set_ylim(0.0, max(1.1 * float(residual.max()), _FLOOR))
     plain_log_ticks(axes.xaxis)
     handles, labels = axes.get_legend_handles_labels()
     keys = [
@@ -105,7 +112,7 @@ def law_residuals(run: RunFiles) -> Section:
 
 def _cost_words(residual: np.ndarray) -> str:
     cost = float((residual[:, 1] - residual[:, 0]).max())
-    return f"no curve more than {significant(max(cost, 0.0), 2)} points"
+    return f"no curve more than {significant(max(cost, _FLOOR), 2)} points"
 
 
 def _left_words(told: dict[str, Any]) -> str:
@@ -114,8 +121,18 @@ def _left_words(told: dict[str, Any]) -> str:
         return ""
     return (
         f"Its polynomials in current and temperature leave {percent(left['log_current'], 3)} of the current, "
-        f"{significant(left['kappa'], 2)} of κ and {si(left['offset_v'], 'V', 2)} of the offset (RMS). "
+        f"{_shown(left['kappa'], 2)} of κ and {or_below(left['offset_v'], _OFFSET_FLOOR_V, _volts)} of the offset "
+        "(RMS). "
     )
+
+
+def _volts(value: float) -> str:
+    return si(value, "V", 2)
+
+
+def _shown(value: float, digits: int = 3) -> str:
+    """A number in its table's unit; nothing is claimed below ``_FLOOR``."""
+    return or_below(value, _FLOOR, lambda one: significant(one, 1 if abs(one) == _FLOOR else digits))
 
 
 def _fits(fits: list[dict[str, Any]]) -> tuple[tuple[str, ...], ...]:
@@ -164,7 +181,7 @@ def fitted_preset(run: RunFiles) -> Section:
     rows = []
     for name, value in told["fields"].items():
         words, scale, unit = FIELDS.get(name, ("", 1.0, ""))
-        rows.append((name, words, f"{significant(scale * value)} {unit}".rstrip()))
+        rows.append((name, words, f"{_shown(scale * value)} {unit}".rstrip()))
     caption = (
         f"The preset in {told['preset']}, fields that are single numbers. What the law has beside these, polynomials "
         "in current and temperature, is in the file."
@@ -191,8 +208,8 @@ def _spread(groups: list[dict[str, Any]]) -> Table:
                     f"summary.json: the spread '{name}' is {one['value']}, outside its own interval {one['low']} to "
                     f"{one['high']}"
                 )
-            value, low, high = (significant(scale * one[part]) for part in ("value", "low", "high"))
-            cells.append(f"{value} ({low} to {high})")
+            value, low, high = (_shown(scale * one[part]) for part in ("value", "low", "high"))
+            cells.append(value if value.startswith("below") else f"{value} ({low} to {high})")
         rows.append((f"{words}{', ' + unit if unit else ''}", *cells))
     sizes = join(sorted({f"{int(group['devices']):,}" for group in groups}))
     caption = f"Spread of {sizes} devices{' each' if len(groups) > 1 else ''}, with its 95 % interval in brackets."
