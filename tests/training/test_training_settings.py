@@ -62,7 +62,7 @@ from experiments.settings import CodesignSettings
             dict(experiment="dense", start_from="runs/x"),
             r"config.start_from = 'runs/x' with config.experiment = 'dense'.*start_from = None",
         ),
-        (dict(compare=("random", "random")), r"config.compare .* names a control twice"),
+        (dict(compare=("random", "random")), r"config.compare = .* has 'random' twice; give each once"),
         (dict(compare=("rnadom",)), r"config.compare\[0\] = 'rnadom' is not one of: dense, digital, random.*'random'"),
     ],
 )
