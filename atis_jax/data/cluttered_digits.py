@@ -27,6 +27,7 @@ from atis_jax.data import canvas
 from atis_jax.data.errors import DatasetError
 from atis_jax.validation import choose
 
+STORED_VERSION = "1.0.0"
 TRAIN_DIGITS = 1415
 """Digits before this index train, the others test; a form starts here."""
 
@@ -54,8 +55,8 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
     each epoch; its stored canvas is one fixed drawing without jitter.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version(STORED_VERSION)
+    RELEASE_NOTES = {STORED_VERSION: "First version."}
     TEST_PLACEMENTS = 5
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -104,6 +105,11 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
             )
 
 
+def has_version(asked: str | None) -> bool:
+    """Whether the data set satisfies ``asked``, such as ``1.0.0`` or ``1.*.*``; None asks for any."""
+    return asked is None or tfds.core.Version(STORED_VERSION).match(asked)
+
+
 def prepare(data_dir: str | Path) -> tfds.core.DatasetBuilder:
     """The prepared builder under ``data_dir``, written first if it is not there (about 2 s).
 
@@ -118,6 +124,8 @@ def prepare(data_dir: str | Path) -> tfds.core.DatasetBuilder:
     try:
         builder = ClutteredDigits(data_dir=str(data_dir), file_format="array_record")
     except Exception as error:  # TFDS lets JSON and protobuf errors through
+        if not (data_dir / "cluttered_digits" / STORED_VERSION / "dataset_info.json").exists():
+            raise
         raise DatasetError(
             f"data set 'cluttered_digits' in {data_dir}: its description is damaged ({error}). Remove "
             f"{data_dir / 'cluttered_digits'} and it is written again"
