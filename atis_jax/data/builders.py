@@ -81,7 +81,7 @@ def _not_opened(name: str, directory: Path, error: Exception) -> DatasetError:
         if stored is not None and stored != FORMAT:
             return DatasetError(
                 f"data set {name!r} in {place} is stored as {stored or 'files of an unknown format'}, and {FORMAT} is "
-                f"read. {_how_to_prepare(name, directory)}"
+                f"read. Prepare it once more: {_how_to_prepare(name, directory)}"
             )
     if fitting:
         return DatasetError(
@@ -124,7 +124,7 @@ def _missing(name: str, directory: Path, what: str) -> DatasetError:
     other = f" To use a version that is there, set data.name = {_at_version(name, versions[-1])!r}." if versions else ""
     return DatasetError(
         f"data set {name!r}: {what} {_found_in(directory)}.{other} Either name the directory that holds it with "
-        f"--config.data.data_dir=DIR, or prepare it. {_how_to_prepare(name, directory)}"
+        f"--config.data.data_dir=DIR, or prepare it once: {_how_to_prepare(name, directory)}"
     )
 
 
@@ -134,8 +134,7 @@ def _at_version(name: str, version: str) -> str:
 
 def _how_to_prepare(name: str, directory: Path) -> str:
     return (
-        f"Once is enough: 'tfds build {name} --file_format={FORMAT} --data_dir={directory}' (only this needs 'pip "
-        "install tensorflow')"
+        f"'tfds build {name} --file_format={FORMAT} --data_dir={directory}' (only this needs 'pip install tensorflow')"
     )
 
 

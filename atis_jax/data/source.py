@@ -39,7 +39,7 @@ class DataSpec:
     """Which images to use and how to vary them.
 
     Attributes:
-        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2".
+        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2", of square 8-bit images with a class.
         data_dir: where TFDS keeps prepared data; None: ~/.cache/atis_jax/datasets for the embedded data set,
             TFDS's own default for others.
         batch_size: training images in a batch.
@@ -55,7 +55,7 @@ class DataSpec:
         SettingError: a field is of the wrong type or out of range; the message names it, its bound, the fix.
     """
 
-    name: str = setting(EMBEDDED, doc="TFDS name")
+    name: str = setting(EMBEDDED, doc="TFDS name of a set of square 8-bit images, each with a class")
     data_dir: str | None = setting(None, doc="where prepared data sets are kept", affects_result=False)
     batch_size: int = setting(64, low=1, high=100_000, doc="training images in a batch")
     eval_batch_size: int = setting(382, low=1, high=100_000, doc="images in an evaluation batch")
