@@ -153,7 +153,7 @@ def load_split(spec: DataSpec, split: str) -> Split:
     features = dict(builder.info.features.items())
     checks.check_features(spec.name, features)
     statistics = STATISTICS.get(builder.name)
-    whole = None if statistics else _count(dataclasses.replace(spec, train_examples=None), builder, TRAIN)
+    whole = _count(dataclasses.replace(spec, train_examples=None), builder, TRAIN)
     columns = _read(spec, builder, split, count)
     classes = features["label"].num_classes
     checks.check_labels(spec.name, split, columns["label"], classes)
