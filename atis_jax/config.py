@@ -17,6 +17,7 @@ from atis_jax.validation import (
     annotations_of,
     check_value,
     rule_of,
+    short_repr,
     unknown_field,
 )
 
@@ -37,13 +38,13 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
         SettingError: for an unknown field (with the nearest real one), a wrong type, or a value out of range.
     """
     if not _is_section(config):
-        raise SettingError(f"{path} = {config!r} must be a section with the fields: {', '.join(_names(cls))}")
+        raise SettingError(f"{path} = {short_repr(config)} must be a section with the fields: {', '.join(_names(cls))}")
     hints = annotations_of(cls)
     values: dict[str, Any] = {}
     given = dict(config.items())
     for name in given:
         if name not in _names(cls):
-            raise unknown_field(path, str(name), _names(cls))
+            raise unknown_field(path, name if isinstance(name, str) else short_repr(name), _names(cls))
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         where = f"{path}.{field.name}"
         if field.name in given:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import types
 import typing
-from collections.abc import Iterable
-from typing import Any
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+LARGEST_INT = 2**31 - 1
+"""JAX counts in int32: a whole number beyond it would overflow on the device."""
+LARGEST_FLOAT, SMALLEST_FLOAT = 3.4028235e38, 1.1754944e-38
+"""JAX computes in float32: beyond the one a number is infinite there, below the other XLA flushes it to zero."""
 
 
 class UserError(Exception):
@@ -31,6 +40,9 @@ class Rule:
         doc: what the setting means, in a few words; shown in errors.
         affects_result: whether the setting can change what a run computes; only those enter the config hash.
         required: nothing is assumed: the default None only stands until a config chooses.
+        least: fewest elements of a tuple.
+        distinct: no element of a tuple comes twice.
+        ascending: the elements of a tuple rise from each to the next; none twice.
     """
 
     low: float | None = None
@@ -40,6 +52,9 @@ class Rule:
     doc: str = ""
     affects_result: bool = True
     required: bool = False
+    least: int = 0
+    distinct: bool = False
+    ascending: bool = False
 
 
 def setting(
@@ -52,6 +67,9 @@ def setting(
     exclusive_low: bool = False,
     affects_result: bool = True,
     required: bool = False,
+    least: int = 0,
+    distinct: bool = False,
+    ascending: bool = False,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -64,11 +82,25 @@ def setting(
         exclusive_low: the value must be strictly above ``low``.
         affects_result: False for a setting that cannot change what a run computes (it leaves the hash).
         required: True for a setting whose default None a config must replace (``config.from_config_dict`` checks).
+        least: fewest elements of a tuple; 1 where an empty one would leave nothing to do.
+        distinct: True for a tuple whose elements must all differ.
+        ascending: True for a tuple whose elements must rise.
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
     """
-    rule = Rule(low, high, None if choices is None else tuple(choices), exclusive_low, doc, affects_result, required)
+    rule = Rule(
+        low=low,
+        high=high,
+        choices=None if choices is None else tuple(choices),
+        exclusive_low=exclusive_low,
+        doc=doc,
+        affects_result=affects_result,
+        required=required,
+        least=least,
+        distinct=distinct,
+        ascending=ascending,
+    )
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
@@ -107,6 +139,9 @@ def check_settings(obj: Any, path: str) -> None:
 def check_value(value: Any, annotation: Any, rule: Rule, path: str) -> Any:
     """``value`` in the type of ``annotation`` if both that and ``rule`` allow it.
 
+    Whatever the rule, a number must be one that JAX can hold (``LARGEST_INT``, ``LARGEST_FLOAT``,
+    ``SMALLEST_FLOAT``) and a text free of control characters, which no file name may have.
+
     Args:
         value: what was given.
         annotation: the resolved type of the field.
@@ -129,7 +164,7 @@ def check_value(value: Any, annotation: Any, rule: Rule, path: str) -> Any:
             return converted
     wanted = " or ".join(describe(kind) for kind in kinds)
     none = ", or None" if optional(annotation) else ""
-    raise SettingError(f"{path} = {value!r} is a {type(value).__name__}; give {wanted}{none}{_about(rule)}")
+    raise SettingError(f"{path} = {short_repr(value)} is a {type(value).__name__}; give {wanted}{none}{_about(rule)}")
 
 
 def _convert(value: Any, kind: Any, rule: Rule, path: str) -> tuple[bool, Any]:
@@ -146,6 +181,7 @@ def _convert(value: Any, kind: Any, rule: Rule, path: str) -> tuple[bool, Any]:
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return False, value
+        _check_size(value, rule, path)  # first: a long int has no float at all
         return True, _check_rule(float(value), rule, path)
     if kind is int and isinstance(value, bool):
         return False, value
@@ -160,16 +196,46 @@ def _check_elements(values: tuple, kinds: tuple, rule: Rule, path: str) -> tuple
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         kinds = (kinds[0],) * len(values)
     if len(kinds) != len(values):
-        raise SettingError(f"{path} = {values!r} has {len(values)} elements; give {len(kinds)}{_about(rule)}")
+        raise SettingError(f"{path} = {short_repr(values)} has {len(values)} elements; give {len(kinds)}{_about(rule)}")
     pairs = zip(values, kinds, strict=True)
-    return tuple(check_value(value, kind, rule, f"{path}[{i}]") for i, (value, kind) in enumerate(pairs))
+    values = tuple(check_value(value, kind, rule, f"{path}[{i}]") for i, (value, kind) in enumerate(pairs))
+    if len(values) < rule.least:
+        has = f"has {len(values)} of the {rule.least} elements it needs" if values else "is empty"
+        raise SettingError(f"{path} = {short_repr(values)} {has}; give {rule.least} or more{_about(rule)}")
+    if rule.ascending and any(not a < b for a, b in zip(values, values[1:], strict=False)):
+        raise SettingError(f"{path} = {short_repr(values)} does not rise from each to the next; sort it{_about(rule)}")
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None) if rule.distinct else None
+    if twice is not None:
+        raise SettingError(f"{path} = {short_repr(values)} has {short_repr(twice)} twice; give each once{_about(rule)}")
+    return values
+
+
+def _check_size(value: float, rule: Rule, path: str) -> None:
+    """Raise SettingError for a number that float32, in which JAX computes, has no room for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"{path} = {value} is not finite; give {_range(rule)}{_about(rule)}")
+    if abs(value) > LARGEST_FLOAT:
+        raise SettingError(
+            f"{path} = {short_repr(value)} is beyond the largest number of single precision, {LARGEST_FLOAT:.1e}; give "
+            f"{_range(rule)}{_about(rule)}"
+        )
+    if 0 < abs(value) < SMALLEST_FLOAT:
+        raise SettingError(
+            f"{path} = {value} counts as zero in single precision, whose smallest number is {SMALLEST_FLOAT:.1e}; give "
+            f"{_range(rule)}{_about(rule)}"
+        )
 
 
 def _check_rule(value: Any, rule: Rule, path: str) -> Any:
     if rule.choices is not None:
         return check_choice(value, rule.choices, path, rule.doc)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(f"{path} = {value} is not finite; give {_range(rule)}{_about(rule)}")
+    if isinstance(value, str) and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+        raise SettingError(f"{path} = {short_repr(value)} holds a control character; leave it out{_about(rule)}")
+    if isinstance(value, int) and abs(value) > LARGEST_INT:
+        raise SettingError(
+            f"{path} = {short_repr(value)} is beyond the largest whole number, {LARGEST_INT}; give {_range(rule)}"
+            f"{_about(rule)}"
+        )
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         below = rule.low is not None and (value < rule.low or (rule.exclusive_low and value == rule.low))
         if below:
@@ -194,13 +260,45 @@ def check_choice(value: Any, choices: Iterable[Any], path: str, doc: str = "") -
         return value
     listing = ", ".join(str(choice) for choice in choices)
     raise SettingError(
-        f"{path} = {value!r} is not one of: {listing}{did_you_mean(value, choices)}{_about(Rule(doc=doc))}"
+        f"{path} = {short_repr(value)} is not one of: {listing}{did_you_mean(value, choices)}{_about(Rule(doc=doc))}"
     )
+
+
+def choose(functions: Mapping[str, _T], name: str, path: str) -> _T:
+    """What ``functions`` has under ``name``: how a name chooses code everywhere, so that none falls through.
+
+    Args:
+        functions: name to function, or to whatever else the name stands for.
+        name: the one asked for.
+        path: dotted name of the setting that ``name`` comes from, for the message.
+
+    Raises:
+        SettingError: there is no such name; lists those there are.
+    """
+    return functions[check_choice(name, functions, path)]
+
+
+class _ShortRepr(reprlib.Repr):
+    """Bounded in depth and length, and of any int."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxtuple, self.maxlist, self.maxdict = 4, 16, 16, 16
+        self.maxstring = self.maxother = self.maxlong = 200
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Python refuses to write an int of thousands of digits."""
+        return repr(x) if x.bit_length() < 256 else f"a whole number of {x.bit_length()} bits"
+
+
+short_repr = _ShortRepr().repr
+"""``repr`` for messages: one short line, whatever the value."""
 
 
 def did_you_mean(word: Any, candidates: Iterable[Any]) -> str:
     """``"; did you mean 'x'?"`` for the nearest candidate, empty when none is near."""
-    near = difflib.get_close_matches(str(word), [str(c) for c in candidates], n=1, cutoff=0.5)
+    text = word if isinstance(word, str) else short_repr(word)
+    near = difflib.get_close_matches(text, [str(c) for c in candidates], n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

@@ -104,7 +104,8 @@ def _allowed(annotation: Any, rule: Rule) -> str:
     if rule.high is not None:
         text += f", to {_number(rule.high)}"
     if several:
-        text = f"tuple of: {text}"
+        count = f"tuple of {rule.least} or more: " if rule.least else "tuple of: "
+        text = count + text + (", ascending" if rule.ascending else ", each once" if rule.distinct else "")
     return text + (", or None" if len(kinds) < len(alternatives(annotation)) else "")
 
 

@@ -92,7 +92,7 @@ class EvaluationSpec:
 
     chips: int = setting(64, low=1, high=100_000, doc="chips sampled")
     temperature_c: tuple[float, ...] = setting(
-        (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperatures, dealt to the chips in turn"
+        (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, least=1, doc="temperatures, dealt to the chips in turn"
     )
     agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
     pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
@@ -114,7 +114,9 @@ class CodesignSettings:
         "codesign", choices=("codesign", "dense"), doc="codesign, or the dense network alone (see start_from)"
     )
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
-    compare: tuple[str, ...] = setting(("dense", "random"), choices=ARMS, doc="controls trained beside the design")
+    compare: tuple[str, ...] = setting(
+        ("dense", "random"), choices=ARMS, distinct=True, doc="controls trained beside the design; empty: none"
+    )
     start_from: str | None = setting(
         None, doc="run folder whose dense network to start from; its dense stage is reused"
     )
@@ -138,8 +140,6 @@ class CodesignSettings:
                 f"config.start_from = {self.start_from!r} with config.experiment = 'dense': there would be nothing to "
                 "train; set start_from = None, or experiment = 'codesign'"
             )
-        if len(set(self.compare)) != len(self.compare):
-            raise SettingError(f"config.compare = {self.compare} names a control twice; give each once")
         depth, width, heads = self.model.depth, self.model.width, self.model.heads
         self.pruning.kept_per_layer(depth)
         if self.scorer.source == "pixels":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,8 +13,8 @@ from atis_jax.circuits.systematic import Systematic
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
 from atis_jax.units import thermal_voltage_v
+from atis_jax.validation import choose
 
-LAWS = ("linear", "tanh", "ekv", "attenuated", "degenerated", "bump")
 _TINY_INVERSION = 1e-12
 _NEWTON_STEPS = 5
 
@@ -71,11 +74,7 @@ def effective_kappa(law: str, kappa: Float[Array, "*s"], attenuation: Real = 1.0
     attenuated: kappa C_in/C_T. degenerated (one diode below each device): kappa^2/(1 + kappa), from
     kappa V_G = (1 + 1/kappa) U_T ln I + ...  Others: kappa. Derived.
     """
-    if law == "attenuated":
-        return kappa * attenuation
-    if law == "degenerated":
-        return kappa**2 / (1.0 + kappa)
-    return kappa
+    return choose(_LAWS, law, "ota.law").kappa(kappa, attenuation)
 
 
 def transfer(law: str, x: Float[Array, "*s"], inversion: Real = _TINY_INVERSION) -> Float[Array, "*s"]:
@@ -88,29 +87,35 @@ def transfer(law: str, x: Float[Array, "*s"], inversion: Real = _TINY_INVERSION)
         law: one of ``LAWS``.
         x: normalised input, any shape.
         inversion: I_b / I_s, positive, broadcast against ``x``; ``ekv`` only.
+
+    Raises:
+        SettingError: no such law.
     """
-    if law == "linear":
-        return x
-    if law == "ekv":
-        return ekv_transfer(x, inversion)
-    t = jnp.tanh(x)
-    # sinh 2x = 2t/(1-t^2) and cosh 2x = (1+t^2)/(1-t^2): nothing to overflow.
-    return 2.0 * t / (3.0 - t * t) if law == "bump" else t
+    return choose(_LAWS, law, "ota.law").transfer(x, inversion)
 
 
 def transfer_and_slope(
     law: str, x: Float[Array, "*s"], inversion: Real = _TINY_INVERSION
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
     """``transfer`` and its derivative with respect to ``x``, sharing what they have in common."""
-    if law == "linear":
-        return x, jnp.ones_like(x)
-    if law == "ekv":
-        return _ekv(x, inversion)
+    return choose(_LAWS, law, "ota.law").with_slope(x, inversion)
+
+
+def _tanh_and_slope(x):
+    t = jnp.tanh(x)
+    return t, 1.0 - t * t
+
+
+def _bump(x):
+    t = jnp.tanh(x)
+    # sinh 2x = 2t/(1-t^2) and cosh 2x = (1+t^2)/(1-t^2): nothing to overflow.
+    return 2.0 * t / (3.0 - t * t)
+
+
+def _bump_and_slope(x):
     t = jnp.tanh(x)
     square = t * t
-    if law == "bump":
-        return 2.0 * t / (3.0 - square), 2.0 * (1.0 - square) * (3.0 + square) / (3.0 - square) ** 2
-    return t, 1.0 - square
+    return 2.0 * t / (3.0 - square), 2.0 * (1.0 - square) * (3.0 + square) / (3.0 - square) ** 2
 
 
 def ekv_transfer(x: Float[Array, "*s"], inversion: Real) -> Float[Array, "*s"]:
@@ -169,6 +174,26 @@ def _common_mode_jvp(primals, tangents):
     lower = jax.nn.softplus(common - 0.5 * x) * jax.nn.sigmoid(common - 0.5 * x)
     change = (tangents[1] - (upper - lower) * tangents[0]) / (2.0 * (upper + lower))
     return common, change
+
+
+class _Law(NamedTuple):
+    """A transfer law in the terms of ``transfer``, ``transfer_and_slope`` and ``effective_kappa``."""
+
+    transfer: Callable
+    with_slope: Callable
+    kappa: Callable = lambda kappa, attenuation: kappa
+
+
+_TANH = _Law(lambda x, inversion: jnp.tanh(x), lambda x, inversion: _tanh_and_slope(x))
+_LAWS = {
+    "linear": _Law(lambda x, inversion: x, lambda x, inversion: (x, jnp.ones_like(x))),
+    "tanh": _TANH,
+    "ekv": _Law(ekv_transfer, _ekv),
+    "attenuated": _TANH._replace(kappa=lambda kappa, attenuation: kappa * attenuation),
+    "degenerated": _TANH._replace(kappa=lambda kappa, attenuation: kappa**2 / (1.0 + kappa)),
+    "bump": _Law(lambda x, inversion: _bump(x), lambda x, inversion: _bump_and_slope(x)),
+}
+LAWS = tuple(_LAWS)
 
 
 def ota_current_a(

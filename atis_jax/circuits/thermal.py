@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,9 +13,7 @@ from jaxtyping import Array, Float
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
 from atis_jax.units import ZERO_CELSIUS_K, thermal_voltage_v
-from atis_jax.validation import SettingError
-
-BIAS_KINDS = ("fixed_charge", "constant", "ptat", "ctat")
+from atis_jax.validation import SettingError, choose
 
 MODEL_LOW_C, MODEL_HIGH_C = -55.0, 150.0
 """Where the model is stated to hold, degrees Celsius: the widest range that parts are sold for (-55 C of the military
@@ -128,20 +127,48 @@ def bias_scale(
     Derived; fitted to ngspice sky130 NMOS at 1, 10 and 100 nA it recovers m = 1.50 and follows the current
     within 1.5 % from 0 to 60 C (tests/circuits/test_circuits_spice.py).
     """
+    return choose(_SCALES, thermal.bias, "thermal.bias")(current_a, kappa, thermal, temperature_k)
+
+
+def _charge_scale(
+    current_a: Float[Array, "*s"], kappa: Real, thermal: ThermalSpec, temperature_k: Real
+) -> Float[Array, "*s"]:
     change_k = temperature_k - thermal.nominal_temperature_k
-    if thermal.bias == "fixed_charge":
-        specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a
-        inversion = jnp.maximum(current_a / thermal.specific_current_a, 1e-18)
-        root = jnp.sqrt(inversion)
-        held = 2.0 * jnp.log(jnp.expm1(root))
-        overdrive = held * (thermal.nominal_temperature_k / temperature_k) + (
-            kappa * thermal.threshold_fall_v_per_k * change_k / thermal_voltage_v(temperature_k)
+    specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a
+    inversion = jnp.maximum(current_a / thermal.specific_current_a, 1e-18)
+    root = jnp.sqrt(inversion)
+    held = 2.0 * jnp.log(jnp.expm1(root))
+    overdrive = held * (thermal.nominal_temperature_k / temperature_k) + (
+        kappa * thermal.threshold_fall_v_per_k * change_k / thermal_voltage_v(temperature_k)
+    )
+    # The ratio of the two softplus, not of the two currents: those are 1e-18 of I_s and underflow.
+    return specific_ratio * jnp.square(jnp.logaddexp(0.0, 0.5 * overdrive) / root)
+
+
+def _mirrored(reference: Callable[[Any, ThermalSpec, Real, Real], Any]) -> Callable[..., Float[Array, "*s"]]:
+    """The scale of a current that mirrors copy.
+
+    Args:
+        reference: (mirrors' drift, thermal, temperature in K, its change from the nominal) to that drift with the
+            reference's own.
+    """
+
+    def scale(current_a, kappa, thermal: ThermalSpec, temperature_k: Real):
+        change_k = temperature_k - thermal.nominal_temperature_k
+        drift = reference(1.0 + thermal.current_per_k * change_k, thermal, temperature_k, change_k)
+        return jnp.broadcast_to(jnp.asarray(drift), jnp.shape(current_a))
+
+    return scale
+
+
+_SCALES: dict[str, Callable[..., Float[Array, "*s"]]] = {
+    "fixed_charge": _charge_scale,
+    "constant": _mirrored(lambda drift, thermal, at_k, change_k: drift),
+    "ptat": _mirrored(lambda drift, thermal, at_k, change_k: drift * at_k / thermal.nominal_temperature_k),
+    "ctat": _mirrored(
+        lambda drift, thermal, at_k, change_k: (
+            drift * (1.0 - thermal.junction_fall_v_per_k * change_k / thermal.junction_v)
         )
-        # The ratio of the two softplus, not of the two currents: those are 1e-18 of I_s and underflow.
-        return specific_ratio * jnp.square(jnp.logaddexp(0.0, 0.5 * overdrive) / root)
-    drift = 1.0 + thermal.current_per_k * change_k
-    if thermal.bias == "ptat":
-        drift = drift * temperature_k / thermal.nominal_temperature_k
-    elif thermal.bias == "ctat":
-        drift = drift * (1.0 - thermal.junction_fall_v_per_k * change_k / thermal.junction_v)
-    return jnp.broadcast_to(jnp.asarray(drift), jnp.shape(current_a))
+    ),
+}
+BIAS_KINDS = tuple(_SCALES)

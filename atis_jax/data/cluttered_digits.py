@@ -25,10 +25,13 @@ from jaxtyping import Float32, Int32
 
 from atis_jax.data import canvas
 from atis_jax.data.errors import DatasetError
+from atis_jax.validation import choose
 
+STORED_VERSION = "1.0.0"
 TRAIN_DIGITS = 1415
 """Digits before this index train, the others test; a form starts here."""
 
+_PARTS = {"train": slice(0, TRAIN_DIGITS), "test": slice(TRAIN_DIGITS, None)}
 _CANVAS_SEED = {"train": 20_001, "test": 20_002}
 _CITATION = """@misc{alpaydin1998optical, author = {Alpaydin, E. and Kaynak, C.},
 title = {Optical Recognition of Handwritten Digits}, year = {1998},
@@ -41,7 +44,7 @@ def source_digits(split: str) -> tuple[Float32[np.ndarray, "n 8 8"], Int32[np.nd
     from sklearn.datasets import load_digits  # half a second, and only the first run needs it
 
     bunch = load_digits()
-    part = slice(None, TRAIN_DIGITS) if split == "train" else slice(TRAIN_DIGITS, None)
+    part = choose(_PARTS, split, "split")
     return (bunch.images[part] / 16).astype(np.float32), bunch.target[part].astype(np.int32)
 
 
@@ -52,8 +55,8 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
     each epoch; its stored canvas is one fixed drawing without jitter.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version(STORED_VERSION)
+    RELEASE_NOTES = {STORED_VERSION: "First version."}
     TEST_PLACEMENTS = 5
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -86,9 +89,9 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str, placements: int) -> Iterator[tuple[int, dict[str, Any]]]:
         digits, labels = source_digits(split)
         which = np.repeat(np.arange(len(digits)), placements)
-        rng = np.random.default_rng(_CANVAS_SEED[split])
+        rng = np.random.default_rng(choose(_CANVAS_SEED, split, "split"))
         drawn = canvas.render(rng, digits[which], canvas.fragment_pool(digits))
-        first = 0 if split == "train" else TRAIN_DIGITS
+        first = choose(_PARTS, split, "split").start
         for key, (index, image, box) in enumerate(zip(which, drawn.image, drawn.box, strict=True)):
             yield (
                 key,
@@ -100,6 +103,11 @@ class ClutteredDigits(tfds.core.GeneratorBasedBuilder):
                     "digit_index": np.int32(first + index),
                 },
             )
+
+
+def has_version(asked: str | None) -> bool:
+    """Whether the data set satisfies ``asked``, such as ``1.0.0`` or ``1.*.*``; None asks for any."""
+    return asked is None or tfds.core.Version(STORED_VERSION).match(asked)
 
 
 def prepare(data_dir: str | Path) -> tfds.core.DatasetBuilder:
@@ -116,6 +124,8 @@ def prepare(data_dir: str | Path) -> tfds.core.DatasetBuilder:
     try:
         builder = ClutteredDigits(data_dir=str(data_dir), file_format="array_record")
     except Exception as error:  # TFDS lets JSON and protobuf errors through
+        if not (data_dir / "cluttered_digits" / STORED_VERSION / "dataset_info.json").exists():
+            raise
         raise DatasetError(
             f"data set 'cluttered_digits' in {data_dir}: its description is damaged ({error}). Remove "
             f"{data_dir / 'cluttered_digits'} and it is written again"

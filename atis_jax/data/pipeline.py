@@ -13,10 +13,13 @@ import numpy as np
 
 from atis_jax.data import augment, canvas, source
 from atis_jax.data.source import DataSpec, Split, load_split
-from atis_jax.validation import SettingError
+from atis_jax.validation import SettingError, choose
 
 Batch = dict[str, np.ndarray]
 """``image`` float32 in [0, 1], NHWC; ``label`` int32; in evaluation also ``weight``, 0 for padding else 1."""
+
+Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From example numbers and a generator to images."""
 
 
 def train_iterator(spec: DataSpec, seed: int, split: Split | None = None) -> grain.DatasetIterator[Batch]:
@@ -76,24 +79,22 @@ def eval_batches(spec: DataSpec, split: Split | None = None) -> Iterator[Batch]:
         yield batch
 
 
+def _placed(split: Split) -> Draw:
+    pool = source.fragment_pool(split)
+    digits = np.asarray(split.digits)
+    return lambda index, rng: canvas.render(rng, digits[index], pool, canvas.TRAIN_JITTER).image
+
+
+_DRAWING: dict[str, Callable[[Split], Draw]] = {
+    "none": lambda split: lambda index, rng: augment.to_float(split.images[index]),
+    "placement": _placed,
+    "flip_crop": lambda split: lambda index, rng: augment.to_float(augment.crop_flip(rng, split.images, index)),
+}
+
+
 def _variation(spec: DataSpec, split: Split) -> Callable[[np.ndarray, np.random.Generator], Batch]:
     """From example numbers and a generator to a batch."""
-    if spec.augmentation == "placement":
-        pool = source.fragment_pool(split)
-        digits = np.asarray(split.digits)
-
-        def draw(index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            return canvas.render(rng, digits[index], pool, canvas.TRAIN_JITTER).image
-
-    elif spec.augmentation == "flip_crop":
-
-        def draw(index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            return augment.to_float(augment.crop_flip(rng, split.images, index))
-
-    else:
-
-        def draw(index: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            return augment.to_float(split.images[index])
+    draw = choose(_DRAWING, spec.augmentation, "config.data.augmentation")(split)
 
     def vary(index: np.ndarray, rng: np.random.Generator) -> Batch:
         images = draw(index, rng)

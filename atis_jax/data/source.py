@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32, Int32, UInt8
 
-from atis_jax.data import canvas, cluttered_digits
+from atis_jax.data import builders, canvas, checks, cluttered_digits
 from atis_jax.data.errors import DatasetError
 from atis_jax.validation import SettingError, check_settings, setting
 
@@ -22,6 +22,8 @@ AUGMENTATIONS = ("none", "placement", "flip_crop")
 CACHE_DIR = Path("~/.cache/atis_jax/datasets")
 """Where the embedded data set is kept unless the config names another directory."""
 
+TRAIN = "train"
+"""The split that is trained on, and whose statistics images are normalised by."""
 _READ_BLOCK = 512
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -37,7 +39,7 @@ class DataSpec:
     """Which images to use and how to vary them.
 
     Attributes:
-        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2".
+        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2", of square 8-bit images with a class.
         data_dir: where TFDS keeps prepared data; None: ~/.cache/atis_jax/datasets for the embedded data set,
             TFDS's own default for others.
         batch_size: training images in a batch.
@@ -53,10 +55,10 @@ class DataSpec:
         SettingError: a field is of the wrong type or out of range; the message names it, its bound, the fix.
     """
 
-    name: str = setting(EMBEDDED, doc="TFDS name")
+    name: str = setting(EMBEDDED, doc="TFDS name of a set of square 8-bit images, each with a class")
     data_dir: str | None = setting(None, doc="where prepared data sets are kept", affects_result=False)
-    batch_size: int = setting(64, low=1, doc="training images in a batch")
-    eval_batch_size: int = setting(382, low=1, doc="images in an evaluation batch")
+    batch_size: int = setting(64, low=1, high=100_000, doc="training images in a batch")
+    eval_batch_size: int = setting(382, low=1, high=100_000, doc="images in an evaluation batch")
     augmentation: str = setting("placement", choices=AUGMENTATIONS, doc="how training images are varied")
     colour_jitter: float = setting(0.0, low=0, high=1, doc="half range of brightness, contrast, saturation")
     erase_probability: float = setting(0.0, low=0, high=1, doc="share of images with a blanked rectangle")
@@ -65,8 +67,12 @@ class DataSpec:
 
     def __post_init__(self):
         check_settings(self, "config.data")
-        if not self.name:
-            raise SettingError("config.data.name is empty; name a TFDS data set, e.g. cluttered_digits or cifar10")
+        own, asked = builders.parse_name(self.name)
+        if own == EMBEDDED and not (set(asked) <= {"version"} and cluttered_digits.has_version(asked.get("version"))):
+            raise SettingError(
+                f"config.data.name = {self.name!r}: there is one {EMBEDDED}, of version "
+                f"{cluttered_digits.STORED_VERSION}; give its name alone"
+            )
         if self.augmentation == "placement" and not self.embedded:
             raise SettingError(
                 "config.data.augmentation = 'placement' needs config.data.name = 'cluttered_digits', "
@@ -81,7 +87,7 @@ class DataSpec:
     @property
     def embedded(self) -> bool:
         """Whether this is the data set that comes with the package."""
-        return self.name.split(":")[0] == EMBEDDED
+        return builders.parse_name(self.name)[0] == EMBEDDED
 
     @property
     def directory(self) -> Path:
@@ -132,44 +138,34 @@ def channel_statistics(images: UInt8[np.ndarray, "n h w c"]) -> tuple[tuple[floa
 def load_split(spec: DataSpec, split: str) -> Split:
     """Decode one split into memory, in stored order; the embedded data set is written first if it is missing.
 
+    Whatever can be told without decoding an image is checked before one is.
+
     Args:
         spec: which data set, and how many examples ("train": ``train_examples``, else ``eval_examples``).
         split: "train", "test" or what the data set calls its splits.
 
     Raises:
-        DatasetError: not prepared, damaged, no such split, or not images of one size with a label.
+        DatasetError: not prepared, damaged, no such split, or not square 8-bit images of one size, each with a class.
         SettingError: more examples are asked for than there are.
     """
-    builder = open_builder(spec)
-    if split not in builder.info.splits:
-        raise DatasetError(
-            f"data set {spec.name!r} in {builder.data_dir} has no split {split!r}; it has "
-            f"{', '.join(sorted(builder.info.splits))}"
-        )
+    builder = _builder(spec)
+    count = _count(spec, builder, split)
     features = dict(builder.info.features.items())
-    if not isinstance(features.get("label"), tfds.features.ClassLabel) or "image" not in features:
-        raise DatasetError(
-            f"data set {spec.name!r} has the features {', '.join(sorted(features))}; an image classifier "
-            "needs 'image' and a class 'label'. Choose another data.name"
-        )
-    limit = spec.train_examples if split == "train" else spec.eval_examples
-    stored = builder.info.splits[split].num_examples
-    if limit is not None and limit > stored:
-        field = "train_examples" if split == "train" else "eval_examples"
-        raise SettingError(
-            f"config.data.{field} = {limit} is above the {stored} examples of split {split!r} of "
-            f"{spec.name!r}; lower it"
-        )
-    columns = _read(spec, builder, split, limit or stored)
-    name = builder.name
-    if name in STATISTICS:
-        mean, std = STATISTICS[name]
-    else:
-        whole = columns["image"]
-        if split != "train" or limit is not None:
-            whole = _read(spec, builder, "train", builder.info.splits["train"].num_examples)["image"]
-        mean, std = channel_statistics(whole)
-    digits = columns.get("digit") if spec.embedded else None
+    checks.check_features(spec.name, features)
+    statistics = STATISTICS.get(builder.name)
+    whole = _count(dataclasses.replace(spec, train_examples=None), builder, TRAIN)
+    columns = _read(spec, builder, split, count)
+    classes = features["label"].num_classes
+    checks.check_labels(spec.name, split, columns["label"], classes)
+    coded = isinstance(features["image"], tfds.features.Image)
+    checks.check_image_shape(spec.name, columns["image"].shape[1:], coded)
+    if statistics is None:
+        complete = split == TRAIN and count == whole
+        images = columns["image"] if complete else _read(spec, builder, TRAIN, whole)["image"]
+        statistics = channel_statistics(images)
+        checks.check_channels(spec.name, *statistics)
+    mean, std = statistics
+    digits = columns.get("digit")
     return Split(
         images=columns["image"],
         labels=columns["label"].astype(np.int32),
@@ -181,55 +177,45 @@ def load_split(spec: DataSpec, split: str) -> Split:
     )
 
 
-def open_builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
-    """The TFDS builder of a data set that is ready to be read.
+def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
+    """The TFDS builder of a data set that is ready to be read; the embedded one is written if it is missing."""
+    if not spec.embedded:
+        return builders.open_builder(spec.name, spec.directory)
+    builders.check_directory(spec.name, spec.directory)
+    return cluttered_digits.prepare(spec.directory)
+
+
+def _count(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str) -> int:
+    """Examples of a split that are read: all, or as many as the config says.
 
     Raises:
-        DatasetError: it is not there; the message says what is, and how to get it.
+        DatasetError: no such split, or an empty one.
+        SettingError: more are asked for than there are.
     """
-    if spec.embedded:
-        return cluttered_digits.prepare(spec.directory)
-    try:
-        builder = tfds.builder(spec.name, data_dir=str(spec.directory), file_format="array_record")
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise DatasetError(_missing(spec, "TFDS knows no data set of that name, and")) from error
-    except Exception as error:  # TFDS lets JSON, protobuf and assertion errors through
+    if split not in builder.info.splits:
         raise DatasetError(
-            f"data set {spec.name!r} in {spec.directory} cannot be opened: {_first_line(error)}. If its "
-            f"files are damaged, remove {spec.directory / spec.name.split(':')[0]} and prepare it again"
-        ) from error
-    if not (Path(builder.data_dir) / "dataset_info.json").exists():
-        raise DatasetError(_missing(spec, f"it is not prepared in {builder.data_dir};"))
-    return builder
-
-
-def _missing(spec: DataSpec, what: str) -> str:
-    return (
-        f"data set {spec.name!r}: {what} {_found_in(spec.directory)}. Either name the directory that holds "
-        f"it with --config.data.data_dir=DIR, or prepare it once: 'tfds build {spec.name} "
-        f"--file_format=array_record --data_dir={spec.directory}' (only this needs 'pip install tensorflow')"
-    )
-
-
-def _found_in(directory: Path) -> str:
-    """What a person would see who looked into ``directory``."""
-    if not directory.is_dir():
-        return f"{directory} does not exist"
-    infos = sorted({path.parent.relative_to(directory) for path in directory.glob("*/**/dataset_info.json")})
-    if not infos:
-        return f"{directory} holds no prepared data set"
-    return f"{directory} holds {', '.join(map(str, infos[:8]))}{' and more' if len(infos) > 8 else ''}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+            f"data set {spec.name!r} in {builder.data_dir} has no split {split!r}; it has "
+            f"{', '.join(sorted(builder.info.splits)) or 'none'}"
+        )
+    stored = builder.info.splits[split].num_examples
+    if not stored:
+        raise DatasetError(f"data set {spec.name!r} in {builder.data_dir} has no examples in its split {split!r}")
+    field = "train_examples" if split == TRAIN else "eval_examples"
+    limit = getattr(spec, field)
+    if limit is not None and limit > stored:
+        raise SettingError(
+            f"config.data.{field} = {limit} is above the {stored} examples of split {split!r} of "
+            f"{spec.name!r}; lower it"
+        )
+    return limit or stored
 
 
 def _read(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str, count: int) -> dict[str, Any]:
-    """The first ``count`` examples of a split, one array a feature; text features are left out."""
-    wanted = [k for k, f in builder.info.features.items() if not isinstance(f, tfds.features.Text)]
+    """The first ``count`` examples of a split: images and labels, and what the embedded data set has beside them."""
+    wanted = ("image", "label", "box", "digit") if spec.embedded else ("image", "label")
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     columns: dict[str, np.ndarray] = {}
+    where = f"data set {spec.name!r}, split {split!r} in {builder.data_dir}"
     try:
         source = builder.as_data_source(split)
         # Blocks, because asking array_record for one record at a time takes as long as decoding it.
@@ -250,11 +236,17 @@ def _read(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str, count: 
                 columns[key][i] = value
     except DatasetError:
         raise
+    except MemoryError as error:
+        raise DatasetError(
+            f"{where}: its {count} examples do not fit into memory; read fewer with config.data.train_examples and "
+            "eval_examples, or choose a smaller data set"
+        ) from error
+    except (ImportError, PermissionError) as error:
+        raise DatasetError(f"{where} cannot be read here: {builders.first_line(error)}") from error
     except Exception as error:  # array_record raises RuntimeError, TFDS whatever its decoder does
         raise DatasetError(
-            f"data set {spec.name!r}, split {split!r} in {builder.data_dir} cannot be read: "
-            f"{_first_line(error)}. Its files are damaged or in another format than array_record: remove "
-            f"that directory and prepare it again{'' if spec.embedded else ' (see --config.data.data_dir)'}"
+            f"{where} cannot be read: {builders.first_line(error)}. Its files are damaged: remove that directory and "
+            f"prepare it again{'' if spec.embedded else ' (see --config.data.data_dir)'}"
         ) from error
     return columns
 

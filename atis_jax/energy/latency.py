@@ -64,7 +64,7 @@ def timing(
     bits = jnp.broadcast_to(jnp.asarray(scorer.dac_bits, float), current_a.shape)
     conversion = token_time_s(front_end, inputs, conversion_time_s)
     settled = settling_s(front_end, current_a / (scorer.arrays * inputs), bits)
-    turns = scorer.prototypes if scorer.arrangement == "multiplexed" else 1
+    turns = scorer.prototypes if scorer.in_turns else 1
     rate_hz = 1.0 / (conversion + turns * on_time_s(front_end, scorer, inputs, bits))
     return Timing(conversion, settled, conversion + turns * settled, rate_hz, current_a * front_end.supply_v / turns)
 

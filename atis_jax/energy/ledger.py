@@ -177,7 +177,7 @@ def ledger(
         scorer,
         tokens,
         memory_of,
-        before_conversion=scorer.source == "pixels",
+        before_conversion=scorer.of_pixels,
         scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, held_bytes),
         projection_j=jnp.sum(scored * projection.projection_j(preset, network, scorer, inputs)),
         dac_j=jnp.sum(scored * converters.token_j(preset, front_end, inputs, bits)),
@@ -266,4 +266,4 @@ def counts(
         return jnp.zeros_like(kept), kept
     check_scorer(scorer)
     has_scorer = per_layer(jnp.asarray(scorer.layers), network, "scorer.layers")
-    return jnp.where(has_scorer, scored, 0.0), jnp.where(has_scorer & (scorer.source == "tokens"), scored, kept)
+    return jnp.where(has_scorer, scored, 0.0), jnp.where(has_scorer & (not scorer.of_pixels), scored, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
@@ -15,7 +16,7 @@ from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
 from atis_jax.energy.shapes import FORMATS, MEMORIES, PROJECTIONS, SOURCES, Memory, NetworkShape, ScorerShape, Tokens
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
 CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
 """No pruning; the paper's score in digital, as computed and folded to one vector; the paper's circuit; the co-designed
@@ -23,7 +24,15 @@ score in digital, in its cheaper form; the co-designed circuit. The last but one
 that needs fewer numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
 MODES = ("encoder", "decode")
-SCENARIO_NETWORKS = ("deit_ti", "deit_s", "vit_b", "bert_base", "gpt2", "own")
+_SHAPES: dict[str, Callable[[ScenarioSpec, NetworkShape | None], NetworkShape]] = {
+    "deit_ti": lambda spec, own: vit_shape(192, 3),
+    "deit_s": lambda spec, own: vit_shape(384, 6),
+    "vit_b": lambda spec, own: vit_shape(768, 12),
+    "bert_base": lambda spec, own: bert_shape(spec.length),
+    "gpt2": lambda spec, own: gpt2_shape(spec.length, head_tokens=1),
+    "own": lambda spec, own: _given(own),
+}
+SCENARIO_NETWORKS = tuple(_SHAPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,17 +116,14 @@ def scenario_network(spec: ScenarioSpec, own: NetworkShape | None = None) -> Net
     Raises:
         SettingError: network ``own`` without its shape.
     """
-    if spec.network == "own":
-        if own is None:
-            raise SettingError("scenario.network = 'own' without the shape of one; choose another network")
-        shape = own
-    elif spec.network == "bert_base":
-        shape = bert_shape(spec.length)
-    elif spec.network == "gpt2":
-        shape = gpt2_shape(spec.length, head_tokens=1)
-    else:
-        shape = {"deit_ti": vit_shape(192, 3), "deit_s": vit_shape(384, 6), "vit_b": vit_shape(768, 12)}[spec.network]
+    shape = choose(_SHAPES, spec.network, "scenario.network")(spec, own)
     return dataclasses.replace(shape, sent_bytes=spec.sent_bytes)
+
+
+def _given(own: NetworkShape | None) -> NetworkShape:
+    if own is None:
+        raise SettingError("scenario.network = 'own' without the shape of one; choose another network")
+    return own
 
 
 def kept_fractions(spec: ScenarioSpec, depth: int) -> list[float]:
@@ -135,10 +141,12 @@ def scenario_tokens(spec: ScenarioSpec, network: NetworkShape, pruned: bool) -> 
     """
     fractions = jnp.asarray(kept_fractions(spec, network.depth) if pruned else [1.0] * network.depth)
     count = fractions * network.tokens
-    if spec.mode == "decode":
-        one = jnp.ones((network.depth,))
-        return Tokens(scored=one, kept=one, attended=jnp.maximum(count, 1.0))
-    return Tokens(scored=jnp.concatenate([jnp.full((1,), float(network.tokens)), count[:-1]]), kept=count)
+    one, everyone = jnp.ones((network.depth,)), jnp.full((1,), float(network.tokens))
+    counts: dict[str, Callable[[], Tokens]] = {
+        "encoder": lambda: Tokens(scored=jnp.concatenate([everyone, count[:-1]]), kept=count),
+        "decode": lambda: Tokens(scored=one, kept=one, attended=jnp.maximum(count, 1.0)),
+    }
+    return choose(counts, spec.mode, "scenario.mode")()
 
 
 def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape) -> ScorerShape:
@@ -217,7 +225,11 @@ def contender(
         network: its network.
         points: design points ``paper`` and ``codesigned``.
         preset: prices, in place of those of scenario and point.
+
+    Raises:
+        SettingError: no such contender.
     """
+    check_choice(name, CONTENDERS, "contender")
     point = points["codesigned" if name.startswith("codesigned") else "paper"]
     preset = prices(spec, point) if preset is None else preset
     memory = spec.memory()
@@ -228,7 +240,7 @@ def contender(
     if name in ANALOG:
         return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
     rivals = {"digital": digital_ledger, "folded": folded_digital_ledger, "codesigned_digital": cheapest_digital_ledger}
-    return rivals[name](preset, network, scorer, tokens, memory)
+    return choose(rivals, name, "contender")(preset, network, scorer, tokens, memory)
 
 
 def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:

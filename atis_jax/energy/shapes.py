@@ -11,13 +11,17 @@ from jaxtyping import Array, Float
 
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
-from atis_jax.validation import SettingError, check_choice
+from atis_jax.validation import SettingError, check_choice, choose
 
 PROJECTIONS = ("learned", "gaussian", "sparse_sign", "selection")
-ARRANGEMENTS = ("consensus", "grouped", "multiplexed")
+IN_TURNS = {"consensus": False, "grouped": False, "multiplexed": True}
+"""Whether one array takes turns for the prototypes of an arrangement; else each has its own."""
+ARRANGEMENTS = tuple(IN_TURNS)
 FORMATS = ("int4", "int8", "fp16")
 MEMORIES = ("none", "sram_32k", "sram_1m", "dram")
-SOURCES = ("tokens", "pixels")
+OF_PIXELS = {"tokens": False, "pixels": True}
+"""Whether a scorer looks at raw pixels in front of the network; else at a layer's normalised tokens."""
+SOURCES = tuple(OF_PIXELS)
 
 
 @pytree
@@ -109,6 +113,16 @@ class ScorerShape:
     def arrays(self) -> int:
         """Array rows with a TIA that a token passes: G, or 2 G for differential scores."""
         return self.prototypes * (2 if self.differential else 1)
+
+    @property
+    def of_pixels(self) -> bool:
+        """Whether raw pixels are scored."""
+        return choose(OF_PIXELS, self.source, "scorer.source")
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the prototypes take turns on one array."""
+        return choose(IN_TURNS, self.arrangement, "scorer.arrangement")
 
 
 def check_scorer(scorer: ScorerShape) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.energy.shapes import OF_PIXELS
 from atis_jax.models.vit import VisionTransformer, scaled, space_to_depth
 from atis_jax.pruning.masks import PROTECTED
+from atis_jax.validation import choose
 
 
 def patch_pixels(model: VisionTransformer, images: Float[Array, "B S S C"]) -> Float[Array, "B N P"]:
@@ -25,4 +27,4 @@ def patch_pixels(model: VisionTransformer, images: Float[Array, "B S S C"]) -> F
 
 def sensor_view(model: VisionTransformer, images: Float[Array, "B S S C"], source: str) -> Float[Array, "B N P"] | None:
     """``patch_pixels`` for scorers of ``source`` "pixels", None for those that look at the layers' tokens."""
-    return patch_pixels(model, images) if source == "pixels" else None
+    return patch_pixels(model, images) if choose(OF_PIXELS, source, "scorer.source") else None

@@ -16,6 +16,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from atis_jax.models.spec import ModelSpec
+from atis_jax.validation import choose
 
 ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
@@ -37,15 +38,23 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B T D"]:
         """Tokens row by row, T = (S / patch)^2."""
-        spec, x = self.spec, image_BxSxSxC
-        if spec.stem == "linear":
-            x = nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch))
-        else:
-            x = neighbourhood(space_to_depth(x, 2))
-            x = nn.gelu(nn.Dense(spec.stem_width, name="conv")(x))
-            x = nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch // 2))
-            x = x + nn.Dense(spec.width, name="mix")(nn.gelu(nn.LayerNorm(name="norm")(x)))
-        return x.reshape(x.shape[0], -1, spec.width)
+        x = choose(_STEMS, self.spec.stem, "model.stem")(self.spec, image_BxSxSxC)
+        return x.reshape(x.shape[0], -1, self.spec.width)
+
+
+def _linear_stem(spec: ModelSpec, x: Array) -> Array:
+    return nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch))
+
+
+def _conv_stem(spec: ModelSpec, x: Array) -> Array:
+    x = neighbourhood(space_to_depth(x, 2))
+    x = nn.gelu(nn.Dense(spec.stem_width, name="conv")(x))
+    x = nn.Dense(spec.width, name="patch")(space_to_depth(x, spec.patch // 2))
+    return x + nn.Dense(spec.width, name="mix")(nn.gelu(nn.LayerNorm(name="norm")(x)))
+
+
+_STEMS = {"linear": _linear_stem, "conv": _conv_stem}
+"""The layers of each stem; they become those of the ``Stem`` that calls them."""
 
 
 def space_to_depth(x_BxSxSxC: Float[Array, "B S S C"], size: int) -> Float[Array, "B S/size S/size size*size*C"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -13,13 +14,21 @@ from atis_jax.scoring.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, thresh
 from atis_jax.scoring.knobs import input_gates
 from atis_jax.scoring.prototype import query_weights, raw_from_weights, trained_weights
 from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.validation import choose
 
 
 def signed_weights(design: Design, spec: ScorerSpec, query: Float[Array, "G D"]) -> Float[Array, "G N"]:
-    """The prototype as fractions of the largest bias current, from wherever the spec takes it."""
-    if spec.prototype == "ema":
-        return query_weights(query, design.projection)
-    return trained_weights(design.prototype)
+    """The prototype as fractions of the largest bias current, from wherever the spec takes it.
+
+    Raises:
+        SettingError: no such prototype.
+    """
+    found: dict[str, Callable[[], Float[Array, "G N"]]] = {
+        "static": lambda: trained_weights(design.prototype),
+        "extracted": lambda: trained_weights(design.prototype),
+        "ema": lambda: query_weights(query, design.projection),
+    }
+    return choose(found, spec.prototype, "scorer.prototype")()
 
 
 def with_extracted_prototype(design: Design, query: Float[Array, "G D"]) -> Design:

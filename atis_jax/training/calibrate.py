@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.energy.shapes import OF_PIXELS
 from atis_jax.models.forward import block, dense_forward, embed
 from atis_jax.models.sensor import patch_pixels
 from atis_jax.models.vit import VisionTransformer
@@ -22,9 +23,14 @@ from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.losses import SPREAD_OF_HALF_SPAN
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import thermal_voltage_v
+from atis_jax.validation import choose
 
 OPEN_QUANTILES = 2.0
 """Thresholds start this many standard deviations below the mean score: nearly every gate open."""
+
+
+_EXTRACTED = {"static": False, "ema": False, "extracted": True}
+"""Whether a design starts from a prototype taken out of the attention."""
 
 
 def layer_tokens(model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]) -> Float[Array, "L B T D"]:
@@ -41,7 +47,7 @@ def scored_vectors(
     model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"], source: str
 ) -> Float[Array, "L B T X"]:
     """What scorers of ``source`` project: ``layer_tokens`` (X = D), or the same pixels for every layer (X = P)."""
-    if source == "tokens":
+    if not choose(OF_PIXELS, source, "scorer.source"):
         return layer_tokens(model, params, images)
     pixels = patch_pixels(model, images)[:, PROTECTED:]
     return jnp.broadcast_to(pixels, (model.spec.depth, *pixels.shape))
@@ -80,7 +86,7 @@ def starting_design(
 
     def one(layer_key, variance_D, query_GxD, tokens_BxTxD):
         design = initial_design(layer_key, spec, hardware, tokens_BxTxD.shape[-1], variance_D)
-        if spec.prototype == "extracted":
+        if choose(_EXTRACTED, spec.prototype, "scorer.prototype"):
             design = with_extracted_prototype(design, query_GxD)
         return fit_spread(design, spec, hardware, query_GxD, tokens_BxTxD.reshape(-1, tokens_BxTxD.shape[-1]))
 

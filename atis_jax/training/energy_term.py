@@ -23,13 +23,15 @@ from atis_jax.energy.baselines import (
 )
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
+from atis_jax.energy.shapes import OF_PIXELS, NetworkShape, ScorerShape, Tokens
 from atis_jax.energy.spec import EnergySpec
+from atis_jax.models.spec import ModelSpec
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
 from atis_jax.scoring.program import array_program
 from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.validation import choose
 
 IDEAL_DAC_BITS = 8
 """Bits charged for a converter without a resolution (the ``ideal`` hardware): the digital scorer's int8."""
@@ -44,12 +46,7 @@ def network_shape(model: VisionTransformer, channels: int, camera: bool = False)
         camera: whether its pixels are converted by a camera that is charged.
     """
     spec = model.spec
-    if spec.stem == "conv":
-        squares = model.tokens * (spec.patch // 2) ** 2
-        stem_macs = squares * 36 * channels * spec.stem_width
-        stem_macs += squares * spec.stem_width * spec.width + model.tokens * spec.width**2
-    else:
-        stem_macs = model.tokens * spec.patch**2 * channels * spec.width
+    stem_macs = choose(_STEM_MACS, spec.stem, "model.stem")
     return NetworkShape(
         tokens=model.tokens,
         width=spec.width,
@@ -57,9 +54,25 @@ def network_shape(model: VisionTransformer, channels: int, camera: bool = False)
         heads=spec.heads,
         mlp_width=spec.mlp_width,
         classes=model.classes,
-        stem_macs=stem_macs,
+        stem_macs=stem_macs(spec, model.tokens, channels),
         pixel_values=spec.patch**2 * channels if camera else 0,
     )
+
+
+def _conv_stem_macs(spec: ModelSpec, tokens: int, channels: int) -> int:
+    squares = tokens * (spec.patch // 2) ** 2
+    neighbourhoods = squares * 36 * channels * spec.stem_width
+    return neighbourhoods + squares * spec.stem_width * spec.width + tokens * spec.width**2
+
+
+def _linear_stem_macs(spec: ModelSpec, tokens: int, channels: int) -> int:
+    return tokens * spec.patch**2 * channels * spec.width
+
+
+_STEM_MACS = {"conv": _conv_stem_macs, "linear": _linear_stem_macs}
+"""Multiply-accumulates of the patch embedding of one image."""
+_FOLDS = {"static": True, "extracted": True, "ema": False}
+"""Whether a prototype folds into one vector with the projection: not one that moves."""
 
 
 def array_current_a(
@@ -125,7 +138,8 @@ class RunLedger:
             load_f=self.hardware.ota.capacitance_f,
             kappa=self.hardware.ota.kappa,
             uses=self.energy.uses,
-            dac="none" if self.spec.source == "pixels" else self.energy.dac,  # pixels are voltages already
+            # Pixels are voltages already.
+            dac="none" if choose(OF_PIXELS, self.spec.source, "scorer.source") else self.energy.dac,
             converters=self.energy.converters,
             core=self.energy.core,
             reference_bits=self.energy.reference_bits,
@@ -167,17 +181,25 @@ class RunLedger:
     @property
     def folds(self) -> bool:
         """Whether projection and prototype can be folded into one vector: not with a prototype that moves."""
-        return self.spec.prototype != "ema"
+        return choose(_FOLDS, self.spec.prototype, "scorer.prototype")
 
     def pruned(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
         """With the run's own scorer; a digital one folds where it can and where that is cheaper.
 
         A random scorer is charged the network alone: choosing by chance costs nothing here.
+
+        Raises:
+            SettingError: nothing says what a scorer of that kind costs.
         """
-        if self.spec.kind == "analog":
-            return self.analog(kept, design, query)
-        if self.spec.kind == "digital":
-            return self.cheapest_digital(kept, design)
+        spent: dict[str, Callable[[], Ledger]] = {
+            "analog": lambda: self.analog(kept, design, query),
+            "digital": lambda: self.cheapest_digital(kept, design),
+            "random": lambda: self.unscored(kept),
+        }
+        return choose(spent, self.spec.kind, "scorer.kind")()
+
+    def unscored(self, kept: Float[Array, "L"]) -> Ledger:
+        """With fewer tokens, chosen at no cost."""
         return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), self.tokens(kept))
 
     def ratio(self) -> Callable[[Float[Array, "L"], Design, Float[Array, "L G D"]], Float[Array, ""]]:

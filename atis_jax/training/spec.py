@@ -37,7 +37,11 @@ class PruningSpec:
     """
 
     kept: tuple[float, ...] = setting(
-        (0.5,), low=0.0, high=1.0, doc="wanted kept fraction after each layer, cascaded; one number, or one per layer"
+        (0.5,),
+        low=0.0,
+        high=1.0,
+        least=1,
+        doc="wanted kept fraction after each layer, cascaded; one number, or one per layer",
     )
     first_layer: int = setting(0, low=0, high=63, doc="layers before it keep every token and have no scorer")
     scored_layers: int | None = setting(

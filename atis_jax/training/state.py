@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from atis_jax.scoring.knobs import KNOBS
 from atis_jax.training.schedule import learning_rate
 from atis_jax.training.spec import CodesignSpec, StageSpec
 from atis_jax.typing import Key, PyTree
+from atis_jax.validation import choose
 
 ADAM_B2 = 0.99
 """Second-moment decay: runs of a few thousand steps forget their start sooner than 0.999 lets them."""
@@ -45,14 +47,18 @@ class TrainState:
     key: Key
 
 
+_PROJECTION_LABELS = {"learned": "scorer", "gaussian": "frozen", "sparse_sign": "frozen", "selection": "frozen"}
+_PROTOTYPE_LABELS = {"static": "scorer", "ema": "frozen", "extracted": "frozen"}
+
+
 def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str, Any]:
     """Which optimiser moves which leaf: network, scorer, knob, threshold or frozen."""
     design = values["design"]
     if isinstance(design, Design):
         named: dict[str, Any] = dict(
-            projection="scorer" if projection == "learned" else "frozen",
+            projection=choose(_PROJECTION_LABELS, projection, "scorer.projection"),
             input_gain="scorer",
-            prototype="scorer" if prototype == "static" else "frozen",
+            prototype=choose(_PROTOTYPE_LABELS, prototype, "scorer.prototype"),
             bias_scale="scorer",
             feedback="scorer",
             threshold="threshold",
@@ -111,9 +117,11 @@ def threshold_optimiser(stage: StageSpec, codesign: CodesignSpec) -> optax.Gradi
     analogue of the circuit's adaptive threshold (``scoring.threshold``). Its gain falls with the learning rate, so
     that the chips of the last steps do not decide where it ends.
     """
-    if codesign.threshold == "tracked":
-        return optax.sgd(learning_rate(codesign.threshold_learning_rate, stage))
-    return optax.adam(codesign.threshold_learning_rate)
+    made: dict[str, Callable[[], optax.GradientTransformation]] = {
+        "tracked": lambda: optax.sgd(learning_rate(codesign.threshold_learning_rate, stage)),
+        "gradient": lambda: optax.adam(codesign.threshold_learning_rate),
+    }
+    return choose(made, codesign.threshold, "codesign.threshold")()
 
 
 def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
@@ -123,17 +131,19 @@ def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
     def decayed(values):
         return jax.tree.map(lambda leaf: leaf.ndim > 1, values)
 
-    if stage.optimiser == "muon":
+    made: dict[str, Callable[[], optax.GradientTransformation]] = {
+        "adamw": lambda: optax.adamw(rate, b2=ADAM_B2, weight_decay=stage.weight_decay, mask=decayed),
         # consistent_rms scales each update to AdamW's usual size, so that one learning rate fits both.
-        return optax.contrib.muon(
+        "muon": lambda: optax.contrib.muon(
             rate,
             adam_b2=ADAM_B2,
             weight_decay=stage.weight_decay,
             weight_decay_mask=decayed,
             consistent_rms=MUON_RMS,
             adam_learning_rate=rate,
-        )
-    return optax.adamw(rate, b2=ADAM_B2, weight_decay=stage.weight_decay, mask=decayed)
+        ),
+    }
+    return choose(made, stage.optimiser, "stage.optimiser")()
 
 
 def create_state(

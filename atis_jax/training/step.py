@@ -32,6 +32,7 @@ from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpe
 from atis_jax.training.state import TrainState, advance
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import celsius_to_kelvin
+from atis_jax.validation import choose
 
 Batch = dict[str, Any]
 Metrics = dict[str, Any]
@@ -39,6 +40,14 @@ Step = Callable[[TrainState, Batch, PyTree], tuple[TrainState, Metrics]]
 
 EnergyRatio = Callable[[Float[Array, "L"], Any, Float[Array, "L G D"]], Float[Array, ""]]
 """(kept fraction per layer, design, queries) -> energy of the pruned network over the dense one."""
+
+
+_TRACKED = {"tracked": True, "gradient": False}
+"""Whether the thresholds follow the kept fraction; else the loss."""
+_SECANT = {"tangent": False, "secant": True}
+"""``gated_softmax``'s ``secant`` for each gradient of a pruned token's gate."""
+_OF_WORST = {"mean": False, "cvar": True}
+"""Whether the objective is over a step's worst chips; else over all."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +102,8 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     has_scorer = jnp.asarray([float(layer in scored) for layer in range(depth)])
 
     half_span_v = threshold_range(setup.hardware).high
-    tracked = setup.codesign.threshold == "tracked" and setup.spec.kind != "random"
+    tracked = choose(_TRACKED, setup.codesign.threshold, "codesign.threshold") and setup.spec.kind != "random"
+    secant = choose(_SECANT, setup.codesign.gate_gradient, "codesign.gate_gradient")
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         knobs = codesign_knobs(state.step, setup.stage.steps, setup.pruning, target)
@@ -120,7 +130,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             # The swing fits scores to their range, which is for gains and feedback to do: an input that is switched on
             # or off for its part in the spread would drown what it is worth to the task.
             detach_knobs=setup.spec.trains_hardware and setup.spec.kind != "random",
-            secant=setup.codesign.gate_gradient == "secant",
+            secant=secant,
             dropout_key=dropout_key(setup.model, state),
         )
         teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
@@ -180,7 +190,7 @@ def task_terms(
     smoothing, temperature = setup.stage.label_smoothing, setup.loss.distill_temperature
     chips = setup.codesign.chips_per_step if setup.analog else 1
     worst = losses.worst_count(setup.codesign.cvar_fraction, chips)
-    if setup.codesign.objective == "mean" or worst == chips:
+    if not choose(_OF_WORST, setup.codesign.objective, "codesign.objective") or worst == chips:
         return {
             "loss_ce": losses.cross_entropy(logits, labels, smoothing),
             "loss_distill": setup.loss.distill * losses.distillation(logits, teacher, temperature),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +25,35 @@ from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.evaluate import chips_for
 from atis_jax.units import celsius_to_kelvin
+from atis_jax.validation import choose
 from experiments.drift.settings import DriftSettings
 from experiments.trained_run import TrainedRun
 
 STEADY, RAMP = "steady", "ramp"
-MODES = ("fixed", "adaptive", "hysteresis", "adaptive + hysteresis", "adaptive + ema")
-"""How the comparator is run. The last one also takes its prototype from the moving average of the queries."""
+
+
+class Mode(NamedTuple):
+    """How the comparator is run.
+
+    Attributes:
+        adaptive: whether its threshold adapts.
+        hysteresis: whether it keeps its state from token to token.
+        ema: whether the prototype is the moving average of the queries; else as trained.
+    """
+
+    adaptive: bool = False
+    hysteresis: bool = False
+    ema: bool = False
+
+
+MODE_OF = {
+    "fixed": Mode(),
+    "adaptive": Mode(adaptive=True),
+    "hysteresis": Mode(hysteresis=True),
+    "adaptive + hysteresis": Mode(adaptive=True, hysteresis=True),
+    "adaptive + ema": Mode(adaptive=True, ema=True),
+}
+MODES = tuple(MODE_OF)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +140,7 @@ def run_arms(settings: DriftSettings, run: TrainedRun, stream: Stream, root: jax
     for bias in dict.fromkeys((own, "fixed_charge")):
         for mode in MODES:
             scenarios = [name for name in stream.images if bias == own or name == RAMP]
-            if mode.endswith("ema"):
+            if choose(MODE_OF, mode, "mode").ema:
                 scenarios = [name for name in scenarios if name != RAMP]
             if not scenarios:
                 continue
@@ -128,13 +152,13 @@ def run_arms(settings: DriftSettings, run: TrainedRun, stream: Stream, root: jax
 
 def structure(settings: DriftSettings, run: TrainedRun, mode: str, bias: str) -> tuple[ScorerSpec, Hardware]:
     """Scorer and hardware of an arm: the trained ones with feedback, dead band and bias as the arm has them."""
-    evaluator = run.trained.evaluator
+    evaluator, way = run.trained.evaluator, choose(MODE_OF, mode, "mode")
     spec = dataclasses.replace(
         evaluator.spec,
-        adaptive_rate_v=settings.adaptive_rate_v if mode.startswith("adaptive") else 0.0,
+        adaptive_rate_v=settings.adaptive_rate_v if way.adaptive else 0.0,
         activity_rate=settings.activity_rate,
-        hysteresis=mode.endswith("hysteresis"),
-        prototype="ema" if mode.endswith("ema") else evaluator.spec.prototype,
+        hysteresis=way.hysteresis,
+        prototype="ema" if way.ema else evaluator.spec.prototype,
     )
     fields = {"comparator.hysteresis_fraction": settings.hysteresis_fraction, "thermal.bias": bias}
     return spec, with_fields(evaluator.hardware, fields)

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from atis_jax.report import write_report
-from atis_jax.validation import UserError
+from atis_jax.validation import UserError, choose
 from experiments import measure
-from experiments.drift.arms import RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
+from experiments.drift.arms import MODE_OF, RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
 from experiments.drift.loop import dead_bands, record, step_response
 from experiments.drift.query import query_response
 from experiments.drift.response import limit_cycle, settling
@@ -117,7 +117,7 @@ def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int
     shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
     before, after = kept[:, stream.before].mean(axis=1), kept[:, stream.after].mean(axis=1)  # of each chip
     changed = [settled(shift_CxNxL[:, :, layer], stream, hold) for layer in range(kept.shape[-1])]
-    steps = arm.mode.startswith("adaptive") and arm.scenario not in (RAMP, "steady")
+    steps = choose(MODE_OF, arm.mode, "mode").adaptive and arm.scenario not in (RAMP, "steady")
     cycles = [
         [limit_cycle(chip[stream.arrived :]) for chip in shift_CxNxL[:, :, layer]] for layer in range(kept.shape[-1])
     ]

@@ -29,7 +29,9 @@ class DriftSettings:
     rest_temperature_c: float = setting(
         27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperature where it does not change"
     )
-    shifts: tuple[str, ...] = setting(SHIFTS, choices=SHIFTS, doc="changes of the images, each a stream of its own")
+    shifts: tuple[str, ...] = setting(
+        SHIFTS, choices=SHIFTS, least=1, distinct=True, doc="changes of the images, each a stream of its own"
+    )
     contrast: float = setting(0.75, low=0.0, high=10.0, doc="factor on the distance to the mean grey")
     brightness: float = setting(0.05, low=-1.0, high=1.0, doc="added to every pixel; pixels are 0 to 1")
     noise: float = setting(0.1, low=0.0, high=1.0, doc="standard deviation of the noise added to every pixel")
@@ -42,10 +44,21 @@ class DriftSettings:
     )
     ema_rate: float = setting(0.02, low=0.0, high=1.0, exclusive_low=True, doc="share of a new query in the EMA")
     loop_rates_v: tuple[float, ...] = setting(
-        (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2), low=0.0, high=1.0, doc="eta compared in the step response"
+        (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+        low=0.0,
+        exclusive_low=True,
+        high=1.0,
+        least=1,
+        distinct=True,
+        doc="eta compared in the step response",
     )
     band_fractions: tuple[float, ...] = setting(
-        (0.0, 0.01, 0.02, 0.05, 0.1, 0.2), low=0.0, high=1.0, doc="dead bands compared at the first layer"
+        (0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+        low=0.0,
+        high=1.0,
+        least=1,
+        distinct=True,
+        doc="dead bands compared at the first layer",
     )
 
     @property
@@ -63,10 +76,6 @@ class DriftSettings:
             raise SettingError(
                 f"config.change_from = {self.change_from} must be below config.change_until = {self.change_until}"
             )
-        if not self.shifts or not self.loop_rates_v or not self.band_fractions:
-            raise SettingError("config.shifts, loop_rates_v and band_fractions need one entry at least")
-        if min(self.loop_rates_v) <= 0:
-            raise SettingError(f"config.loop_rates_v = {self.loop_rates_v} must all be above zero: zero is no loop")
         if self.images is not None and self.images < self.windows:
             raise SettingError(
                 f"config.images = {self.images} is below config.windows = {self.windows}; raise the one or lower "

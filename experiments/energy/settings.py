@@ -17,7 +17,7 @@ class ScenariosSettings:
     """Five deployments, six ways to run each, what decides between them, and break-even maps."""
 
     experiment: str = setting("scenarios", choices=("scenarios",), doc="scenarios")
-    which: tuple[str, ...] = setting(SCENARIOS, choices=SCENARIOS, doc="scenarios to work out")
+    which: tuple[str, ...] = setting(SCENARIOS, choices=SCENARIOS, least=1, distinct=True, doc="scenarios to work out")
     sensor_run: str | None = setting(None, doc="co-design run that scores raw pixels; its accuracy is quoted")
     maps: tuple[str, ...] = setting(
         (
@@ -28,7 +28,8 @@ class ScenariosSettings:
             "length/pruned",
             "width/inputs",
         ),
-        doc="break-even maps, 'across/up'",
+        distinct=True,
+        doc="break-even maps, 'across/up'; empty: none",
     )
     map_scenario: str = setting("camera", choices=SCENARIOS, doc="scenario that the maps start from")
     resolution: int = setting(13, low=2, high=101, doc="values along a continuous axis of a map")
@@ -47,8 +48,6 @@ class ScenariosSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        if not self.which or len(set(self.which)) != len(self.which):
-            raise SettingError(f"config.which = {self.which} must name at least one scenario, and none twice")
         every = axes(self.resolution)
         for pair in self.maps:
             x, slash, y = pair.partition("/")

@@ -20,7 +20,7 @@ from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
-from atis_jax.validation import UserError
+from atis_jax.validation import UserError, choose
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
 from experiments.export.rasp import rasp_target
@@ -67,7 +67,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
     for name in wanted:
         print(f"{name} ...", flush=True)
-        told, new_gates, new_arrays = _MAKERS[name](settings, folder, trained, bundle, tokens)
+        told, new_gates, new_arrays = choose(_MAKERS, name, "config.target")(settings, folder, trained, bundle, tokens)
         targets[name] = told
         if name == "spice":
             arrays = {field: array for field, array in arrays.items() if not field.startswith("loop")}

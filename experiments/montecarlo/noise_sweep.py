@@ -34,13 +34,19 @@ class NoiseSweepSettings:
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
     checkpoint: str = setting("runs/quickstart", doc="folder of a finished co-design run")
     imperfections: tuple[str, ...] = setting(
-        (ALL, *IMPERFECTIONS), choices=(ALL, *IMPERFECTIONS), doc="what is scaled, one after the other"
+        (ALL, *IMPERFECTIONS),
+        choices=(ALL, *IMPERFECTIONS),
+        least=1,
+        distinct=True,
+        doc="what is scaled, one after the other",
     )
     scales: tuple[float, ...] = setting(
         (0.5, 1.0, 2.0, 4.0, 8.0, 16.0),
         low=0.0,
         high=1000.0,
         exclusive_low=True,
+        least=1,
+        distinct=True,
         doc="factors on the design's own size of each",
     )
     limit: float = setting(
@@ -54,10 +60,6 @@ class NoiseSweepSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        for name in ("imperfections", "scales"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise SettingError(f"config.{name} = {values} must name at least one, and none twice")
         if self.montecarlo.chips < 2:
             raise SettingError("config.montecarlo.chips = 1: the interval of a mean takes two; give at least 2")
 

@@ -47,10 +47,17 @@ class PrecisionSettings:
     experiment: str = setting("precision_sparsity", choices=("precision_sparsity",), doc="precision_sparsity")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
     checkpoints: tuple[str, ...] = setting(
-        ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
+        ("runs/precision_designs-sweep",),
+        least=1,
+        distinct=True,
+        doc="folders of finished co-design runs; that of a sweep stands for its runs",
     )
-    dac_bits: tuple[int, ...] = setting((1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
-    programming_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 8, 10), low=2, high=16, doc="of the currents' grid")
+    dac_bits: tuple[int, ...] = setting(
+        (1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, least=1, ascending=True, doc="of the input converters"
+    )
+    programming_bits: tuple[int, ...] = setting(
+        (2, 3, 4, 5, 6, 8, 10), low=2, high=16, least=1, ascending=True, doc="of the currents' grid"
+    )
     calibrated: bool = setting(True, doc="whether every chip's thresholds are set anew for its bits")
     limit: float = setting(0.01, low=0.0, high=1.0, doc="largest fall of accuracy that still holds, as a fraction")
     kept_limit: float = setting(0.02, low=0.0, high=1.0, doc="most that the kept fraction may rise and still hold")
@@ -60,10 +67,6 @@ class PrecisionSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        for name in ("dac_bits", "programming_bits"):
-            values = getattr(self, name)
-            if not values or list(values) != sorted(set(values)):
-                raise SettingError(f"config.{name} = {values} must name at least one, ascending and none twice")
         if len(self.montecarlo.temperature_c) != 1 or self.montecarlo.chips < 2:
             raise SettingError(
                 f"config.montecarlo: temperature_c = {self.montecarlo.temperature_c} and chips = "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.validation import check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,12 @@ class MonteCarloSpec:
 
     chips: int = setting(200, low=1, high=1_000_000, doc="chips sampled")
     temperature_c: tuple[float, ...] = setting(
-        (0.0, 27.0, 85.0), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperatures, each chip at every one"
+        (0.0, 27.0, 85.0),
+        low=MODEL_LOW_C,
+        high=MODEL_HIGH_C,
+        least=1,
+        distinct=True,
+        doc="temperatures, each chip at every one",
     )
     examples: int = setting(500, low=1, high=10_000_000, doc="test inputs, the same for every cell")
     batch_size: int = setting(128, low=1, high=100_000, doc="inputs at a time")
@@ -28,6 +33,3 @@ class MonteCarloSpec:
 
     def __post_init__(self):
         check_settings(self, "montecarlo")
-        values = self.temperature_c
-        if not values or len(set(values)) != len(values):
-            raise SettingError(f"montecarlo.temperature_c = {values} must name at least one temperature, none twice")

@@ -41,10 +41,14 @@ class TemperatureSweepSettings:
     experiment: str = setting("temperature_sweep", choices=("temperature_sweep",), doc="temperature_sweep")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips, noise and measurements")
     checkpoint: str = setting("runs/quickstart", doc="folder of a finished co-design run")
-    biases: tuple[str, ...] = setting(BIAS_KINDS, choices=BIAS_KINDS, doc="bias against temperature")
+    biases: tuple[str, ...] = setting(
+        BIAS_KINDS, choices=BIAS_KINDS, least=1, distinct=True, doc="bias against temperature"
+    )
     compensations: tuple[str, ...] = setting(
         COMPENSATIONS,
         choices=COMPENSATIONS,
+        least=1,
+        distinct=True,
         doc="none; threshold set once; looked up by a sensor; measured anew at each temperature",
     )
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
@@ -55,10 +59,6 @@ class TemperatureSweepSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        for name in ("biases", "compensations"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise SettingError(f"config.{name} = {values} must name at least one, and none twice")
         if self.montecarlo.chips < 2:
             raise SettingError("config.montecarlo.chips = 1: the interval of a mean takes two; give at least 2")
 

@@ -17,13 +17,17 @@ class YieldSettings:
 
     experiment: str = setting("yield", choices=("yield",), doc="yield")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips, noise and measurements")
-    checkpoints: tuple[str, ...] = setting(("runs/quickstart",), doc="folders of finished co-design runs")
+    checkpoints: tuple[str, ...] = setting(
+        ("runs/quickstart",), least=1, distinct=True, doc="folders of finished co-design runs"
+    )
     limit: float = setting(
         0.01, low=0.0, high=1.0, doc="a chip passes within this accuracy of the perfect chip of its design"
     )
     confidence: float = setting(0.95, low=0.5, high=0.9999, doc="of the intervals")
     calibrations: tuple[str, ...] = setting(
         (UNCALIBRATED, "threshold"),
+        least=1,
+        distinct=True,
         doc="'none', or methods of config.calibration joined by '+'; each is an arm",
     )
     montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
@@ -33,8 +37,6 @@ class YieldSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        if not self.calibrations or len(set(self.calibrations)) != len(self.calibrations):
-            raise SettingError(f"config.calibrations = {self.calibrations} must name at least one arm, and none twice")
         for name in self.calibrations:
             self.method(name)
 

@@ -49,7 +49,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
             mismatched(
                 process, bias_a, NOMINAL_C, settings.devices, settings.seed * len(settings.spread_biases_a) + number
             )
-            for number, bias_a in enumerate(settings.spread_biases_a if settings.devices >= FEWEST_DEVICES else ())
+            for number, bias_a in enumerate(settings.spread_biases_a if settings.devices else ())
         ]
         generic = process.generic
     spreads = [spread_of(population) for population in populations]

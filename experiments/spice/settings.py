@@ -7,6 +7,7 @@ import dataclasses
 from atis_jax.circuits.ota import LAWS
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
+from atis_jax.fitting.spread import FEWEST_DEVICES
 from atis_jax.spice.models import CORNERS, PROCESSES
 from atis_jax.validation import SettingError, check_settings, setting
 
@@ -27,16 +28,19 @@ class ProcessSpec:
         "sky130_130nm", choices=PRESETS, doc="preset that gives what no simulation fits: programming, comparator noise"
     )
     biases_a: tuple[float, ...] = setting(
-        BIASES_A, low=1e-11, high=1e-5, doc="bias currents at which OTAs are characterised, A"
+        BIASES_A, low=1e-11, high=1e-5, least=1, distinct=True, doc="bias currents at which OTAs are characterised, A"
     )
     temperatures_c: tuple[float, ...] = setting(
-        TEMPERATURES_C, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperatures at which they are, degrees Celsius"
+        TEMPERATURES_C,
+        low=MODEL_LOW_C,
+        high=MODEL_HIGH_C,
+        least=1,
+        distinct=True,
+        doc="temperatures at which they are, degrees Celsius",
     )
 
     def __post_init__(self):
         check_settings(self, "process")
-        if not self.biases_a or not self.temperatures_c:
-            raise SettingError("process.biases_a and process.temperatures_c need one value each at least")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +51,23 @@ class ValidationSettings:
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: currents, voltages, mismatch")
     process: ProcessSpec = setting(ProcessSpec)
     single_biases_a: tuple[float, ...] = setting(
-        (1e-9, 10e-9, 100e-9), low=1e-11, high=1e-5, doc="biases of the single OTAs that the gates are about, A"
+        (1e-9, 10e-9, 100e-9),
+        low=1e-11,
+        high=1e-5,
+        least=1,
+        distinct=True,
+        doc="biases of the single OTAs that the gates are about, A",
     )
-    array_inputs: tuple[int, ...] = setting((4, 16, 64), low=1, high=256, doc="OTAs in the arrays")
+    array_inputs: tuple[int, ...] = setting(
+        (4, 16, 64), low=1, high=256, least=1, distinct=True, doc="OTAs in the arrays"
+    )
     array_temperatures_c: tuple[float, ...] = setting(
-        (0.0, 27.0, 85.0), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperatures of the arrays, degrees Celsius"
+        (0.0, 27.0, 85.0),
+        low=MODEL_LOW_C,
+        high=MODEL_HIGH_C,
+        least=1,
+        distinct=True,
+        doc="temperatures of the arrays, degrees Celsius",
     )
     array_reads: int = setting(128, low=2, high=10_000, doc="random sets of input voltages that each array is read at")
     full_scale_v: float = setting(0.1, low=1e-3, high=0.15, doc="largest of these voltages, differential, V")
@@ -62,10 +78,6 @@ class ValidationSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
-        for name in ("single_biases_a", "array_inputs", "array_temperatures_c"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise SettingError(f"config.{name} = {values} must be one value or more, each once")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,11 +95,21 @@ class FitSettings:
     base: str = setting("nominal", choices=PRESETS, doc="preset that gives every field the curves do not")
     process: ProcessSpec = setting(ProcessSpec)
     devices: int = setting(
-        1000, low=0, high=10_000, doc="mismatched OTAs at each bias of the spread, where ngspice makes the curves"
+        1000,
+        low=0,
+        high=10_000,
+        doc="mismatched OTAs at each bias of the spread, where ngspice makes the curves; 0: no spread is fitted",
     )
-    spread_biases_a: tuple[float, ...] = setting((1e-9, 10e-9, 100e-9), low=1e-11, high=1e-5, doc="their biases, A")
+    spread_biases_a: tuple[float, ...] = setting(
+        (1e-9, 10e-9, 100e-9), low=1e-11, high=1e-5, distinct=True, doc="their biases, A; empty: no spread is fitted"
+    )
 
     def __post_init__(self):
         check_settings(self, "config")
         if not self.name or not self.name.isprintable():
             raise SettingError(f"config.name = {self.name!r} must be a printable name")
+        if 0 < self.devices < FEWEST_DEVICES:
+            raise SettingError(
+                f"config.devices = {self.devices} are too few for a spread; give {FEWEST_DEVICES} or more, or 0 for "
+                "none"
+            )

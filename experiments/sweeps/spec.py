@@ -7,7 +7,6 @@ import shutil
 
 from atis_jax.validation import SettingError, UserError, check_choice, check_settings, setting
 
-EXECUTORS = ("debug", "local", "slurm")
 NO_LIMIT_MIN = 60 * 24 * 365
 """Longest time of a run, and that of a local one without a limit."""
 _FIELDS_OF = {
@@ -15,6 +14,7 @@ _FIELDS_OF = {
     "local": ("parallel", "time_min"),
     "slurm": ("parallel", "time_min", "partition", "account", "cpus", "gpus", "mem_gb"),
 }
+EXECUTORS = tuple(_FIELDS_OF)
 
 
 @dataclasses.dataclass(frozen=True)

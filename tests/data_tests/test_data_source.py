@@ -27,6 +27,11 @@ def data_dir(tmp_path_factory):
     ("fields", "message"),
     [
         ({"name": ""}, r"data\.name is empty"),
+        ({"name": "../cifar10"}, r"data\.name = '\.\./cifar10' is no name of a TFDS data set; write it as NAME"),
+        (
+            {"name": "cluttered_digits:9.9.9"},
+            r"'cluttered_digits:9\.9\.9': there is one .* give its name alone",
+        ),
         ({"batch_size": 0}, r"config\.data\.batch_size = 0 .*at least 1"),
         ({"batch_size": 2.5}, r"data\.batch_size = 2\.5.*whole number"),
         ({"eval_batch_size": True}, r"data\.eval_batch_size = True"),

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import math
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from ml_collections import config_dict
 
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
@@ -18,7 +25,7 @@ from atis_jax.config import (
     to_config_dict,
     to_json,
 )
-from atis_jax.validation import SettingError, UserError, check_settings, rule_of, setting
+from atis_jax.validation import SettingError, UserError, annotations_of, check_settings, choose, rule_of, setting
 from experiments import registry
 from experiments.docs_tables import section_of
 
@@ -44,6 +51,19 @@ class Outer:
     other: Inner = setting(Inner(steps=3))
     maybe: Inner | None = None
     log_every: int = setting(10, low=1, affects_result=False)
+
+    def __post_init__(self):
+        check_settings(self, "config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Strict:
+    arms: tuple[str, ...] = setting(("a", "b"), choices=("a", "b", "c"), least=1, distinct=True, doc="what is run")
+    levels: tuple[int, ...] = setting((1, 2), low=1, high=9, least=2, ascending=True)
+    share: float = setting(0.5, low=0.0, high=1.0, exclusive_low=True)
+    gain: float = 1.0
+    count: int = 1
+    note: str = ""
 
     def __post_init__(self):
         check_settings(self, "config")
@@ -78,6 +98,36 @@ def build(**changes) -> Outer:
 def test_refusals_name_field_value_bound_and_remedy(changes, parts):
     with pytest.raises(SettingError) as caught:
         build(**changes)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"arms": ()}, ["config.arms = () is empty; give 1 or more (what is run)"]),
+        ({"arms": ("a", "b", "a")}, ["config.arms = ('a', 'b', 'a') has 'a' twice; give each once"]),
+        ({"levels": (1,)}, ["config.levels = (1,) has 1 of the 2 elements it needs; give 2 or more"]),
+        ({"levels": (2, 1)}, ["config.levels = (2, 1) does not rise from each to the next; sort it"]),
+        ({"levels": (1, 1)}, ["does not rise"]),
+        (
+            {"share": 10**400},
+            ["config.share = a whole number of 1329 bits", "largest", "above 0.0 and at most 1.0"],
+        ),
+        ({"gain": -(10**5000)}, ["config.gain = a whole number of 16610 bits", "3.4e+38"]),
+        ({"gain": 1e300}, ["config.gain = 1e+300 is beyond the largest number of single precision, 3.4e+38"]),
+        ({"gain": 1e-40}, ["config.gain = 1e-40 counts as zero in single precision", "1.2e-38"]),
+        ({"levels": (1, 10**400)}, ["config.levels[1] = a whole number of 1329 bits"]),
+        ({"count": 2**31}, ["config.count = 2147483648 is beyond the largest whole number, 2147483647"]),
+        ({"count": -(10**5000)}, ["config.count = a whole number of 16610 bits"]),
+        ({"note": 10**5000}, ["config.note = a whole number of 16610 bits is a int; give a text"]),
+        ({"note": "a\0b"}, ["config.note = 'a\\x00b' holds a control character"]),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_lengths_order_and_sizes_that_jax_cannot_hold_are_refused(changes, parts):
+    with pytest.raises(SettingError) as caught:
+        from_config_dict(Strict, changes)
     for part in parts:
         assert part in str(caught.value)
 
@@ -166,3 +216,122 @@ def test_every_temperature_has_the_bounds_of_the_model():
     found = {name: rule for one in registry.EXPERIMENTS.values() for name, rule in temperatures(registry.load(one)[0])}
     assert len(found) >= 7
     assert {name for name, rule in found.items() if (rule.low, rule.high) != (MODEL_LOW_C, MODEL_HIGH_C)} == set()
+
+
+def test_a_name_chooses_code_or_is_refused():
+    functions = {"tanh": math.tanh, "linear": float}
+    assert choose(functions, "tanh", "ota.law") is math.tanh
+    with pytest.raises(SettingError, match=r"ota.law = 'tahn' is not one of: tanh, linear; did you mean 'tanh'\?"):
+        choose(functions, "tahn", "ota.law")
+
+
+def test_every_tuple_says_what_an_empty_one_means():
+    """Either the rule refuses an empty tuple, or the settings do, or its meaning says what empty stands for."""
+    silent = set()
+    for cls in {registry.load(one)[0] for one in registry.EXPERIMENTS.values()}:
+        for path, owner, field in leaves(cls):
+            if not isinstance(field.default, tuple) or rule_of(field).least:
+                continue
+            try:
+                dataclasses.replace(owner(), **{field.name: ()})
+            except SettingError:
+                continue
+            if "empty: " not in rule_of(field).doc:
+                silent.add(path)
+    assert silent == set()
+
+
+def leaves(cls: type, path: str = "config"):
+    """(dotted path, class, field) of every plain field of a settings class and its sections."""
+    for field in dataclasses.fields(cls):
+        section = section_of(field)
+        if section is None:
+            yield f"{path}.{field.name}", cls, field
+        else:
+            yield from leaves(section, f"{path}.{field.name}")
+
+
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, -1, 0, 2**31, 2**63, 10**400, -(10**5000), 1.5, -0.0, 1e-320, 1e39, 1e300),
+    *(math.inf, -math.inf, math.nan, 1j, b"x", object(), np.float64(0.5), np.int64(3), np.ones(2), range(3)),
+    *("", " ", "x", "1", "~", "a/b", "../x", "a\0b", "\n", "\ud800", "x" * 5000, "a" * 300 + ".json", ".json"),
+    *("huggingface:x", "a:1.2.3", "x#sha256:0", "camera", "dac_energy/dac_energy", "threshold+threshold", "+"),
+    *((), (1,), (0.5, 0.5), (math.nan,), (10**5000,), ("x", "x"), ((),), (None,), [], [[[[[[]]]]]], [1, "a"], {1}),
+    *({}, {"x": 1}, {"steps": {}}, {10**5000: 1}),
+)
+"""Values that no field, or few, can take."""
+
+
+def value_of(field: dataclasses.Field, annotation: Any) -> st.SearchStrategy:
+    """Values that a field may have, that lie at or just beyond its bounds, or that are of another kind."""
+    rule, near = rule_of(field), [st.just(field.default), st.sampled_from(HOSTILE)]
+    bounds = [bound for bound in (rule.low, rule.high) if bound is not None]
+    moved = [bound + step for bound in bounds for step in (-1, -1e-6, 0, 1e-6, 1)]
+    near += [st.sampled_from([kind(bound) for bound in moved for kind in (float, round)])] if moved else []
+    near += [st.sampled_from(rule.choices)] if rule.choices else []
+    if "int" in str(annotation) or "float" in str(annotation):
+        near += [st.integers(-5, 200), st.floats(-2, 2)]
+    if "tuple" in str(annotation):
+        near += [st.lists(one, max_size=4).map(tuple) for one in near]
+    return st.one_of(near)
+
+
+@functools.cache
+def fields_of(name: str) -> tuple[type, dict[str, dataclasses.Field], dict[str, Any]]:
+    """An experiment's settings class, its fields by path, and values for those that nothing is assumed of."""
+    cls = registry.load(registry.entry(name))[0]
+    found = {path.removeprefix("config."): (owner, field) for path, owner, field in leaves(cls)}
+    required = {path: rule_of(field).choices[0] for path, (_, field) in found.items() if rule_of(field).required}
+    return cls, found, required
+
+
+@pytest.fixture(scope="module")
+def every_class():
+    """Imported before hypothesis draws: an import on the way is a randomness that it cannot repeat."""
+    for name in registry.EXPERIMENTS:
+        fields_of(name)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> tuple[type, dict[str, Any]]:
+    """A settings class and a config for it: its defaults with a few fields set to anything."""
+    cls, fields, required = fields_of(draw(st.sampled_from(sorted(registry.EXPERIMENTS))))
+    config: dict[str, Any] = {}
+    chosen = draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=4, unique=True))
+    given_here = {
+        path: draw(value_of(fields[path][1], annotations_of(fields[path][0])[path.rpartition(".")[2]]))
+        for path in chosen
+    }
+    for path, value in (required | given_here).items():
+        *sections, name = path.split(".")
+        place = config
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+    return cls, config
+
+
+@hypothesis_settings(max_examples=200, deadline=None, derandomize=True)
+@given(configs())
+def test_any_config_becomes_settings_or_one_clear_error(every_class, drawn):
+    """Settings come back from their file with the same hash; an error is one that a user can put right."""
+    cls, config = drawn
+    try:
+        made = from_config_dict(cls, config)
+    except UserError as error:
+        assert 10 < len(str(error)) < 3000
+        return
+    stored = from_config_dict(cls, json.loads(to_json(made)))
+    assert stored == made and config_hash(stored) == config_hash(made)
+
+
+def test_anything_in_place_of_a_section_is_one_clear_error():
+    for name in registry.EXPERIMENTS:
+        cls = fields_of(name)[0]
+        sections = [field.name for field in dataclasses.fields(cls) if section_of(field)]
+        for value in HOSTILE:
+            for config in (value, *({name: value} for name in sections)):
+                if isinstance(value, dict) and not value:
+                    continue  # an empty section has its defaults
+                with pytest.raises(SettingError):
+                    from_config_dict(cls, config)

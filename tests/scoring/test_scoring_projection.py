@@ -9,6 +9,7 @@ import pytest
 from scipy import linalg, stats
 
 from atis_jax.scoring.projection import gaussian, initial_projection, normalise, selection, sparse_sign
+from atis_jax.validation import SettingError
 
 INPUTS, WIDTH, DIRECTIONS = 64, 512, 256
 
@@ -87,5 +88,5 @@ def test_every_kind_gives_inputs_of_unit_variance(kind):
 def test_learned_starts_as_gaussian_and_unknown_kinds_are_refused():
     one, two = (initial_projection(kind, jax.random.key(6), 4, 8) for kind in ("learned", "gaussian"))
     np.testing.assert_array_equal(one, two)
-    with pytest.raises(ValueError, match="'fourier' does not exist; use learned, gaussian, sparse_sign or selection"):
+    with pytest.raises(SettingError, match="'fourier' is not one of: learned, gaussian, sparse_sign, selection"):
         initial_projection("fourier", jax.random.key(6), 4, 8)

@@ -73,10 +73,10 @@ def test_folders_that_are_no_finished_run_are_named(finished_run, tmp_path):
         ({"hysteresis_fraction": -0.1}, "hysteresis_fraction = -0.1.*lower bound 0"),
         ({"band_fractions": (0.0, -0.2)}, r"band_fractions\[1\] = -0.2.*lower bound 0"),
         ({"adaptive_rate_v": 0.0}, "adaptive_rate_v = 0.0.*above"),
-        ({"loop_rates_v": (0.0,)}, "must all be above zero"),
+        ({"loop_rates_v": (0.0,)}, r"loop_rates_v\[0\] = 0.0 is not above"),
         ({"change_from": 0.7, "change_until": 0.6}, "change_from = 0.7 must be below"),
         ({"shifts": ("blur",)}, "shifts.*'blur'"),
-        ({"shifts": ()}, "need one entry"),
+        ({"shifts": ()}, r"config.shifts = \(\) is empty"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(changes, words):

@@ -62,7 +62,7 @@ from experiments.settings import CodesignSettings
             dict(experiment="dense", start_from="runs/x"),
             r"config.start_from = 'runs/x' with config.experiment = 'dense'.*start_from = None",
         ),
-        (dict(compare=("random", "random")), r"config.compare .* names a control twice"),
+        (dict(compare=("random", "random")), r"config.compare = .* has 'random' twice; give each once"),
         (dict(compare=("rnadom",)), r"config.compare\[0\] = 'rnadom' is not one of: dense, digital, random.*'random'"),
     ],
 )
@@ -95,6 +95,8 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
             r"threshold_learning_rate = 1.0 .*'gradient'.*at most 0.5",
         ),
         ("tune", dict(clip=0.0), r"stage.clip = 0.0 is not above its lower bound 0.0"),
+        ("evaluation", dict(temperature_c=()), r"evaluation.temperature_c = \(\) is empty; give 1 or more"),
+        ("pruning", dict(kept=()), r"pruning.kept = \(\) is empty"),
         ("evaluation", dict(capacities=(9, 0)), r"evaluation.capacities\[1\] = 0 is below its lower bound 1"),
         ("energy", dict(preset="paper"), r"energy.preset = 'paper' is not one of: .*paper_4_2"),
     ],

@@ -9,6 +9,7 @@ from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import ScorerShape
 from atis_jax.units import thermal_voltage_v
+from atis_jax.validation import choose
 
 
 def settling_s(front_end: FrontEnd, current_a: Float[Array, "*s"], bits: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -21,12 +22,25 @@ def on_time_s(
     front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
 ) -> Float[Array, "L"]:
     """How long the array is on for a token and prototype: the token time, or until its mean OTA has settled."""
-    if front_end.core == "bias":
-        return jnp.broadcast_to(jnp.asarray(front_end.token_time_s), jnp.shape(inputs))
+    return choose(_ON_TIME_S, front_end.core, "front_end.core")(front_end, scorer, inputs, bits)
+
+
+def _token_time_s(
+    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
+) -> Float[Array, "L"]:
+    return jnp.broadcast_to(jnp.asarray(front_end.token_time_s), jnp.shape(inputs))
+
+
+def _until_settled_s(
+    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
+) -> Float[Array, "L"]:
     mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
     # A layer without scorer has no current, and nothing to settle.
     running = mean_a > 0
     return jnp.where(running, settling_s(front_end, jnp.where(running, mean_a, 1.0), bits), 0.0)
+
+
+_ON_TIME_S = {"bias": _token_time_s, "settling": _until_settled_s}
 
 
 def bias_j(
@@ -51,7 +65,7 @@ def line_j(
     """
     line_f = 0.0 if front_end.dac == "fabric" else preset.line_f
     one_j = preset.ota_dynamic_j + line_f * front_end.supply_v * front_end.full_scale_v
-    moved = scorer.arrays / scorer.prototypes if scorer.arrangement == "multiplexed" else scorer.arrays
+    moved = scorer.arrays / scorer.prototypes if scorer.in_turns else scorer.arrays
     return moved * inputs * one_j
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from jaxtyping import Array, Float
 
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.validation import SettingError
+from atis_jax.typing import Real
+from atis_jax.validation import SettingError, choose
 
 SAR_BITS = 8
 """Of the published converter behind ``sar_8b``."""
@@ -25,22 +28,31 @@ def conversion_j(preset: EnergyPreset, front_end: FrontEnd, bits: Float[Array, "
     bits beyond left unused. none: the signal is analog to begin with.
 
     Raises:
-        SettingError: ``sar_8b`` with more than 8 bits.
+        SettingError: ``sar_8b`` with more than 8 bits, or a converter without a law.
     """
-    bits = jnp.asarray(bits)
-    if front_end.dac == "none":
-        return jnp.zeros_like(bits)
-    if front_end.dac == "per_bit":
-        return bits * preset.dac_j_per_bit
-    if front_end.dac == "sar_8b":
-        if not isinstance(bits, jax.core.Tracer) and np.any(np.asarray(bits) > SAR_BITS):
-            raise SettingError(
-                f"scorer.dac_bits = {bits} with front_end.dac = 'sar_8b', which is a published converter of {SAR_BITS} "
-                f"bits; give at most {SAR_BITS} bits, or another dac"
-            )
-        return jnp.full_like(bits, SAR_BITS * preset.dac_j_per_bit)
-    unit_f = preset.fabric_unit_f if front_end.dac == "fabric" else preset.dac_unit_f
+    return choose(_CONVERSION_J, front_end.dac, "front_end.dac")(preset, front_end, jnp.asarray(bits))
+
+
+def _sar_j(preset: EnergyPreset, front_end: FrontEnd, bits: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    if not isinstance(bits, jax.core.Tracer) and np.any(np.asarray(bits) > SAR_BITS):
+        raise SettingError(
+            f"scorer.dac_bits = {bits} with front_end.dac = 'sar_8b', which is a published converter of {SAR_BITS} "
+            f"bits; give at most {SAR_BITS} bits, or another dac"
+        )
+    return jnp.full_like(bits, SAR_BITS * preset.dac_j_per_bit)
+
+
+def _capacitors_j(unit_f: Real, front_end: FrontEnd, bits: Float[Array, "*s"]) -> Float[Array, "*s"]:
     return 2.0**bits * unit_f * front_end.supply_v**2 / 6.0
+
+
+_CONVERSION_J: dict[str, Callable[[EnergyPreset, FrontEnd, Float[Array, "*s"]], Float[Array, "*s"]]] = {
+    "per_bit": lambda preset, front_end, bits: bits * preset.dac_j_per_bit,
+    "capacitive": lambda preset, front_end, bits: _capacitors_j(preset.dac_unit_f, front_end, bits),
+    "fabric": lambda preset, front_end, bits: _capacitors_j(preset.fabric_unit_f, front_end, bits),
+    "sar_8b": _sar_j,
+    "none": lambda preset, front_end, bits: jnp.zeros_like(bits),
+}
 
 
 def token_j(

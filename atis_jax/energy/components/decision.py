@@ -21,7 +21,7 @@ def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, 
     All prototypes are stored and a select line is switched; rewriting floating gates for every token would take
     milliseconds and nanojoules a cell (``programming_j``), which no token stream can pay.
     """
-    switched = scorer.arrangement == "multiplexed" and scorer.prototypes > 1
+    switched = scorer.in_turns and scorer.prototypes > 1
     return scorer.arrays * inputs * preset.switch_j if switched else jnp.zeros_like(inputs)
 
 

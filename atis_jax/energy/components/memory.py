@@ -10,10 +10,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes
+from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes, selects
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
 from atis_jax.numerics import straight_through
+from atis_jax.validation import choose
 
 TOKEN_WIDTHS = 12
 """d-vectors moved a token and layer: into Q, K, V one and out three, into attention three and out one, output map one
@@ -28,12 +29,13 @@ SRAM_32K_BYTES, SRAM_1M_BYTES = 2**15, 2**20
 
 def byte_j(preset: EnergyPreset, memory: str) -> float:
     """Reading or writing a byte of ``memory``, J."""
-    return {
+    by_memory = {
         "none": 0.0,
         "sram_32k": preset.sram_32k_j_per_byte,
         "sram_1m": preset.sram_1m_j_per_byte,
         "dram": preset.dram_j_per_byte,
-    }[memory]
+    }
+    return choose(by_memory, memory, "memory")
 
 
 def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> float:
@@ -76,7 +78,7 @@ def scorer_j(
         scored: (L,) tokens scored; 0 in layers without a scorer.
         weight_bytes: (L,) weights of the layer's scorer that lie in memory.
     """
-    if scorer.source == "pixels":
+    if scorer.of_pixels:
         return jnp.zeros(())
     read = moved_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
     held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
@@ -98,7 +100,7 @@ def held_byte_j(preset: EnergyPreset, memory: Memory, held_bytes: Float[Array, "
 def moved_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
     """Numbers that scoring a token moves: all d read, or those selected and the statistics, written and read."""
     width = float(network.width)
-    if scorer.projection != "selection":
+    if not selects(scorer):
         return jnp.full_like(inputs, width)
     moved = jnp.minimum(linear_numbers(network, scorer, inputs) + 2.0 * STATISTICS, width)
     # One input less is one number less, also where the whole token is read: there co-design starts.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NetworkShape, ScorerShape
+from atis_jax.validation import choose
 
 SPARSE_SIGN_DENSITY = 1 / 3
 """Share of entries that are not zero in Achlioptas' projection (2003, doi 10.1016/S0022-0000(03)00025-4)."""
@@ -17,7 +20,8 @@ SPARSE_SIGN_BYTES = 0.25
 
 def mac_j(preset: EnergyPreset, scorer: ScorerShape) -> float:
     """A multiply-accumulate in the scorer's number format, J."""
-    return {"int4": preset.score_mac_int4_j, "int8": preset.score_mac_j, "fp16": preset.score_mac_fp16_j}[scorer.format]
+    by_format = {"int4": preset.score_mac_int4_j, "int8": preset.score_mac_j, "fp16": preset.score_mac_fp16_j}
+    return choose(by_format, scorer.format, "scorer.format")
 
 
 def projection_j(
@@ -29,22 +33,38 @@ def projection_j(
     for a selection of dimensions.
     """
     entries = inputs * float(network.width)
-    if scorer.projection == "selection":
-        return jnp.zeros_like(entries)
-    if scorer.projection == "sparse_sign":
-        return entries * SPARSE_SIGN_DENSITY * preset.score_add_j
-    return entries * mac_j(preset, scorer)
+    dense_j, sparse_j = mac_j(preset, scorer), preset.score_add_j
+    spent: dict[str, Callable[[], Float[Array, "L"]]] = {
+        "learned": lambda: entries * dense_j,
+        "gaussian": lambda: entries * dense_j,
+        "sparse_sign": lambda: entries * SPARSE_SIGN_DENSITY * sparse_j,
+        "selection": lambda: jnp.zeros_like(entries),
+    }
+    return choose(spent, scorer.projection, "scorer.projection")()
 
 
 def projection_bytes(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
     """Bytes of a layer's projection matrix; a selection has none."""
     entries = inputs * float(network.width)
-    if scorer.projection == "selection":
-        return jnp.zeros_like(entries)
-    return entries * (SPARSE_SIGN_BYTES if scorer.projection == "sparse_sign" else FORMAT_BYTES[scorer.format])
+    entry_bytes = choose(FORMAT_BYTES, scorer.format, "scorer.format")
+    found: dict[str, Callable[[], Float[Array, "L"]]] = {
+        "learned": lambda: entries * entry_bytes,
+        "gaussian": lambda: entries * entry_bytes,
+        "sparse_sign": lambda: entries * SPARSE_SIGN_BYTES,
+        "selection": lambda: jnp.zeros_like(entries),
+    }
+    return choose(found, scorer.projection, "scorer.projection")()
 
 
 def linear_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
     """Numbers of a token that a linear score depends on: those selected, never more than d; else all d."""
     width = jnp.full_like(inputs, float(network.width))
-    return jnp.minimum(inputs, width) if scorer.projection == "selection" else width
+    return jnp.minimum(inputs, width) if selects(scorer) else width
+
+
+def selects(scorer: ScorerShape) -> bool:
+    """Whether the score reads some of a token's numbers only."""
+    return choose(_SELECTS, scorer.projection, "scorer.projection")
+
+
+_SELECTS = {"learned": False, "gaussian": False, "sparse_sign": False, "selection": True}

@@ -40,6 +40,6 @@ def normalisation_j(preset: EnergyPreset, network: NetworkShape, normalised: Flo
 
 def embedded_share(network: NetworkShape, scorer: ScorerShape | None, tokens: Tokens) -> Float[Array, ""]:
     """Share of the patches that are embedded: all, or those a scorer of raw pixels lets through."""
-    if scorer is None or scorer.source == "tokens":
+    if scorer is None or not scorer.of_pixels:
         return jnp.ones(())
     return tokens.kept[0] / network.tokens

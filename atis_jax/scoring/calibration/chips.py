@@ -20,7 +20,10 @@ from atis_jax.scoring.calibration.trim import Calibrated, no_trim
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.typing import Key, Real
+from atis_jax.validation import check_choice
 
+_METHODS = ("currents", "threshold", "offset", "table", "periodic")
+"""Those that ``calibrate_layer`` does."""
 _CURRENTS, _THRESHOLD, _SENSOR = range(3)
 """Streams of one layer's key."""
 
@@ -56,8 +59,13 @@ def calibrate_layer(
 
     Returns:
         The trim in force, and the measurements of all methods together, the table's chamber included.
+
+    Raises:
+        SettingError: a method that nothing here does.
     """
     trim, measurements, methods = no_trim(spec), jnp.zeros((), jnp.int32), calibration.methods
+    for method in methods:
+        check_choice(method, _METHODS, "calibration.methods")
     if "currents" in methods:
         bench = measure_at(calibration.temperature_k)
         found = program_currents(bench, design, trim, spec, hardware, calibration, _stream(key, _CURRENTS))

@@ -33,7 +33,9 @@ class SensorSpec:
 class CalibrationSpec:
     """What is measured on a chip after fabrication, and what is set from it (ATIS paper, section 5.3)."""
 
-    methods: tuple[str, ...] = setting(("threshold",), choices=METHODS, doc="what is calibrated, in that order")
+    methods: tuple[str, ...] = setting(
+        ("threshold",), choices=METHODS, least=1, distinct=True, doc="what is calibrated, in that order"
+    )
     tokens: int = setting(256, low=2, high=65536, doc="known tokens a layer is measured with")
     trim_bits: int = setting(4, low=1, high=16, doc="bits of the trim DAC beside the reference, for 'offset'")
     trim_span_steps: float = setting(2.0, low=1.0, high=64.0, doc="range of the trim DAC in steps of the reference")
@@ -46,6 +48,8 @@ class CalibrationSpec:
         (0.0, 35.0, 70.0),
         low=MODEL_LOW_C,
         high=MODEL_HIGH_C,
+        least=2,
+        ascending=True,
         doc="where the entries of 'table' are measured, ascending",
     )
     sensor_resolution_k: float = setting(0.5, low=0.0, exclusive_low=True, high=50.0, doc="step of the sensor, K")
@@ -54,8 +58,6 @@ class CalibrationSpec:
     def __post_init__(self):
         check_settings(self, "calibration")
         methods = self.methods
-        if len(set(methods)) != len(methods):
-            raise SettingError(f"calibration.methods = {methods} names a method twice; name each once")
         dependent = [name for name in ("offset", "table", "periodic") if name in methods]
         if dependent and "threshold" not in methods:
             raise SettingError(f"calibration.methods = {methods}: {dependent[0]!r} needs 'threshold' too; add it")
@@ -63,11 +65,6 @@ class CalibrationSpec:
             raise SettingError(
                 f"calibration.methods = {methods}: a threshold is looked up ('table') or measured anew ('periodic'); "
                 "leave one out"
-            )
-        chamber = self.chamber_temperatures_c
-        if len(chamber) < 2 or any(b <= a for a, b in zip(chamber, chamber[1:], strict=False)):
-            raise SettingError(
-                f"calibration.chamber_temperatures_c = {chamber}; give two or more temperatures, ascending"
             )
 
     @property

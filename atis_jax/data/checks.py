@@ -1,0 +1,113 @@
+"""What an image data set must be: checked on what TFDS says of it, then on the images and labels that were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int
+
+from atis_jax.data.errors import DatasetError
+
+_ALPHA_CHANNELS = (2, 4)
+"""Of PNG images: grey or colour, and opacity behind it."""
+
+
+def check_features(name: str, features: Mapping[str, Any]) -> None:
+    """Whether a data set has square 8-bit images of known channels and a class for each; nothing is decoded.
+
+    Args:
+        name: of the data set, for the message.
+        features: of the TFDS builder.
+
+    Raises:
+        DatasetError: says what the data set has instead, and what to do.
+    """
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Tensor | tfds.features.Image) or not isinstance(
+        label, tfds.features.ClassLabel
+    ):
+        raise DatasetError(
+            f"data set {name!r} has the features {', '.join(sorted(features))}; an image classifier needs 'image' and "
+            "a class 'label'. Choose another data.name"
+        )
+    classes = label.num_classes
+    if classes is None or classes < 2:
+        raise DatasetError(f"data set {name!r} has {classes} classes; a classifier needs 2 or more")
+    dtype = np.dtype(image.np_dtype)
+    if dtype != np.uint8:
+        raise DatasetError(
+            f"data set {name!r} has images of {dtype.name}, and 8-bit ones (uint8, 0 to 255) are read; prepare it with "
+            "8-bit images, or choose another data.name"
+        )
+    check_image_shape(name, image.shape, coded=isinstance(image, tfds.features.Image))
+
+
+def check_image_shape(name: str, shape: Sequence[int | None], coded: bool) -> None:
+    """Whether images of ``shape`` can be cut into patches, None standing for a length that only the images tell.
+
+    Args:
+        name: of the data set, for the message.
+        shape: of one image.
+        coded: whether images are stored as PNG or JPEG, where two or four channels mean that one is opacity.
+
+    Raises:
+        DatasetError: no channel axis, no pixels, not square, an unknown number of channels, or opacity among them.
+    """
+    told = " x ".join("?" if length is None else str(length) for length in shape) or "no axes"
+    if len(shape) != 3:
+        raise DatasetError(
+            f"data set {name!r} has images of shape ({told}); rows, columns and channels are read: give grey images a "
+            "channel axis of length 1"
+        )
+    height, width, channels = shape
+    if 0 in shape:
+        raise DatasetError(f"data set {name!r} has images of shape ({told}), which hold no pixels")
+    if height is not None and width is not None and height != width:
+        raise DatasetError(
+            f"data set {name!r} has images of {height} x {width} pixels; patches tile a square image: crop or pad them "
+            "to a square, or choose another data.name"
+        )
+    if channels is None:
+        raise DatasetError(
+            f"data set {name!r} does not say how many channels its images have; prepare it with their number in the "
+            "shape of its feature 'image'"
+        )
+    if coded and channels in _ALPHA_CHANNELS:
+        raise DatasetError(
+            f"data set {name!r} has images of {channels} channels, the last of them opacity (alpha); prepare it with "
+            f"the other {channels - 1}"
+        )
+
+
+def check_labels(name: str, split: str, labels: Int[np.ndarray, " n"], classes: int) -> None:
+    """Whether every label is a class.
+
+    Raises:
+        DatasetError: names the first that is none; TFDS marks examples without a label by -1.
+    """
+    (outside,) = np.nonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        first = int(outside[0])
+        raise DatasetError(
+            f"data set {name!r}, split {split!r}: {len(outside)} of its {len(labels)} examples have a label outside 0 "
+            f"to {classes - 1}, the first is {int(labels[first])} of example {first}"
+            + (" (-1 marks an example without a label)" if labels[first] == -1 else "")
+            + "; choose a data set whose every example has one"
+        )
+
+
+def check_channels(name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Whether every channel varies over the training images: none is divided by a deviation of zero.
+
+    Raises:
+        DatasetError: names the constant channel and its value.
+    """
+    for channel, (value, deviation) in enumerate(zip(mean, std, strict=True)):
+        if deviation == 0:
+            raise DatasetError(
+                f"data set {name!r}: channel {channel} of {len(mean)} is {255 * value:g} in every pixel of every "
+                "training image; a constant says nothing and cannot be normalised: prepare the data set without it"
+            )

@@ -1,0 +1,251 @@
+"""Image sets as TFDS has them, all types of them: one valid split or one error in one line, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_tfds import in_memory, png, write
+
+from atis_jax.data import builders
+from atis_jax.data.errors import DatasetError
+from atis_jax.data.source import DataSpec, load_split
+
+CLASSES = tfds.features.ClassLabel(num_classes=3)
+TENSOR, IMAGE = tfds.features.Tensor, tfds.features.Image
+
+
+def spec(directory, name: str = "tiny", **fields) -> DataSpec:
+    return DataSpec(name=name, data_dir=str(directory), augmentation="none", **fields)
+
+
+def splits(images, train_labels=(0, 1, 2, 0), test_labels=(2, 1, 0, 1)):
+    return {
+        "train": [{"image": image, "label": label} for image, label in zip(images, train_labels, strict=True)],
+        "test": [{"image": image, "label": label} for image, label in zip(images, test_labels, strict=True)],
+    }
+
+
+def numbers(*shape: int, dtype=np.uint8) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (4, *shape)).astype(dtype))
+
+
+def opaque(images):
+    return [np.concatenate([image, np.full((*image.shape[:2], 1), 255, np.uint8)], axis=-1) for image in images]
+
+
+REFUSED = {
+    "not square": (
+        TENSOR(shape=(64, 48, 3), dtype=np.uint8),
+        numbers(64, 48, 3),
+        "images of 64 x 48 pixels; patches tile a square image: crop or pad",
+    ),
+    "not square, found in the images": (
+        IMAGE(shape=(None, None, 3)),
+        [png(one) for one in numbers(6, 4, 3)],
+        "images of 6 x 4 pixels",
+    ),
+    "float32": (
+        TENSOR(shape=(4, 4, 1), dtype=np.float32),
+        numbers(4, 4, 1, dtype=np.float32),
+        "images of float32, and 8-bit ones .uint8, 0 to 255. are read",
+    ),
+    "16 bit": (TENSOR(shape=(4, 4, 1), dtype=np.uint16), numbers(4, 4, 1, dtype=np.uint16), "images of uint16"),
+    "16-bit PNG": (
+        IMAGE(shape=(4, 4, 1), dtype=np.uint16),
+        [png(one) for one in numbers(4, 4, dtype=np.uint16)],
+        "images of uint16",
+    ),
+    "no channel axis": (
+        TENSOR(shape=(28, 28), dtype=np.uint8),
+        numbers(28, 28),
+        r"images of shape \(28 x 28\).*give grey images a channel axis of length 1",
+    ),
+    "opaque RGBA": (
+        IMAGE(shape=(4, 4, 4)),
+        [png(one) for one in opaque(numbers(4, 4, 3))],
+        r"images of 4 channels, the last of them opacity \(alpha\); prepare it with the other 3",
+    ),
+    "constant channel": (
+        TENSOR(shape=(4, 4, 4), dtype=np.uint8),
+        opaque(numbers(4, 4, 3)),
+        "channel 3 of 4 is 255 in every pixel of every training image.*prepare the data set without it",
+    ),
+    "several sizes": (
+        IMAGE(shape=(None, None, 3)),
+        [png(one) for one in (*numbers(4, 4, 3)[:2], *numbers(8, 8, 3)[:2])],
+        r"example 2 of 'train' has 'image' of shape \(8, 8, 3\), the first one \(4, 4, 3\)",
+    ),
+    "channels unknown": (IMAGE(shape=(4, 4, None)), [png(one) for one in numbers(4, 4, 3)], "how many channels"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_images_that_cannot_be_used_are_one_error_and_not_called_damaged(case, tmp_path):
+    feature, images, words = REFUSED[case]
+    write(tmp_path, "tiny", {"image": feature, "label": CLASSES}, {"train": splits(images)["train"]})
+    with pytest.raises(DatasetError, match=rf"^data set 'tiny'.*{words}") as error:
+        load_split(spec(tmp_path), "train")
+    assert "\n" not in str(error.value) and "damaged" not in str(error.value)
+
+
+def test_features_are_judged_before_an_image_is_decoded(monkeypatch):
+    features = {"image": TENSOR(shape=(64, 48, 3), dtype=np.uint8), "label": CLASSES}
+    builder = in_memory("tiny", features, splits(numbers(64, 48, 3)))
+    builder.as_data_source = lambda split: pytest.fail("it was read")
+    monkeypatch.setattr(builders, "open_builder", lambda *_: builder)
+    with pytest.raises(DatasetError, match="64 x 48"):
+        load_split(spec("here"), "train")
+
+
+def test_a_test_split_without_labels_is_refused_by_name(tmp_path):
+    stored = splits(numbers(4, 4, 1), test_labels=(-1, -1, 2, -1))
+    write(tmp_path, "tiny", {"image": TENSOR(shape=(4, 4, 1), dtype=np.uint8), "label": CLASSES}, stored)
+    assert load_split(spec(tmp_path), "train").labels.tolist() == [0, 1, 2, 0]
+    with pytest.raises(
+        DatasetError,
+        match=r"'tiny', split 'test': 3 of its 4 examples have a label outside 0 to 2, the first is -1 of example 0 "
+        r"\(-1 marks an example without a label\)",
+    ):
+        load_split(spec(tmp_path), "test")
+
+
+def test_what_else_a_data_set_holds_is_not_read(tmp_path):
+    """Boxes as many as there are objects, a text: nothing that a classifier reads."""
+    features = {
+        "image": TENSOR(shape=(4, 4, 1), dtype=np.uint8),
+        "label": CLASSES,
+        "objects": tfds.features.Sequence({"at": TENSOR(shape=(2,), dtype=np.int32)}),
+        "told": tfds.features.Text(),
+    }
+    stored = splits(numbers(4, 4, 1))
+    for examples in stored.values():
+        for number, example in enumerate(examples):
+            example |= {"objects": {"at": [[1, 2]] * number}, "told": "x" * number}
+    write(tmp_path, "tiny", features, stored)
+    np.testing.assert_array_equal(load_split(spec(tmp_path), "train").images, numbers(4, 4, 1))
+
+
+def test_damage_is_called_damage_and_nothing_else_is(tmp_path):
+    place = write(
+        tmp_path,
+        "tiny",
+        {"image": TENSOR(shape=(4, 4, 1), dtype=np.uint8), "label": CLASSES},
+        splits(numbers(4, 4, 1)),
+    )
+    info, features = place / "dataset_info.json", place / "features.json"
+    good = info.read_text()
+
+    def refusal(name: str = "tiny", directory: Path = tmp_path) -> str:
+        with pytest.raises(DatasetError) as error:
+            load_split(spec(directory, name), "train")
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    told = refusal("tiny:2.0.0")
+    assert "version 2.0.0 is not among those prepared" in told and "data.name = 'tiny:1.0.0'" in told
+    assert "knows no data set" not in told and "damaged" not in told
+    assert load_split(spec(tmp_path, "tiny:1.*.*"), "test").labels.tolist() == [2, 1, 0, 1]
+
+    file = tmp_path / "file"
+    file.write_text("")
+    for name in ("tiny", "cifar10"):
+        assert f"{file} is a file, not a directory" in refusal(name, file)
+    with pytest.raises(DatasetError, match="is a file, not a directory"):
+        load_split(DataSpec(data_dir=str(file)), "train")
+
+    stored = json.loads(good)
+    info.write_text(json.dumps(stored | {"fileFormat": "tfrecord"}))
+    told = refusal()
+    assert "is stored as tfrecord, and array_record is read" in told and "tfds build tiny" in told
+    assert "damaged" not in told and "emove" not in told
+
+    info.write_text("{")
+    assert f"{place} is damaged" in refusal() and "Remove that directory" in refusal()
+    info.write_text(good)
+    features.unlink()
+    assert f"{place} is damaged" in refusal()
+
+
+def test_a_set_too_large_for_the_memory_is_not_called_damaged(monkeypatch):
+    features = {"image": TENSOR(shape=(4, 4, 1), dtype=np.uint8), "label": CLASSES}
+    builder = in_memory("tiny", features, splits(numbers(4, 4, 1)))
+
+    def full(split):
+        raise MemoryError
+
+    builder.as_data_source = full
+    monkeypatch.setattr(builders, "open_builder", lambda *_: builder)
+    with pytest.raises(
+        DatasetError, match="do not fit into memory; read fewer with config.data.train_examples"
+    ) as error:
+        load_split(spec("here"), "train")
+    assert "damaged" not in str(error.value)
+
+
+SIDES = st.sampled_from((0, 1, 4, 6))
+GOOD = {
+    "dtype": st.just(np.uint8),
+    "shape": st.tuples(st.just(4), st.just(4), st.integers(1, 5)),
+    "classes": st.integers(3, 5),
+    "labels": st.lists(st.integers(0, 2), min_size=2, max_size=6),
+    "constant": st.just(False),
+    "names": st.just(("train", "test")),
+}
+ANY = {
+    "dtype": st.sampled_from((np.uint16, np.int32, np.int8, np.float32, np.bool_)),
+    "shape": st.one_of(st.tuples(SIDES, SIDES, st.integers(0, 5)), st.lists(SIDES, max_size=4).map(tuple)),
+    "classes": st.integers(1, 4),
+    "labels": st.lists(st.integers(-1, 4), max_size=6),
+    "constant": st.booleans(),
+    "names": st.sampled_from((("train", "validation"), ("test",))),
+}
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    drawn=st.sets(st.sampled_from(sorted(GOOD)), max_size=2).flatmap(
+        lambda odd: st.fixed_dictionaries({name: (ANY if name in odd else GOOD)[name] for name in GOOD})
+    ),
+    declared=st.booleans(),
+    split=st.sampled_from(("train", "test")),
+)
+def test_every_type_of_image_gives_a_valid_split_or_one_error(drawn, declared, split):
+    dtype, shape, classes, labels, constant, names = (drawn[name] for name in GOOD)
+    rng = np.random.default_rng(len(labels))
+    images = rng.integers(0, 2 if dtype == np.bool_ else 120, (len(labels), *shape)).astype(dtype)
+    if constant and images.size:
+        images[..., -1] = 7
+    # A length may be left open; what is stored has one all the same.
+    told = shape if declared else tuple(None if axis < 2 else length for axis, length in enumerate(shape))
+    features = {"image": TENSOR(shape=told, dtype=dtype), "label": tfds.features.ClassLabel(num_classes=classes)}
+    examples = [{"image": image, "label": np.int64(label)} for image, label in zip(images, labels, strict=True)]
+    builder = in_memory("tiny", features, dict.fromkeys(names, examples))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(builders, "open_builder", lambda *_: builder)
+        try:
+            found = load_split(spec("here"), split)
+        except DatasetError as error:
+            assert str(error).startswith("data set 'tiny'") and "\n" not in str(error)
+            found = None
+    channels = images.reshape(-1, shape[-1]) if images.size and len(shape) == 3 else np.zeros((1, 1))
+    usable = (
+        {split, "train"} <= set(names)
+        and dtype == np.uint8
+        and len(shape) == 3
+        and shape[0] == shape[1]
+        and classes >= 2
+        and len(labels) > 0
+        and all(0 <= label < classes for label in labels)
+        and bool(np.all(channels.min(axis=0) < channels.max(axis=0)))
+    )
+    assert (found is not None) == usable
+    if found is not None:
+        np.testing.assert_array_equal(found.images, images)
+        assert found.labels.tolist() == labels and len(found.class_names) == classes
+        assert np.all(np.isfinite((images / 255 - found.mean) / found.std))
