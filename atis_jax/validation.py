@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import types
 import typing
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ class Rule:
         doc: what the setting means, in a few words; shown in errors.
         affects_result: whether the setting can change what a run computes; only those enter the config hash.
         required: nothing is assumed: the default None only stands until a config chooses.
+        path: the setting is the path of a file or folder; ``~`` stands for the user's home.
     """
 
     low: float | None = None
@@ -40,6 +42,7 @@ class Rule:
     doc: str = ""
     affects_result: bool = True
     required: bool = False
+    path: bool = False
 
 
 def setting(
@@ -52,6 +55,7 @@ def setting(
     exclusive_low: bool = False,
     affects_result: bool = True,
     required: bool = False,
+    path: bool = False,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -64,11 +68,13 @@ def setting(
         exclusive_low: the value must be strictly above ``low``.
         affects_result: False for a setting that cannot change what a run computes (it leaves the hash).
         required: True for a setting whose default None a config must replace (``config.from_config_dict`` checks).
+        path: True for the path of a file or folder, whose ``~`` becomes the user's home.
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
     """
-    rule = Rule(low, high, None if choices is None else tuple(choices), exclusive_low, doc, affects_result, required)
+    choices = None if choices is None else tuple(choices)
+    rule = Rule(low, high, choices, exclusive_low, doc, affects_result, required, path)
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
@@ -166,6 +172,8 @@ def _check_elements(values: tuple, kinds: tuple, rule: Rule, path: str) -> tuple
 
 
 def _check_rule(value: Any, rule: Rule, path: str) -> Any:
+    if rule.path:
+        return os.path.expanduser(value)
     if rule.choices is not None:
         return check_choice(value, rule.choices, path, rule.doc)
     if isinstance(value, float) and not math.isfinite(value):

@@ -27,7 +27,7 @@ from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.montecarlo import arms
-from experiments.montecarlo.calibration import calibrated, recorded
+from experiments.montecarlo.calibration import calibrated, check_calibration, recorded
 from experiments.montecarlo.designs import check_designs
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
@@ -47,7 +47,9 @@ class PrecisionSettings:
     experiment: str = setting("precision_sparsity", choices=("precision_sparsity",), doc="precision_sparsity")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
     checkpoints: tuple[str, ...] = setting(
-        ("runs/precision_designs-sweep",), doc="folders of finished co-design runs; that of a sweep stands for its runs"
+        ("runs/precision_designs-sweep",),
+        path=True,
+        doc="folders of finished co-design runs; that of a sweep stands for its runs",
     )
     dac_bits: tuple[int, ...] = setting((1, 2, 3, 4, 5, 6, 7, 8), low=1, high=MAX_BITS, doc="of the input converters")
     programming_bits: tuple[int, ...] = setting((2, 3, 4, 5, 6, 8, 10), low=2, high=16, doc="of the currents' grid")
@@ -95,9 +97,12 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
-    check_designs(runs, folder)
     inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [precision_arm(settings, run) for run in runs]
+    if settings.calibrated:
+        check_calibration(settings.calibration, runs)
+    folder.begin()
+    check_designs(runs, folder)
     if settings.calibrated:
         made = [calibrated(arm, settings.calibration, run, key, folder) for arm, run in zip(made, runs, strict=True)]
     bits = [

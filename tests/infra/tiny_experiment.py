@@ -69,6 +69,7 @@ def update(state: State, batch: jax.Array, rate: jax.Array) -> tuple[State, jax.
 
 def run(settings: TinySettings, folder) -> dict:
     spec = settings.training
+    folder.begin()
     checkpoints = Checkpoints(folder.checkpoints, folder.config_hash, config=folder.config)
     state, position = initial_state(settings.seed), {"next_batch": 0}
     start = checkpoints.latest_step() or 0
