@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def report(self) -> Path:
+        """The page that tells the result."""
+        return self.path / "report.html"
+
+    @property
     def figures(self) -> Path:
         """Folder of the figures, made on first use."""
         folder = self.path / "figures"

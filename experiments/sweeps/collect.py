@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.validation import UserError
+from experiments import arguments
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
 from experiments.sweeps.front import Front
@@ -141,15 +142,14 @@ def _at(values: Any, name: str) -> Any:
     return values
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(given: Sequence[str]) -> int:
     """Write table and page of each folder again; 2 for a mistake."""
-    if not arguments or arguments[0].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = arguments.parser("experiments.sweeps.collect", __doc__)
+    parser.add_argument("sweeps", nargs="+", metavar="SWEEP", type=Path, help="folder of a sweep")
     try:
-        for argument in arguments:
-            write(Path(argument))
-            print(f"{Path(argument) / TABLE}\n{Path(argument) / PAGE}")
+        for folder in parser.parse_args(given).sweeps:
+            write(folder)
+            print(f"{folder / TABLE}\n{folder / PAGE}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
