@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.validation import UserError
-from experiments import arguments
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
 from experiments.sweeps.front import Front
@@ -142,14 +141,15 @@ def _at(values: Any, name: str) -> Any:
     return values
 
 
-def main(given: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Write table and page of each folder again; 2 for a mistake."""
-    parser = arguments.parser("experiments.sweeps.collect", __doc__)
-    parser.add_argument("sweeps", nargs="+", metavar="SWEEP", type=Path, help="folder of a sweep")
+    if not arguments or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
     try:
-        for folder in parser.parse_args(given).sweeps:
-            write(folder)
-            print(f"{folder / TABLE}\n{folder / PAGE}")
+        for argument in arguments:
+            write(Path(argument))
+            print(f"{Path(argument) / TABLE}\n{Path(argument) / PAGE}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -35,6 +35,7 @@ def trained(name: str = "quickstart", **changes):
 @pytest.fixture
 def folder(tmp_path):
     with open_run(tmp_path / "yield", NoiseSweepSettings()) as opened:
+        opened.begin()
         yield opened
 
 
@@ -80,8 +81,10 @@ def test_a_damaged_file_is_named(folder):
 
 def test_a_mistake_found_before_any_result_still_frees_the_folder(tmp_path):
     with pytest.raises(UserError, match="too many"), open_run(tmp_path / "yield", NoiseSweepSettings()) as folder:
+        folder.begin()
         check_designs([trained()], folder)
         raise UserError("too many examples")
     with open_run(tmp_path / "yield", NoiseSweepSettings(seed=1)) as folder:
         assert not folder.resumed
+        folder.begin()
         check_designs([trained(design={"threshold": jnp.ones(2)})], folder)
