@@ -51,9 +51,8 @@ def usage() -> str:
     )
 
 
-def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
-    """The flags in ``argv``, and ``argv`` with the home folder for ``~``; every mistake becomes a UserError."""
-    argv = command_line.paths_expanded(argv, _PATHS)
+def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, str]:
+    """The flags in ``argv`` and what it gives for ``--config``; every mistake becomes a UserError."""
     argument = command_line.value_of("config", argv)
     if argument is None:
         raise UserError("--config is missing; give one, as in --config=configs/quickstart.py (--help lists them all)")
@@ -72,18 +71,20 @@ def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; write flags as --config=FILE or --workdir=FOLDER")
     flags.FLAGS.mark_as_parsed()
-    return values, argv
+    return values, argument
 
 
 def _run(argv: Sequence[str]) -> int:
     if any(argument in ("--help", "-help", "-h", "--h") for argument in argv[1:]):
         print(usage(), flush=True)
         return 0
-    values, argv = _parse(argv)
+    argv = command_line.paths_expanded(argv, _PATHS)
+    values, argument = _parse(argv)
     logging.use_absl_handler()
     if not values["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells of every step of a save at INFO
-    config, argument, workdir = values["config"].value, command_line.value_of("config", argv), values["workdir"].value
+    config: Any = values["config"].value
+    workdir = values["workdir"].value
     where = sweep_flags.sweep_asked(values)
     if where is not None:
         return _sweep(argument, argv, config, workdir, where)

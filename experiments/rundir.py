@@ -229,7 +229,9 @@ def _unused(path: Path, names: set[str]) -> bool:
         return names <= {_LOCK, f".{_CONFIG}.tmp"}
     if _LOCK not in names or names - _BEFORE_ANY_STEP - _EMPTY_BEFORE_ANY_STEP:
         return False
-    return not any(_has_content(path / name) for name in names & _EMPTY_BEFORE_ANY_STEP)
+    if any(_has_content(path / name) for name in names & _EMPTY_BEFORE_ANY_STEP):
+        return False
+    return "experiment" in _read_config(path)  # a config of ours, not only a file of that name
 
 
 def _has_content(path: Path) -> bool:

@@ -67,12 +67,13 @@ def test_another_config_is_refused_and_nothing_changes(tmp_path):
     assert snapshot(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "config.json"])
-def test_a_foreign_folder_is_refused_and_nothing_changes(tmp_path, name):
-    (tmp_path / name).write_text('{"architectures": ["ViT"]}')
+@pytest.mark.parametrize("names", [["notes.txt"], ["config.json"], [".lock", "config.json"]])
+def test_a_foreign_folder_is_refused_and_nothing_changes(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text('{"architectures": ["ViT"]}')
     with pytest.raises(RunDirError, match="--workdir="), open_run(tmp_path, TinySettings()):
         pass
-    assert os.listdir(tmp_path) == [name]
+    assert sorted(os.listdir(tmp_path)) == names
 
 
 @pytest.mark.parametrize("content", ["", '{"experiment": "tiny", "se', "[1]"])
