@@ -7,12 +7,13 @@ The same command again goes on with an interrupted run. With --sweep it runs eve
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from atis_jax.config import from_config_dict
@@ -20,14 +21,14 @@ from atis_jax.numerics import keep_freed_memory
 from atis_jax.validation import UserError
 from experiments import command_line, registry
 from experiments.compile_cache import keep_compiled_programs
+from experiments.files import DISK_ERRORS
 from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.sweeps import flags as sweep_flags
 from experiments.sweeps.spec import ExecutorSpec
 
 CONFIGS = Path(__file__).parent / "configs"
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Path of the config file, as in configs/quickstart.py.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> unless given.")
+_PATHS = ("config", "workdir")
 
 
 def usage() -> str:
@@ -51,73 +52,103 @@ def usage() -> str:
     )
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
-    """Parse the flags; every mistake in them becomes a UserError."""
-    if any(argument in ("--help", "-help", "-h", "--h") for argument in argv[1:]):
-        print(usage())
-        sys.exit(0)
-    given = [argument.partition("=")[2] for argument in argv if argument.lstrip("-").startswith("config=")]
-    given += [after for flag, after in zip(argv, argv[1:], strict=False) if flag in ("--config", "-config")]
-    if not given:
-        raise UserError("--config is missing.\n\n" + usage())
+def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, str]:
+    """The flags in ``argv`` and what it gives for ``--config``; every mistake becomes a UserError."""
+    argument = command_line.value_of("config", argv)
+    if argument is None:
+        raise UserError("--config is missing; give one, as in --config=configs/quickstart.py (--help lists them all)")
     # Checked here first: ml_collections reports a misspelt field through several unrelated exceptions.
-    command_line.check_overrides(command_line.load_config(given[-1]), argv)
+    command_line.check_overrides(command_line.load_config(argument), argv)
+    values = flags.FlagValues()  # its own, so that a second command line in this process knows nothing of the first
+    values.append_flag_values(flags.FLAGS)  # those of absl and other libraries
+    help_text = "Path of the config file, as in configs/quickstart.py."
+    config_flags.DEFINE_config_file("config", None, help_text, values, sys_argv=argv)
+    flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> unless given.", values)
+    sweep_flags.define(values)
     try:
-        rest = flags.FLAGS(list(argv))
+        rest = values(argv)
     except (flags.Error, KeyError, AttributeError, TypeError, ValueError) as error:
         raise UserError(str(error)) from error
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}; write flags as --config=FILE or --workdir=FOLDER")
-    return [given[-1], *argv[1:]]
+    flags.FLAGS.mark_as_parsed()
+    return values, argument
 
 
-def _main(parsed: Sequence[str]) -> int | None:
-    if not flags.FLAGS["verbosity"].present:
+def _run(argv: Sequence[str]) -> int:
+    if any(argument in ("--help", "-help", "-h", "--h") for argument in argv[1:]):
+        print(usage(), flush=True)
+        return 0
+    argv = command_line.paths_expanded(argv, _PATHS)
+    values, argument = _parse(argv)
+    logging.use_absl_handler()
+    if not values["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax tells of every step of a save at INFO
-    config = _CONFIG.value
-    where = sweep_flags.sweep_asked()
+    config: Any = values["config"].value
+    workdir = values["workdir"].value
+    where = sweep_flags.sweep_asked(values)
     if where is not None:
-        return _sweep(parsed[0], parsed[1:], where)
+        return _sweep(argument, argv, config, workdir, where)
     settings_class, run = registry.find(config.get("experiment"))
     settings: Any = from_config_dict(settings_class, config)
-    with open_run(_WORKDIR.value or Path("runs") / command_line.run_name(parsed[0]), settings) as folder:
-        print(f"{'going on in' if folder.resumed else 'starting in'} {folder.path}", flush=True)
+    with open_run(workdir or Path("runs") / command_line.run_name(argument), settings) as folder:
         summary = run(settings, folder)
-    if summary is not None:
-        final_table(summary)
-    return None
+        if summary is not None:
+            final_table(summary)
+        if folder.report.exists():
+            print(f"report: {folder.report}")
+    sys.stdout.flush()
+    return 0
 
 
-def _sweep(argument: str, argv: Sequence[str], where: ExecutorSpec) -> int:
+def _sweep(argument: str, argv: Sequence[str], config: Any, workdir: str | None, where: ExecutorSpec) -> int:
     from experiments.sweeps.launcher import run_sweep  # submitit is of no use to a single run
 
     space, front = command_line.load_sweep(argument), command_line.load_front(argument)
-    workdir = Path(_WORKDIR.value or Path("runs") / f"{command_line.run_name(argument)}-sweep")
+    folder = Path(workdir or Path("runs") / f"{command_line.run_name(argument)}-sweep")
     names = [name for name, _ in command_line.overrides(argv)]
-    return 1 if run_sweep(argument, _CONFIG.value, space, workdir, where, names, front) else 0
+    return 1 if run_sweep(argument, config, space, folder, where, names, front) else 0
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code.
 
-    It is 1 for a sweep in which runs failed, 2 for a user error, 3 for a number that is none, 130 when interrupted.
+    It is 1 for a sweep in which runs failed, 2 for what the user can put right (a full disk too), 3 for a number that
+    is none, 130 when interrupted. The last line then says what went wrong and what to do.
     """
     keep_freed_memory()
     keep_compiled_programs()
     try:
-        app.run(_main, list(sys.argv if argv is None else argv), flags_parser=_parse)
+        return _run(list(sys.argv if argv is None else argv))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _ended(f"error: {error}", 2)
     except FloatingPointError as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 3
+        return _ended(f"stopped: {error}", 3)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    except SystemExit as exit_:
-        return exit_.code if isinstance(exit_.code, int) else 0
-    return 0
+        return _ended("interrupted; the same command goes on from the last checkpoint", 130)
+    except BrokenPipeError:
+        _silence_broken_output()
+        return 0  # who read the output has seen enough
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        _silence_broken_output()
+        where = f" {error.filename}" if error.filename else ""
+        return _ended(f"error: cannot write{where} ({error.strerror}); make room, and the same command goes on", 2)
+
+
+def _ended(line: str, code: int) -> int:
+    """Say why it ended; the exit code."""
+    print(line, file=sys.stderr, flush=True)
+    return code
+
+
+def _silence_broken_output() -> None:
+    """Write no more to an output that takes nothing: Python would complain of it again, after our last line."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

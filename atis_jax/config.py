@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -129,6 +130,26 @@ def results_part(cls: type, stored: Mapping) -> dict[str, Any]:
     return out
 
 
+def paths_expanded(cls: type, stored: Mapping) -> dict[str, Any]:
+    """``stored`` with the ``~`` of its paths as settings of ``cls`` have them; an older version stored it as given."""
+    hints = annotations_of(cls)
+    rules = {field.name: rule_of(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    out: dict[str, Any] = dict(stored)
+    for name, value in stored.items():
+        section = _section_class(hints[name]) if name in rules else None
+        if section and isinstance(value, Mapping):
+            out[name] = paths_expanded(section, value)
+        elif name in rules and rules[name].path:
+            out[name] = _expanded(value)
+    return out
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
 def to_json(settings: Any) -> str:
     """The complete settings as the text of ``config.json``."""
     return json.dumps(as_dict(settings), indent=2) + "\n"
@@ -182,6 +203,7 @@ __all__ = [
     "config_hash",
     "differing_fields",
     "from_config_dict",
+    "paths_expanded",
     "results_part",
     "to_config_dict",
     "to_json",

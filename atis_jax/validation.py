@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import reprlib
 import types
 import typing
@@ -43,6 +44,7 @@ class Rule:
         least: fewest elements of a tuple.
         distinct: no element of a tuple comes twice.
         ascending: the elements of a tuple rise from each to the next; none twice.
+        path: the setting is the path of a file or folder; ``~`` stands for the user's home.
     """
 
     low: float | None = None
@@ -55,6 +57,7 @@ class Rule:
     least: int = 0
     distinct: bool = False
     ascending: bool = False
+    path: bool = False
 
 
 def setting(
@@ -70,6 +73,7 @@ def setting(
     least: int = 0,
     distinct: bool = False,
     ascending: bool = False,
+    path: bool = False,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -85,6 +89,7 @@ def setting(
         least: fewest elements of a tuple; 1 where an empty one would leave nothing to do.
         distinct: True for a tuple whose elements must all differ.
         ascending: True for a tuple whose elements must rise.
+        path: True for the path of a file or folder, whose ``~`` becomes the user's home.
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
@@ -100,6 +105,7 @@ def setting(
         least=least,
         distinct=distinct,
         ascending=ascending,
+        path=path,
     )
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):
@@ -231,6 +237,8 @@ def _check_rule(value: Any, rule: Rule, path: str) -> Any:
         return check_choice(value, rule.choices, path, rule.doc)
     if isinstance(value, str) and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
         raise SettingError(f"{path} = {short_repr(value)} holds a control character; leave it out{_about(rule)}")
+    if rule.path:
+        return os.path.expanduser(value)
     if isinstance(value, int) and abs(value) > LARGEST_INT:
         raise SettingError(
             f"{path} = {short_repr(value)} is beyond the largest whole number, {LARGEST_INT}; give {_range(rule)}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -34,9 +33,10 @@ from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 from atis_jax.training.state import TrainState
 from atis_jax.training.step import draw_hardware
-from experiments import codesign
+from experiments import arguments, codesign
 from experiments.command_line import load_config
 from experiments.loop import Stage
+from experiments.montecarlo.memory import peak_bytes
 from experiments.settings import CodesignSettings
 
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.py"
@@ -246,17 +246,14 @@ def serve(section: str) -> None:
         say({"seconds": cases[line.strip()].turn(), "peak_bytes": peak_bytes()})
 
 
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
-
-
 def say(message: dict[str, Any]) -> None:
     """One line for the parent."""
     print("@" + json.dumps(message), flush=True)
 
 
 if __name__ == "__main__":
+    parser = arguments.parser("experiments.benchmark_cases", __doc__)
+    parser.add_argument("section", choices=sorted(SECTIONS))
+    section = parser.parse_args().section
     keep_freed_memory()  # as the launcher does
-    serve(sys.argv[1])
+    serve(section)

@@ -19,7 +19,7 @@ import numpy as np
 
 from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
-from atis_jax.data.pipeline import eval_batches
+from atis_jax.data.pipeline import check_batch, eval_batches
 from atis_jax.data.source import Split, load_split
 from atis_jax.export.store import write_bundle
 from atis_jax.models.forward import check_capacities
@@ -56,7 +56,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
-    # Now, not when the dense network is trained: only the images say how many tokens and channels there are.
+    # Only the images say how many tokens and channels there are.
     settings.check_patch(train.images.shape[3])
     if settings.evaluation.capacities:
         check_capacities(settings.evaluation.capacities, settings.model.depth, model.tokens)
@@ -115,10 +115,17 @@ def train_stages(
     train: Split,
     root: jax.Array,
 ) -> dict[str, TrainState]:
-    """Every stage in turn, each from its newest checkpoint; the last state of each by name."""
+    """Every stage in turn, each from its newest checkpoint; the last state of each by name.
+
+    Raises:
+        UserError: the batch is too large or ``settings.start_from`` the wrong folder; nothing is written then.
+    """
     trained: dict[str, TrainState] = {}
-    if settings.start_from is not None:  # before anything is written: it may be the wrong folder
+    check_batch(settings.data, train)
+    if settings.start_from is not None:
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+    folder.begin()
+    if settings.start_from is not None:
         check_inputs(folder, {"start_from": Input(settings.start_from, trained["dense"].params)})
     done = steps_done(folder, stages)
     with (

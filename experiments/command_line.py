@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,26 @@ def list_configs(folder: str | Path) -> list[tuple[str, str]]:
         doc = ast.get_docstring(ast.parse(path.read_text())) or "(no description)"
         found.append((f"{Path(folder).name}/{path.name}", doc.splitlines()[0]))
     return found
+
+
+def value_of(flag: str, argv: Sequence[str]) -> str | None:
+    """What the command line gives for ``--flag``, the last where it does so twice; None for nothing."""
+    given = None
+    for argument, after in zip(argv, [*argv[1:], None], strict=True):
+        name, equals, value = argument.partition("=")
+        if name in (f"--{flag}", f"-{flag}"):
+            given = value if equals else after
+    return given
+
+
+def paths_expanded(argv: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The command line with the home folder for the ``~`` of these flags, which no shell expands after a ``=``."""
+    expanded = []
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        ours = equals and flag.lstrip("-") in names and flag.startswith("-")
+        expanded.append(f"{flag}={os.path.expanduser(value)}" if ours else argument)
+    return expanded
 
 
 def load_config(argument: str) -> config_dict.ConfigDict:
@@ -90,7 +111,9 @@ def _returned(argument: str, function: str, optional: bool = False) -> Any:
                 "experiments.sweeps.product({'seed': [0, 1]}), or leave out --sweep"
             )
         called = getattr(module, function)
-        takes_variant = function == "get_config" or bool(inspect.signature(called).parameters)
+        takes_variant = bool(inspect.signature(called).parameters)
+        if variant and not takes_variant and function == "get_config":
+            raise UserError(f"has no variants, and {variant!r} was asked for; give --config={name}")
         return called(*([variant] if variant and takes_variant else []))
     except UserError as error:
         raise UserError(f"{_where(path, error)}: {error}") from error

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
-from experiments import hardware_table, registry, repeats
+from experiments import arguments, hardware_table, registry, repeats
 from experiments.energy.paper import paper_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -142,8 +142,9 @@ def current(page: str, tables: dict[str, Callable[[], str]], name: str) -> str:
     return page
 
 
-def main() -> int:
+def main(given: Sequence[str] = ()) -> int:
     """Refresh every page."""
+    arguments.parser("experiments.docs_tables", __doc__).parse_args(given)
     for name, tables in TABLES.items():
         path = ROOT / name
         old = path.read_text(encoding="utf-8")
@@ -155,4 +156,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""What the system says of a disk that is full, read-only or broken."""
 
 
 def write_json_atomically(path: str | os.PathLike, value: Any) -> None:
@@ -43,11 +47,15 @@ def _replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """A temporary file that takes the place of ``path`` when the block ends without an error."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # on a full disk it would stand in its own way
+        raise
 
 
 def plain(value: Any, name: str = "") -> Any:

@@ -39,6 +39,11 @@ class Stage:
     data_seed: int
     phase: Callable[[int], str]
 
+    def shown(self, step: int) -> str:
+        """Stage and phase for a person; a stage of a single phase, which it is named after, goes by its own name."""
+        phase = self.phase(step)
+        return self.name if self.name.startswith(phase) else f"{self.name}:{phase}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Loop:
@@ -74,6 +79,7 @@ class Loop:
         # Donation must not take buffers that the caller still holds (the teacher is often the starting network).
         state = jax.tree.map(lambda leaf: leaf.copy(), state)
         waiting: tuple[int, dict[str, Any]] | None = None
+        self.bar.announce(f"{stage.name}: compiling")
         for step in range(start + 1, stage.steps + 1):
             state, metrics = jitted(state, next(batches), teacher)
             if waiting is not None:
@@ -100,7 +106,7 @@ class Loop:
         self.bar.update(
             stage.offset + step,
             count=self.data.batch_size,
-            phase=f"{stage.name}:{stage.phase(step)}",
+            phase=stage.shown(step),
             loss=record["loss"],
             accuracy=record["accuracy"],
             kept_fraction=record.get("kept_fraction"),

@@ -5,14 +5,26 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import IO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.text import Text
 
 _RATE_WINDOW = 50
 """Updates over which the rate is averaged."""
+
+
+class _Bar(RichProgress):
+    """The bar, and below it the figures: side by side they do not fit into 80 columns."""
+
+    figures = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.figures)
 
 
 class Progress:
@@ -41,22 +53,21 @@ class Progress:
         """
         self._console = Console(file=stream or sys.stderr)
         self._total, self._unit, self._every_s = total_steps, unit, every_s
-        self._step, self._text = start_step, ""
+        self._step, self._phase, self._text = start_step, "", ""
         self._printed_at, self._printed_step = float("-inf"), -1
         self._recent: deque[tuple[float, float]] = deque(maxlen=_RATE_WINDOW)
         self._counted = 0.0
-        self._bar: RichProgress | None = None
+        self._bar: _Bar | None = None
         if self._console.is_terminal:
-            self._bar = RichProgress(
+            self._bar = _Bar(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=None),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
                 TimeRemainingColumn(),
                 console=self._console,
                 refresh_per_second=4,
             )
-            self._task = self._bar.add_task("", total=total_steps, completed=start_step, text="")
+            self._task = self._bar.add_task("", total=total_steps, completed=start_step)
 
     def __enter__(self) -> Progress:
         self._recent.append((time.monotonic(), 0.0))
@@ -105,8 +116,18 @@ class Progress:
         self._text = "  ".join(part for part in parts if part)
         self._phase = phase
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, description=phase, text=self._text)
+            self._bar.figures = self._text
+            self._bar.update(self._task, completed=step, description=phase)
         elif time.monotonic() - self._printed_at >= self._every_s:
+            self._print()
+
+    def announce(self, phase: str) -> None:
+        """Say at once what comes next and may take a while before the next step, such as ``dense: compiling``."""
+        self._phase, self._text = phase, ""
+        if self._bar is not None:
+            self._bar.figures = ""
+            self._bar.update(self._task, description=phase, refresh=True)
+        else:
             self._print()
 
     def _rate(self) -> float:
@@ -115,7 +136,6 @@ class Progress:
 
     def _print(self) -> None:
         self._printed_at, self._printed_step = time.monotonic(), self._step
-        phase = getattr(self, "_phase", "")
-        line = f"step {self._step}/{self._total}  {phase + '  ' if phase else ''}{self._text}".rstrip()
+        line = "  ".join(part for part in (f"step {self._step}/{self._total}", self._phase, self._text) if part)
         self._console.file.write(line + "\n")
         self._console.file.flush()

@@ -29,7 +29,9 @@ scorer, and with random pruning at the same per-layer fractions."""
 class HardwareSpec:
     """Which chip the scorer is designed for."""
 
-    preset: str = setting("nominal", doc=f"hardware: {', '.join(PRESETS)}, or the file that configs/fit.py wrote")
+    preset: str = setting(
+        "nominal", path=True, doc=f"hardware: {', '.join(PRESETS)}, or the file that configs/fit.py wrote"
+    )
     bias: str | None = setting(None, choices=BIAS_KINDS, doc="bias against temperature; None keeps the preset's")
     dac_bits: int | None = setting(None, low=1, high=MAX_BITS, doc="of the converters; None keeps the preset's")
     programming_bits: int | None = setting(None, low=2, high=16, doc="of the currents; None keeps the preset's")
@@ -118,7 +120,7 @@ class CodesignSettings:
         ("dense", "random"), choices=ARMS, distinct=True, doc="controls trained beside the design; empty: none"
     )
     start_from: str | None = setting(
-        None, doc="run folder whose dense network to start from; its dense stage is reused"
+        None, path=True, doc="run folder whose dense network to start from; its dense stage is reused"
     )
     checkpoint_every: int = setting(200, low=1, affects_result=False, doc="steps between checkpoints")
     data: DataSpec = setting(DataSpec)

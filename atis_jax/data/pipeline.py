@@ -41,11 +41,7 @@ def train_iterator(spec: DataSpec, seed: int, split: Split | None = None) -> gra
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; Grain takes 0 to 2**32 - 1: draw it with jax.random.bits")
     split = load_split(spec, "train") if split is None else split
-    if spec.batch_size > len(split):
-        raise SettingError(
-            f"config.data.batch_size = {spec.batch_size} is above the {len(split)} training examples of "
-            f"{spec.name!r}, so an epoch has no batch; lower it"
-        )
+    check_batch(spec, split)
     batches = (
         grain.MapDataset.range(len(split))
         .seed(seed)
@@ -55,6 +51,19 @@ def train_iterator(spec: DataSpec, seed: int, split: Split | None = None) -> gra
         .random_map(_variation(spec, split))
     )
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
+
+
+def check_batch(spec: DataSpec, split: Split) -> None:
+    """Whether an epoch of the training split has a batch.
+
+    Raises:
+        SettingError: the batch is larger than the split.
+    """
+    if spec.batch_size > len(split):
+        raise SettingError(
+            f"config.data.batch_size = {spec.batch_size} is above the {len(split)} training examples of "
+            f"{spec.name!r}, so an epoch has no batch; lower it"
+        )
 
 
 def steps_per_epoch(spec: DataSpec, split: Split) -> int:

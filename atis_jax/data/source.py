@@ -56,7 +56,7 @@ class DataSpec:
     """
 
     name: str = setting(EMBEDDED, doc="TFDS name of a set of square 8-bit images, each with a class")
-    data_dir: str | None = setting(None, doc="where prepared data sets are kept", affects_result=False)
+    data_dir: str | None = setting(None, path=True, doc="where prepared data sets are kept", affects_result=False)
     batch_size: int = setting(64, low=1, high=100_000, doc="training images in a batch")
     eval_batch_size: int = setting(382, low=1, high=100_000, doc="images in an evaluation batch")
     augmentation: str = setting("placement", choices=AUGMENTATIONS, doc="how training images are varied")

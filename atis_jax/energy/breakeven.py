@@ -203,6 +203,30 @@ class Map:
     ratio: dict[str, np.ndarray]
 
 
+def map_start(
+    spec: ScenarioSpec,
+    points: dict[str, PointSpec],
+    x: str,
+    y: str,
+    resolution: int,
+    own: NetworkShape | None = None,
+    against: tuple[str, ...] = ("dense", "digital", "folded"),
+) -> tuple[Axis, Axis, Place]:
+    """The axes across and up of ``break_even_map`` and where it starts; the arguments are its own.
+
+    Raises:
+        SettingError: an axis that does not exist, or one that changes nothing here.
+    """
+    every = axes(resolution)
+    across, up = (every[check_choice(name, every, "map")] for name in (x, y))
+    network = scenario_network(spec, own)
+    start = Place(spec, network, energy_preset(spec.preset), points["codesigned"], points["paper"])
+    ratios(start, against)  # what is wrong before anything is moved is a mistake, not a hole in the map
+    for axis in (across, up):
+        _check_moves(axis, start)
+    return across, up, start
+
+
 def break_even_map(
     spec: ScenarioSpec,
     points: dict[str, PointSpec],
@@ -226,13 +250,7 @@ def break_even_map(
     Raises:
         SettingError: an axis that does not exist, or one that changes nothing here.
     """
-    every = axes(resolution)
-    across, up = (every[check_choice(name, every, "map")] for name in (x, y))
-    network = scenario_network(spec, own)
-    start = Place(spec, network, energy_preset(spec.preset), points["codesigned"], points["paper"])
-    ratios(start, against)  # what is wrong before anything is moved is a mistake, not a hole in the map
-    for axis in (across, up):
-        _check_moves(axis, start)
+    across, up, start = map_start(spec, points, x, y, resolution, own, against)
     ratio = {rival: np.full((len(up.values), len(across.values)), np.nan) for rival in against}
     for row, of_row in enumerate(up.values):
         for column, of_column in enumerate(across.values):

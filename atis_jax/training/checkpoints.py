@@ -8,17 +8,19 @@ zeros or being taken for another state.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from atis_jax.config import differing_fields
@@ -133,7 +135,8 @@ class Checkpoints:
             shutil.rmtree(writing, ignore_errors=True)
             writing.mkdir()
             if arrays:
-                ocp.save(writing / _ARRAYS, arrays)
+                with _raised_only():
+                    ocp.save(writing / _ARRAYS, arrays)
             record["files"] = {name: _fingerprint(writing / name) for name in _files(writing)}
             record[_CHECKSUM] = _checksum(record)
             _write(writing / _RECORD, json.dumps(record, indent=1))
@@ -153,7 +156,10 @@ class Checkpoints:
             RuntimeError,
         ) as error:  # the storage library has no class for a full disk
             shutil.rmtree(writing, ignore_errors=True)
-            raise CheckpointError(f"{self._folder(step)}: could not be written ({error})") from error
+            raise CheckpointError(
+                f"{self._folder(step)}: could not be written ({_reason(error)}); put that right, and the same command "
+                "goes on from the checkpoint before it"
+            ) from error
         for other in self.steps():
             if other > step:
                 self._discard(other)
@@ -290,6 +296,23 @@ class Checkpoints:
             )
 
 
+@contextlib.contextmanager
+def _raised_only() -> Iterator[None]:
+    """Keep the storage library from logging, with a traceback a thread, the errors that it raises as well."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, where the storage library wraps it into a page of its own; else the error's first line."""
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    return os.strerror(int(code[1])) if code else str(error).partition("\n")[0]
+
+
 def _files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
@@ -312,7 +335,9 @@ def _write(path: Path, text: str) -> None:
 
 def _sync(path: Path) -> None:
     """Ask the disk to hold what is in its cache, so that a power cut is no worse than a kill."""
-    descriptor = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no such request for a folder
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

@@ -60,6 +60,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.windows = {settings.windows} is above the {len(stream.labels)} test images of "
             f"{settings.checkpoint!r}; lower it"
         )
+    folder.begin()
     check_inputs(folder, {"checkpoint": trained.as_input()})
     wanted = np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth))
     unpruned = unpruned_correct(trained, stream)

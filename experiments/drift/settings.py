@@ -19,7 +19,7 @@ class DriftSettings:
 
     experiment: str = setting("drift", choices=("drift",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, order, noise")
-    checkpoint: str = setting("runs/quickstart", doc="folder of the finished co-design run to measure")
+    checkpoint: str = setting("runs/quickstart", path=True, doc="folder of the finished co-design run to measure")
     chips: int = setting(3, low=1, high=1000, doc="chips sampled; all see the same images in the same order")
     images: int | None = setting(None, low=20, doc="length of the stream; None: every test image once")
     windows: int = setting(20, low=4, high=1000, doc="windows that the stream is cut into for the table and figures")

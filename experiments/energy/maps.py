@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from atis_jax.energy.breakeven import Axis, Map, Place, break_even_map
+from atis_jax.energy.breakeven import Axis, Map, Place, break_even_map, map_start
 from atis_jax.energy.shapes import NetworkShape
 from experiments.energy.settings import ScenariosSettings
 
@@ -15,9 +16,24 @@ AGAINST = ("dense", "digital", "folded", "codesigned_digital")
 
 def maps_of(settings: ScenariosSettings, own: NetworkShape) -> list[Map]:
     """Every map of ``config.maps``: the co-designed point in ``config.map_scenario`` with two numbers moved."""
+    return [break_even_map(*one) for one in _arguments(settings, own)]
+
+
+def check_maps(settings: ScenariosSettings, own: NetworkShape) -> None:
+    """Whether every map of ``config.maps`` can be drawn; takes seconds, where drawing takes a minute.
+
+    Raises:
+        SettingError: an axis changes nothing in ``config.map_scenario``.
+    """
+    for one in _arguments(settings, own):
+        map_start(*one)
+
+
+def _arguments(settings: ScenariosSettings, own: NetworkShape) -> Iterator[tuple[Any, ...]]:
     spec, points = settings.scenario(settings.map_scenario), settings.points(settings.map_scenario)
-    pairs = [pair.partition("/")[::2] for pair in settings.maps]
-    return [break_even_map(spec, points, x, y, settings.resolution, own, against=AGAINST) for x, y in pairs]
+    for pair in settings.maps:
+        x, _, y = pair.partition("/")
+        yield spec, points, x, y, settings.resolution, own, AGAINST
 
 
 def described(one: Map, scenario: str) -> dict[str, Any]:

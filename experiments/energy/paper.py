@@ -6,9 +6,11 @@ python -m experiments.energy.paper
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from atis_jax.energy.paper import Claim, claims
 from atis_jax.report.formatting import si, significant
+from experiments import arguments
 
 VERDICTS = {(True, True): "as printed", (True, False): "discrepancy", (False, True): "OFF", (False, False): "OFF"}
 
@@ -45,8 +47,9 @@ def paper_markdown() -> str:
     return "\n".join(rows)
 
 
-def main() -> int:
+def main(given: Sequence[str] = ()) -> int:
     """Print the table; 1 if a number is off."""
+    arguments.parser("experiments.energy.paper", __doc__).parse_args(given)
     found = claims()
     wide = max(len(c.quantity) for c in found)
     print(f"{'section':<13} {'quantity':<{wide}} {'printed':>16} {'computed':>10}")
@@ -66,4 +69,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -25,6 +25,7 @@ from atis_jax.energy.presets import nodes_nm
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.report.formatting import si, significant
 from atis_jax.validation import UserError
+from experiments import arguments
 from experiments.ledgers import run_ledger
 from experiments.trained_run import load_trained
 
@@ -101,17 +102,18 @@ def _joules(value: float) -> str:
     return si(value, "J").replace("\u00a0", " ").replace("µ", "u") if value else "0"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(given: Sequence[str]) -> int:
     """Print the ledger of a run; 2 for a mistake."""
-    if not arguments or arguments[0].startswith("-"):
-        print(__doc__, file=sys.stderr)
-        return 2
+    parser = arguments.parser("experiments.energy.reprice", __doc__)
+    parser.add_argument("run", metavar="RUN", help="folder of a finished co-design run, such as runs/quickstart")
+    parser.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help="of config.energy, such as preset=jouppi_7nm")
+    asked = parser.parse_args(given)
     try:
-        energy, found = ledgers(Path(arguments[0]), arguments[1:])
+        energy, found = ledgers(Path(asked.run), asked.fields)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{arguments[0]}, joules an image: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
+    print(f"{asked.run}, joules an image: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
     print(table(found, str(energy.preset)))
     return 0
 

@@ -34,7 +34,7 @@ from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, sw
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.report import write_report
 from atis_jax.validation import UserError
-from experiments.energy.maps import described, map_arrays, maps_of
+from experiments.energy.maps import check_maps, described, map_arrays, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
 from experiments.files import write_arrays_atomically
@@ -63,6 +63,10 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
         for name in settings.which
         if settings.scenario(name).source == "pixels"
     }
+    for name in settings.which:
+        run_scenario(settings.scenario(name), settings.points(name), own)  # a design that cannot be is refused here
+    check_maps(settings, own)
+    folder.begin()
     quoted = [one for one in measured.values() if one is not None and "missing" not in one]
     if settings.sensor_run is not None and quoted:
         check_inputs(folder, {"sensor_run": Input(settings.sensor_run, quoted)})

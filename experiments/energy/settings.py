@@ -18,7 +18,9 @@ class ScenariosSettings:
 
     experiment: str = setting("scenarios", choices=("scenarios",), doc="scenarios")
     which: tuple[str, ...] = setting(SCENARIOS, choices=SCENARIOS, least=1, distinct=True, doc="scenarios to work out")
-    sensor_run: str | None = setting(None, doc="co-design run that scores raw pixels; its accuracy is quoted")
+    sensor_run: str | None = setting(
+        None, path=True, doc="co-design run that scores raw pixels; its accuracy is quoted"
+    )
     maps: tuple[str, ...] = setting(
         (
             "dac_energy/inputs",

@@ -49,6 +49,8 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     wanted = TARGETS if settings.target == "all" else (settings.target,)
     if BUNDLE not in {*targets, *wanted}:
         wanted = (BUNDLE, *wanted)
+    if "spice" in wanted:
+        find_process(settings.process.name, settings.process.corner)
     if "spice" in wanted and settings.simulate:
         try:
             find_ngspice()
@@ -60,9 +62,10 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
         )
-    check_inputs(folder, {"checkpoint": trained.as_input()})
     if set(wanted) != {BUNDLE}:
         check_exportable(trained.trained.evaluator.spec)
+    folder.begin()
+    check_inputs(folder, {"checkpoint": trained.as_input()})
     bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))
     tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
     for name in wanted:

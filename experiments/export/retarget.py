@@ -19,6 +19,7 @@ from atis_jax.export.store import write_bundle, write_folder
 from atis_jax.models.forward import ScorerInputs, layer_of
 from atis_jax.report import write_report
 from atis_jax.scoring.calibration.chips import calibrate_chip
+from atis_jax.scoring.calibration.currents import check_programmed_once
 from atis_jax.scoring.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
@@ -43,9 +44,13 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     old, new = load_trained(settings.old), load_trained(settings.new)
-    check_inputs(folder, {"old": old.as_input(), "new": new.as_input()})
     bundles = [bundle_from(run.settings, run.trained, run.folder, {}) for run in (old, new)]
     changes = reprogramming(*bundles)
+    if "currents" in settings.calibration.methods:
+        for run in (old, new):
+            check_programmed_once(run.settings.scorer)
+    folder.begin()
+    check_inputs(folder, {"old": old.as_input(), "new": new.as_input()})
     chips = _chips(settings, new)
     trims = [_calibrated(settings, run, chips) for run in (old, new)]
     batches = list(eval_batches(new.settings.data, new.test))

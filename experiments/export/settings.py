@@ -18,7 +18,7 @@ class ExportSettings:
 
     experiment: str = setting("export", choices=("export",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: tokens, chips, noise")
-    checkpoint: str = setting("runs/quickstart", doc="folder of the finished co-design run")
+    checkpoint: str = setting("runs/quickstart", path=True, doc="folder of the finished co-design run")
     target: str = setting(
         "all",
         choices=(*TARGETS, "all"),
@@ -48,8 +48,8 @@ class RetargetSettings:
 
     experiment: str = setting("retarget", choices=("retarget",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, calibration, noise")
-    old: str = setting("runs/quickstart", doc="folder of the run whose design the chip holds")
-    new: str = setting("runs/robust_quickstart-plain", doc="folder of the run whose design it is to hold")
+    old: str = setting("runs/quickstart", path=True, doc="folder of the run whose design the chip holds")
+    new: str = setting("runs/robust_quickstart-plain", path=True, doc="folder of the run whose design it is to hold")
     chips: int = setting(16, low=1, high=1000, doc="chips calibrated with the old design and reprogrammed")
     tokens: int = setting(
         1024, low=2, high=65536, doc="tokens of a layer, of test images, that decisions are compared on"

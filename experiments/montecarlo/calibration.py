@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
+from atis_jax.scoring.calibration.currents import check_programmed_once
 from atis_jax.scoring.design import Design
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.training.calibration_tokens import record_tokens
@@ -29,6 +31,16 @@ CALIBRATED_AT_ONCE = 32
 """Cells whose benches are simulated together."""
 RECORDED_IMAGES = 64
 """Training images whose tokens calibration plays."""
+
+
+def check_calibration(method: CalibrationSpec | None, runs: Sequence[TrainedRun]) -> None:
+    """Whether chips of every run can be calibrated by a method, None for none; before anything is measured.
+
+    Raises:
+        SettingError: the method programs currents that the scorer rewrites.
+    """
+    for run in runs if method is not None and "currents" in method.methods else ():
+        check_programmed_once(run.settings.scorer)
 
 
 def calibrated(arm: Arm, method: CalibrationSpec, run: TrainedRun, key: jax.Array, folder: RunFolder) -> Arm:

@@ -180,6 +180,7 @@ class Engine:
                 continue
             began = time.perf_counter()
             if capacities is None:
+                bar.announce(f"{phase}: compiling")
                 capacities = self.room(arm, inputs)
             tally = self._total(arm, inputs, numbers, capacities)
             self.account.seconds += time.perf_counter() - began

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -25,8 +25,14 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """Most memory this process has held."""
+    if sys.platform == "win32":
+        import psutil  # of the dependencies there alone
+
+        return psutil.Process().memory_info().peak_wset
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if os.uname().sysname == "Darwin" else peak * 1024
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def planned_bytes(compiled: Any) -> int:

@@ -32,7 +32,7 @@ class NoiseSweepSettings:
 
     experiment: str = setting("noise_sweep", choices=("noise_sweep",), doc="noise_sweep")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
-    checkpoint: str = setting("runs/quickstart", doc="folder of a finished co-design run")
+    checkpoint: str = setting("runs/quickstart", path=True, doc="folder of a finished co-design run")
     imperfections: tuple[str, ...] = setting(
         (ALL, *IMPERFECTIONS),
         choices=(ALL, *IMPERFECTIONS),
@@ -69,7 +69,6 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
-    check_inputs(folder, {trained.folder.name: trained.as_input()})
     inputs = arms.inputs_of(trained, settings.montecarlo)
     hardware = trained.trained.evaluator.hardware
     size = magnitudes(hardware)
@@ -80,6 +79,8 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.imperfections = {settings.imperfections}: hardware {hardware.name!r} has none of them; name one "
             f"that it has, or {ALL!r}"
         )
+    folder.begin()
+    check_inputs(folder, {trained.folder.name: trained.as_input()})
     rows, factors = grid(settings, present)
     arm = arms.make_arm(trained, {"run": trained.folder.name}, rows, factors=factors)
     key = arms.fabrication_key(settings.seed)

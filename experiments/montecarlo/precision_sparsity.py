@@ -28,7 +28,7 @@ from experiments import measure
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
-from experiments.montecarlo.calibration import calibrated, recorded
+from experiments.montecarlo.calibration import calibrated, check_calibration, recorded
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -48,6 +48,7 @@ class PrecisionSettings:
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips and noise")
     checkpoints: tuple[str, ...] = setting(
         ("runs/precision_designs-sweep",),
+        path=True,
         least=1,
         distinct=True,
         doc="folders of finished co-design runs; that of a sweep stands for its runs",
@@ -98,9 +99,12 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = sorted(arms.load_runs(settings.checkpoints), key=lambda run: (run.settings.scorer.inputs, pruned(run)))
-    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
     made = [precision_arm(settings, run) for run in runs]
+    if settings.calibrated:
+        check_calibration(settings.calibration, runs)
+    folder.begin()
+    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     if settings.calibrated:
         made = [calibrated(arm, settings.calibration, run, key, folder) for arm, run in zip(made, runs, strict=True)]
     bits = [

@@ -21,7 +21,7 @@ class CellTable:
     """
 
     def __init__(self, path: str | os.PathLike, columns: Sequence[str]):
-        """Open or make the file; a last line torn by a kill is cut off.
+        """Open or make the file, empty until the first rows; a last line torn by a kill is cut off.
 
         Args:
             path: the file.
@@ -37,10 +37,10 @@ class CellTable:
             self._file.seek(0)
             content = self._file.read()
             whole = content[: content.rfind(b"\n") + 1]
+            if whole == header.encode():
+                whole = b""  # killed, or made by an older version, before there was a row
             if len(whole) != len(content):
                 os.truncate(self.path, len(whole))
-            if not whole:
-                self._file.write(header.encode())
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror}); choose another --workdir") from error
         if whole and not whole.startswith(header.encode()):
@@ -65,6 +65,8 @@ class CellTable:
         """
         text = io.StringIO()
         writer = csv.DictWriter(text, self.columns, lineterminator="\n")
+        if not self.done:
+            writer.writeheader()
         for row in rows:
             if row["cell"] in self.done:
                 raise ValueError(f"cell {row['cell']} is in {self.path} already")

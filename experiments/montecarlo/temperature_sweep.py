@@ -40,7 +40,7 @@ class TemperatureSweepSettings:
 
     experiment: str = setting("temperature_sweep", choices=("temperature_sweep",), doc="temperature_sweep")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips, noise and measurements")
-    checkpoint: str = setting("runs/quickstart", doc="folder of a finished co-design run")
+    checkpoint: str = setting("runs/quickstart", path=True, doc="folder of a finished co-design run")
     biases: tuple[str, ...] = setting(
         BIAS_KINDS, choices=BIAS_KINDS, least=1, distinct=True, doc="bias against temperature"
     )
@@ -75,8 +75,9 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     started = time.time()
     arms.one_device_a_core()
     trained = arms.load_run(settings.checkpoint)
-    check_inputs(folder, {trained.folder.name: trained.as_input()})
     inputs, key = arms.inputs_of(trained, settings.montecarlo), arms.fabrication_key(settings.seed)
+    folder.begin()
+    check_inputs(folder, {trained.folder.name: trained.as_input()})
     rows = arms.chip_rows(settings.montecarlo)
     made = []
     for bias in settings.biases:

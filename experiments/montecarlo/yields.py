@@ -13,7 +13,7 @@ from experiments import measure
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms, failing
-from experiments.montecarlo.calibration import calibrated
+from experiments.montecarlo.calibration import calibrated, check_calibration
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.montecarlo.yields_summary import summarise
@@ -26,8 +26,11 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     arms.one_device_a_core()
     runs = arms.load_runs(settings.checkpoints)
-    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     inputs, key = arms.inputs_of(runs[0], settings.montecarlo), arms.fabrication_key(settings.seed)
+    for name in settings.calibrations:
+        check_calibration(settings.method(name), runs)
+    folder.begin()
+    check_inputs(folder, {run.folder.name: run.as_input() for run in runs})
     made = [yield_arm(settings, run, name, key, folder) for run in runs for name in settings.calibrations]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     summary, arrays = summarise(settings, evaluated, made)

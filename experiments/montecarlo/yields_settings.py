@@ -18,7 +18,7 @@ class YieldSettings:
     experiment: str = setting("yield", choices=("yield",), doc="yield")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of chips, noise and measurements")
     checkpoints: tuple[str, ...] = setting(
-        ("runs/quickstart",), least=1, distinct=True, doc="folders of finished co-design runs"
+        ("runs/quickstart",), path=True, least=1, distinct=True, doc="folders of finished co-design runs"
     )
     limit: float = setting(
         0.01, low=0.0, high=1.0, doc="a chip passes within this accuracy of the perfect chip of its design"

@@ -17,7 +17,7 @@ from atis_jax.fitting.spread import FEWEST_DEVICES, Spread, pooled_fields, sprea
 from atis_jax.report import write_report
 from atis_jax.spice import benches
 from atis_jax.spice.models import find_process
-from atis_jax.spice.simulator import ngspice_version
+from atis_jax.spice.simulator import find_ngspice, ngspice_version
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import combined, mismatched
@@ -42,6 +42,8 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
         populations = _populations_of_file(curves, settings)
     else:
         process = find_process(settings.process.name, settings.process.corner)
+        find_ngspice()
+        folder.begin()
         found = benches.ota_curves(process, settings.process.biases_a, settings.process.temperatures_c)
         curves, source = [Curve("typical", *one) for one in found], f"{ngspice_version()}, {process.name}"
         write_text_atomically(folder.path / CURVES, curves_csv(curves))
@@ -57,6 +59,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     fitted = combined(source, curves, base, settings.law, additive=settings.additive)
     fields = {"ota.law": settings.law, **fitted.law.fields, **pooled_fields(spreads)}
     hardware = with_fields(base, {"name": settings.name, **fields})
+    folder.begin()  # curves of a file are fitted before: nothing is left of a run that could not
     worst_fit, worst_law = max(fit.rms for fit in fitted.fits), max(fitted.residuals)
     provenance = {
         "source": source,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from atis_jax.gates import Gate
 from atis_jax.validation import UserError
+from experiments import arguments
 
 GATE_SINGLE, GATE_SUM, GATE_GM = 0.15, 0.5, 0.3
 """Percent: of I_b, of the sum of I_b, and per 10 C. Measured on sky130; a PDK of another process has others."""
@@ -40,13 +41,16 @@ def failing(run: str | Path) -> list[str]:
     return [f"{gate['what']}: {gate['value']:g} {gate['unit']}" for gate in gates if not gate["passed"]]
 
 
-def main(arguments: list[str]) -> int:
+def main(given: Sequence[str]) -> int:
     """Exit code 0 if every gate of every run given holds."""
-    found = [line for run in arguments for line in failing(run)]
+    parser = arguments.parser("experiments.spice.gates", __doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run with gates, such as runs/export")
+    runs = parser.parse_args(given).runs
+    found = [line for run in runs for line in failing(run)]
     for line in found:
         print(f"does not hold: {line}", file=sys.stderr)
     if not found:
-        print(f"every gate of {', '.join(arguments)} holds")
+        print(f"every gate of {', '.join(runs)} holds")
     return 1 if found else 0
 
 

@@ -88,7 +88,9 @@ class FitSettings:
     seed: int = setting(0, low=0, high=2**31 - 1, doc="of the mismatch, where ngspice makes the curves")
     name: str = setting("fitted_ota", doc="of the fitted preset")
     curves: str | None = setting(
-        None, doc="CSV file with the columns device, bias_a, temperature_c, voltage_v, current_a; None: simulate"
+        None,
+        path=True,
+        doc="CSV file with the columns device, bias_a, temperature_c, voltage_v, current_a; None: simulate",
     )
     law: str = setting("tanh", choices=LAWS, doc="transfer law that is fitted")
     additive: bool = setting(False, doc="fit the additive term too, as single-ended drive needs")

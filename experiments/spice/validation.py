@@ -30,7 +30,8 @@ from atis_jax.formatting import si
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice import benches
-from atis_jax.spice.simulator import ngspice_version
+from atis_jax.spice.models import find_process
+from atis_jax.spice.simulator import find_ngspice, ngspice_version
 from atis_jax.units import ELEMENTARY_CHARGE_C, celsius_to_kelvin
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
@@ -54,6 +55,9 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
         SpiceError: no ngspice, no models, or a failed simulation.
     """
     started = time.time()
+    find_process(settings.process.name, settings.process.corner)
+    find_ngspice()
+    folder.begin()
     also_c = (*settings.array_temperatures_c, NOMINAL_C)
     found = characterise(settings.process, settings.single_biases_a, also_c)
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)

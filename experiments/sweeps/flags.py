@@ -1,4 +1,4 @@
-"""The command-line flags of a sweep; importing this module defines them."""
+"""The command-line flags of a sweep."""
 
 from __future__ import annotations
 
@@ -9,14 +9,8 @@ from absl import flags
 from atis_jax.validation import SettingError
 from experiments.sweeps.spec import ExecutorSpec
 
-_SWEEP = flags.DEFINE_bool("sweep", False, "Run every point of the config's get_sweep().")
-_EXECUTOR = flags.DEFINE_string("executor", None, "Where its runs run: debug, local or slurm; local unless given.")
 _TYPES = {"parallel": int, "time_min": int, "partition": str, "account": str, "cpus": int, "gpus": int, "mem_gb": float}
 _DEFINE = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
-_OPTIONS = {
-    name: _DEFINE[kind](f"sweep.{name}", None, "see docs/sweeps.md")  # type: ignore[operator]
-    for name, kind in _TYPES.items()
-}
 USAGE = (
     "  --sweep                      run every point of the config's get_sweep(), see docs/sweeps.md",
     "  --executor=NAME              where its runs run: debug, local or slurm; local unless given",
@@ -24,16 +18,26 @@ USAGE = (
 )
 
 
-def sweep_asked() -> ExecutorSpec | None:
+def define(values: flags.FlagValues) -> None:
+    """Define them among ``values``."""
+    flags.DEFINE_bool("sweep", False, "Run every point of the config's get_sweep().", values)
+    flags.DEFINE_string("executor", None, "Where its runs run: debug, local or slurm; local unless given.", values)
+    for name, kind in _TYPES.items():
+        _DEFINE[kind](f"sweep.{name}", None, "see docs/sweeps.md", flag_values=values)  # type: ignore[operator]
+
+
+def sweep_asked(values: flags.FlagValues) -> ExecutorSpec | None:
     """Where the sweep runs, None for a single run.
+
+    Args:
+        values: parsed.
 
     Raises:
         SettingError: an option of a sweep without ``--sweep``, or a wrong one.
     """
-    given = {name: holder.value for name, holder in _OPTIONS.items() if holder.value is not None}
-    if _EXECUTOR.value is not None:
-        given["executor"] = _EXECUTOR.value
-    if _SWEEP.value:
+    options = {name: values[f"sweep.{name}"].value for name in _TYPES} | {"executor": values["executor"].value}
+    given = {name: value for name, value in options.items() if value is not None}
+    if values["sweep"].value:
         return ExecutorSpec(**given)
     if given:
         name = next(iter(given))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -12,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from absl import logging
 
 import launch
 from atis_jax.validation import SettingError, UserError
@@ -87,6 +90,36 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
     assert len(result_of(whole)) == 4  # two files, two checkpoints
 
 
+@pytest.mark.slow
+def test_killed_at_random_moments_ends_the_same(tmp_path):
+    """Killed from outside, anywhere from the making of its folder to its last step, and started again each time."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    pause = "--config.training.pause_s=0.1"  # so that 12 steps take longer than it takes to look and kill
+    assert start(CONFIG, f"--workdir={whole}", pause).returncode == 0
+    chance = random.Random(13)
+    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", CONFIG, f"--workdir={killed}", pause]
+    kills = 0
+    for awaited in ("config.json", *["metrics.jsonl"] * 5):
+        before = newest_change(killed / awaited)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while newest_change(killed / awaited) == before and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(chance.uniform(0.0, 0.5))
+            process.kill()
+            said = process.stderr.read()
+        assert process.returncode in (-signal.SIGKILL, 0), said
+        kills += process.returncode == -signal.SIGKILL
+    assert kills >= 4
+    done = start(CONFIG, f"--workdir={killed}")
+    assert done.returncode == 0, done.stderr
+    assert result_of(killed) == result_of(whole)
+    assert final_arrays(killed) == final_arrays(whole)
+
+
+def newest_change(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
 def test_a_nan_stops_with_its_message_and_keeps_the_last_checkpoint(tmp_path):
     stopped = start(CONFIG, f"--workdir={tmp_path / 'run'}", "--config.training.poison_step=5")
     assert stopped.returncode == 3
@@ -129,7 +162,6 @@ def tiny(monkeypatch):
     ],
 )
 def test_a_mistake_is_one_clear_message_and_exit_code_2(tmp_path, monkeypatch, capfd, tiny, flags, parts):
-    # The launcher parses global flags once a process, so each case gets fresh ones.
     code, _, err = in_process(monkeypatch, capfd, tmp_path, [CONFIG, f"--workdir={tmp_path / 'run'}", *flags])
     assert code == 2
     for part in parts:
@@ -139,19 +171,9 @@ def test_a_mistake_is_one_clear_message_and_exit_code_2(tmp_path, monkeypatch, c
 
 
 def in_process(monkeypatch, capfd, cwd, flags):
-    from absl import flags as absl_flags
-
-    values = absl_flags.FLAGS
-    argv = ["launch.py", *flags]
-    monkeypatch.setattr(sys, "argv", argv)
+    """Exit code, output and error output of the launcher, run in the folder ``cwd``."""
     monkeypatch.chdir(cwd)
-    values.unparse_flags()
-    try:
-        code = launch.cli(argv)
-    finally:
-        for name in [name for name in values if name.startswith("config.")]:
-            delattr(values, name)
-        values["config"].value, values["workdir"].value = None, None
+    code = launch.cli(["launch.py", *flags])
     out, err = capfd.readouterr()
     return code, out, err
 
@@ -193,13 +215,69 @@ def test_overrides_reach_the_run_and_the_folder_takes_the_configs_name(tmp_path,
     assert stored["training"]["bits"] is None and stored["training"]["widths"] == [5]
     assert stored["training"]["log"] is True and stored["training"]["steps"] == 2
     assert "step 2/2" in err and "starting in" in out
+    # Nothing of the first command line is left for the second.
+    code, out, err = in_process(monkeypatch, capfd, tmp_path, [CONFIG + ":fast", "--workdir=second"])
+    assert code == 0, err
+    assert json.loads((tmp_path / "second" / "config.json").read_text())["training"]["bits"] == 4
 
 
-def test_help_lists_every_config(capsys):
-    with pytest.raises(SystemExit) as caught:
-        launch._parse(["launch.py", "--help"])
-    assert caught.value.code == 0
-    text = capsys.readouterr().out
+def test_a_home_folder_is_one_in_every_flag_and_for_an_old_run(tmp_path, monkeypatch, capfd, tiny):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(HERE / "tiny_config.py", tmp_path)
+    flags = ["--config=~/tiny_config.py:fast", "--workdir=~/runs/a"]
+    for said in ("starting in", "going on in"):
+        code, out, err = in_process(monkeypatch, capfd, tmp_path, flags)
+        assert code == 0 and f"{said} {tmp_path / 'runs' / 'a'}" in out, err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["runs", "tiny_config.py"]
+
+
+def test_the_last_line_of_a_run_says_where_its_report_is(tmp_path, monkeypatch, capfd, tiny):
+    run = tmp_path / "run"
+    in_process(monkeypatch, capfd, tmp_path, [CONFIG + ":fast", f"--workdir={run}"])
+    (run / "report.html").write_text("a page")  # the tiny experiment draws none
+    code, out, _ = in_process(monkeypatch, capfd, tmp_path, [CONFIG + ":fast", f"--workdir={run}"])
+    assert code == 0 and out.splitlines()[-1] == f"report: {run / 'report.html'}"
+
+
+def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch, capfd, tiny):
+    from atis_jax.training import checkpoints
+    from experiments.metrics import MetricsLog
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "metrics.jsonl")
+
+    def storage_full(*_, **__):
+        logging.error("a traceback of a thread of the storage library")
+        raise ValueError("RESOURCE_EXHAUSTED: a page\nof text [os_error_code='28']")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsLog, "write", full)
+        code, _, err = in_process(patch, capfd, tmp_path, [CONFIG, f"--workdir={tmp_path / 'run'}"])
+    assert code == 2 and "Traceback" not in err
+    assert err.splitlines()[-1] == (
+        "error: cannot write metrics.jsonl (No space left on device); make room, and the same command goes on"
+    )
+    assert os.listdir(tmp_path) == []
+    monkeypatch.setattr(checkpoints.ocp, "save", storage_full)
+    code, _, err = in_process(monkeypatch, capfd, tmp_path, [CONFIG, f"--workdir={tmp_path / 'run'}"])
+    assert code == 2 and "traceback" not in err.lower()
+    last = err.splitlines()[-1]
+    assert last.startswith("error: ") and "step_00000003: could not be written (No space left on device)" in last
+
+
+def test_an_output_that_takes_nothing_ends_in_one_line():
+    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, cwd=HERE.parents[1])
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: cannot write (No space left on device); make room, and the same command goes on"
+    ]
+
+
+def test_help_lists_every_config(capfd):
+    assert launch.cli(["launch.py", "--help"]) == 0
+    text = capfd.readouterr().out
     assert "--workdir" in text and "--config.section.field=VALUE" in text
     listed = command_line.list_configs(launch.CONFIGS)
     assert {path for path, _ in listed} == {
@@ -212,8 +290,9 @@ def test_help_lists_every_config(capsys):
 
 
 def test_missing_and_broken_config_files(tmp_path):
-    with pytest.raises(UserError, match="--config is missing"):
+    with pytest.raises(UserError, match="--config is missing; give one, .*--help lists them") as missing:
         launch._parse(["launch.py"])
+    assert "\n" not in str(missing.value)
     (tmp_path / "quickstart.py").write_text('"""Doc."""\n\n\ndef get_config():\n    return 1 / 0\n')
     with pytest.raises(UserError, match=r"no file .*quikstart\.py; there are: .*quickstart\.py"):
         command_line.load_config(str(tmp_path / "quikstart.py"))
@@ -228,6 +307,11 @@ def test_missing_and_broken_config_files(tmp_path):
     with pytest.raises(UserError, match=r'tiny_config\.py, line 13: .*Did you mean "training"') as caught:
         command_line.load_config(str(HERE / "tiny_config.py") + ":misspelt")
     assert not isinstance(caught.value, SettingError)
+    (tmp_path / "single.py").write_text("def get_config():\n    pass\n")
+    with pytest.raises(
+        UserError, match=r"single\.py: has no variants, and 'foo' was asked for; give --config=.*single"
+    ):
+        command_line.load_config(str(tmp_path / "single.py:foo"))
 
 
 def test_run_names():

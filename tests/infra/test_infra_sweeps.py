@@ -209,8 +209,9 @@ def test_a_run_folder_of_another_config_is_refused_before_anything_starts(tmp_pa
     first, second = points_of(config, space)
     sweep.mkdir()
     (sweep / "sweep.json").write_text(json.dumps(store.description("x", config.to_dict(), [first, second])))
-    with open_run(sweep / second.name, first.settings):
-        pass
+    with open_run(sweep / second.name, first.settings) as folder:
+        folder.begin()
+        folder.metrics.write_text('{"step": 1}\n')
     with pytest.raises(RunDirError, match=r"seed=2: belongs to a run with another config"):
         sweep_here(sweep, space, executor="debug")
     assert not (sweep / first.name).exists() and not (sweep / ".jobs").exists()

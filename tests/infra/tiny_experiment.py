@@ -79,6 +79,7 @@ def wait_for_gate() -> None:
 
 def run(settings: TinySettings, folder) -> dict:
     spec = settings.training
+    folder.begin()
     checkpoints = Checkpoints(folder.checkpoints, folder.config_hash, config=folder.config)
     state, position = initial_state(settings.seed), {"next_batch": 0}
     start = checkpoints.latest_step() or 0

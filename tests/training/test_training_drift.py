@@ -144,3 +144,4 @@ def test_a_run_with_a_digital_scorer_has_no_temperature(finished_run, tmp_path, 
     settings = DriftSettings(checkpoint=str(finished_run))
     with open_run(tmp_path / "run", settings) as run_folder, pytest.raises(UserError, match="has a digital scorer"):
         drift.run(settings, run_folder)
+    assert not (tmp_path / "run").exists()

@@ -79,6 +79,7 @@ def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
     absent = dataclasses.replace(settings, imperfections=("current",))
     with open_run(tmp_path / "absent", absent) as folder, pytest.raises(SettingError, match="has none of them"):
         noise_sweep.run(absent, folder)
+    assert not (tmp_path / "absent").exists()
 
 
 def test_temperature_sweep_end_to_end(finished_run, tmp_path, capsys):

@@ -134,13 +134,12 @@ def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(mon
             experiments.codesign.run(changed(evaluation=dict(capacities=capacities)), None)
 
 
-def test_a_wrong_start_from_leaves_the_new_folder_free(tmp_path):
+def test_a_wrong_start_from_makes_no_folder(tmp_path):
     settings, path, key = changed(start_from=str(tmp_path / "nothing")), tmp_path / "run", jax.random.key(0)
     model, stages = experiments.codesign.build_model(settings, split()), experiments.codesign.plan(settings, key)
     with pytest.raises(UserError, match="holds no run"), open_run(path, settings) as folder:
         experiments.codesign.train_stages(settings, folder, model, stages, split(), key)
-    with open_run(path, SETTINGS) as folder:
-        assert not folder.resumed
+    assert not path.exists()
 
 
 def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):

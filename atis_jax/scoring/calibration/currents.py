@@ -32,6 +32,19 @@ SMALLEST_RATIO = 0.1
 """Less of the wanted contribution than this is a dead OTA, which no current brings back."""
 
 
+def check_programmed_once(spec: ScorerSpec) -> None:
+    """Whether a scorer's currents stay as they are programmed.
+
+    Raises:
+        SettingError: an ``ema`` prototype, whose currents are rewritten for each sequence.
+    """
+    if spec.prototype == "ema":
+        raise SettingError(
+            "calibration.methods has 'currents', but scorer.prototype = 'ema' is rewritten for each sequence: there is "
+            "nothing to program once; leave 'currents' out, or use prototype = 'static' or 'extracted'"
+        )
+
+
 def program_currents(
     measure: Measure,
     design: Design,
@@ -71,11 +84,7 @@ def program_currents(
     Raises:
         SettingError: an ``ema`` prototype, whose currents are rewritten for each sequence.
     """
-    if spec.prototype == "ema":
-        raise SettingError(
-            "calibration.methods has 'currents', but scorer.prototype = 'ema' is rewritten for each sequence: there is "
-            "nothing to program once; leave 'currents' out, or use prototype = 'static' or 'extracted'"
-        )
+    check_programmed_once(spec)
     levels_v = reference_levels_v(hardware.comparator)
     measured_with = _with_feedback_for_measuring(design, spec, hardware)
     wanted_v = _contributions(_perfect_scores(measured_with, spec, hardware, stimulus(spec, 1)), spec)
