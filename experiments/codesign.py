@@ -117,9 +117,11 @@ def train_stages(
 ) -> dict[str, TrainState]:
     """Every stage in turn, each from its newest checkpoint; the last state of each by name."""
     trained: dict[str, TrainState] = {}
+    read: dict[str, Input] = {}
     if settings.start_from is not None:  # before anything is written: it may be the wrong folder
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
-        check_inputs(folder, {"start_from": Input(settings.start_from, trained["dense"].params)})
+        read["start_from"] = Input(settings.start_from, trained["dense"].params)
+    check_inputs(folder, read)
     done = steps_done(folder, stages)
     with (
         MetricsLog(folder.metrics, after_step=done) as log,

@@ -14,11 +14,12 @@ from typing import Any
 from atis_jax.config import as_dict, config_hash, differing_fields, results_part, to_json
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically, write_text_atomically
+from experiments.jax_switches import refuse_switches
 
 SUMMARY_SCHEMA = 1
 _CONFIG, _LOCK = "config.json", ".lock"
 INPUTS = "inputs.json"
-"""What a run says of the runs that it reads, before there is any result."""
+"""What a run says of other runs that it reads and of JAX's switches, before there is any result."""
 # What an attempt killed before config.json was in place may leave.
 _OURS_BEFORE_CONFIG = {_LOCK, f".{_CONFIG}.tmp"}
 
@@ -121,7 +122,9 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
     Raises:
         RunDirError: the folder cannot be written, holds something else, belongs to another config (the
             differing fields are named), or is in use by another process.
+        UserError: JAX has a switch under which no run can be made.
     """
+    refuse_switches()
     path = Path(os.path.abspath(workdir))
     belongs_to_run(path, settings)
     with held(path, path / _LOCK, "another process is running in this folder"):
