@@ -122,11 +122,12 @@ def train_stages(
     """
     trained: dict[str, TrainState] = {}
     check_batch(settings.data, train)
+    read: dict[str, Input] = {}
     if settings.start_from is not None:
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+        read["start_from"] = Input(settings.start_from, trained["dense"].params)
     folder.begin()
-    if settings.start_from is not None:
-        check_inputs(folder, {"start_from": Input(settings.start_from, trained["dense"].params)})
+    check_inputs(folder, read)
     done = steps_done(folder, stages)
     with (
         MetricsLog(folder.metrics, after_step=done) as log,

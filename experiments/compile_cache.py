@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import filelock
 import jax
@@ -38,10 +39,10 @@ def keep_compiled_programs() -> Path | None:
     Returns:
         The folder in use, None if there is none.
     """
-    if not jax.config.jax_enable_compilation_cache:
+    if not _option("jax_enable_compilation_cache"):
         return None
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if own := _option("jax_compilation_cache_dir"):
+        return Path(own)
     try:
         folder = program_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # who may write here may run code as this user
@@ -81,6 +82,10 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     sets = " ".join(sorted((facts.get("flags") or facts.get("Features") or "").split()))  # x86, ARM
     digest = hashlib.sha256(f"{platform.machine()} {model} {sets}".encode()).hexdigest()[:8]
     return f"{re.sub('[^A-Za-z0-9]+', '-', model).strip('-')[:40]}-{digest}"
+
+
+def _option(name: str) -> Any:
+    return getattr(jax.config, name)  # JAX makes them at run time
 
 
 def _remove_unfinished(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run reads of other runs: a digest of each is kept, so that it goes on with the same content or not at all.
+"""What a run depends on beside its config: other runs and JAX's switches. It goes on with the same ones or not at all.
 
 A run names another by its folder, which stays when that one is trained again. Neither the config nor the checkpoint
 says what the folder held.
@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,12 +19,13 @@ import numpy as np
 
 from atis_jax.typing import PyTree
 from atis_jax.validation import UserError
+from experiments.files import write_json_atomically
+from experiments.jax_switches import kept_switches, machine
 from experiments.rundir import INPUTS, RunDirError, RunFolder
 from experiments.sweeps.store import DESCRIPTION
 
 _BEFORE = "designs.json"
-"""Name that older Monte-Carlo runs gave the file: a digest by name, without folders."""
-_REMEDY = "trained again since?); choose a new --workdir, or remove"
+"""Name that older Monte-Carlo runs gave the file: a digest of each run by name, and nothing else."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,39 +41,49 @@ class Input:
     content: PyTree
 
 
-def check_inputs(folder: RunFolder, inputs: Mapping[str, Input]) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """``inputs.json``.
+
+    Attributes:
+        runs: folder and digest of each run that is read, by name.
+        switches: of JAX, that must stay.
+        machine: what may differ, and is then told. Both are empty where an older version wrote the file.
+    """
+
+    runs: dict[str, dict[str, str | None]]
+    switches: dict[str, str] = dataclasses.field(default_factory=dict)
+    machine: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def check_inputs(folder: RunFolder, runs: Mapping[str, Input]) -> None:
     """Refuse to go on with other inputs than the run began with; call before anything is computed from them.
 
-    A folder without a record, as of an older run, gets one. The runs of a sweep are compared with one another: those
-    that read one folder must have found the same in it.
+    A folder without a record, as of an older run, gets one. The runs of a sweep are compared with one another. Another
+    machine or version of JAX is told and no reason to stop.
 
     Args:
         folder: of the run that reads.
-        inputs: all that it reads, by a name that stays, such as the config's field.
+        runs: all others that it reads, by a name that stays, such as the config's field.
 
     Raises:
-        UserError: an input is not what it was, there is one more or less, or a record is damaged.
+        UserError: one is not what it was, there is one more or less, a switch of JAX differs, or a record is damaged.
     """
-    now = {name: {"folder": os.path.abspath(one.folder), "sha256": digest(one.content)} for name, one in inputs.items()}
-    then = _recorded(folder.path)
-    if then is not None:
-        changed = [name for name in {**then, **now} if _sha256(then, name) != _sha256(now, name)]
-        if changed:
-            where = ", ".join(str(inputs[name].folder) if name in inputs else name for name in changed)
-            raise RunDirError(
-                f"--workdir={folder.path}: what it holds came of another network or design than {where} now holds "
-                f"({_REMEDY} this folder to start again"
-            )
-        return
-    for sibling in _siblings(folder.path):
-        for one in (_recorded(sibling) or {}).values():
-            for mine in now.values():
-                if one["folder"] == mine["folder"] and one["sha256"] != mine["sha256"]:
-                    raise RunDirError(
-                        f"--workdir={folder.path}: {sibling.name} of the same sweep came of another network or design "
-                        f"than {mine['folder']} now holds ({_REMEDY} this sweep to start it again"
-                    )
-    folder.write_json(INPUTS, now)
+    now = _Record(
+        {name: {"folder": os.path.abspath(one.folder), "sha256": digest(one.content)} for name, one in runs.items()},
+        kept_switches(),
+        machine(),
+    )
+    then = _read(folder.path)
+    if then is None:
+        for sibling in _siblings(folder.path):
+            _check_sibling(folder.path, sibling, now)
+    else:
+        _check_runs(folder.path, then, now, {name: str(one.folder) for name, one in runs.items()})
+        _check_switches(folder.path, "it", then, now)
+        _tell_machine(then, now)
+    if then is None or not then.switches:
+        write_json_atomically(folder.path / INPUTS, dataclasses.asdict(now))
 
 
 def digest(content: PyTree) -> str:
@@ -83,7 +95,57 @@ def digest(content: PyTree) -> str:
     return found.hexdigest()
 
 
-def _recorded(path: Path) -> dict[str, dict[str, str | None]] | None:
+def _check_runs(path: Path, then: _Record, now: _Record, folders: Mapping[str, str]) -> None:
+    def sha256(record: _Record, name: str) -> str | None:
+        return record.runs.get(name, {}).get("sha256")
+
+    changed = [name for name in {**then.runs, **now.runs} if sha256(then, name) != sha256(now, name)]
+    if changed:
+        raise RunDirError(
+            f"--workdir={path}: what it holds came of another network or design than "
+            f"{', '.join(folders.get(name, name) for name in changed)} now holds (trained again since?); choose a new "
+            "--workdir, or remove this folder to start again"
+        )
+
+
+def _check_switches(path: Path, who: str, then: _Record, now: _Record) -> None:
+    for name, value in then.switches.items():
+        if now.switches.get(name, value) != value:
+            raise RunDirError(
+                f"--workdir={path}: {who} began with {name} = {value}, which is {now.switches[name]} now: its numbers "
+                f"would be of two kinds. Start with {name.upper()}={value}, or choose a new --workdir"
+            )
+
+
+def _check_sibling(path: Path, sibling: Path, now: _Record) -> None:
+    then = _read(sibling)
+    if then is None:
+        return
+    for one in then.runs.values():
+        for mine in now.runs.values():
+            if one["folder"] == mine["folder"] and one["sha256"] != mine["sha256"]:
+                raise RunDirError(
+                    f"--workdir={path}: {sibling.name} of the same sweep came of another network or design than "
+                    f"{mine['folder']} now holds (trained again since?); choose a new --workdir for the sweep, or "
+                    "remove its folder to start it again"
+                )
+    _check_switches(path, f"{sibling.name} of the same sweep", then, now)
+
+
+def _tell_machine(then: _Record, now: _Record) -> None:
+    changed = [
+        f"{name} {value or 'none'} (now {now.machine[name] or 'none'})"
+        for name, value in then.machine.items()
+        if now.machine.get(name, value) != value
+    ]
+    if changed:
+        print(
+            f"note: this run began with {', '.join(changed)}; from here on its numbers may be rounded otherwise",
+            file=sys.stderr,
+        )
+
+
+def _read(path: Path) -> _Record | None:
     """What a run's folder says of its inputs; None if nothing."""
     file = next((path / name for name in (INPUTS, _BEFORE) if (path / name).exists()), None)
     if file is None:
@@ -91,14 +153,14 @@ def _recorded(path: Path) -> dict[str, dict[str, str | None]] | None:
     try:
         stored = json.loads(file.read_text())
         if file.name == _BEFORE:
-            stored = {name: {"folder": None, "sha256": sha256} for name, sha256 in stored.items()}
-        return {name: {"folder": one["folder"], "sha256": one["sha256"]} for name, one in stored.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return _Record({name: {"folder": None, "sha256": sha256} for name, sha256 in stored.items()})
+        found = _Record(**stored)
+        for one in found.runs.values():
+            if set(one) != {"folder", "sha256"}:
+                raise ValueError(f"its entries are {', '.join(one)}")
+        return _Record(found.runs, dict(found.switches.items()), dict(found.machine.items()))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: cannot be read ({error}); choose another --workdir") from error
-
-
-def _sha256(record: Mapping[str, Mapping[str, str | None]], name: str) -> str | None:
-    return record[name]["sha256"] if name in record else None
 
 
 def _siblings(path: Path) -> list[Path]:

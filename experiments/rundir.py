@@ -27,11 +27,12 @@ from atis_jax.config import (
 )
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically, write_text_atomically
+from experiments.jax_switches import refuse_switches
 
 SUMMARY_SCHEMA = 1
 _CONFIG, _LOCK = "config.json", ".lock"
 INPUTS = "inputs.json"
-"""What a run says of the runs that it reads, before there is any result."""
+"""What a run says of other runs that it reads and of JAX's switches, before there is any result."""
 _BEFORE_ANY_STEP = {name for file in (_CONFIG, INPUTS) for name in (file, f".{file}.tmp")} | {_LOCK}
 """Files that say nothing of a result."""
 _EMPTY_BEFORE_ANY_STEP = {"checkpoints", "metrics.jsonl", "cells.csv", "figures"}
@@ -155,7 +156,9 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
     Raises:
         RunDirError: the folder cannot be written, holds something else, belongs to another config (the
             differing fields are named), or is in use by another process.
+        UserError: JAX has a switch under which no run can be made.
     """
+    refuse_switches()
     path = Path(os.path.abspath(workdir))
     with contextlib.ExitStack() as stack:
 

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def folder(tmp_path):
 def test_the_first_attempt_remembers_and_the_same_content_goes_on(folder):
     both = inputs() | inputs(OTHERS[0], "robust")
     check_inputs(folder, both)
-    stored = json.loads((folder.path / INPUTS).read_text())
+    stored = json.loads((folder.path / INPUTS).read_text())["runs"]
     assert list(stored) == ["quickstart", "robust"] and len({one["sha256"] for one in stored.values()}) == 2
     check_inputs(folder, dict(reversed(both.items())))
     on_device = {**CONTENT, "keep": jnp.zeros(2, bool)}  # where an array lies is no matter
@@ -67,7 +68,10 @@ def test_a_run_more_or_less_is_refused(folder):
             check_inputs(folder, runs)
 
 
-@pytest.mark.parametrize("text", ["[1", "[1]", '{"a": 1}', '{"a": {"folder": "runs/a"}}', "null", "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["[1", "[1]", "null", "\xff", '{"a": 1}', '{"runs": {"a": {"folder": "runs/a"}}}', '{"runs": {}, "switches": 1}'],
+)
 def test_a_damaged_file_is_named(folder, text):
     (folder.path / INPUTS).write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="inputs.json: cannot be read"):
@@ -88,11 +92,11 @@ def test_an_older_run_keeps_its_guard_or_gets_one(folder):
     old = folder.path / "designs.json"
     written = "e374a63dfedd01f057ef5ed9d8f7ee8b69bceb9fd9f311cd6d5092395bcaf384"  # by an older version, for CONTENT
     old.write_text(json.dumps({"quickstart": written}))
-    check_inputs(folder, inputs())
-    assert not (folder.path / INPUTS).exists()
     with pytest.raises(RunDirError, match="than runs/quickstart now holds"):
         check_inputs(folder, inputs(OTHERS[0]))
-    old.unlink()
+    check_inputs(folder, inputs())
+    for file in (folder.path / INPUTS, old):
+        file.unlink()
     check_inputs(folder, inputs(OTHERS[0]))
     with pytest.raises(RunDirError, match="than runs/quickstart now holds"):
         check_inputs(folder, inputs())
@@ -111,10 +115,72 @@ def test_the_runs_of_a_sweep_read_the_same_content(tmp_path):
     for sweep in ("sweep", "no-sweep"):
         point(sweep, "seed=0", CONTENT)
         point(sweep, "seed=1", CONTENT)
-    with pytest.raises(RunDirError, match="seed=0 of the same sweep .*runs/quickstart now holds .*remove this sweep"):
+    with pytest.raises(RunDirError, match="seed=0 of the same sweep .*runs/quickstart now holds .*remove its folder"):
         point("sweep", "seed=2", OTHERS[0])
     assert not (tmp_path / "sweep" / "seed=2" / INPUTS).exists()
     point("no-sweep", "seed=2", OTHERS[0])  # runs beside one another are not compared
+
+
+OTHER_SWITCHES = [
+    ("jax_default_prng_impl", "rbg", "threefry2x32"),
+    ("jax_threefry_partitionable", False, "True"),
+    ("jax_random_seed_offset", 7, "0"),
+    ("jax_default_matmul_precision", "bfloat16", "None"),
+]
+
+
+@pytest.fixture
+def switched():
+    """Sets switches of JAX; they are put back after the test."""
+    before = {}
+
+    def switch(name: str, value) -> None:
+        before.setdefault(name, getattr(jax.config, name))
+        jax.config.update(name, value)
+
+    yield switch
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.parametrize(("name", "other", "usual"), OTHER_SWITCHES)
+def test_a_switch_that_moves_numbers_stays_as_it_was(folder, switched, name, other, usual):
+    check_inputs(folder, {})
+    switched(name, other)
+    message = f"began with {name} = {usual}, which is {other} now: .*Start with {name.upper()}={usual}, or"
+    with pytest.raises(RunDirError, match=message):
+        check_inputs(folder, {})
+
+
+def test_another_machine_or_version_is_told_once_and_goes_on(folder, capsys):
+    check_inputs(folder, {})
+    check_inputs(folder, {})
+    assert capsys.readouterr().err == ""
+    stored = json.loads((folder.path / INPUTS).read_text())
+    stored["machine"] |= {"jax": "0.9.2", "platform": "tpu", "XLA_FLAGS": ""}
+    folder.write_json(INPUTS, stored)
+    check_inputs(folder, {})
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"jax 0.9.2 (now {jax.__version__}), platform tpu (now " in said
+    assert "XLA_FLAGS none (now --xla" in said and "may be rounded otherwise" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jax_enable_x64", True),
+        ("jax_numpy_dtype_promotion", "strict"),
+        ("jax_numpy_rank_promotion", "raise"),
+    ],
+)
+def test_a_switch_that_no_run_works_under_is_refused_before_there_is_a_folder(tmp_path, switched, name, value):
+    switched(name, value)
+    with (
+        pytest.raises(UserError, match=f"{name} = {value}: .*; start with {name.upper()}="),
+        open_run(tmp_path / "run", NoiseSweepSettings()),
+    ):
+        pass
+    assert not (tmp_path / "run").exists()
 
 
 NAMES_A_RUN = {"start_from", "checkpoint", "checkpoints", "old", "new", "sensor_run"}
@@ -125,6 +191,6 @@ def test_every_experiment_that_reads_a_run_checks_what_it_read(name):
     settings_class, run = registry.find(name)
     source = inspect.getsource(importlib.import_module(run.__module__))
     if NAMES_A_RUN & {field.name for field in dataclasses.fields(settings_class)}:
-        assert "check_inputs(folder, {" in source
+        assert "check_inputs(folder, " in source
     else:
         assert not any(reads in source for reads in ("load_trained(", "load_run", "dense_from("))

@@ -51,6 +51,6 @@ def test_what_another_design_left_is_refused(finished_run, tmp_path, experiment,
     wanted = settings(**{given: (run,) if given == "checkpoints" else run}, montecarlo=SMALL)
     with open_run(tmp_path / "here", wanted) as folder:
         folder.begin()
-        folder.write_json(INPUTS, {finished_run.name: {"folder": str(finished_run), "sha256": "of what it held"}})
+        folder.write_json(INPUTS, {"runs": {finished_run.name: {"folder": str(finished_run), "sha256": "before"}}})
         with pytest.raises(RunDirError, match=f"of another network or design than {finished_run} now holds"):
             experiment.run(wanted, folder)
