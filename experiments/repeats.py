@@ -22,6 +22,7 @@ from typing import Any
 from atis_jax.report.formatting import join
 from atis_jax.report.style import BLACK, BLUE, GREY, VERMILLION
 from atis_jax.validation import UserError
+from experiments.arguments import parser
 from experiments.files import write_json_atomically, write_text_atomically
 from experiments.svg import circle, document, polyline, rectangle, text
 
@@ -306,9 +307,9 @@ def _description(results: Results) -> str:
     return f"Accuracy: {join(accuracy)}. Energy of an image: {join(energy)}."
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(runs: Sequence[str]) -> int:
     """Read the runs, write numbers and picture."""
-    results = collect(arguments)
+    results = collect(runs)
     write_json_atomically(NUMBERS, results)
     write_text_atomically(PICTURE, picture(results))
     print(f"{sentence(results)}\n\n{table(results)}\n")
@@ -317,10 +318,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    if {"--help", "-h"} & set(sys.argv[1:]):
-        print(__doc__)
-        sys.exit(0)
+    _parser = parser("experiments.repeats", __doc__)
+    _parser.add_argument("runs", nargs="+", metavar="machine=NAME | FOLDER", help="a machine, then the runs made on it")
     try:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(main(_parser.parse_args().runs))
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atis_jax.report.style import BLACK, BLUE, GREEN, GREY, VERMILLION
+from experiments.arguments import parser
 from experiments.files import write_text_atomically
 from experiments.svg import Point, arrow, circle, document, polyline, rectangle, text
 
@@ -200,4 +201,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    parser("experiments.signal_chain", __doc__).parse_args()
     sys.exit(main())

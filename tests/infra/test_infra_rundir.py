@@ -21,7 +21,7 @@ from experiments.files import plain, write_json_atomically
 from experiments.loop import Stage
 from experiments.metrics import MetricsError, MetricsLog, read_metrics
 from experiments.progress import Progress
-from experiments.rundir import RunDirError, held, open_run
+from experiments.rundir import INPUTS, RunDirError, held, open_run
 
 
 def snapshot(folder) -> dict[str, bytes]:
@@ -99,7 +99,7 @@ def leave_before_the_first_step(folder) -> None:
     folder.metrics.touch()
     (folder.path / "cells.csv").touch()
     (folder.checkpoints / "dense").mkdir(parents=True)
-    folder.write_json("designs.json", {"quickstart": "a digest"})
+    folder.write_json(INPUTS, {"runs": {}})
 
 
 @pytest.mark.parametrize("stopped_by", [UserError, ValueError, KeyboardInterrupt])

@@ -69,7 +69,7 @@ def test_a_run_writes_its_files(finished):
     page = (path / "report.html").read_text(encoding="utf-8")
     for part in ("Who wins where", "Break-even maps", "Patches as voltages.", "nowhere/sensor has no summary.json"):
         assert part in page
-    assert {"who_wins.png", "joules.png", "tornado_twin.png", "break_even.png"} <= {
+    assert {"strip_who_wins.png", "joules.png", "tornado_twin.png", "break_even.png"} <= {
         file.name for file in (path / "figures").iterdir()
     }
     assert summary["timing"]["seconds"] > 0
