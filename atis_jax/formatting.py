@@ -117,8 +117,27 @@ def accuracy(fraction: float, examples: int | None = None) -> str:
 def accuracy_decimals(fraction: float, examples: int | None = None) -> int:
     """Decimals of ``accuracy``, for what is written beside it."""
     if not examples or not math.isfinite(fraction):
-        return 1
-    error = max(math.sqrt(max(fraction * (1.0 - fraction), 0.0) / examples), 1.0 / examples)
+        return percent_decimals(None)
+    return percent_decimals(sampling_error(fraction, examples))
+
+
+def sampling_error(accuracy: float, examples: float) -> float:
+    """One standard error of an accuracy p on n independent test examples, sqrt(p (1 - p) / n); at least 1 / n.
+
+    A mean over seeds or chips has it too: all of them see the same examples.
+    """
+    return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / examples), 1.0 / examples)
+
+
+def percent_decimals(error: float | None, unknown: int = 1) -> int:
+    """Decimals of a percentage down to the first digit of its error: 0.0048 gives 1, 0.011 gives 0.
+
+    Args:
+        error: as a fraction; None or 0 where nobody knows it.
+        unknown: decimals there.
+    """
+    if not error:
+        return unknown
     return max(0, -math.floor(math.log10(100 * error * (1 + 1e-9))))
 
 

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from atis_jax.formatting import percent_decimals, sampling_error
 from atis_jax.report.formatting import join
 from atis_jax.report.style import BLACK, BLUE, GREY, VERMILLION
 from atis_jax.validation import UserError
@@ -106,13 +107,13 @@ def read_numbers() -> Results:
 
 
 def standard_error(accuracy: float, images: int) -> float:
-    """Sampling error of an accuracy in points: 100 sqrt(p (1 - p) / n)."""
-    return 100 * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images)
+    """Sampling error of an accuracy in points."""
+    return 100 * sampling_error(accuracy, images)
 
 
 def decimals(error: float) -> int:
-    """Decimals down to the first digit of ``error``: 0.48 gives 1, 1.1 gives 0."""
-    return max(0, -math.floor(math.log10(error))) if error > 0 else 2
+    """Decimals down to the first digit of an error in points: 0.48 gives 1, 1.1 gives 0."""
+    return percent_decimals(error / 100)
 
 
 def _values(results: Results, part: str, name: str, machine: str | None = None) -> list[float]:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 from scipy import special
 
+from atis_jax.formatting import percent_decimals, sampling_error
 from atis_jax.statistics.intervals import normal_quantile
 
 LEVEL = 0.95
@@ -42,14 +43,6 @@ class Repeats:
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
 
-def sampling_error(accuracy: float, images: float) -> float:
-    """One standard error of an accuracy p on n independent test images, sqrt(p (1 - p) / n); at least one image, 1 / n.
-
-    A mean over seeds or chips has it too: all of them see the same images.
-    """
-    return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / images), 1.0 / images)
-
-
 def least_difference(first: Repeats, second: Repeats, images: float | None) -> float | None:
     """The difference of two mean accuracies from which on they are not equal by chance, at 95 % confidence.
 
@@ -79,17 +72,11 @@ def least_difference(first: Repeats, second: Repeats, images: float | None) -> f
     return math.hypot(seeds, test)
 
 
-def percent_decimals(error: float | None) -> int:
-    """Decimals of a percentage of which none lies below its error, 2 at most: an error of 0.0048 gives 1.
-
-    Args:
-        error: as a fraction; None or 0 where unknown.
-    """
-    if not error:
-        return _FINEST
-    return min(max(-math.floor(math.log10(100.0 * error)), 0), _FINEST)
+def table_decimals(error: float | None) -> int:
+    """Decimals of a percentage in a table: down to the first digit of its error (a fraction), 2 at most."""
+    return min(percent_decimals(error, _FINEST), _FINEST)
 
 
 def spread_decimals(spread: float, decimals: int) -> int:
     """Decimals of a spread beside a percentage of ``decimals``: more where it would read 0."""
-    return max(decimals, percent_decimals(spread)) if spread else decimals
+    return max(decimals, table_decimals(spread)) if spread else decimals

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.config import as_dict, results_part
+from atis_jax.formatting import sampling_error
 from atis_jax.validation import UserError
-from experiments.seeds import Repeats, sampling_error
+from experiments.seeds import Repeats
 from experiments.settings import CodesignSettings
 from experiments.sweeps.points import name_of
 from experiments.sweeps.store import runs_in

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from atis_jax.report.formatting import significant
-from experiments.seeds import Repeats, percent_decimals, spread_decimals
+from experiments.seeds import Repeats, spread_decimals, table_decimals
 from experiments.wording import over_seeds
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _percent(name: str, less: str | None = None) -> Callable[[Line], str]:
         repeats = line.repeats(name, less)
         if repeats is None:
             return ""
-        decimals = percent_decimals(line.error(name))
+        decimals = table_decimals(line.error(name))
         text = f"{100 * repeats.mean:{'+' if less else ''}.{decimals}f}"
         if repeats.spread is not None:
             text += f" +- {100 * repeats.spread:.{spread_decimals(repeats.spread, decimals)}f}"
@@ -118,9 +118,7 @@ def _of(repeats: Repeats, line: Line) -> str:
 def _worst(line: Line) -> str:
     worst = line.repeats("accuracy.hardware_worst")
     return (
-        ""
-        if worst is None
-        else f"{100 * min(worst.values):.{percent_decimals(line.error('accuracy.hardware_worst'))}f}"
+        "" if worst is None else f"{100 * min(worst.values):.{table_decimals(line.error('accuracy.hardware_worst'))}f}"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from atis_jax.formatting import sampling_error
 from atis_jax.report.formatting import percent, si, si_scale, signed_points, significant
-from experiments.seeds import Repeats, percent_decimals, sampling_error, spread_decimals
+from experiments.seeds import Repeats, spread_decimals, table_decimals
 
 IMAGES = "dataset.examples"
 """Number of a summary: the test images of one accuracy."""
@@ -36,7 +37,7 @@ def single(name: str, value: float, images: float | None = None) -> str:
 
 def change(difference: float, error: float | None) -> str:
     """The difference of two accuracies in points with its sign, to the digits of their sampling error."""
-    decimals = percent_decimals(error)
+    decimals = table_decimals(error)
     return signed_points(difference, decimals) if round(100 * difference, decimals) else f"{0:.{decimals}f}"
 
 
@@ -68,4 +69,4 @@ def _plus_minus(mean: float, spread: float, unit: str) -> str:
 
 def _decimals(name: str, value: float, images: float | None) -> int:
     known = images and is_measured_accuracy(name)
-    return percent_decimals(sampling_error(value, images) if known and images else None)
+    return table_decimals(sampling_error(value, images) if known and images else None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from atis_jax.formatting import percent_decimals, sampling_error
 from atis_jax.report.errors import ReportError
 from atis_jax.report.formatting import NOT_A_NUMBER
 from atis_jax.report.run_files import RunFiles
 
 _SPACE = "\u00a0"
-_PLAIN_DECIMALS = 1
-"""Decimals of a percentage whose error nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Sample:
         """One standard error of an accuracy: that of a binomial share, at least one image's worth."""
         if self.examples is None or not math.isfinite(accuracy):
             return None
-        return max(math.sqrt(max(accuracy * (1.0 - accuracy), 0.0) / self.examples), 1.0 / self.examples)
+        return sampling_error(accuracy, self.examples)
 
     def words(self, accuracy: float) -> str:
         """``95.4 %``: no digit smaller than the first one of the error."""
@@ -85,25 +84,18 @@ def temperature_words(run: RunFiles) -> str:
     return f"{low:g}{_SPACE}°C" if low == high else f"{low:g} to {high:g}{_SPACE}°C"
 
 
-def decimals(error: float | None) -> int:
-    """Decimals of a percentage that has this error (a fraction): down to the place of the error's first digit."""
-    if error is None or not error > 0:
-        return _PLAIN_DECIMALS
-    return max(0, -math.floor(math.log10(100 * error * (1 + 1e-9))))
-
-
 def percent_to(fraction: float, error: float | None) -> str:
     """A share in percent with the digits that its error allows."""
     if not math.isfinite(fraction):
         return NOT_A_NUMBER
-    return f"{100 * fraction:.{decimals(error)}f}{_SPACE}%".replace("-", "\u2212")
+    return f"{100 * fraction:.{percent_decimals(error)}f}{_SPACE}%".replace("-", "\u2212")
 
 
 def points_to(size: float, error: float | None) -> str:
     """A size in percentage points with the digits that its error allows, no sign: ``2.1 points``, ``1 point``."""
     if not math.isfinite(size):
         return NOT_A_NUMBER
-    places = decimals(error)
+    places = percent_decimals(error)
     text = f"{100 * abs(size):.{places}f}"
     if float(text) == 0 and size:
         return f"less than {10.0**-places:.{places}f}{_SPACE}point{'' if places == 0 else 's'}"
@@ -114,7 +106,7 @@ def change_to(change: float, error: float | None) -> str:
     """The same with its sign: ``−2.1 points``; nothing to see is ``0 points``."""
     if not math.isfinite(change):
         return NOT_A_NUMBER
-    places = decimals(error)
+    places = percent_decimals(error)
     rounded = round(100 * change, places)
     if not rounded:
         return f"0{_SPACE}points"

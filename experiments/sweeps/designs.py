@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from experiments.seeds import Repeats, least_difference, sampling_error
+from atis_jax.formatting import sampling_error
+from experiments.seeds import Repeats, least_difference
 from experiments.sweeps.points import SEED
 from experiments.sweeps.row import Row
 from experiments.wording import IMAGES

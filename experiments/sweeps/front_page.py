@@ -6,9 +6,9 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
+from atis_jax.formatting import sampling_error
 from atis_jax.report import style
 from atis_jax.report.formatting import count, points, si_scale, significant
-from experiments.seeds import sampling_error
 from experiments.sweeps.front import Front
 from experiments.sweeps.placing import Placed, cheapest_equal, reference_of
 from experiments.wording import change, is_accuracy, is_measured_accuracy, over_seeds

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.seeds import Repeats, least_difference, percent_decimals, sampling_error
+from atis_jax.formatting import sampling_error
+from experiments.seeds import Repeats, least_difference, table_decimals
 from experiments.sweeps import figures, page
 from experiments.sweeps.designs import designs_of, ranked
 from experiments.sweeps.row import Row
@@ -132,7 +133,7 @@ def test_a_picture_of_many_designs_shows_the_first(drawn, tmp_path):
 
 
 def test_no_digit_lies_below_the_sampling_error():
-    assert [percent_decimals(error) for error in (0.0048, 0.0004, 0.021, 0.2, 0.0, None)] == [1, 2, 0, 0, 2, 2]
+    assert [table_decimals(error) for error in (0.0048, 0.0004, 0.021, 0.2, 0.0, None)] == [1, 2, 0, 0, 2, 2]
     assert sampling_error(0.9, 900) == pytest.approx(0.01) and sampling_error(1.0, 900) == 1 / 900
     assert single(METRIC, 0.9512, 2000) == "95.1\u00a0%" and single(METRIC, 0.9512) == "95.12\u00a0%"
     assert over_seeds(METRIC, Repeats((0.951, 0.957)), 2000) == "95.4\u00a0%\u00a0±\u00a00.4"

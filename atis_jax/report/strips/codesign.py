@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from atis_jax.report.figures.patches import tile
-from atis_jax.report.formatting import count, si, si_scale
+from atis_jax.report.formatting import count, si_scale, significant
 from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sample_of, temperature_words
 from atis_jax.report.section import Number, Picture, Strip
@@ -132,7 +132,7 @@ def _energy(run: RunFiles) -> Picture | None:
     factor, prefix = si_scale([value for _, value, _, _ in found if value is not None])
     for label, value, part, color in found:
         assert value is not None
-        words = si(value, "J", 2)
+        words = f"{significant(value / factor)}{_SPACE}{prefix}J"  # one unit for all: they are to be compared
         if dense and label != "dense":
             words += f" ({100 * value / dense:.0f}{_SPACE}%)"
         rows.append(Bar(label, value / factor, words, color, min(part or 0.0, value) / factor))
