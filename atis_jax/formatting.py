@@ -86,7 +86,7 @@ def or_below(value: float, floor: float, words: Callable[[float], str]) -> str:
 
 
 def percent(fraction: float, decimals: int = 1) -> str:
-    """``0.9512`` -> ``95.1 %``; the whole is ``100 %``.
+    """``0.9512`` -> ``95.1 %``; the whole is ``100 %``, nothing ``0 %``.
 
     Small shares keep two significant digits, down to ``below 0.001 %``.
     """
@@ -95,7 +95,9 @@ def percent(fraction: float, decimals: int = 1) -> str:
     value = 100 * fraction
     if abs(value - 100) < 1e-11:
         return f"100{SPACE}%"
-    if value and abs(value) < 10**-decimals / 2:
+    if not value:
+        return f"0{SPACE}%"
+    if abs(value) < 10**-decimals / 2:
         return f"{or_below(value, _LEAST_PERCENT, _small)}{SPACE}%"
     return f"{value:.{decimals}f}{SPACE}%".replace("-", _MINUS)
 

@@ -72,7 +72,7 @@ def test_significant_of_any_number_reads_back_to_its_digits(value, digits):
     ("value", "expected"),
     [
         (0.9512, "95.1 %"),
-        (0.0, "0.0 %"),
+        (0.0, "0 %"),
         (-0.25, "−25.0 %"),
         (3e-5, "0.0030 %"),
         (3e-6, "below 0.001 %"),
@@ -102,7 +102,7 @@ def test_percent_of_any_number_is_a_number(fraction, decimals):
         (0.9539, 100, "95 %"),
         (0.95391, 1_000_000, "95.39 %"),
         (1.0, 1910, "100 %"),
-        (0.0, 1910, "0.00 %"),
+        (0.0, 1910, "0 %"),
         (0.9539, None, "95.4 %"),
     ],
 )
