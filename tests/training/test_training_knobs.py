@@ -246,7 +246,13 @@ def test_energy_alone_switches_inputs_off_and_leaves_one(moving):
     settings, step, state = moving
     weights = dict(energy=1000.0, distill=0.0, swing=0.0)
     assert int(active_inputs(layer_of(state.design, 0), settings.scorer)) == INPUTS
-    state, metrics = run(functools.partial(step, weights), state, 30)
+    for number in range(30):
+        before = np.asarray(state.design.threshold)[:, 0]
+        state, metrics = run(functools.partial(step, weights), state, 1, first=number)
+        if number:  # later the target is 0.6 and 0.4, and a threshold moves by nothing but the miss, all at one gain
+            miss, moved = metrics["kept_per_layer"] - [0.6, 0.4], np.asarray(state.design.threshold)[:, 0] - before
+            np.testing.assert_allclose(moved[0] * miss[1], moved[1] * miss[0], rtol=1e-4, atol=1e-6)
+            assert np.all(moved * miss >= 0)
     np.testing.assert_array_equal(metrics["inputs_per_layer"], [1, 1])
     assert np.all(metrics["dac_bits_per_layer"] <= 3)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(state.design))
