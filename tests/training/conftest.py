@@ -1,9 +1,10 @@
-"""A finished co-design run for the experiments that measure one; trained once, and none of them writes into it."""
+"""A finished co-design run for the experiments that measure one, and programs that are compiled in a hurry."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import pytest
 import resume_config
 
@@ -15,7 +16,7 @@ from experiments.settings import CodesignSettings
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory) -> Path:
-    """The folder of a run of one layer and sixteen patches."""
+    """The folder of a run of one layer and sixteen patches; trained once, and none of its users writes into it."""
     place = tmp_path_factory.mktemp("finished")
     config = resume_config.get_config()
     config.compare = ()
@@ -26,3 +27,11 @@ def finished_run(tmp_path_factory) -> Path:
     with open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
     return place / "run"
+
+
+@pytest.fixture(scope="module")
+def quick_programs():
+    """What a module's code under test compiles is compiled in a hurry: slower code, made in half the time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -35,9 +35,10 @@ def test_distillation_is_the_scaled_divergence_and_leaves_the_teacher_alone(temp
     student, teacher = normal(1, B, 4), normal(2, B, 4)
     p, q = log_softmax(teacher / temperature), log_softmax(student / temperature)
     expected = temperature**2 * (np.exp(p) * (p - q)).sum(-1).mean()
-    np.testing.assert_allclose(losses.distillation(student, teacher, temperature), expected, rtol=1e-5)
-    assert abs(float(losses.distillation(teacher, teacher, temperature))) < 1e-6
-    towards = jax.grad(losses.distillation, argnums=(0, 1))(jnp.asarray(student), jnp.asarray(teacher), temperature)
+    distillation = jax.jit(jax.value_and_grad(losses.distillation, argnums=(0, 1)))
+    found, towards = distillation(student, teacher, temperature)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert abs(float(distillation(teacher, teacher, temperature)[0])) < 1e-6
     np.testing.assert_array_equal(towards[1], 0.0)
     slope = temperature * (np.exp(q) - np.exp(p)) / B
     np.testing.assert_allclose(towards[0], slope, atol=1e-6)
@@ -67,16 +68,16 @@ def soft_count(probability, alive):
 
 def test_expected_kept_is_the_hard_count_with_the_soft_counts_gradient():
     probability, alive = masks(3)
-    found = losses.expected_kept(jnp.asarray(probability), jnp.asarray(alive))
+    found = jax.jit(losses.expected_kept)(probability, alive)
     np.testing.assert_allclose(found, alive.any(-1)[:, :, 1:].mean((1, 2)), rtol=1e-6)
     weight = np.array([1.0, -2.0, 0.5])
-    slope = jax.grad(lambda p: losses.expected_kept(p, jnp.asarray(alive)) @ weight)(jnp.asarray(probability))
+    slope = np.asarray(jax.jit(jax.grad(lambda p: losses.expected_kept(p, alive) @ weight))(probability))
     direction = np.random.default_rng(4).normal(size=probability.shape)
     step, wide = 1e-5, probability.astype(np.float64)
     ahead, behind = (soft_count(wide + sign * step * direction, alive) @ weight for sign in (1, -1))
     np.testing.assert_allclose(np.sum(slope * direction), (ahead - behind) / (2 * step), rtol=1e-4)
     np.testing.assert_array_equal(slope[:, :, 0], 0.0)  # CLS is not counted
-    np.testing.assert_array_equal(np.asarray(slope)[1:][~alive[:-1]], 0.0)  # nor what was pruned before
+    np.testing.assert_array_equal(slope[1:][~alive[:-1]], 0.0)  # nor what was pruned before
 
 
 def test_raising_a_threshold_lowers_the_count_at_the_rate_of_the_normal_law():
@@ -89,16 +90,19 @@ def test_raising_a_threshold_lowers_the_count_at_the_rate_of_the_normal_law():
     def kept(theta):
         return losses.expected_kept(probability(theta), jnp.asarray(voltage > theta))[0]
 
-    slope = float(jax.grad(kept)(0.02))
+    def error(theta, target):
+        return losses.keep_rate(kept(theta)[None], target[None])
+
+    slope = float(jax.jit(jax.grad(kept))(0.02))
     tokens = voltage[0, :, 1:, 0].astype(np.float64)
     assert slope < 0
     np.testing.assert_allclose(slope, -np.mean(stats.norm.pdf((tokens - 0.02) / width)) / width, rtol=1e-4)
     soft = [np.mean(stats.norm.cdf((tokens - theta) / width)) for theta in (0.02 + 1e-5, 0.02 - 1e-5)]
     np.testing.assert_allclose(slope, (soft[0] - soft[1]) / 2e-5, rtol=1e-4)
     # Through the squared error: too many kept pushes the threshold up (a negative slope), too few down.
+    pull = jax.jit(jax.grad(error))
     for target, sign in ((0.0, -1), (1.0, 1)):
-        pull = jax.grad(lambda theta, t=target: losses.keep_rate(kept(theta)[None], jnp.asarray([t])))(0.02)
-        assert np.sign(pull) == sign
+        assert np.sign(pull(0.02, np.float32(target))) == sign
 
 
 def test_keep_rate_is_the_sum_of_squares():
@@ -112,12 +116,13 @@ def test_attention_agreement_is_the_binary_cross_entropy_over_scored_layers():
     scored = np.array([0.0, 1.0, 1.0], np.float32)
     p = probability.astype(np.float64).mean(-1)
     entropy = -(important * np.log(p) + (1 - important) * np.log(1 - p))[:, :, 1:].mean((1, 2))
-    found = losses.attention_agreement(jnp.asarray(probability), jnp.asarray(important), jnp.asarray(scored))
+    agreement = jax.jit(jax.value_and_grad(losses.attention_agreement))
+    found, _ = agreement(probability, important, scored)
     np.testing.assert_allclose(found, entropy[1:].mean(), rtol=1e-5)
-    sure = jnp.asarray(important[..., None] * jnp.ones(G), jnp.float32)  # probabilities of 0 and 1
-    value, slope = jax.value_and_grad(losses.attention_agreement)(sure, jnp.asarray(important), jnp.asarray(scored))
+    sure = (important[..., None] * np.ones(G)).astype(np.float32)  # probabilities of 0 and 1
+    value, slope = agreement(sure, important, scored)
     assert float(value) < 2 * losses.PROBABILITY_FLOOR and np.all(np.isfinite(slope))
-    assert float(losses.attention_agreement(sure, jnp.asarray(important), jnp.zeros(L))) == 0.0
+    assert agreement(sure, important, np.zeros(L, np.float32))[0] == 0.0
 
 
 def test_score_swing_is_mean_and_spread_of_what_the_comparator_sees():
@@ -130,10 +135,11 @@ def test_score_swing_is_mean_and_spread_of_what_the_comparator_sees():
         for group in range(2):
             values = voltage[layer, :, 1:, group][seen[layer, :, 1:, group]].astype(np.float64) / 0.5
             misses.append(values.mean() ** 2 + (values.std() - 1 / 3) ** 2)
-    scored = jnp.asarray([0.0, 1.0, 1.0])
-    found = losses.score_swing(jnp.asarray(voltage), jnp.asarray(seen), 0.5, scored)
+    scored = np.array([0.0, 1.0, 1.0], np.float32)
+    swing = jax.jit(jax.value_and_grad(lambda voltage, seen: losses.score_swing(voltage, seen, 0.5, scored)))
+    found, _ = swing(voltage, seen)
     np.testing.assert_allclose(found, np.mean(misses), rtol=1e-3)
     # Scores without any spread, and a layer nobody reaches, have finite slopes.
-    flat = jax.grad(lambda v: losses.score_swing(v, jnp.asarray(seen), 0.5, scored))(jnp.full(voltage.shape, 0.1))
-    none = jax.grad(lambda v: losses.score_swing(v, jnp.zeros(seen.shape, bool), 0.5, scored))(jnp.asarray(voltage))
+    _, flat = swing(np.full_like(voltage, 0.1), seen)
+    _, none = swing(voltage, np.zeros_like(seen))
     assert np.all(np.isfinite(flat)) and not np.any(none)

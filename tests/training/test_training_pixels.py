@@ -41,12 +41,14 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 PIXELS = dict(
     scorer=dict(source="pixels", projection="selection", inputs=4, arrangement="grouped", groups=2),
     pruning=dict(kept=(0.4,), scored_layers=1),
 )
 TRACKED = dict(threshold="tracked", threshold_learning_rate=1.0)
 DEPTH, TOKENS, IMAGES = 2, 16, 48
+quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
 def sensor(**sections) -> CodesignSettings:
@@ -131,9 +133,7 @@ def test_a_sensor_has_no_converters_and_all_else_of_the_preset():
 def started():
     images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
     params = lively_params(MODEL)
-    start = functools.partial(jax.jit, compiler_options=QUICK)(
-        lambda key, params, images: starting_design(key, MODEL, params, SENSOR.scorer, HARDWARE, images)
-    )
+    start = quick_jit(lambda key, params, images: starting_design(key, MODEL, params, SENSOR.scorer, HARDWARE, images))
     return images, *start(jax.random.key(1), params, images)
 
 
@@ -152,20 +152,24 @@ def test_scores_of_raw_patches_start_a_third_of_the_half_span_wide(started):
     np.testing.assert_array_equal(design.projection[0], np.eye(4))
     first = layer_of(design, 0)
     chip, environment = nominal_chip(HARDWARE, SENSOR.scorer.geometry), nominal_environment(HARDWARE)
-    held = program(first, SENSOR.scorer, HARDWARE, jnp.zeros((2, 16)))
-    realised = jax.jit(realise)(held, HARDWARE, chip, environment)
-    played = inputs_of(first, jnp.asarray(patches(images).reshape(-1, 4), jnp.float32))
-    voltage = np.asarray(jax.jit(jax.vmap(read, (None, 0)))(realised, played))
+
+    @quick_jit
+    def played(pixels):
+        held = program(first, SENSOR.scorer, HARDWARE, jnp.zeros((2, 16)))
+        realised = realise(held, HARDWARE, chip, environment)
+        return realised, jax.vmap(read, (None, 0))(realised, inputs_of(first, pixels))
+
+    realised, voltage = jax.device_get(played(jnp.asarray(patches(images).reshape(-1, 4), jnp.float32)))
     # Fitted to a tanh without rails: they change the spread by some percent.
     np.testing.assert_allclose(voltage.std(0), 0.5 / 3, rtol=0.25)
-    assert np.all((voltage > np.asarray(realised.threshold_v)).mean(0) > 0.9)
+    assert np.all((voltage > realised.threshold_v).mean(0) > 0.9)
 
 
 def test_fewer_inputs_take_the_pixels_that_vary_most():
     settings, params = sensor(scorer=dict(inputs=2)), lively_params(MODEL)
     spread = np.tile(np.array([[0.1, 1.0], [0.4, 0.2]], np.float32), (4, 4))[..., None]
     images = 0.5 + spread * (np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1), np.float32) - 0.5)
-    design, _ = jax.jit(
+    design, _ = quick_jit(
         lambda images: starting_design(jax.random.key(0), MODEL, params, settings.scorer, HARDWARE, images)
     )(jnp.asarray(images))
     np.testing.assert_array_equal(design.projection[0], np.eye(4)[[1, 2]])
@@ -174,13 +178,10 @@ def test_fewer_inputs_take_the_pixels_that_vary_most():
 def stepped(settings: CodesignSettings, kind: str, steps: int, design=None):
     """The design before and after, and the metrics of every step."""
     setup, transform = codesign_setup(settings, MODEL, split(), kind)
-    step, params = (
-        functools.partial(jax.jit, compiler_options=QUICK)(codesign_step(setup, transform)),
-        lively_params(MODEL),
-    )
+    step, params = quick_jit(codesign_step(setup, transform)), lively_params(MODEL)
     if design is None:
         images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
-        design, _ = jax.jit(
+        design, _ = quick_jit(
             lambda images: starting_design(jax.random.key(1), MODEL, params, setup.spec, setup.hardware, images)
         )(images)
     groups = setup.spec.groups
@@ -192,8 +193,8 @@ def stepped(settings: CodesignSettings, kind: str, steps: int, design=None):
     return design, state.design, metrics
 
 
-@pytest.mark.parametrize("kind", ["analog", "digital"])
-@pytest.mark.parametrize("threshold", ["tracked", "gradient"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("threshold", "kind"), [("tracked", "analog"), ("gradient", "digital")])
 def test_the_row_at_the_sensor_moves_and_the_others_do_not(kind, threshold):
     codesign = TRACKED if threshold == "tracked" else dict(threshold="gradient", threshold_learning_rate=0.1)
     settings = sensor(codesign=codesign, loss=dict(energy=5.0, keep=10.0))
@@ -213,6 +214,7 @@ def test_the_row_at_the_sensor_moves_and_the_others_do_not(kind, threshold):
         np.testing.assert_allclose(metrics[5]["loss_keep"], 10 * miss**2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_random_pruning_is_trained_at_the_sensors_fraction():
     settings = sensor(scorer=dict(groups=1, arrangement="consensus"))
     counts = jnp.asarray(settings.pruning.kept_per_layer(DEPTH)) * TOKENS
@@ -238,7 +240,14 @@ def test_pruned_patches_are_neither_converted_nor_moved_nor_embedded_nor_normali
     settings = sensor(energy=dict(preset="horowitz_45nm", camera=True), scorer=dict(groups=1, arrangement="consensus"))
     costs, kept = run_ledger(settings, MODEL, settings.scorer, 1), jnp.full(DEPTH, 0.4)
     assert costs.layers == (True, False)
-    dense, spent = costs.dense(), costs.pruned(kept, layer_design(settings), jnp.zeros((DEPTH, 1, 16)))
+    tokens = dataclasses.replace(costs, spec=dataclasses.replace(costs.spec, source="tokens"))
+
+    @quick_jit
+    def ledgers():
+        design, query = layer_design(settings), jnp.zeros((DEPTH, 1, 16))
+        return costs.dense(), costs.pruned(kept, design, query), tokens.pruned(kept, design, query)
+
+    dense, spent, before = jax.device_get(ledgers())
     for line in ("sensor_adc_j", "sensor_link_j"):
         assert getattr(dense, line) > 0
         np.testing.assert_allclose(getattr(spent, line), 0.4 * getattr(dense, line), rtol=1e-6)
@@ -248,8 +257,6 @@ def test_pruned_patches_are_neither_converted_nor_moved_nor_embedded_nor_normali
     np.testing.assert_allclose(spent.embedding_j, mac_j * (0.4 * 16 * 4 * 16 + head), rtol=1e-5)
     # Of 16 patches and CLS those are normalised that a layer's attention sees.
     np.testing.assert_allclose(spent.normalisation_j / dense.normalisation_j, (0.4 * 16 + 1) / 17, rtol=1e-5)
-    tokens = dataclasses.replace(costs, spec=dataclasses.replace(costs.spec, source="tokens"))
-    before = tokens.pruned(kept, layer_design(settings), jnp.zeros((DEPTH, 1, 16)))
     assert before.dac_j > 0 and before.sensor_adc_j == dense.sensor_adc_j
 
 
@@ -269,12 +276,11 @@ def measured(started):
         lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, split(), "analog")[1]
     )
     trained = measure.ready(SENSOR, MODEL, state, "analog")
-    draw = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
-        lambda chips, key: evaluate.chips_for(key, HARDWARE, SENSOR.scorer, DEPTH, chips, sample_chip)
-    )
-    return trained, draw(3, jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
+    draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, SENSOR.scorer, DEPTH, 3, sample_chip))
+    return trained, draw(jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
 
 
+@pytest.mark.slow
 def test_masked_and_gathered_agree_on_chips_at_three_temperatures(measured):
     trained, chips, temperatures = measured
     batches = [batch(seed) | {"weight": np.ones(8, np.float32)} for seed in range(2)]
@@ -305,6 +311,7 @@ def test_the_temperature_reaches_the_sensors_scores(measured):
     assert np.all(widths[0] > 1.03 * widths[1])
 
 
+@pytest.mark.slow
 def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
     """The program that shares the embedding and the pixels between chips, against the masked pass on each chip."""
     trained, _, temperatures = measured
@@ -324,22 +331,28 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
         reference=jnp.zeros(8, bool),
     )
     mesh = jax.make_mesh((1,), (montecarlo.CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
-    program = jax.jit(montecarlo.program(evaluator, (TOKENS + 1,) * DEPTH, 2, mesh))
+    program = quick_jit(montecarlo.program(evaluator, (TOKENS + 1,) * DEPTH, 2, mesh))
     target = jnp.ones(DEPTH)
     tally = program(state.params, state.design, state.scorer_state, target, key, inputs, cells)
-    for number, kelvin in enumerate(temperatures):
-        chip = montecarlo.draw_chip(key, jnp.asarray(number), HARDWARE, DEPTH, evaluator.spec.geometry)
-        alone = ScorerInputs(state.design, chip, Environment(jnp.asarray(kelvin), jnp.float32(1.8)), state.scorer_state)
-        noise = montecarlo.noise_keys(key, jnp.asarray(number), jnp.arange(8))
-        out = masked_forward(
+
+    @quick_jit
+    def on_its_own(number, kelvin):
+        chip = montecarlo.draw_chip(key, number, HARDWARE, DEPTH, evaluator.spec.geometry)
+        alone = ScorerInputs(state.design, chip, Environment(kelvin, jnp.float32(1.8)), state.scorer_state)
+        noise = montecarlo.noise_keys(key, number, jnp.arange(8))
+        return masked_forward(
             MODEL, state.params, evaluator.scorer, inputs.image, alone, noise, scored=range(1), source="pixels"
         )
+
+    for number, kelvin in enumerate(temperatures):
+        out = on_its_own(jnp.asarray(number), jnp.asarray(kelvin))
         kept = np.asarray(out.alive)[:, :, 1:].any(-1).sum((1, 2))
         np.testing.assert_array_equal(tally.kept[number], kept)
         assert tally.correct[number] == np.sum(np.argmax(out.logits, -1) == one["label"])
     assert len(np.unique(np.asarray(tally.kept)[:, 0])) > 1
 
 
+@pytest.mark.slow
 def test_recorded_calibration_inputs_are_raw_pixels(measured):
     trained, _, _ = measured
     evaluator, perfect = trained.evaluator, measure.perfect_inputs(trained, DEPTH)

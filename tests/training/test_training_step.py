@@ -29,6 +29,7 @@ from atis_jax.training.step import dense_step, draw_hardware, dropout_key
 from experiments.codesign import build_model, codesign_setup, fresh_dense, plan
 from experiments.codesign import codesign_step as make_codesign_step
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
 quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
@@ -94,6 +95,7 @@ def stored(tree) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in to_storage(tree)[0].items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "codesign"])
 def test_the_same_seed_gives_the_same_bits_after_three_steps(kind, request):
     step, start = request.getfixturevalue(kind)
@@ -111,9 +113,10 @@ def test_the_same_seed_gives_the_same_bits_after_three_steps(kind, request):
         assert stored(metrics) == stored(metrics_other)
 
 
+@pytest.mark.slow
 def test_metrics_are_the_terms_and_add_up_to_the_loss(codesign):
     step, start = codesign
-    _, [values] = run(step, start(0), 1)
+    _, [values, second] = run(step, start(0), 2)
     terms = {"loss_ce", "loss_distill", "loss_keep", "loss_swing", "loss_energy", "loss_attention"}
     assert terms < set(values)
     np.testing.assert_allclose(values["loss"], sum(values[name] for name in terms), rtol=1e-6)
@@ -121,12 +124,12 @@ def test_metrics_are_the_terms_and_add_up_to_the_loss(codesign):
     np.testing.assert_allclose(values["kept_fraction"], values["kept_per_layer"].mean(), rtol=1e-6)
     target = np.array([0.6, 0.4])  # ramp 0 reaches its end in the second step; the first still keeps everything
     np.testing.assert_allclose(values["loss_keep"], 10 * np.sum((values["kept_per_layer"] - 1) ** 2), rtol=1e-5)
-    _, [_, second] = run(step, start(0), 2)
     np.testing.assert_allclose(second["loss_keep"], 10 * np.sum((second["kept_per_layer"] - target) ** 2), rtol=1e-5)
     # In these units energy is what the ledger says of 16 tokens of a tiny network; its share of one is a ratio.
     np.testing.assert_allclose(values["loss_energy"], 0.1 * values["energy_ratio"], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "start_side"), [(-1.5, 1), (1.5, -1)])
 def test_keep_rate_moves_thresholds_towards_the_target(keep_rate_alone, threshold, start_side):
     """From too open and from too closed; 30 steps at 0.1 raw units of 0.25 V each, scores of a tenth of a volt."""
@@ -142,15 +145,15 @@ def test_keep_rate_moves_thresholds_towards_the_target(keep_rate_alone, threshol
     assert np.sign(np.asarray(state.design.threshold)[0] - before[0]) == start_side
 
 
-@pytest.fixture(scope="module", params=[1, 2])
-def tracked(request):
+@pytest.fixture(scope="module")
+def tracked():
     """A co-design step whose thresholds follow the kept fraction: gain 2, no warm-up, cosine over 40 steps."""
-    groups = request.param
+    groups = 2  # one group, of which "kept by any" says nothing, is tracked in test_training_knobs.py
     settings = changed(
         codesign=dict(threshold="tracked", threshold_learning_rate=2.0),
         tune=dict(warmup=0.0),
         pruning=dict(ramp=0.0),
-        scorer=dict(groups=groups, arrangement="consensus" if groups == 1 else "grouped"),
+        scorer=dict(groups=groups, arrangement="grouped"),
     )
     setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
 
@@ -161,6 +164,7 @@ def tracked(request):
     return quick_jit(make_codesign_step(setup, transform)), start
 
 
+@pytest.mark.slow
 def test_tracked_thresholds_move_by_the_gain_times_the_miss_and_by_nothing_else(tracked):
     """Three steps by hand: theta += gain(step) (kept - wanted), wanted 1 in the first step (a ramp of no length).
 
@@ -180,6 +184,7 @@ def test_tracked_thresholds_move_by_the_gain_times_the_miss_and_by_nothing_else(
         assert "loss_keep" not in values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [-1.5, 1.5])
 def test_tracking_reaches_the_target_from_both_sides(tracked, threshold):
     step, start = tracked
@@ -188,6 +193,7 @@ def test_tracking_reaches_the_target_from_both_sides(tracked, threshold):
     np.testing.assert_allclose(kept[-10:].mean(0), [0.6, 0.4], atol=0.06)
 
 
+@pytest.mark.slow
 def test_thresholds_have_their_own_rate_and_no_warm_up(codesign):
     """Adam's first step is the rate times the sign of the gradient; network and scorer start at rate zero."""
     step, start = codesign
@@ -272,6 +278,7 @@ def traced_streams(monkeypatch, kind, **sections) -> set[str]:
     return used
 
 
+@pytest.mark.slow
 def test_each_source_of_chance_has_its_own_stream(monkeypatch):
     everything = {"chip", "temperature", "read_noise"}
     assert traced_streams(monkeypatch, "analog") == everything
