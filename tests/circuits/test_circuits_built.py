@@ -21,6 +21,9 @@ from atis_jax.circuits import (
     with_fields,
 )
 
+realise, sample_chip = jax.jit(realise), jax.jit(sample_chip)  # hundreds of small compilations otherwise
+read_many, read_exactly = jax.jit(jax.vmap(read, (None, 0, 0))), jax.jit(jax.vmap(read_exact, (None, 0, 0, 0)))
+
 INPUTS, PROTOTYPES = 9, 2
 BUILT = np.array([1, 0, 1, 1, 0, 1, 1, 1, 0], bool)
 # Every imperfection of an OTA there is, large, so that one of an input left out would be seen.
@@ -50,6 +53,7 @@ def cases():
     return left_out, realise(only_built(program_for()), HARDWARE, small, environment), chip
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_not_there(x64):
     """Signal, offsets, additive currents, conductance, shot noise and kT/C, against the array without the columns."""
     left_out, smaller, _ = cases()
@@ -57,11 +61,10 @@ def test_what_is_left_out_is_not_there(x64):
     noise = jnp.asarray(np.random.default_rng(3).normal(size=(20, PROTOTYPES)))
     each = jnp.asarray(np.random.default_rng(4).normal(size=(20, INPUTS)))
     for drawn in (None, noise):
-        axes = (None, 0, None if drawn is None else 0)
-        whole = jax.vmap(read, axes)(left_out, tokens, drawn)
-        np.testing.assert_allclose(whole, jax.vmap(read, axes)(smaller, tokens[:, BUILT], drawn), rtol=1e-12)
-    whole = jax.vmap(read_exact, (None, 0, 0, 0))(left_out, tokens, noise, each)
-    part = jax.vmap(read_exact, (None, 0, 0, 0))(smaller, tokens[:, BUILT], noise, each[:, BUILT])
+        whole = read_many(left_out, tokens, drawn)
+        np.testing.assert_allclose(whole, read_many(smaller, tokens[:, BUILT], drawn), rtol=1e-12)
+    whole = read_exactly(left_out, tokens, noise, each)
+    part = read_exactly(smaller, tokens[:, BUILT], noise, each[:, BUILT])
     np.testing.assert_allclose(whole, part, rtol=1e-12)
     np.testing.assert_array_equal(left_out.weight_v[:, ~BUILT], 0.0)
     np.testing.assert_array_equal(left_out.bias_current_a[:, ~BUILT], 0.0)
@@ -77,6 +80,7 @@ def test_building_everything_changes_no_bit():
     jax.tree.map(np.testing.assert_array_equal, plain, all_built)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["tanh", "ekv"])
 def test_the_gradient_of_building_is_its_finite_difference(x64, law):
     """At zero too, with the weight's own sign: an input that is off must know what it would be good for."""
@@ -84,6 +88,7 @@ def test_the_gradient_of_building_is_its_finite_difference(x64, law):
     chip = sample_chip(jax.random.key(1), hardware, ArrayGeometry(INPUTS, PROTOTYPES))
     token = jnp.asarray(np.random.default_rng(5).normal(0, 0.6, INPUTS))
 
+    @jax.jit
     def score(built):
         realised = realise(program_for(built), hardware, chip, nominal_environment(hardware))
         return read(realised, token, jnp.asarray([1.0, -0.5]))

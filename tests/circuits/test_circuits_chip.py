@@ -121,7 +121,9 @@ def test_nominal_chip_has_no_error_and_the_same_shapes():
 
 def test_a_noise_sweep_is_one_vmap():
     factors = jnp.array([0.0, 1.0, 2.0])
-    chips = jax.vmap(lambda f: sample_chip(jax.random.key(2), scale_spreads(NOMINAL, f), ArrayGeometry(4)))(factors)
+    chips = jax.jit(jax.vmap(lambda f: sample_chip(jax.random.key(2), scale_spreads(NOMINAL, f), ArrayGeometry(4))))(
+        factors
+    )
     np.testing.assert_allclose(chips.offset_v[2], 2 * chips.offset_v[1], rtol=1e-6)
     assert float(jnp.abs(chips.offset_v[0]).max()) == 0
 

@@ -38,14 +38,15 @@ def test_probability_is_the_normal_integral(x64):
 def test_noisy_hard_decisions_have_that_probability():
     """40,000 decisions: standard error below 0.0025, bound 4 of them."""
     noise = jax.random.normal(jax.random.key(0), (40_000,))
+    shares = jax.jit(lambda voltage: jnp.mean(keep(jnp.full(40_000, voltage), 0.1e-3, 0.5e-3, noise)))
     for voltage in (-0.8e-3, 0.0, 0.3e-3):
-        share = jnp.mean(keep(jnp.full(40_000, voltage), 0.1e-3, 0.5e-3, noise))
+        share = shares(voltage)
         expected = keep_probability(jnp.array(voltage), 0.1e-3, 0.5e-3, 0.0)
         assert abs(float(share - expected)) < 0.01
 
 
 def test_straight_through_has_the_hard_value_and_the_gaussian_slope(x64):
-    value, slope = jax.value_and_grad(keep_straight_through, (0, 1))(jnp.array(0.02), 0.01, 0.003, 0.004)
+    value, slope = jax.jit(jax.value_and_grad(keep_straight_through, (0, 1)))(jnp.array(0.02), 0.01, 0.003, 0.004)
     density = math.exp(-0.5 * (0.01 / 0.005) ** 2) / (0.005 * math.sqrt(2 * math.pi))
     assert float(value) == 1.0
     np.testing.assert_allclose(slope, [density, -density], rtol=1e-6)
@@ -57,7 +58,7 @@ def test_reference_is_the_nearest_of_its_levels():
     levels = np.linspace(-0.5, 0.5, 8)
     nearest = levels[np.abs(wanted[:, None] - levels).argmin(1)]
     np.testing.assert_allclose(reference_v(jnp.asarray(wanted), _spec()), nearest, atol=1e-6)
-    slope = jax.vmap(jax.grad(lambda v: reference_v(v, _spec())))(jnp.array([-0.7, -0.2, 0.33, 0.7]))
+    slope = jax.jit(jax.vmap(jax.grad(lambda v: reference_v(v, _spec()))))(jnp.array([-0.7, -0.2, 0.33, 0.7]))
     np.testing.assert_allclose(slope, [0, 1, 1, 0])
     np.testing.assert_array_equal(reference_v(jnp.array([3.3]), _spec(None)), jnp.array([3.3]))
 
@@ -123,6 +124,7 @@ def test_no_trim_dac_is_a_step_of_zero_and_a_span_of_zero_does_nothing():
     none = dataclasses.replace(_spec(4), trim_bits=4, trim_span_v=0.0)
     wanted = jnp.linspace(-0.6, 0.6, 77)
     np.testing.assert_array_equal(reference_v(wanted, none), reference_v(wanted, _spec(4)))
-    np.testing.assert_array_equal(jax.vmap(jax.grad(lambda v: reference_v(v, none)))(wanted), np.abs(wanted) < 0.5)
+    slope = jax.jit(jax.vmap(jax.grad(lambda v: reference_v(v, none))))(wanted)
+    np.testing.assert_array_equal(slope, np.abs(wanted) < 0.5)
     with pytest.raises(ValueError, match="comparator.trim_bits = 0 is outside 1..16"):
         dataclasses.replace(_spec(4), trim_bits=0)

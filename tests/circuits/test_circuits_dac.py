@@ -8,6 +8,9 @@ import pytest
 from atis_jax.circuits.dac import DacSpec, bit_weights, dac_levels_v, dac_voltage_v, sampling_noise_v2, top_code
 from atis_jax.units import BOLTZMANN_J_PER_K
 
+convert_many = jax.jit(jax.vmap(dac_voltage_v, (0, None, None)))
+voltage_and_slope = jax.jit(jax.value_and_grad(dac_voltage_v, argnums=2))
+
 
 def _spec(bits=6, unit_sigma=0.01, unit_capacitance_f=1e-15):
     return DacSpec(bits, 0.1, unit_sigma, unit_capacitance_f)
@@ -35,13 +38,13 @@ def test_levels_are_those_of_a_divider_of_units():
         expected.append(0.1 * (2 * on / units.sum() - 1))
     np.testing.assert_allclose(dac_levels_v(bit_weights(error), 0.1), expected, atol=1e-7)
     inputs = jnp.linspace(-1, 1, 2**bits)
-    converted = jax.vmap(dac_voltage_v, (0, None, None))(inputs, bit_weights(error), 0.1)
+    converted = convert_many(inputs, bit_weights(error), 0.1)
     np.testing.assert_allclose(converted, expected, atol=1e-7)
 
 
 def test_input_goes_to_the_nearest_level_and_clips():
     values = jax.random.uniform(jax.random.key(1), (500,), minval=-1.5, maxval=1.5)
-    converted = jax.vmap(dac_voltage_v, (0, None, None))(values, _perfect(4), 1.0)
+    converted = convert_many(values, _perfect(4), 1.0)
     levels = np.linspace(-1, 1, 16)
     nearest = levels[np.abs(np.asarray(values)[:, None] - levels).argmin(1)]
     np.testing.assert_allclose(converted, nearest, atol=1e-6)
@@ -49,7 +52,7 @@ def test_input_goes_to_the_nearest_level_and_clips():
 
 def test_no_bits_means_continuous_and_unlimited():
     values = jnp.array([-3.0, -0.123, 0.0, 2.5])
-    converted = jax.vmap(dac_voltage_v, (0, None, None))(values, bit_weights(jnp.zeros(0)), 0.1)
+    converted = convert_many(values, bit_weights(jnp.zeros(0)), 0.1)
     np.testing.assert_allclose(converted, 0.1 * values, rtol=1e-6)
 
 
@@ -61,7 +64,7 @@ def test_mid_code_dnl_spread():
     """
     bits, sigma = 6, 0.01
     draws = jax.random.normal(jax.random.key(2), (8000, bits)) * sigma * jnp.sqrt(2.0 ** jnp.arange(bits))
-    levels = jax.vmap(lambda e: dac_levels_v(bit_weights(e), 1.0))(draws)
+    levels = jax.jit(jax.vmap(lambda e: dac_levels_v(bit_weights(e), 1.0)))(draws)
     lsb = 2 / (2**bits - 1)
     dnl = np.asarray(levels[:, 2 ** (bits - 1)] - levels[:, 2 ** (bits - 1) - 1]) / lsb - 1
     assert dnl.std() / (sigma * np.sqrt(2**bits - 1)) == pytest.approx(1, abs=0.042)
@@ -69,7 +72,7 @@ def test_mid_code_dnl_spread():
 
 
 def test_straight_through_gradient_reaches_two_full_scales():
-    slope = jax.vmap(jax.grad(dac_voltage_v), (0, None, None))(
+    slope = jax.jit(jax.vmap(jax.grad(dac_voltage_v), (0, None, None)))(
         jnp.array([-2.1, -1.9, -0.3, 0.01, 1.5, 2.1]), _perfect(6), 0.1
     )
     np.testing.assert_allclose(slope, [0, 0.1, 0.1, 0.1, 0.1, 0], atol=1e-8)
@@ -78,7 +81,7 @@ def test_straight_through_gradient_reaches_two_full_scales():
 @pytest.mark.parametrize("value", [0.4, -0.77, 1.7])
 def test_full_scale_multiplies_the_level(value):
     """V is proportional to the full scale at any code, beyond the range too, where the code is the last."""
-    volts, slope = jax.value_and_grad(dac_voltage_v, argnums=2)(jnp.array(value), _perfect(6), 0.1)
+    volts, slope = voltage_and_slope(jnp.array(value), _perfect(6), 0.1)
     level = min(round((value + 1) * 31.5), 63) / 31.5 - 1
     assert float(slope) == pytest.approx(level, rel=1e-5)
     assert float(volts) == pytest.approx(0.1 * level, rel=1e-5)
@@ -92,8 +95,9 @@ def _with_bits(bits, value, built=6, full_scale_v=0.1):
 def test_bits_in_use_carry_the_gradient_of_the_step():
     """LSQ by hand, float64: q = s round(x/s) - 1 of x = v + 1, dq/ds = round(x/s) - x/s, s = 2 / (2^b - 1)."""
     values = np.random.default_rng(3).uniform(-1.4, 1.4, 200).astype(np.float32)
+    slopes = jax.jit(jax.vmap(jax.grad(_with_bits), (None, 0)))
     for bits in (2.0, 4.0, 6.0):
-        slope = jax.vmap(jax.grad(_with_bits), (None, 0))(jnp.float32(bits), jnp.asarray(values))
+        slope = slopes(jnp.float32(bits), jnp.asarray(values))
         step, position = 2 / (2**bits - 1), (values.astype(np.float64) + 1) * (2**bits - 1) / 2
         by_step = np.where(np.abs(values) <= 1, np.round(position) - position, 0.0)
         step_by_bits = -(step**2) / 2 * np.log(2) * 2**bits
@@ -110,9 +114,10 @@ def test_bits_in_use_follow_the_expected_error():
     def error(bits):
         return jnp.mean((jax.vmap(_with_bits, (None, 0))(bits, values) / 0.1 - values) ** 2)
 
+    error_and_slope = jax.jit(jax.value_and_grad(error))
     for bits in (3.0, 5.0):
         expected = [(2 / (2**b - 1)) ** 2 / 12 for b in (bits - 1e-4, bits + 1e-4)]
-        found, slope = jax.value_and_grad(error)(jnp.float32(bits))
+        found, slope = error_and_slope(jnp.float32(bits))
         assert float(found) == pytest.approx(np.mean(expected), rel=0.018)
         assert float(slope) == pytest.approx((expected[1] - expected[0]) / 2e-4, rel=0.018)
 

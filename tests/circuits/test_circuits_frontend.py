@@ -42,7 +42,9 @@ def _tokens(count, inputs, seed=1):
     return jnp.asarray(np.random.default_rng(seed).normal(0, 0.4, (count, inputs)))
 
 
+read_one = jax.jit(read)
 read_many = jax.jit(jax.vmap(read, (None, 0)))
+read_noisy = jax.jit(jax.vmap(read, (None, 0, 0)))
 
 
 def _ideal_case(dtype):
@@ -116,6 +118,7 @@ def test_nominal_chip_by_hand(x64, temperature_k):
     np.testing.assert_allclose(read_many(realised, tokens), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFERENT_PRESETS)
 def test_float32_agrees_with_float64(name):
     """Same program, chip and inputs (at code centres, away from rounding): within 2 uV of a 0.5 V swing."""
@@ -134,6 +137,7 @@ def test_float32_agrees_with_float64(name):
     np.testing.assert_allclose(outputs[0], outputs[1], atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["tanh", "ekv"])
 def test_jit_eager_and_vmap_over_chips_agree(law):
     """Within 2 uV of a 0.5 V swing (float32; order of summation and fused multiply-adds differ)."""
@@ -194,15 +198,14 @@ def test_noise_is_the_closed_form_of_its_parts(x64):
     chip = sample_chip(jax.random.key(6), hardware, ArrayGeometry(12))
     program, token = _program(12, 1), _tokens(1, 12)[0]
     realised = realise(program, hardware, chip, nominal_environment(hardware))
-    one = jax.jit(read)
-    quiet, one_sigma = (float(one(realised, token, jnp.full(1, z))[0]) for z in (0.0, 1.0))
+    quiet, one_sigma = (float(read_one(realised, token, jnp.full(1, z))[0]) for z in (0.0, 1.0))
     feedback = float(program.feedback_ohm[0]) * np.exp(float(chip.tia_log_gain_error[0]))
     bandwidth = np.pi / 2 * hardware.tia.bandwidth_hz
     total_a = float(realised.bias_current_a.sum())
     variance = feedback**2 * hardware.tia.shot_noise_factor * 4 * 1.602176634e-19 * total_a * bandwidth
     variance += 4 * 1.380649e-23 * 300.15 * feedback * bandwidth
     for j in range(12):
-        up, down = (float(one(realised, token.at[j].add(h))[0]) for h in (1e-5, -1e-5))
+        up, down = (float(read_one(realised, token + h * np.eye(12)[j])[0]) for h in (1e-5, -1e-5))
         variance += 1.380649e-23 * 300.15 / 20e-15 * ((up - down) / 2e-5 / hardware.dac.full_scale_v) ** 2
     assert one_sigma - quiet == pytest.approx(variance**0.5, rel=1e-6)
 
@@ -210,10 +213,10 @@ def test_noise_is_the_closed_form_of_its_parts(x64):
 def test_no_noise_argument_equals_zero_noise():
     _, realised = _noisy_case(2)
     token = _tokens(1, 12)[0].astype(jnp.float32)
-    quiet = jax.jit(read)
-    np.testing.assert_allclose(quiet(realised, token), quiet(realised, token, jnp.zeros(2)), atol=1e-7)
+    np.testing.assert_allclose(read_one(realised, token), read_one(realised, token, jnp.zeros(2)), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["tanh", "ekv"])
 def test_gradients_reach_program_inputs_design_chip_and_environment(x64, law):
     """Finite differences with the roundings off (continuous converter, currents and reference)."""
@@ -258,6 +261,7 @@ def test_gradients_reach_program_inputs_design_chip_and_environment(x64, law):
     check_grads(jax.jit(outputs), arguments, order=1, modes=modes, rtol=1e-5, atol=1e-7, eps=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIFFERENT_PRESETS)
 def test_gradients_are_finite_with_roundings_on_and_weights_off(name):
     hardware = get_preset(name)
@@ -308,7 +312,7 @@ def test_supply_moves_the_rails_in_proportion():
     program = dataclasses.replace(_program(12, 1), feedback_ohm=jnp.array([1e9]))
     chip = nominal_chip(hardware, ArrayGeometry(12))
     realised = realise(program, hardware, chip, Environment(300.15, 0.9))
-    far = read(realised, jnp.sign(program.signed_current_a[0]))
+    far = read_one(realised, np.sign(program.signed_current_a[0]))
     assert float(far[0]) == pytest.approx(0.25, rel=1e-3)
 
 
@@ -322,7 +326,7 @@ def test_curves_for_the_report():
     sign = np.sign(_program().signed_current_a)
     np.testing.assert_allclose(curves[..., 1] - curves[..., 0], 2 * sign * realised.bias_current_a, rtol=1e-5)
     np.testing.assert_allclose(curves.sum(-1) / 2, realised.bias_current_a * chip.additive, rtol=1e-3, atol=1e-13)
-    levels = jax.vmap(dac_levels_v, (1, None))(realised.dac_weights, realised.full_scale_v)
+    levels = jax.jit(jax.vmap(dac_levels_v, (1, None)))(realised.dac_weights, realised.full_scale_v)
     assert levels.shape == (12, 64)
     np.testing.assert_allclose(levels[:, [0, -1]], [[-0.1, 0.1]] * 12, atol=1e-7)
 
@@ -334,6 +338,14 @@ def test_program_of_another_shape_is_refused():
         realise(_program(), hardware, chip, nominal_environment(hardware))
 
 
+@jax.jit
+def _with_used_bits(used, chip, tokens, noise):
+    """Scores of a converter of 8 bits, of which a traced number is used."""
+    hardware = with_fields(get_preset("nominal"), {"dac.bits": 8, "dac.used_bits": used})
+    return read_noisy(realise(_program(), hardware, chip, nominal_environment(hardware)), tokens, noise)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_a_converter_of_which_some_bits_are_used_is_the_smaller_converter(bits):
     """To rounding, with mismatch and kT/C, the number of bits traced."""
@@ -341,19 +353,11 @@ def test_a_converter_of_which_some_bits_are_used_is_the_smaller_converter(bits):
     small = with_fields(wide, {"dac.bits": bits})
     chip = sample_chip(jax.random.key(2), wide, ArrayGeometry(12, 2))
     cut = dataclasses.replace(chip, dac_element_error=chip.dac_element_error[:, :bits])
-    noise = jax.random.normal(jax.random.key(3), (40, 2))
-    chain = jax.jit(
-        lambda used, noise: jax.vmap(read, (None, 0, 0))(
-            eager_realise(_program(), with_fields(wide, {"dac.used_bits": used}), chip, nominal_environment(wide)),
-            _tokens(40, 12),
-            noise,
-        )
-    )
-    expected = jax.vmap(read, (None, 0, 0))(
-        realise(_program(), small, cut, nominal_environment(small)), _tokens(40, 12), noise
-    )
-    np.testing.assert_allclose(chain(float(bits), noise), expected, rtol=2e-6, atol=2e-7)
-    assert float(jnp.max(jnp.abs(chain(8.0, noise) - expected))) > 1e-4, "or the bits made no difference"
+    tokens, noise = _tokens(40, 12), np.asarray(jax.random.normal(jax.random.key(3), (40, 2)))
+    expected = np.asarray(read_noisy(realise(_program(), small, cut, nominal_environment(small)), tokens, noise))
+    chain = lambda used: np.asarray(_with_used_bits(used, chip, tokens, noise))  # noqa: E731
+    np.testing.assert_allclose(chain(float(bits)), expected, rtol=2e-6, atol=2e-7)
+    assert np.max(np.abs(chain(8.0) - expected)) > 1e-4, "or the bits made no difference"
 
 
 def test_the_resolution_is_of_the_bits_in_use():

@@ -92,7 +92,8 @@ def test_read_noise_grows_in_proportion():
     """Each of shot, thermal and kT/C: nine times the variance at factor three."""
     chip, place = nominal_chip(NOMINAL, GEOMETRY), nominal_environment(NOMINAL)
     once, thrice = (
-        realise(program(GEOMETRY), scale_imperfections(NOMINAL, {"read_noise": s}), chip, place) for s in (1.0, 3.0)
+        jax.jit(realise)(program(GEOMETRY), scale_imperfections(NOMINAL, {"read_noise": s}), chip, place)
+        for s in (1.0, 3.0)
     )
     assert float(once.dac_noise_v2) > 0 and np.all(once.node_noise_v2 > 0)
     np.testing.assert_allclose(thrice.node_noise_v2, 9 * once.node_noise_v2, rtol=1e-6)
@@ -100,18 +101,18 @@ def test_read_noise_grows_in_proportion():
     np.testing.assert_array_equal(thrice.weight_v, once.weight_v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("traced", [False, True])
-def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name, traced):
+def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name):
     """Drawn and read with noise, against ``nominal_chip`` of the unscaled design read without: the same numbers.
 
-    Chips are equal as numbers; a zero times a negative draw is -0.0.
+    Chips are equal as numbers; a zero times a negative draw is -0.0. Scaled within the program, before it, and, of one
+    preset, without any.
     """
-    hardware, key, draws = get_preset(name), jax.random.key(6), np.random.default_rng(0)
+    hardware, draws = get_preset(name), np.random.default_rng(0)
     inputs, noise = jnp.asarray(draws.uniform(-1, 1, (50, 16))), jnp.asarray(draws.normal(size=(50, 2)))
 
-    def at(hardware, factors):
-        scaled = scale_imperfections(hardware, factors)
+    def drawn(scaled, key):
         chip = sample_chip(key, scaled, GEOMETRY)
         realised = realise(program(GEOMETRY), scaled, chip, nominal_environment(scaled))
         return chip, realised, jax.vmap(read, (None, 0, 0))(realised, inputs, noise)
@@ -121,12 +122,20 @@ def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name, trac
         realised = realise(program(GEOMETRY), hardware, chip, nominal_environment(hardware))
         return chip, realised, jax.vmap(read, (None, 0, None))(realised, inputs, None)
 
+    def within(hardware, factors, key):
+        return drawn(scale_imperfections(hardware, factors), key)
+
     zeros = jnp.zeros(len(IMPERFECTIONS))
-    if traced:
-        chip, realised, score_v = jax.jit(at)(hardware, zeros)
-    else:
-        chip, realised, score_v = at(hardware, zeros)
-    chip_0, realised_0, score_0_v = jax.jit(perfect)(hardware) if traced else perfect(hardware)
+    scaled, compiled = scale_imperfections(hardware, zeros), jax.jit(perfect)(hardware)
+    assert_the_same(jax.jit(within)(hardware, zeros, jax.random.key(6)), compiled)
+    assert_the_same(jax.jit(drawn)(scaled, jax.random.key(6)), compiled)
+    if name == "nominal":
+        assert_the_same(drawn(scaled, jax.random.key(6)), perfect(hardware))
+
+
+def assert_the_same(found, wanted):
+    """To the bit, but for the noise, of which there is none."""
+    (chip, realised, score_v), (chip_0, realised_0, score_0_v) = found, wanted
     for path, leaf in leaves(chip_0).items():
         np.testing.assert_array_equal(leaves(chip)[path], leaf, err_msg=path)
     noiseless = {".node_noise_v2", ".dac_noise_v2", ".comparator_noise_v"}
@@ -165,20 +174,19 @@ def test_one_at_a_time_is_one_vmap():
     }
 
 
+@jax.jit
+@jax.grad
+def slope_to_factors(factors):
+    scaled = scale_imperfections(with_fields(NOMINAL, {"ota.log_current_sigma": 0.07}), factors)
+    chip = sample_chip(jax.random.key(2), scaled, GEOMETRY)
+    realised = realise(program(GEOMETRY), scaled, chip, nominal_environment(scaled))
+    return jnp.sum(read(realised, jnp.linspace(-0.8, 0.8, 16), jnp.ones(2)) - realised.threshold_v)
+
+
 @pytest.mark.parametrize("level", [0.0, 1e-25, 0.5])
 def test_the_gradient_to_every_factor_is_finite(level):
     """1e-25 squared is zero in float32. With a correlation of -0.9 and -0.38, and noise in every read."""
-    hardware = with_fields(NOMINAL, {"ota.log_current_sigma": 0.07})
-
-    @jax.jit
-    @jax.grad
-    def slope(factors):
-        scaled = scale_imperfections(hardware, factors)
-        chip = sample_chip(jax.random.key(2), scaled, GEOMETRY)
-        realised = realise(program(GEOMETRY), scaled, chip, nominal_environment(scaled))
-        return jnp.sum(read(realised, jnp.linspace(-0.8, 0.8, 16), jnp.ones(2)) - realised.threshold_v)
-
-    found = np.asarray(slope(jnp.full(len(IMPERFECTIONS), level)))
+    found = np.asarray(slope_to_factors(jnp.full(len(IMPERFECTIONS), level)))
     assert np.all(np.isfinite(found))
     seen = {name for name, value in zip(IMPERFECTIONS, found, strict=True) if value != 0}
     assert seen == set(IMPERFECTIONS) - {"comparator_noise", "dac"} - (set() if level == 0.5 else {"read_noise"})
@@ -233,11 +241,14 @@ def test_inl_is_that_of_sampled_converters(bits):
     Bound 4.5 of them, and 0.5 % for the second order in the unit's error. The middle code is the worst.
     """
     hardware = with_fields(NOMINAL, {"dac.bits": bits, "dac.unit_sigma": 0.005})
-    chips = jax.jit(jax.vmap(lambda key: sample_chip(key, hardware, ArrayGeometry(10))))(
-        jax.random.split(jax.random.key(0), 2000)
-    )
-    errors = chips.dac_element_error.reshape(-1, bits)
-    levels = np.asarray(jax.jit(jax.vmap(lambda e: dac_levels_v(bit_weights(e), 1.0)))(errors), np.float64)
+
+    @jax.jit
+    @jax.vmap
+    def levels_v(key):
+        errors = sample_chip(key, hardware, ArrayGeometry(10)).dac_element_error
+        return jax.vmap(lambda one: dac_levels_v(bit_weights(one), 1.0))(errors)
+
+    levels = np.asarray(levels_v(jax.random.split(jax.random.key(0), 2000)), np.float64).reshape(-1, 2**bits)
     lsb = 2.0 / (2**bits - 1)
     inl = (levels - np.linspace(-1, 1, 2**bits)) / lsb
     spread = np.sqrt(np.mean(inl**2, axis=0))
@@ -254,6 +265,7 @@ def test_inl_is_that_of_the_bits_in_use():
     assert dac_inl_sigma_lsb(cut) == dac_inl_sigma_lsb(small) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "law"), [("nominal", "tanh"), ("rasp_350nm", "bump"), ("pessimistic", "degenerated")])
 def test_the_noise_of_a_full_array_is_that_of_its_reads(name, law):
     """20,000 reads with noise where it arises: relative error 1/sqrt(2n) = 0.5 %, bound 4.5 of them.
@@ -266,7 +278,8 @@ def test_the_noise_of_a_full_array_is_that_of_its_reads(name, law):
     wanted = Program(
         jnp.full((1, inputs), current_a), jnp.full(1, hardware.tia.swing_v / (inputs * current_a)), jnp.zeros(1)
     )
-    realised = realise(wanted, hardware, nominal_chip(hardware, ArrayGeometry(inputs)), nominal_environment(hardware))
+    chip, place = nominal_chip(hardware, ArrayGeometry(inputs)), nominal_environment(hardware)
+    realised = jax.jit(realise)(wanted, hardware, chip, place)
 
     @jax.jit
     def reads(key):

@@ -33,29 +33,31 @@ def _ekv_by_bisection(x, inversion):
 
 def test_ekv_equals_bisection(x64):
     x, inversion = np.meshgrid(X, INVERSION)
-    ours = ekv_transfer(jnp.asarray(x), jnp.asarray(inversion))
+    ours = jax.jit(ekv_transfer)(jnp.asarray(x), jnp.asarray(inversion))
     np.testing.assert_allclose(ours, _ekv_by_bisection(x, inversion), rtol=1e-9, atol=1e-12)
 
 
 def test_ekv_in_float32_is_good_to_2e_6():
     x, inversion = np.meshgrid(X, INVERSION)
-    ours = ekv_transfer(jnp.asarray(x, jnp.float32), jnp.asarray(inversion, jnp.float32))
+    ours = jax.jit(ekv_transfer)(jnp.asarray(x, jnp.float32), jnp.asarray(inversion, jnp.float32))
     np.testing.assert_allclose(ours, _ekv_by_bisection(x, inversion), atol=2e-6)
 
 
 def test_ekv_limits(x64):
     x = jnp.linspace(-4, 4, 41)
-    np.testing.assert_allclose(ekv_transfer(x, 1e-10), np.tanh(x), atol=2e-5)  # weak: error ~ sqrt(I_b/I_s)
+    np.testing.assert_allclose(jax.jit(ekv_transfer)(x, 1e-10), np.tanh(x), atol=2e-5)  # weak: error ~ sqrt(I_b/I_s)
     # Strong inversion is the square-law pair, here in its textbook form with x = (V/V_ov) scaled.
     i = 1e6
     far = jnp.linspace(-900, 900, 31)
-    np.testing.assert_allclose(ekv_transfer(far, i), 2 * far / np.sqrt(i) * np.sqrt(0.5 - far**2 / (4 * i)), atol=1e-4)
+    np.testing.assert_allclose(
+        jax.jit(ekv_transfer)(far, i), 2 * far / np.sqrt(i) * np.sqrt(0.5 - far**2 / (4 * i)), atol=1e-4
+    )
 
 
 def test_ekv_slope_at_zero_is_the_closed_form(x64):
     coefficient = jnp.array([1e-6, 0.01, 0.5, 5.0])
     root = np.sqrt(coefficient)
-    slope = jax.vmap(jax.grad(ekv_transfer))(jnp.zeros(4), 2 * coefficient)
+    slope = jax.jit(jax.vmap(jax.grad(ekv_transfer)))(jnp.zeros(4), 2 * coefficient)
     np.testing.assert_allclose(slope, -np.expm1(-root) / root, rtol=1e-9)
 
 
@@ -93,7 +95,7 @@ def test_gradients(x64, law):
 def test_gradients_are_finite_far_out_and_at_zero_current():
     x = jnp.array([-1e3, 0.0, 1e3])
     for law in LAWS:
-        slope = jax.vmap(jax.grad(lambda v: transfer(law, v, 1e-12)))(x)  # noqa: B023
+        slope = jax.jit(jax.vmap(jax.grad(lambda v: transfer(law, v, 1e-12))))(x)  # noqa: B023
         assert np.isfinite(slope).all(), law
 
 
@@ -105,9 +107,9 @@ def test_bump_is_the_hyperbolic_form_without_cubic_term(x64):
     v_over_ut = np.linspace(-8, 8, 65)
     expected = np.sinh(v_over_ut) / (2 + np.cosh(v_over_ut))
     np.testing.assert_allclose(transfer("bump", jnp.asarray(v_over_ut / 2)), expected, rtol=1e-12, atol=1e-14)
-    third = jax.grad(jax.grad(jax.grad(lambda x: transfer("bump", x))))(0.0)
+    third = jax.jit(jax.grad(jax.grad(jax.grad(lambda x: transfer("bump", x)))))(0.0)
     assert abs(third) < 1e-12
-    assert abs(jax.grad(jax.grad(jax.grad(jnp.tanh)))(0.0)) > 1
+    assert abs(jax.jit(jax.grad(jax.grad(jax.grad(jnp.tanh))))(0.0)) > 1
 
 
 def test_degenerated_pair_is_two_diodes_in_series(x64):

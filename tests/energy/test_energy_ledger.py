@@ -30,6 +30,7 @@ from atis_jax.models.vit import VisionTransformer
 from atis_jax.validation import SettingError
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(cases())
 def test_the_parts_add_up_to_a_count_by_loops(case):
@@ -46,6 +47,7 @@ def test_the_parts_add_up_to_a_count_by_loops(case):
     assert scoring == pytest.approx(sum(parts[LINES.index(line)] for line in SCORING_LINES), rel=1e-12, abs=1e-300)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(cases())
 def test_the_parts_of_the_rivals_add_up_too(case):
@@ -85,6 +87,7 @@ def knobs_of(dac: str, core: str):
     return jax.tree.map(jnp.asarray, (PRICES, scorer, tokens, front_end))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dac", DACS)
 @pytest.mark.parametrize("core", CORES)
 def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core):
@@ -116,11 +119,13 @@ def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core):
     assert live["line_f"] == (dac != "fabric")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rival", [digital_ledger, folded_digital_ledger])
 @pytest.mark.parametrize("projection", PROJECTIONS)
 def test_the_digital_rivals_gradients_equal_finite_differences(x64, rival, projection):
     """Array size of each layer, counts and prices, of the digital score as computed and folded."""
 
+    @jax.jit
     def total(knobs):
         prices, inputs, tokens = knobs
         scorer = dataclasses.replace(SCORER, inputs=inputs, projection=projection)
@@ -130,25 +135,31 @@ def test_the_digital_rivals_gradients_equal_finite_differences(x64, rival, proje
     check_grads(total, ((prices, scorer.inputs, tokens),), order=1, modes=["rev"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_line_draws_only_on_the_entries_it_names():
     """Over every projection, format, converter and memory, and all of them are drawn on somewhere."""
     touched = {line: set() for line in LINES}
 
-    def note(lines):
-        for line, gradient in lines.items():
-            touched[line] |= {name for name in ENTRIES if float(getattr(gradient, name)) != 0}
+    flat, rebuild = ravel_pytree(PRICES)  # in the order of ENTRIES
+
+    def note(count):
+        slopes = jax.jacrev(lambda prices: jnp.stack(list(count(rebuild(prices)).as_dict().values())))(flat)
+        for line, row in zip(LINES, np.asarray(slopes), strict=True):
+            touched[line] |= {name for name, slope in zip(ENTRIES, row, strict=True) if slope != 0}
 
     tokens = dataclasses.replace(TOKENS, attended=TOKENS.kept + 5.0)
     memories = [Memory(name, name, name) for name in ("sram_32k", "sram_1m", "dram")]
     variants = [(dict(projection=kind), {}, MEMORY) for kind in PROJECTIONS]
-    variants += [(dict(format=kind), {}, MEMORY) for kind in FORMATS]
-    variants += [({}, dict(dac=kind, converters=2), MEMORY) for kind in DACS]
-    variants += [({}, {}, memory) for memory in memories]
+    # A number's format and the memory decide nothing of a converter, so that these go side by side.
+    variants += [
+        (dict(format=FORMATS[n % len(FORMATS)]), dict(dac=kind, converters=2), memories[n % len(memories)])
+        for n, kind in enumerate(DACS)
+    ]
     for of_scorer, of_front_end, memory in variants:
         scorer = dataclasses.replace(SCORER, **of_scorer)
         front_end = dataclasses.replace(FRONT_END, **of_front_end)
-        note(jax.jacrev(lambda p: ledger(p, NETWORK, scorer, tokens, front_end, memory).as_dict())(PRICES))  # noqa: B023
-        note(jax.jacrev(lambda p: digital_ledger(p, NETWORK, scorer, tokens, memory).as_dict())(PRICES))  # noqa: B023
+        note(lambda p: ledger(p, NETWORK, scorer, tokens, front_end, memory))  # noqa: B023
+        note(lambda p: digital_ledger(p, NETWORK, scorer, tokens, memory))  # noqa: B023
     assert touched == {line: set(entries) for line, entries in LINE_ENTRIES.items()}
 
 

@@ -209,6 +209,7 @@ def test_places_where_no_design_can_be_are_holes_in_the_map():
     )
 
 
+@pytest.mark.slow
 def test_only_a_vits_stem_goes_with_the_length():
     """Patches are embedded one by one; a pooler reads one token, and has d x d numbers."""
     points = {"paper": PAPER_POINT, "codesigned": CODESIGNED}

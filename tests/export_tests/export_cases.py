@@ -30,7 +30,7 @@ def bundle(
     structure = ScorerSpec(inputs=inputs, **spec)
     made = get_preset(hardware) if isinstance(hardware, str) else hardware
     keys = jax.random.split(jax.random.key(seed), layers)
-    design = jax.vmap(lambda key: initial_design(key, structure, made, WIDTH))(keys)
+    design = jax.jit(jax.vmap(lambda key: initial_design(key, structure, made, WIDTH)))(keys)
     rng = np.random.default_rng(seed)
     design = dataclasses.replace(
         design,

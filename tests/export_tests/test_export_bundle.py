@@ -17,6 +17,7 @@ from atis_jax.export.store import DOCUMENT, bundle_files, read_bundle, write_bun
 from atis_jax.export.units import unit_of
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(made=a_bundle())
 def test_any_design_comes_back_to_the_bit(tmp_path_factory, made):
@@ -144,6 +145,7 @@ def interrupted(monkeypatch, call, error):
     monkeypatch.setattr(shutil, "rmtree", guarded(shutil.rmtree, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt, Killed])
 @pytest.mark.parametrize("before", ["nothing", "grouped"])
 def test_a_write_that_is_stopped_leaves_the_old_bundle_or_none(tmp_path, monkeypatch, before, error):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import pytest
 from export_cases import bundle
@@ -27,8 +27,12 @@ def scores_v(made, spec):
     hardware = made.hardware
     chip, environment = nominal_chip(hardware, spec.geometry), nominal_environment(hardware)
     inputs = np.random.default_rng(5).uniform(-1, 1, (20, spec.inputs)).astype(np.float32)
-    realised = realise_design(layer_design(made.design, 0), spec, hardware, made.query[0], chip, environment)
-    return np.asarray(read_scores(realised, spec, jnp.asarray(inputs), None))
+
+    @jax.jit
+    def scores(design, query, chip, inputs):
+        return read_scores(realise_design(design, spec, hardware, query, chip, environment), spec, inputs, None)
+
+    return np.asarray(scores(layer_design(made.design, 0), made.query[0], chip, inputs))
 
 
 def test_a_comparator_that_remembers_has_no_circuit():

@@ -27,6 +27,7 @@ STRUCTURES = {
 TOKENS, KEPT = 400, 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [rasp_target, an231_target], ids=["rasp", "an231e04"])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_the_circuit_read_back_keeps_the_share_asked_for(structure, target):

@@ -201,6 +201,7 @@ def scores_v(hardware):
     return read(realise(PROGRAM, hardware, chip, ENVIRONMENT), jnp.array([0.3, -0.7, 1.0, 0.1]), jnp.ones(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["nominal", "paper_4_2"])
 def test_an_empty_systematic_part_is_none_to_the_bit_and_one_of_zeros_to_rounding(preset):
     """Zeros are computed with, and the compiler may round the program that holds them elsewhere."""
@@ -213,6 +214,7 @@ def test_an_empty_systematic_part_is_none_to_the_bit_and_one_of_zeros_to_roundin
     np.testing.assert_allclose(zeros, without, rtol=3e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["log_current", "kappa", "offset_v", "additive"])
 def test_gradients_to_a_coefficient_are_right(x64, field):
     """Against finite differences, of what one OTA gives and of all that ``read`` sums; an OTA that is off adds none."""
