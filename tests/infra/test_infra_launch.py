@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -24,9 +25,35 @@ HERE = Path(__file__).resolve().parent
 CONFIG = f"--config={HERE / 'tiny_config.py'}"
 
 
-def start(*flags: str, die: str = "none") -> subprocess.CompletedProcess:
-    command = [sys.executable, str(HERE / "tiny_launch.py"), die, *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=HERE.parents[1])
+class Launcher:
+    """Starts ``tiny_launch.py`` as often as asked, each time in a new process of an interpreter that has imported."""
+
+    def __init__(self, folder: Path):
+        command = [sys.executable, str(HERE / "tiny_launch.py"), "serve"]
+        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
+        self.process, self.out, self.err = subprocess.Popen(command, **pipes), folder / "out", folder / "err"
+
+    def begin(self, *flags: str, die: str = "none") -> int:
+        """The number of a process that runs from now on; ``end`` waits for it."""
+        self.process.stdin.write(json.dumps([[die, *flags], str(self.out), str(self.err)]) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self) -> subprocess.CompletedProcess:
+        code = int(self.process.stdout.readline())
+        return subprocess.CompletedProcess([], code, self.out.read_text(), self.err.read_text())
+
+    def __call__(self, *flags: str, die: str = "none") -> subprocess.CompletedProcess:
+        self.begin(*flags, die=die)
+        return self.end()
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    launcher = Launcher(tmp_path_factory.mktemp("launcher"))
+    with launcher.process:
+        yield launcher
+        launcher.process.stdin.close()
 
 
 def result_of(folder: Path) -> dict[str, object]:
@@ -50,18 +77,30 @@ def final_arrays(folder: Path) -> list[bytes]:
     return [np.asarray(x).tobytes() for x in (restored.weights, restored.momentum, jax.random.key_data(restored.key))]
 
 
-def kill_while_orbax_writes(workdir: Path) -> None:
+def kill_while_orbax_writes(start: Launcher, workdir: Path) -> None:
     """Start the run and kill it from outside as soon as Orbax's unfinished folder is seen."""
-    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", CONFIG, f"--workdir={workdir}"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while not list(workdir.glob("checkpoints/.writing-*/arrays*tmp*")) and process.poll() is None:
-            time.sleep(0.004)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    number = start.begin(CONFIG, f"--workdir={workdir}")
+    while not list(workdir.glob("checkpoints/.writing-*/arrays*tmp*")) and runs(number):
+        time.sleep(0.004)
+    kill(number)
+    assert start.end().returncode == -signal.SIGKILL
     assert not (workdir / "summary.json").exists()
 
 
-def test_killed_at_any_moment_ends_the_same(tmp_path):
+def kill(number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself, which its exit status tells
+        os.kill(number, signal.SIGKILL)
+
+
+def runs(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_killed_at_any_moment_ends_the_same(tmp_path, start):
     """One run is killed six times, each start going on from the last; the other is never stopped."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = start(CONFIG, f"--workdir={whole}")
@@ -81,7 +120,7 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
         committed = sorted(name for name in os.listdir(killed / "checkpoints") if name.startswith("step_"))
         steps.append(int(committed[-1][5:]) if committed else 0)
     assert steps == [0, 0, 3, 3, 6]
-    kill_while_orbax_writes(killed)
+    kill_while_orbax_writes(start, killed)
     done = start(CONFIG, f"--workdir={killed}")
     assert done.returncode == 0, done.stderr
     assert "going on in" in done.stdout
@@ -91,24 +130,23 @@ def test_killed_at_any_moment_ends_the_same(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_ends_the_same(tmp_path):
+def test_killed_at_random_moments_ends_the_same(tmp_path, start):
     """Killed from outside, anywhere from the making of its folder to its last step, and started again each time."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     pause = "--config.training.pause_s=0.1"  # so that 12 steps take longer than it takes to look and kill
     assert start(CONFIG, f"--workdir={whole}", pause).returncode == 0
     chance = random.Random(13)
-    command = [sys.executable, str(HERE / "tiny_launch.py"), "none", CONFIG, f"--workdir={killed}", pause]
     kills = 0
     for awaited in ("config.json", *["metrics.jsonl"] * 5):
         before = newest_change(killed / awaited)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            while newest_change(killed / awaited) == before and process.poll() is None:
-                time.sleep(0.002)
-            time.sleep(chance.uniform(0.0, 0.5))
-            process.kill()
-            said = process.stderr.read()
-        assert process.returncode in (-signal.SIGKILL, 0), said
-        kills += process.returncode == -signal.SIGKILL
+        number = start.begin(CONFIG, f"--workdir={killed}", pause)
+        while newest_change(killed / awaited) == before and runs(number):
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0.0, 0.5))
+        kill(number)
+        ended = start.end()
+        assert ended.returncode in (-signal.SIGKILL, 0), ended.stderr
+        kills += ended.returncode == -signal.SIGKILL
     assert kills >= 4
     done = start(CONFIG, f"--workdir={killed}")
     assert done.returncode == 0, done.stderr
@@ -120,7 +158,7 @@ def newest_change(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def test_a_nan_stops_with_its_message_and_keeps_the_last_checkpoint(tmp_path):
+def test_a_nan_stops_with_its_message_and_keeps_the_last_checkpoint(tmp_path, start):
     stopped = start(CONFIG, f"--workdir={tmp_path / 'run'}", "--config.training.poison_step=5")
     assert stopped.returncode == 3
     assert "stopped: step 5: loss is nan" in stopped.stderr and "Traceback" not in stopped.stderr

@@ -1,13 +1,19 @@
 """``launch.py`` with the tiny experiment registered and, if asked, a SIGKILL at a chosen call of a function.
 
-First argument: ``none`` or ``<function>:<n>:<when>``, as in ``rename:3:before``.
+First argument: ``none`` or ``<function>:<n>:<when>``, as in ``rename:3:before``. With the argument ``serve`` it
+reads one command a line from its input, ``[[die, *flags], file of the output, file of the errors]``, and runs each in
+a process that is forked after the imports, which take longer than the tiny run itself. It says the number of that
+process, then its exit status.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
+import threading
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -35,10 +41,10 @@ def die_at(holder, name: str, count: int, when: str) -> None:
     setattr(holder, name, deadly)
 
 
-if __name__ == "__main__":
-    registry.EXPERIMENTS["tiny"] = registry.Experiment("tiny_experiment:TinySettings", "tiny_experiment:run")
-    if sys.argv[1] != "none":
-        name, count, when = sys.argv[1].split(":")
+def run(die: str, *flags: str) -> int:
+    """The launcher's exit code."""
+    if die != "none":
+        name, count, when = die.split(":")
         holders = {
             "write": experiments.metrics.MetricsLog,
             "save": checkpoints.ocp,  # Orbax's own write
@@ -47,4 +53,26 @@ if __name__ == "__main__":
             "rename": checkpoints.os,  # the commit
         }
         die_at(holders[name], name, int(count), when)
-    sys.exit(launch.cli([sys.argv[0], *sys.argv[2:]]))
+    return launch.cli([sys.argv[0], *flags])
+
+
+def serve() -> None:
+    """One forked process a line. JAX warns of forks for its threads, which start with its first device: not here."""
+    import tiny_experiment  # noqa: F401
+
+    warnings.filterwarnings("ignore", "os.fork")
+    for line in sys.stdin:
+        command, out, err = json.loads(line)
+        assert threading.active_count() == 1
+        child = os.fork()
+        if child == 0:
+            for path, stream in ((os.devnull, 0), (out, 1), (err, 2)):
+                os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
+            sys.exit(run(*command))
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    registry.EXPERIMENTS["tiny"] = registry.Experiment("tiny_experiment:TinySettings", "tiny_experiment:run")
+    sys.exit(serve() if sys.argv[1] == "serve" else run(*sys.argv[1:]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from atis_jax.circuits import sample_chip
 from atis_jax.scoring.design import Design
+from atis_jax.scoring.projection import gaussian
 from atis_jax.scoring.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 
@@ -70,8 +74,8 @@ def reference(design: Design, tokens, query=None):
 
 def context_for(groups: int, tokens: int = TOKENS, query=None, smoothing=0.0, **more) -> Context:
     fields = dict(
-        alive=jnp.ones((tokens, groups), bool),
-        token_index=jnp.arange(tokens),
+        alive=np.ones((tokens, groups), bool),
+        token_index=np.arange(tokens),
         state=initial_state(groups, WIDTH, query),
         smoothing=smoothing,
         token_count=tokens,
@@ -85,3 +89,14 @@ def tokens_for(seed: int, tokens: int = TOKENS):
 
 def key(seed: int):
     return jax.random.key(seed)
+
+
+quick_jit = functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
+draw_chip = quick_jit(sample_chip)
+"""A chip by one program for each array and kind of hardware: op by op it takes thirty of them."""
+
+
+@functools.cache
+def gaussian_projection(seed: int):
+    """The Gaussian projection of the tests' size."""
+    return np.asarray(quick_jit(lambda k: gaussian(k, INPUTS, WIDTH))(key(seed)))
