@@ -28,7 +28,8 @@ ON_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="the fault is
 
 def wrong_rows(imports: str) -> tuple[int, str]:
     """How many sums are wrong after these imports in a new process, and what it wrote to standard error."""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    skipped = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")  # the fault is one of optimised programs
+    environment = {name: value for name, value in os.environ.items() if name not in skipped}
     command = [sys.executable, "-c", imports + SUMS]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     return int(done.stdout), done.stderr

@@ -1,11 +1,11 @@
-"""Programs made in less time for this folder."""
+"""The watch over keys slows every operation; here it is off."""
 
+import jax
 import pytest
-from quick_programs import quick_programs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
+def _keys_unwatched():
     """Nothing here draws at random."""
-    with quick_programs(key_reuse=False):
+    with jax.debug_key_reuse(False):
         yield

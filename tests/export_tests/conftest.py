@@ -1,7 +1,7 @@
-"""Programs made in less time for this folder."""
+"""The watch over keys slows every operation; here it is off."""
 
+import jax
 import pytest
-from quick_programs import quick_programs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -10,7 +10,7 @@ def _room_for_the_next_module():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _quick_programs():
-    """Chips and designs are drawn by functions whose keys the tests of circuits and of scorers check."""
-    with quick_programs(key_reuse=False):
+def _keys_unwatched():
+    """Chips and designs are drawn by functions whose keys the tests of circuits and of scorers watch."""
+    with jax.debug_key_reuse(False):
         yield

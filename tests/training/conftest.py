@@ -1,10 +1,9 @@
-"""A finished co-design run for the experiments that measure one, and programs that are compiled in a hurry."""
+"""A finished co-design run for the experiments that measure one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import jax
 import pytest
 import resume_config
 
@@ -27,11 +26,3 @@ def finished_run(tmp_path_factory) -> Path:
     with open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
     return place / "run"
-
-
-@pytest.fixture(scope="module")
-def quick_programs():
-    """What a module's code under test compiles is compiled in a hurry: slower code, made in half the time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

@@ -23,7 +23,6 @@ from atis_jax.training.state import TrainState
 from experiments import measure
 from experiments.codesign import build_model
 
-pytestmark = pytest.mark.usefixtures("quick_programs")
 MODEL = build_model(SETTINGS, split())
 HARDWARE = get_preset("nominal")
 DEPTH, TOKENS = 2, 16

@@ -36,7 +36,6 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings, check_knobs
 from experiments.trained_run import load_trained
 
-pytestmark = pytest.mark.usefixtures("quick_programs")
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
 HARDWARE = get_preset("nominal")

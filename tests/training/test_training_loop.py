@@ -24,7 +24,6 @@ from experiments.metrics import MetricsLog, read_metrics
 from experiments.progress import Progress
 from experiments.rundir import RunFolder
 
-pytestmark = pytest.mark.usefixtures("quick_programs")
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
 

@@ -41,7 +41,6 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
-pytestmark = pytest.mark.usefixtures("quick_programs")
 PIXELS = dict(
     scorer=dict(source="pixels", projection="selection", inputs=4, arrangement="grouped", groups=2),
     pruning=dict(kept=(0.4,), scored_layers=1),

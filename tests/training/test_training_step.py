@@ -29,7 +29,6 @@ from atis_jax.training.step import dense_step, draw_hardware, dropout_key
 from experiments.codesign import build_model, codesign_setup, fresh_dense, plan
 from experiments.codesign import codesign_step as make_codesign_step
 
-pytestmark = pytest.mark.usefixtures("quick_programs")
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
 quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
