@@ -364,6 +364,7 @@ def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
     assert found.max_abs_logit < 1e-4
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_what_is_built(on_a_chip):
     evaluator, inputs = on_a_chip
     state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
