@@ -57,6 +57,7 @@ def with_unused_bits(evaluator, inputs):
     return dataclasses.replace(evaluator, hardware=hardware), dataclasses.replace(inputs, chip=chip)
 
 
+@pytest.mark.slow
 def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator, inputs):
     batches = [weighted(0), weighted(1, real=5)]
     counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
@@ -116,6 +117,7 @@ def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
     np.testing.assert_array_equal(near[..., 0], np.abs(offset[..., 0]) < 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unused", [False, True], ids=["all_bits", "some_bits"])
 def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluator, inputs, monkeypatch, unused):
     """An input of zero lies between codes 31 and 32. What its turning does to the voltage is read from the circuit."""
@@ -147,6 +149,7 @@ def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluat
     assert near[0, 0, :, 0].tolist() == [expected for _, _, expected in cases]
 
 
+@pytest.mark.slow
 def test_a_converter_s_curve_has_a_level_for_each_code_in_use(evaluator, inputs):
     state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
     (wide, on_wide), plain = with_unused_bits(evaluator, inputs), measure.Trained(evaluator, state)

@@ -272,15 +272,21 @@ def test_gates_of_a_moving_prototype_train(moving):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["digital", "random"])
-def test_controls_of_a_design_with_knobs_train(kind):
+def test_controls_of_a_design_with_knobs_train_and_are_measured(kind):
     counts = jnp.asarray([9.6, 6.4]) if kind == "random" else None
-    step, state = start_of(changed(scorer=dict(**EVERYTHING, shared=True)), kind, counts)
+    settings = changed(scorer=dict(**EVERYTHING, shared=True))
+    step, state = start_of(settings, kind, counts)
     after, metrics = run(step, state, 2)
     assert np.isfinite(metrics["loss"])
     if kind == "digital":
         assert "dac_bits_per_layer" not in metrics  # it has no converters
         assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
         assert stored(after.design.projection) != stored(state.design.projection)
+    batches = [batch(number) | {"weight": np.ones(BATCH, np.float32)} for number in range(2)]
+    found = measure.controls(settings, MODEL, {kind: after}, batches, np.array([0.5, 0.25]), jax.random.key(1))
+    assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
+    if kind == "random":  # as many as it is given: eight of sixteen, then four
+        assert found["random_pruned_fraction"] == pytest.approx(1 - 0.375)
 
 
 @pytest.fixture(scope="module")
@@ -357,6 +363,7 @@ def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
     assert found.max_abs_logit < 1e-4
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_what_is_built(on_a_chip):
     evaluator, inputs = on_a_chip
     state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
@@ -484,9 +491,9 @@ def test_a_full_scale_beyond_the_range_is_refused():
 
 @pytest.mark.slow
 def test_a_whole_run_with_every_knob(tmp_path):
-    """Trained, measured on chips, with its report and the control that has knobs, and read back."""
+    """Trained, measured on chips, with its report, and read back; its controls are measured further up."""
     config = resume_config.get_config()
-    config.compare = ("digital",)
+    config.compare = ()
     config.model.depth = 2
     config.pruning.kept = (0.6, 0.4)
     config.scorer.prototype = "static"

@@ -94,6 +94,7 @@ def finite(tree):
     return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
+@pytest.mark.slow
 def test_a_nan_in_a_batch_stops_with_term_step_and_stage_and_keeps_what_was_good(tmp_path, monkeypatch):
     step, start = dense()
     with loop_in(tmp_path, monkeypatch, poisoned=5) as loop:

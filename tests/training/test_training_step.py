@@ -290,6 +290,7 @@ def test_each_source_of_chance_has_its_own_stream(monkeypatch):
         rng.stream(jax.random.key(0), "read-noise")
 
 
+@pytest.mark.slow
 def test_chip_and_temperature_are_what_their_streams_say_and_nothing_else():
     """Drawn again from the root key by hand, so no other stream and no other setting can have a part in it."""
     root, step = jax.random.key(5), 7
