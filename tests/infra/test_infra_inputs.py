@@ -36,6 +36,7 @@ def inputs(content=CONTENT, name: str = "quickstart") -> dict[str, Input]:
 @pytest.fixture
 def folder(tmp_path):
     with open_run(tmp_path / "yield", NoiseSweepSettings()) as opened:
+        opened.begin()
         yield opened
 
 
@@ -80,10 +81,12 @@ def test_a_damaged_file_is_named(folder, text):
 
 def test_a_mistake_found_before_any_result_still_frees_the_folder(tmp_path):
     with pytest.raises(UserError, match="too many"), open_run(tmp_path / "yield", NoiseSweepSettings()) as folder:
+        folder.begin()
         check_inputs(folder, inputs())
         raise UserError("too many examples")
     with open_run(tmp_path / "yield", NoiseSweepSettings(seed=1)) as folder:
         assert not folder.resumed
+        folder.begin()
         check_inputs(folder, inputs(OTHERS[0]))
 
 
@@ -107,7 +110,9 @@ def test_the_runs_of_a_sweep_read_the_same_content(tmp_path):
 
     def point(sweep: str, name: str, content) -> None:
         with open_run(tmp_path / sweep / name, NoiseSweepSettings()) as folder:
+            folder.begin()
             check_inputs(folder, inputs(content))
+            (folder.path / "cells.csv").write_text("a row of a result")
 
     for sweep in ("sweep", "no-sweep"):
         (tmp_path / sweep).mkdir()

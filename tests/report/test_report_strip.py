@@ -185,7 +185,7 @@ def test_dots_bars_and_the_input(drawn):
     error = 100 * math.sqrt(0.95 * 0.05 / 2000)
     assert low < 95 - error and high > 95 + error and high - low < 5
     (bars_of,) = energy.figure.axes
-    assert [plain(text.get_text()) for text in bars_of.texts] == ["10 µJ", "6.0 µJ (60 %)", "5.0 µJ (50 %)"]
+    assert [plain(text.get_text()) for text in bars_of.texts] == ["10.0 µJ", "6.00 µJ (60 %)", "5.00 µJ (50 %)"]
     widths = [patch.get_width() for patch in bars_of.patches]
     assert widths == pytest.approx([10, 6, 3, 5, 2]) and bars_of.get_xlim()[0] == 0
     titles = [axes.get_title() for axes in picture.figure.axes]
