@@ -80,6 +80,7 @@ def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator
         assert gathered.correct == counted.correct
 
 
+@pytest.mark.slow
 def test_a_disagreement_would_be_seen(evaluator, inputs):
     """Another draw of the read noise in one of the passes: decisions differ outside any rounding margin."""
     room = (TOKENS + 1,) * DEPTH

@@ -299,6 +299,7 @@ def test_masked_and_gathered_agree_on_chips_at_three_temperatures(measured):
     assert 0.1 < min(kept) and max(kept) < 0.95
 
 
+@pytest.mark.slow
 def test_the_temperature_reaches_the_sensors_scores(measured):
     """Slopes go with 1 / U_T: the same chip's scores are wider in the cold."""
     trained, chips, _ = measured
