@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from calibration_cases import GROUPS, SPEC, TOKENS, design_for, exact_scores, known_tokens
-from scoring_reference import INPUTS, QUICK_TO_COMPILE, key, spec_for
+from calibration_cases import GROUPS, SPEC, TOKENS, compiled_scores, design_for, exact_scores, known_tokens
+from scoring_reference import INPUTS, key, spec_for
+from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
 from atis_jax.scoring import calibration as package
@@ -34,7 +34,6 @@ from atis_jax.validation import SettingError
 
 NOMINAL = get_preset("nominal")
 STEP_V = 1.0 / 255
-jit = functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +281,7 @@ def test_a_bench_makes_the_noise_of_the_chip(design):
     quiet = with_fields(NOMINAL, {"comparator.reference_bits": None})
     chip = nominal_chip(quiet, SPEC.geometry)
     inputs = jnp.tile(known_tokens(SPEC, quiet, design, 1).inputs, (4000, 1))
-    scores, _ = exact_scores(SPEC, quiet, design, chip, inputs[:1])
+    scores, _ = compiled_scores(SPEC, quiet, design, chip, inputs[:1])
     bench = chip_bench(SPEC, quiet, chip, nominal_environment(quiet))
     bits = jit(lambda k: bench(design, inputs, jnp.tile(scores, (4000, 1)), k))(key(5))
     np.testing.assert_allclose(jnp.mean(bits, axis=0), 0.5, atol=0.032)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from calibration_cases import design_for, exact_scores
-from scoring_reference import INPUTS, QUICK_TO_COMPILE, key, spec_for
+from calibration_cases import compiled_scores, design_for
+from scoring_reference import INPUTS, draw_chip, key, spec_for
+from scoring_reference import quick_jit as jit
 
-from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
+from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, with_fields
 from atis_jax.scoring.calibration import CalibrationSpec, chip_bench, no_trim, program_currents, trimmed
 from atis_jax.scoring.calibration.currents import AMPLITUDES
 from atis_jax.scoring.design import FEEDBACK_OHM
@@ -22,7 +22,6 @@ SPEC, DIFFERENTIAL = spec_for("consensus"), spec_for("consensus", differential=T
 NOMINAL = get_preset("nominal")
 CALIBRATION = CalibrationSpec(methods=("currents", "threshold"), current_repeats=2)
 STEP = np.log(1000.0) / 254
-jit = functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
 
 # Mirrors with 7 % of spread, no read noise, and a reference fine enough to leave the grid alone to be judged.
 QUIET = with_fields(
@@ -43,7 +42,9 @@ def contributions(spec, hardware, design, chip):
     """(A, N): half the difference of one input at +-a, all others at zero, without noise or converter, in NumPy."""
     one = np.concatenate([a * np.eye(INPUTS) for a in AMPLITUDES])
     plus, minus = (
-        np.asarray(exact_scores(spec, hardware, design, chip, jnp.asarray(s * one, jnp.float32))[0], np.float64)[:, 0]
+        np.asarray(compiled_scores(spec, hardware, design, chip, jnp.asarray(s * one, jnp.float32))[0], np.float64)[
+            :, 0
+        ]
         for s in (1, -1)
     )
     return 0.5 * (plus - minus).reshape(len(AMPLITUDES), INPUTS)
@@ -55,13 +56,19 @@ def log_ratio(spec, hardware, design, other, chip):
     return np.log((found * wanted).sum(0) / (wanted * wanted).sum(0))
 
 
-def programmed(spec, hardware, noise_key=None, calibration=CALIBRATION):
+@functools.cache
+def programmer(spec, hardware, calibration=CALIBRATION):
     @jit
     def run(design, chip, noise_key):
         bench = chip_bench(spec, hardware, chip, nominal_environment(hardware))
         return program_currents(bench, design, no_trim(spec), spec, hardware, calibration, noise_key)
 
-    design, chip = design_of(), sample_chip(key(11), hardware, spec.geometry)
+    return run
+
+
+def programmed(spec, hardware, noise_key=None, calibration=CALIBRATION):
+    run = programmer(spec, hardware, calibration)
+    design, chip = design_of(), draw_chip(key(11), hardware, spec.geometry)
     found = run(design, chip, noise_key)
     return design, chip, found, trimmed(design, found.trim, spec, hardware)
 
@@ -84,8 +91,7 @@ def test_a_noiseless_chip_comes_within_half_a_grid_step(spec):
 def test_a_perfect_chip_is_left_as_it_is():
     design = design_of()
     chip = nominal_chip(QUIET, SPEC.geometry)
-    bench = chip_bench(SPEC, QUIET, chip, nominal_environment(QUIET))
-    found = jit(lambda d: program_currents(bench, d, no_trim(SPEC), SPEC, QUIET, CALIBRATION, None))(design)
+    found = programmer(SPEC, QUIET)(design, chip, None)
     assert not np.any(found.trim.log_current)
 
 
@@ -114,7 +120,7 @@ def test_the_grid_is_that_of_the_bits_in_use():
 def test_what_cannot_be_seen_or_is_dead_is_left_alone():
     design = design_of()
     tiny = dataclasses.replace(design, prototype=design.prototype.at[0, :3].set(jnp.asarray([1e-4, 0.0, -1e-3])))
-    chip = sample_chip(key(11), NOMINAL, SPEC.geometry)
+    chip = draw_chip(key(11), NOMINAL, SPEC.geometry)
     dead = dataclasses.replace(chip, log_current_error=chip.log_current_error.at[0, 5].set(-20.0))
     bench = chip_bench(SPEC, NOMINAL, dead, nominal_environment(NOMINAL))
     found = jit(lambda d: program_currents(bench, d, no_trim(SPEC), SPEC, NOMINAL, CALIBRATION, key(1)))(tiny)

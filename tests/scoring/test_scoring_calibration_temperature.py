@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from calibration_cases import GROUPS, SPEC, TOKENS, design_for, exact_scores, known_tokens, with_axis
-from scoring_reference import INPUTS, QUICK_TO_COMPILE, key
+from scoring_reference import INPUTS, draw_chip, key
+from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import Environment, get_preset, sample_chip, with_fields
 from atis_jax.scoring.calibration import (
@@ -31,7 +30,6 @@ from atis_jax.scoring.calibration import (
 
 NOMINAL = get_preset("nominal")
 STEP_V = 1.0 / 255
-jit = functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
 TABLE = TrimTable(jnp.asarray([270.0, 300.0, 350.0]), jnp.asarray([[0.0, 1.0], [0.3, 0.5], [-0.2, 0.1]]))
 
 
@@ -59,6 +57,12 @@ def codes(design, tokens):
     return lambda bench, k: threshold_code(bench, design, no_trim(SPEC), tokens, SPEC, NOMINAL, k)
 
 
+@pytest.fixture(scope="module")
+def code_at(design, tokens):
+    """The threshold's trim measured at a temperature."""
+    return jit(lambda temperature_k: codes(design, tokens)(drifting(temperature_k), None).trim.threshold_v)
+
+
 def test_look_up_is_exact_at_entries_linear_between_and_held_beyond():
     look = jax.vmap(lambda t: look_up(TABLE, t))
     np.testing.assert_array_equal(look(TABLE.temperatures_k), TABLE.threshold_v)
@@ -77,19 +81,18 @@ def test_sensor_has_its_resolution_and_moments():
     assert float(sense(None, jnp.asarray(310.07), sensor)) == 310.0
 
 
-def test_the_table_holds_each_temperatures_own_calibration(design, tokens):
+def test_the_table_holds_each_temperatures_own_calibration(design, tokens, code_at):
     calibrate = codes(design, tokens)
     temperatures_k = jnp.asarray([280.0, 300.0, 330.0])
     table, measurements = jit(lambda t: temperature_table(drifting, calibrate, t, None))(temperatures_k)
     for row, temperature_k in enumerate(temperatures_k):
-        alone = jit(lambda t: calibrate(drifting(t), None).trim.threshold_v)(temperature_k)
-        np.testing.assert_array_equal(table.threshold_v[row], alone)
+        np.testing.assert_array_equal(table.threshold_v[row], code_at(temperature_k))
     # 1 mV a kelvin, read in codes of 3.9 mV.
     np.testing.assert_allclose(table.threshold_v[2] - table.threshold_v[0], 0.05, atol=STEP_V)
     assert int(measurements) == 3 * TOKENS * 9
 
 
-def test_auto_calibration_is_that_of_the_last_interval(design, tokens):
+def test_auto_calibration_is_that_of_the_last_interval(design, tokens, code_at):
     calibrate = codes(design, tokens)
 
     def warming(time_s):
@@ -97,9 +100,7 @@ def test_auto_calibration_is_that_of_the_last_interval(design, tokens):
 
     assert float(last_calibrated_s(jnp.asarray(1500.0), 600.0)) == 1200.0
     found, drift_k = jit(lambda t: periodic(drifting, calibrate, warming, t, 600.0, None))(jnp.asarray(1500.0))
-    np.testing.assert_array_equal(
-        found.trim.threshold_v, jit(lambda: calibrate(drifting(320.0), None).trim.threshold_v)()
-    )
+    np.testing.assert_array_equal(found.trim.threshold_v, code_at(jnp.float32(320.0)))
     assert float(drift_k) == pytest.approx(5.0)
     assert int(found.measurements) == TOKENS * 9
 
@@ -108,7 +109,7 @@ def test_auto_calibration_is_that_of_the_last_interval(design, tokens):
     ("methods", "left_v"),
     [(("threshold",), 0.04), (("threshold", "periodic"), 0.0), (("threshold", "table"), 0.0)],
 )
-def test_a_layer_at_another_temperature(design, tokens, methods, left_v):
+def test_a_layer_at_another_temperature(design, tokens, code_at, methods, left_v):
     """Calibrated once at 300 K the threshold is 40 mV off at 340 K; looked up or measured there, a code or so."""
     calibration = CalibrationSpec(
         methods=methods, temperature_c=26.85, sensor_sigma_k=0.0, chamber_temperatures_c=(0.0, 30.0, 60.0, 80.0)
@@ -117,8 +118,8 @@ def test_a_layer_at_another_temperature(design, tokens, methods, left_v):
     def run(temperature_k):
         return calibrate_layer(drifting, design, tokens, SPEC, NOMINAL, calibration, temperature_k, None)
 
-    found, there = jit(run)(340.0), jit(lambda: codes(design, tokens)(drifting(340.0), None))()
-    missing_v = there.trim.threshold_v - found.trim.threshold_v
+    found = jit(run)(jnp.float32(340.0))
+    missing_v = code_at(jnp.float32(340.0)) - found.trim.threshold_v
     np.testing.assert_allclose(missing_v, left_v, atol=1.1 * STEP_V)
     assert int(found.measurements) == TOKENS * 9 * (4 if "table" in methods else 1)
 
@@ -160,26 +161,28 @@ def test_chips_at_another_temperature_with_every_method():
 def test_the_factory_measures_once_and_the_field_anew(design, tokens):
     """A key of the field moves the sensor's reading and ``periodic``, and nothing that was measured before."""
     hardware = with_fields(NOMINAL, {"comparator.noise_v": 0.03})
-    chip = sample_chip(key(5), hardware, SPEC.geometry)
+    chip = draw_chip(key(5), hardware, SPEC.geometry)
 
-    def found(methods, field_key):
+    def found(methods):
         calibration = CalibrationSpec(methods=methods, sensor_sigma_k=2.0, sensor_resolution_k=0.01)
 
         def measure_at(temperature_k):
             return chip_bench(SPEC, hardware, chip, Environment(temperature_k, hardware.supply_v))
 
-        run = jit(
-            lambda field_key: calibrate_layer(
-                measure_at, design, tokens, SPEC, hardware, calibration, 330.0, key(6), field_key
-            )
-        )
-        return np.asarray(run(field_key).trim.threshold_v)
+        def run(field_key):
+            found = calibrate_layer(measure_at, design, tokens, SPEC, hardware, calibration, 330.0, key(6), field_key)
+            return found.trim.threshold_v
+
+        run = jit(run)
+        return lambda field_key: np.asarray(run(field_key))
 
     one, other = key(7), key(8)
-    np.testing.assert_array_equal(found(("threshold",), one), found(("threshold",), other))
+    threshold = found(("threshold",))
+    np.testing.assert_array_equal(threshold(one), threshold(other))
     for methods in (("threshold", "table"), ("threshold", "periodic")):
-        assert not np.array_equal(found(methods, one), found(methods, other)), methods
-        np.testing.assert_array_equal(found(methods, key(6)), found(methods, None))
+        looked = found(methods)
+        assert not np.array_equal(looked(one), looked(other)), methods
+        np.testing.assert_array_equal(looked(key(6)), looked(None))
 
 
 def test_no_method_is_no_trim(design, tokens):

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scoring_reference import INPUTS, QUICK_TO_COMPILE, WIDTH, context_for, key, random_design, spec_for, tokens_for
+from scoring_reference import (
+    INPUTS,
+    QUICK_TO_COMPILE,
+    WIDTH,
+    context_for,
+    draw_chip,
+    gaussian_projection,
+    key,
+    quick_jit,
+    random_design,
+    spec_for,
+    tokens_for,
+)
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.scoring.analog import analog
 from atis_jax.scoring.digital import digital
-from atis_jax.scoring.projection import gaussian
 from atis_jax.training.energy_term import RunLedger
 from atis_jax.validation import SettingError
 
@@ -26,21 +38,25 @@ GROUPS = SINGLE.groups
 
 @pytest.fixture(scope="module")
 def design():
-    return random_design(1, GROUPS, gaussian(key(8), INPUTS, WIDTH))
+    return random_design(1, GROUPS, gaussian_projection(8))
 
 
-def scores(spec, hardware, design, chip, noise_key=None):
+@functools.cache
+def decider(spec, hardware):
     def decide(design, chip, tokens, noise_key):
         environment = nominal_environment(hardware)
         return analog(spec, hardware)(design, chip, environment, tokens, context_for(GROUPS), noise_key)[0]
 
-    decide = jax.jit(decide, compiler_options=QUICK_TO_COMPILE)
-    return decide(design, chip, tokens_for(2), noise_key)
+    return quick_jit(decide)
+
+
+def scores(spec, hardware, design, chip, noise_key=None):
+    return decider(spec, hardware)(design, chip, tokens_for(2), noise_key)
 
 
 def test_two_rows_a_score_and_one_decision(design):
     assert DOUBLE.geometry.prototypes == 2 * GROUPS
-    decision = scores(DOUBLE, NOMINAL, design, sample_chip(key(0), NOMINAL, DOUBLE.geometry), key(3))
+    decision = scores(DOUBLE, NOMINAL, design, draw_chip(key(0), NOMINAL, DOUBLE.geometry), key(3))
     assert decision.voltage.shape == decision.keep.shape == (10, GROUPS)
 
 
@@ -99,10 +115,14 @@ def test_the_ledger_pays_for_the_second_array(design):
     energy = EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k")
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), design)
     query = jnp.zeros((2, GROUPS, WIDTH))
-    one, two = (
-        RunLedger(energy, network, spec, NOMINAL, (True, True)).analog(jnp.ones(2), stacked, query).as_dict()
-        for spec in (SINGLE, DOUBLE)
-    )
+
+    def ledger(spec):
+        def of(kept, designs, query):
+            return RunLedger(energy, network, spec, NOMINAL, (True, True)).analog(kept, designs, query).as_dict()
+
+        return quick_jit(of)(jnp.ones(2), stacked, query)
+
+    one, two = ledger(SINGLE), ledger(DOUBLE)
     for name, single in one.items():
         times = 2.0 if name in ("ota", "tia", "programming") else 1.0
         assert float(two[name]) == pytest.approx(times * float(single)), name
@@ -111,7 +131,10 @@ def test_the_ledger_pays_for_the_second_array(design):
 
 def test_the_digital_scorer_has_no_halves(design):
     chipless = (None, None, tokens_for(2), context_for(GROUPS), None)
-    one, two = (digital(spec, NOMINAL)(design, *chipless)[0].voltage for spec in (SINGLE, DOUBLE))
+    one, two = (
+        quick_jit(lambda design, spec=spec: digital(spec, NOMINAL)(design, *chipless)[0].voltage)(design)
+        for spec in (SINGLE, DOUBLE)
+    )
     np.testing.assert_array_equal(one, two)
 
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scoring_reference import (
-    INPUTS,
     QUICK_TO_COMPILE,
     TOKENS,
-    WIDTH,
     context_for,
+    gaussian_projection,
     key,
+    quick_jit,
     random_design,
     spec_for,
     tokens_for,
@@ -22,7 +22,6 @@ from scoring_reference import (
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
 from atis_jax.scoring.analog import analog
-from atis_jax.scoring.projection import gaussian
 
 NOMINAL = get_preset("nominal")
 SPEC = spec_for("grouped")
@@ -33,7 +32,7 @@ score = analog(SPEC, NOMINAL)
 
 @pytest.fixture(scope="module")
 def design():
-    return random_design(1, SPEC.groups, gaussian(key(8), INPUTS, WIDTH))
+    return random_design(1, SPEC.groups, gaussian_projection(8))
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +102,8 @@ def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(
 def test_jit_eager_and_vmap_over_chips_agree(design, chips):
     """Voltages of tenths of a volt to 2e-6 V; codes of converters on an edge would show as millivolts."""
     tokens, index = tokens_for(5), jnp.arange(TOKENS)
-    batched = jax.jit(jax.vmap(jitted.__wrapped__, in_axes=(None, 0, 0, None, None, None)))(
-        design, *chips, tokens, index, key(3)
-    )
+    over_chips = jax.vmap(jitted.__wrapped__, in_axes=(None, 0, 0, None, None, None))
+    batched = quick_jit(over_chips)(design, *chips, tokens, index, key(3))
     for number in range(CHIPS):
         single = jitted(design, *one_chip(chips, number), tokens, index, key(3))
         np.testing.assert_allclose(single.voltage, batched.voltage[number], atol=2e-6)
