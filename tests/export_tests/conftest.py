@@ -5,11 +5,6 @@ from quick_programs import quick_programs
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _room_for_the_next_module():
-    """Programs stay from module to module: they are small, and all modules use the same."""
-
-
-@pytest.fixture(scope="module", autouse=True)
 def _quick_programs():
     """Chips and designs are drawn by functions whose keys the tests of circuits and of scorers check."""
     with quick_programs(key_reuse=False):
