@@ -5,11 +5,6 @@ import pytest
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _room_for_the_next_module():
-    """Programs stay from module to module: they are small, and all modules use the same."""
-
-
-@pytest.fixture(scope="module", autouse=True)
 def _keys_unwatched():
     """Chips and designs are drawn by functions whose keys the tests of circuits and of scorers watch."""
     with jax.debug_key_reuse(False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.bundle import Bundle, Calibration
-from atis_jax.scoring.design import LARGEST_BIAS_A
+from atis_jax.scoring.design import LARGEST_BIAS_A, Design
 from atis_jax.scoring.initial import initial_design
 from atis_jax.scoring.spec import ScorerSpec
 
@@ -29,8 +30,7 @@ def bundle(
     """A design with random weights, currents up to 80 nA, thresholds within 0.2 V."""
     structure = ScorerSpec(inputs=inputs, **spec)
     made = get_preset(hardware) if isinstance(hardware, str) else hardware
-    keys = jax.random.split(jax.random.key(seed), layers)
-    design = jax.jit(jax.vmap(lambda key: initial_design(key, structure, made, WIDTH)))(keys)
+    design = _drawn(seed, layers, structure, made)
     rng = np.random.default_rng(seed)
     design = dataclasses.replace(
         design,
@@ -60,6 +60,14 @@ def bundle(
     return dataclasses.replace(
         found, calibration=Calibration("chip 7", ("currents", "threshold"), 27.0, trim_v, log_current)
     )
+
+
+@functools.cache
+def _drawn(seed: int, layers: int, structure: ScorerSpec, hardware: Hardware) -> Design:
+    """One program, and one run of it, for all bundles of a structure."""
+    keys = jax.random.split(jax.random.key(seed), layers)
+    design = jax.jit(jax.vmap(lambda key: initial_design(key, structure, hardware, WIDTH)))(keys)
+    return jax.tree.map(np.asarray, design)
 
 
 def with_weights(made: Bundle, weights: np.ndarray) -> Bundle:
