@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import resume_config
+from tiny_training import quickly
 
 from atis_jax.config import from_config_dict
 from experiments import codesign
@@ -23,6 +24,13 @@ def finished_run(tmp_path_factory) -> Path:
     config.data.data_dir = str(place / "data")
     config.data.eval_examples = 40
     settings = from_config_dict(CodesignSettings, config)
-    with open_run(place / "run", settings) as folder:
+    with quickly(), open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
     return place / "run"
+
+
+@pytest.fixture(scope="module")
+def quick_to_compile():
+    """For modules whose programs run for a moment: whole experiments on the finished run."""
+    with quickly():
+        yield

@@ -21,6 +21,7 @@ from experiments.codesign import build_model
 
 MODEL, HARDWARE, SPEC = build_model(SETTINGS, split()), get_preset("nominal"), SETTINGS.scorer
 DEPTH, COUNT = 2, 40
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 SCORER = make_scorer(SPEC, HARDWARE)
 
 

@@ -23,6 +23,7 @@ from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.trained_run import load_trained
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 MODES = ("fixed", "adaptive", "hysteresis")
 
 

@@ -20,6 +20,7 @@ from experiments.spice.gates import failing
 from experiments.spice.settings import ProcessSpec
 from experiments.trained_run import load_trained
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 PROCESS = ProcessSpec(name="generic", biases_a=(1e-9, 1e-8, 1e-7), temperatures_c=(27.0,))
 
 

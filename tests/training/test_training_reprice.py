@@ -11,6 +11,8 @@ from atis_jax.energy.spec import EnergySpec
 from atis_jax.validation import UserError
 from experiments.energy.reprice import changed, ledgers, main, table
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
+
 
 def test_without_a_change_it_is_the_summarys(finished_run):
     summary = json.loads((finished_run / "summary.json").read_text())["energy"]

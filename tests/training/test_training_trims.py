@@ -13,6 +13,7 @@ from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.rundir import INPUTS, RunDirError, open_run
 
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 # The budget is of the whole process, and this one has run many other tests.
 SMALL = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
 

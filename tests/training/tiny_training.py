@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,23 @@ from experiments.settings import CodesignSettings, EvaluationSpec
 SIDE, CLASSES, BATCH, EXAMPLES = 8, 3, 8, 40
 QUICK = {"xla_backend_optimization_level": 0}
 """Compiler options: slower code, made in half the time."""
+
+
+@contextlib.contextmanager
+def quickly():
+    """All that is compiled within, here and in processes started from here, is compiled as with ``QUICK``."""
+    name = "jax_disable_most_optimizations"
+    before, environment = jax.config.read(name), os.environ.get(name.upper())
+    jax.config.update(name, True)
+    os.environ[name.upper()] = "true"
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+        os.environ.pop(name.upper())
+        if environment is not None:
+            os.environ[name.upper()] = environment
+
 
 SETTINGS = CodesignSettings(
     data=DataSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
