@@ -72,7 +72,9 @@ def test_a_cell_of_given_bits_is_the_hardware_of_those_bits(measured):
     one = arm(chips=1)
     built = with_fields(one.evaluator.hardware, {"dac.bits": 10, "floating_gate.bits": 5})
     plain = dataclasses.replace(cell(10, 5, 1.0), fields={})
-    direct = score_bits(SPEC, built, one.state.design, one.state.scorer_state, plain, INPUTS, KEY).design
+    state = one.state
+    run = jax.jit(lambda cell: score_bits(SPEC, built, state.design, state.scorer_state, cell, INPUTS, KEY))
+    direct = run(plain).design
     swept = measured(cell(10, 5, 1.0)).design
     np.testing.assert_allclose(swept.fitted, direct.fitted, atol=1e-3)
     np.testing.assert_allclose(swept.raw, direct.raw, atol=1e-3)

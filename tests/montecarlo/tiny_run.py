@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +27,20 @@ SIDE, CLASSES, EXAMPLES = 8, 3, 20
 MODEL = ModelSpec(width=16, depth=2, heads=2, mlp_width=16, patch=2, stem="linear")
 SPEC = ScorerSpec(inputs=8)
 TARGET = (0.6, 0.6)
+QUICK = {"xla_backend_optimization_level": 0}
+"""Compiler options: slower code, made in half the time."""
+
+
+@contextlib.contextmanager
+def optimised(wanted: bool):
+    """Whether the compiler takes its time for what is compiled within."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, not wanted)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
@@ -32,19 +49,24 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return images, rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
 
 
+@functools.cache
 def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
     """An untrained network whose head is random, and a design whose thresholds cut through the scores."""
     model = VisionTransformer(MODEL, classes=CLASSES, tokens=(SIDE // MODEL.patch) ** 2)
     hardware = get_preset(preset)
     images = jnp.asarray(data()[0], jnp.float32) / 255.0
-    # Large weights: what is pruned must matter to the answer of an untrained network.
-    params = jax.tree.map(lambda leaf: 3.0 * leaf, model.init(jax.random.key(0), images[:1]))
-    head = jax.random.normal(jax.random.key(5), params["params"]["head"]["kernel"].shape)
-    params = {"params": {**params["params"], "head": {**params["params"]["head"], "kernel": head}}}
-    design, query = starting_design(jax.random.key(1), model, params, SPEC, hardware, images)
-    design = jax.tree.map(jnp.asarray, design)
-    design = type(design)(**{**vars(design), "threshold": jnp.full_like(design.threshold, -0.1)})
-    state = jax.vmap(lambda q: initial_state(SPEC.groups, MODEL.width, q))(query)
+
+    def start():
+        # Large weights: what is pruned must matter to the answer of an untrained network.
+        params = jax.tree.map(lambda leaf: 3.0 * leaf, model.init(jax.random.key(0), images[:1]))
+        head = jax.random.normal(jax.random.key(5), params["params"]["head"]["kernel"].shape)
+        params = {"params": {**params["params"], "head": {**params["params"]["head"], "kernel": head}}}
+        design, query = starting_design(jax.random.key(1), model, params, SPEC, hardware, images)
+        design = type(design)(**{**vars(design), "threshold": jnp.full_like(design.threshold, -0.1)})
+        state = jax.vmap(lambda q: initial_state(SPEC.groups, MODEL.width, q))(query)
+        return params, jax.tree.map(jnp.asarray, design), state
+
+    params, design, state = jax.jit(start, compiler_options=QUICK)()
     trained = TrainState(jnp.asarray(1), params, design, state, (), jax.random.key(0))
     scorer = make_scorer(SPEC, hardware, jnp.asarray(TARGET))
     return Evaluator(model, params, scorer, SPEC, hardware, range(MODEL.depth)), trained
