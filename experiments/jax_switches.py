@@ -25,7 +25,7 @@ KEPT = (
     "jax_default_matmul_precision",
 )
 """Other random numbers, or another precision: half a run of each is no run."""
-ROUNDING = ("jax_disable_jit", "jax_optimization_level", "jax_softmax_custom_jvp")
+ROUNDING = ("jax_disable_jit", "jax_disable_most_optimizations", "jax_optimization_level", "jax_softmax_custom_jvp")
 """The same law in another order of operations, as on another machine."""
 
 

@@ -37,3 +37,14 @@ def x64():
     """Double precision for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def optimised():
+    """The compiler's full optimisation for one test: of programs that are to agree to the bit as users compile them."""
+    name = "jax_disable_most_optimizations"
+    jax.clear_caches()
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, True)
+    jax.clear_caches()

@@ -67,7 +67,7 @@ def test_every_spread_of_the_hardware_has_a_name():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_factor_one_is_the_same_design_to_the_bit(name):
+def test_factor_one_is_the_same_design_to_the_bit(name, optimised):
     hardware = get_preset(name)
     ones = jnp.ones(len(IMPERFECTIONS))
     for factors in (ones, np.ones(len(IMPERFECTIONS)), dict.fromkeys(IMPERFECTIONS, 1.0), {}):
@@ -103,7 +103,7 @@ def test_read_noise_grows_in_proportion():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name):
+def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name, optimised):
     """Drawn and read with noise, against ``nominal_chip`` of the unscaled design read without: the same numbers.
 
     Chips are equal as numbers; a zero times a negative draw is -0.0. Scaled within the program, before it, and, of one

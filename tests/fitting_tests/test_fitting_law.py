@@ -203,7 +203,7 @@ def scores_v(hardware):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["nominal", "paper_4_2"])
-def test_an_empty_systematic_part_is_none_to_the_bit_and_one_of_zeros_to_rounding(preset):
+def test_an_empty_systematic_part_is_none_to_the_bit_and_one_of_zeros_to_rounding(preset, optimised):
     """Zeros are computed with, and the compiler may round the program that holds them elsewhere."""
     without, empty, zeros = (
         np.asarray(scores_v(with_fields(get_preset(preset), {"ota.systematic": systematic})))
