@@ -190,10 +190,10 @@ def table(results: Results | None = None) -> str:
         ("random pruning at the same fractions", "accuracy", "random", coarse, 100, "%"),
         ("patches pruned, mean of layers", "tokens", "pruned_fraction", 1, 100, "%"),
         ("patches pruned, last layer", "tokens", "pruned_fraction_final_layer", 1, 100, "%"),
-        ("energy of an image, dense", "energy", "dense_j", 2, 1e6, "uJ"),
-        ("energy of an image, analog", "energy", "total_j", 2, 1e6, "uJ"),
-        ("the same score in digital", "energy", "digital_j", 2, 1e6, "uJ"),
-        ("the same score in digital, folded", "energy", "digital_folded_j", 2, 1e6, "uJ"),
+        ("energy of an image, dense", "energy", "dense_j", 2, 1e6, "µJ"),
+        ("energy of an image, analog", "energy", "total_j", 2, 1e6, "µJ"),
+        ("the same score in digital", "energy", "digital_j", 2, 1e6, "µJ"),
+        ("the same score in digital, folded", "energy", "digital_folded_j", 2, 1e6, "µJ"),
     ]
     seeds = {name: [run["seed"] for run in results["runs"] if run["machine"] == name] for name in machines}
     heads = [

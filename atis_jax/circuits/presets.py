@@ -85,7 +85,7 @@ def _nominal() -> Hardware:
             bits=6,  # P 4.2
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
             unit_sigma=0.01,  # R: 0.5-1 % at 1 fF
-            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 uV of kT/C (D)
+            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 µV of kT/C (D)
             used_bits=None,  # C: all of them; sweeps of the resolution set it
         ),
         ota=OtaSpec(
@@ -120,7 +120,7 @@ def _nominal() -> Hardware:
             gain_sigma=0.01,  # R: matched poly resistors against the bias reference
             offset_sigma_v=2 * MILLI,  # R
             open_loop_gain=1000.0,  # V: the gain in the four-OTA reference simulation (60 dB)
-            bandwidth_hz=1e6,  # D: settles to half an LSB of 6 bits in 0.77 us of a 1 us token
+            bandwidth_hz=1e6,  # D: settles to half an LSB of 6 bits in 0.77 µs of a 1 µs token
             shot_noise_factor=1.1,  # V: SPICE/theory 1.06-1.12
         ),
         comparator=ComparatorSpec(
@@ -151,7 +151,7 @@ def _paper_4_2() -> Hardware:
         _nominal(),
         {
             "name": "paper_4_2",
-            "supply_v": 1.0,  # P 4.2: 1 V x 100 nA x 64 = 6.4 uW
+            "supply_v": 1.0,  # P 4.2: 1 V x 100 nA x 64 = 6.4 µW
             "dac.bits": 6,  # P 4.2: 64 x 6 bit x 1 pJ = 384 pJ
             "ota.kappa": 0.7,  # R: the paper's gm = kappa I_b / 2U_T without a value
             "ota.kappa_per_decade": 0.0,  # the paper takes kappa as constant

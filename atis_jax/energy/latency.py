@@ -100,7 +100,7 @@ def phase_2_targets(scorer: ScorerShape) -> tuple[Target, ...]:
 
 
 def phase_3_targets(front_end: FrontEnd, scorer: ScorerShape, conversion_time_s: float) -> tuple[Target, ...]:
-    """Section 6.3 asks for 256 to 1,024 dimensions, below 1 us a token, below 100 uW in the analog core."""
+    """Section 6.3 asks for 256 to 1,024 dimensions, below 1 µs a token, below 100 µW in the analog core."""
     taken = timing(front_end, scorer, conversion_time_s)
     low, high = PHASE_3_INPUTS
     return (

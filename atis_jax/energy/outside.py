@@ -18,7 +18,7 @@ from atis_jax.units import MICRO, NANO
 ARRAY = ScorerShape(
     inputs=64.0, prototypes=1, dac_bits=6.0, projection="selection", arrangement="consensus", layers=(True,)
 )
-"""The paper's 64 OTAs of 100 nA at 1 V, on for 1 us."""
+"""The paper's 64 OTAs of 100 nA at 1 V, on for 1 µs."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,7 +129,7 @@ def _interface() -> tuple[Claim, ...]:
             dac_j / TOKEN_S,
             "W",
             expected=384 * MICRO,
-            discrepancy="384 pJ x 1 MHz = 384 uW. The DACs outweigh the 6.4 uW of bias 60 times, not 60,000 times",
+            discrepancy="384 pJ x 1 MHz = 384 µW. The DACs outweigh the 6.4 µW of bias 60 times, not 60,000 times",
         ),
         Claim("4.2", "ATIS, one token", (391 * PICO,), before_projection_j, "J"),
         Claim(
@@ -220,7 +220,7 @@ def _scaling() -> tuple[Claim, ...]:
             phase_3_w,
             "W",
             expected=102.4 * MICRO,
-            discrepancy="1,024 x 100 nA x 1 V = 102.4 uW is over the paper's own target of 100 uW",
+            discrepancy="1,024 x 100 nA x 1 V = 102.4 µW is over the paper's own target of 100 µW",
             upper_bound=True,
         ),
         Claim(

@@ -349,7 +349,7 @@ def _cell(terms: tuple[Term, ...], unit: str) -> str:
     return f"{_si(sum(t.value for t in terms), unit)}: " + " + ".join(parts)
 
 
-_PREFIXES = (("", 1.0), ("m", 1e-3), ("u", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15))
+_PREFIXES = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12), ("f", 1e-15))
 
 
 def _si(value: float | None, unit: str) -> str:

@@ -28,7 +28,7 @@ def words(claim: Claim) -> str:
 def quantity(value: float, unit: str) -> str:
     """A value as people read it."""
     if unit in ("J", "W", "s", "B", "Hz"):
-        return si(value, unit).replace("\u00a0", " ").replace("µ", "u")
+        return si(value, unit).replace("\u00a0", " ")
     return significant(value).replace("\u00a0", " ")
 
 

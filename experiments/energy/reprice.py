@@ -23,7 +23,7 @@ from atis_jax.config import as_dict, from_config_dict
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, Ledger
 from atis_jax.energy.presets import nodes_nm
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.report.formatting import si, significant
+from atis_jax.formatting import si, significant, writable
 from atis_jax.validation import UserError
 from experiments import arguments
 from experiments.ledgers import run_ledger
@@ -99,7 +99,7 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _joules(value: float) -> str:
-    return si(value, "J").replace("\u00a0", " ").replace("µ", "u") if value else "0"
+    return si(value, "J").replace("\u00a0", " ") if value else "0"
 
 
 def main(given: Sequence[str]) -> int:
@@ -114,7 +114,7 @@ def main(given: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{asked.run}, joules an image: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
-    print(table(found, str(energy.preset)))
+    print(writable(table(found, str(energy.preset)), sys.stdout.encoding))
     return 0
 
 

@@ -12,7 +12,7 @@ TIA_POWER = Constant(
     math.sqrt(10.0) * MICRO,
     "W",
     None,
-    "subthreshold op-amps of this bandwidth draw 1-10 uW; geometric mean",
+    "subthreshold op-amps of this bandwidth draw 1-10 µW; geometric mean",
     "recalled",
     low=1 * MICRO,
     high=10 * MICRO,
@@ -32,8 +32,8 @@ FLOATING_GATE_WRITE = Constant(
     math.sqrt(60 * NANO * 2.2 * MILLI),
     "J",
     350,
-    "from the programming code of RASP 3.0 (jhasler/rasp30): 10 us pulses at 6 V, together up to 10 ms, are 60 nJ at "
-    "an assumed 1 uA; measuring between them takes up to 2.2 s a cell, 2.2 mJ at an assumed 1 mW; geometric mean",
+    "from the programming code of RASP 3.0 (jhasler/rasp30): 10 µs pulses at 6 V, together up to 10 ms, are 60 nJ at "
+    "an assumed 1 µA; measuring between them takes up to 2.2 s a cell, 2.2 mJ at an assumed 1 mW; geometric mean",
     "modelled",
     low=60 * NANO,
     high=2.2 * MILLI,

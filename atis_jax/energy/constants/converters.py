@@ -53,7 +53,7 @@ HOLD_CAPACITOR = Constant(
     64 * FEMTO,
     "F",
     None,
-    "its kT/C noise, 254 uV at 64 fF and 27 C, is below half an LSB of 8 bits over +-100 mV (391 uV)",
+    "its kT/C noise, 254 µV at 64 fF and 27 C, is below half an LSB of 8 bits over +-100 mV (391 µV)",
     "modelled",
     low=10 * FEMTO,
     high=200 * FEMTO,

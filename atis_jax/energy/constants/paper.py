@@ -23,7 +23,7 @@ CORE_DYNAMIC = Constant(
     1 * MICRO,
     "W",
     None,
-    f"{_PAPER}: roughly 1 uW for 64 OTAs; at 1 MHz tokens",
+    f"{_PAPER}: roughly 1 µW for 64 OTAs; at 1 MHz tokens",
     "paper",
 )
 NOT_CHARGED = Constant(

@@ -42,7 +42,7 @@ WIFI = Constant(
     6.0 * MICRO,
     "J/B",
     None,
-    "802.11b: 3.3-8.7 uJ a byte from Barr and Asanovic, MobiSys 2003 (417-1090 nJ a bit), mean of both; 1-17 uJ in a "
+    "802.11b: 3.3-8.7 µJ a byte from Barr and Asanovic, MobiSys 2003 (417-1090 nJ a bit), mean of both; 1-17 µJ in a "
     "vendor's note (Macnica)",
     "measured",
     low=1.0 * MICRO,
