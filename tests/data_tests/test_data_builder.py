@@ -94,6 +94,7 @@ def test_two_builds_are_identical_and_a_prepared_one_is_left_alone(data_dir, tmp
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_another_process_finishing_first_is_no_error(tmp_path, monkeypatch, data_dir):
     generate = cluttered_digits.ClutteredDigits._generate_examples
     raced = []
@@ -152,6 +153,7 @@ def test_unwritable_directory_is_named(tmp_path):
         cluttered_digits.prepare(tmp_path / "file/below")
 
 
+@pytest.mark.slow
 def test_reading_and_batching_never_import_tensorflow(data_dir):
     code = (
         "import sys\n"

@@ -140,6 +140,7 @@ def test_damaged_description_is_reported(data_dir, tmp_path):
 
 
 @pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason=f"no prepared CIFAR-10 in {SHARED}")
+@pytest.mark.slow
 def test_cifar10_reads_and_its_statistics_are_the_stated_ones():
     spec = DataSpec(name="cifar10", data_dir=str(SHARED), augmentation="flip_crop", eval_examples=500)
     train, test = load_split(spec, "train"), load_split(spec, "test")

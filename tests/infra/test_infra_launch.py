@@ -100,6 +100,7 @@ def runs(number: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_ends_the_same(tmp_path, start):
     """One run is killed six times, each start going on from the last; the other is never stopped."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

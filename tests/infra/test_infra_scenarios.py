@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -52,12 +53,17 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One scenario, one map of the fewest values, a page drawn coarsely."""
+    """One scenario, one map of the fewest values, a page drawn coarsely.
+
+    Without the check of keys, of which there are none: it takes each of a hundred thousand operations through Python.
+    """
     with pytest.MonkeyPatch.context() as patch, open_run(tmp_path_factory.mktemp("run") / "one", SETTINGS) as folder:
         patch.setattr(style, "DPI", 50)
-        return scenarios.run(SETTINGS, folder), folder.path
+        with jax.debug_key_reuse(False):
+            return scenarios.run(SETTINGS, folder), folder.path
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_files(finished):
     summary, path = finished
     stored = json.loads((path / "summary.json").read_text())
@@ -75,6 +81,7 @@ def test_a_run_writes_its_files(finished):
     assert summary["timing"]["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_factors_are_those_of_the_totals(finished):
     """Summary numbers against each other: a factor is the rival's total over the analog one's."""
     (one,) = finished[0]["scenarios"]

@@ -108,7 +108,7 @@ def test_the_rate_counts_what_is_in_the_table(tiny):
 @pytest.mark.slow
 @pytest.mark.parametrize("width,chunk,batch,slowly_compiled", [(1, 6, 20, True), (3, 5, 7, False)])
 def test_portions_change_nothing(tiny, tmp_path, monkeypatch, width, chunk, batch, slowly_compiled):
-    """Nor does the compiler's optimisation. Chunks of cells and batches of images that come out even or do not."""
+    """Nor does how much LLVM optimises. Chunks of cells and batches of images that come out even or do not."""
     spec = dataclasses.replace(SMALL, width=width, chunk=chunk, batch_size=batch)
     has_room(monkeypatch, tiny.room)
     with optimised(slowly_compiled):

@@ -126,9 +126,11 @@ def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
     assert np.all(np.isfinite(gradient))
 
 
+# Normal numbers only: XLA on CPU flushes the others to zero and NumPy does not, so that two of them, or one and zero,
+# are equal scores there and different ones in the reference's order.
 @settings(max_examples=60, deadline=None)
 @given(
-    hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32), unique=True),
+    hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32, allow_subnormal=False), unique=True),
     hnp.arrays(bool, (TOKENS,)),
     st.integers(0, TOKENS - PROTECTED),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scoring_reference import WIDTH, gaussian_projection, quick_jit, random_design, spec_for, tokens_for
@@ -52,8 +51,3 @@ def known_tokens(spec, hardware, design, count: int = TOKENS, seed: int = 5) -> 
     scores, threshold = compiled_scores(spec, hardware, design, nominal_chip(hardware, spec.geometry), inputs)
     kept = np.mean(np.asarray(scores > threshold), axis=0, dtype=np.float32)
     return CalibrationTokens(inputs, scores, jnp.asarray(kept))
-
-
-def with_axis(tree, count: int):
-    """The same tree ``count`` times along a new leading axis."""
-    return jax.tree.map(lambda leaf: jnp.stack([leaf] * count), tree)

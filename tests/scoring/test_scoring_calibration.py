@@ -252,6 +252,7 @@ def test_bad_settings_name_the_field():
     for settings, message in (
         (dict(methods=("thresholds",)), "did you mean 'threshold'"),
         (dict(methods=("threshold", "threshold")), "has 'threshold' twice"),
+        (dict(methods=()), r"calibration.methods = \(\) is empty; give 1 or more"),
         (dict(methods=("offset",)), "'offset' needs 'threshold'"),
         (dict(methods=("threshold", "table", "periodic")), "leave one out"),
         (dict(trim_bits=0), "calibration.trim_bits = 0 is below its lower bound 1"),

@@ -99,6 +99,7 @@ def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(
     assert np.abs(np.asarray(drawn[2].voltage - drawn[1].voltage)).min() > 0
 
 
+@pytest.mark.slow
 def test_jit_eager_and_vmap_over_chips_agree(design, chips):
     """Voltages of tenths of a volt to 2e-6 V; codes of converters on an edge would show as millivolts."""
     tokens, index = tokens_for(5), jnp.arange(TOKENS)
