@@ -50,4 +50,9 @@ def machine() -> dict[str, str]:
     """What a run may go on without, though its numbers are then rounded otherwise. Starts JAX."""
     facts = {"jax": jax.__version__, "platform": jax.default_backend()}
     flags = {"XLA_FLAGS": " ".join(sorted(os.environ.get("XLA_FLAGS", "").split()))}
-    return facts | flags | {name: str(getattr(jax.config, name)) for name in ROUNDING}
+    return facts | flags | {name: str(_value(name)) for name in ROUNDING}
+
+
+def _value(name: str) -> Any:
+    """Of a switch; a few are no attributes of ``jax.config``."""
+    return getattr(jax.config, name) if hasattr(jax.config, name) else jax.config.read(name)
