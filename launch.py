@@ -125,7 +125,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     except FloatingPointError as error:
         return _ended(f"stopped: {error}", 3)
     except KeyboardInterrupt:
-        return _ended("interrupted; the same command goes on from the last checkpoint", 130)
+        return _ended("interrupted; the same command goes on from the last checkpoint, if there is one", 130)
     except BrokenPipeError:
         _silence_broken_output()
         return 0  # who read the output has seen enough

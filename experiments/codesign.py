@@ -8,7 +8,6 @@ for each control in ``config.compare`` a stage from the same dense network, on t
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
 from atis_jax.scoring.registry import make_scorer
 from atis_jax.scoring.types import initial_state
+from atis_jax.strict_json import read_json
 from atis_jax.training import evaluate
 from atis_jax.training.calibrate import starting_design
 from atis_jax.training.checkpoints import Checkpoints
@@ -242,7 +242,7 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
     """
     folder = Path(settings.start_from or "")
     try:
-        stored = json.loads((folder / "config.json").read_text())
+        stored = read_json(folder / "config.json")
         other = from_config_dict(CodesignSettings, stored)
     except (OSError, ValueError) as error:
         raise UserError(

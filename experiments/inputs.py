@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from atis_jax.strict_json import read_json
 from atis_jax.typing import PyTree
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically
@@ -151,7 +151,7 @@ def _read(path: Path) -> _Record | None:
     if file is None:
         return None
     try:
-        stored = json.loads(file.read_text())
+        stored = read_json(file)
         if file.name == _BEFORE:
             return _Record({name: {"folder": None, "sha256": sha256} for name, sha256 in stored.items()})
         found = _Record(**stored)

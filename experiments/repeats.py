@@ -21,7 +21,9 @@ from typing import Any
 
 from atis_jax.formatting import percent_decimals, sampling_error
 from atis_jax.report.formatting import join
+from atis_jax.report.sampling import Sample
 from atis_jax.report.style import BLACK, BLUE, GREY, VERMILLION
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.arguments import parser
 from experiments.files import write_json_atomically, write_text_atomically
@@ -46,7 +48,7 @@ def read_run(folder: Path, machine: str) -> tuple[Run, dict[str, Any]]:
         UserError: no finished co-design run there, or one that lacks a number that the pages show.
     """
     try:
-        config, summary = (json.loads((folder / name).read_text()) for name in ("config.json", "summary.json"))
+        config, summary = (read_json(folder / name, nan=True) for name in ("config.json", "summary.json"))
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: no finished run ({error}); finish it with launch.py, or leave it out") from error
     wanted = {"accuracy": ACCURACY, "tokens": TOKENS, "energy": ENERGY}
@@ -153,7 +155,7 @@ def sentence(results: Results | None = None) -> str:
     error = standard_error(dense, _images(results))
     shown = f"{error:.{decimals(error)}f}"
     lost = 100 * (dense - analog)
-    if abs(lost) <= error:
+    if Sample(_images(results)).sign(analog, dense) == 0:
         verdict = "so analog and dense do not differ"
     else:
         verdict = f"and analog is {abs(lost):.{decimals(error)}f} points {'below' if lost > 0 else 'above'} dense"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from atis_jax.config import (
     stored_hash,
     to_json,
 )
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically, write_text_atomically
 from experiments.jax_switches import refuse_switches
@@ -270,7 +270,7 @@ def _remove_unused(path: Path) -> None:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        stored = json.loads((path / _CONFIG).read_text())
+        stored = read_json(path / _CONFIG)
     except (OSError, ValueError) as error:
         raise RunDirError(f"{path / _CONFIG}: cannot be read ({error}); choose another --workdir") from None
     if not isinstance(stored, dict):

@@ -16,6 +16,7 @@ from typing import Any
 
 from atis_jax.config import as_dict, results_part
 from atis_jax.formatting import sampling_error
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.seeds import Repeats
 from experiments.settings import CodesignSettings
@@ -100,7 +101,7 @@ def read_run(folder: Path) -> Run:
     read = {}
     for name in ("config.json", "summary.json"):
         try:
-            read[name] = json.loads((folder / name).read_text())
+            read[name] = read_json(folder / name, nan=True)
         except FileNotFoundError:
             raise UserError(f"{folder}: is not finished (no {name}); finish it with launch.py") from None
         except (OSError, ValueError) as error:

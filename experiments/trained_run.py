@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 from atis_jax.config import from_config_dict, results_part, stored_hash
 from atis_jax.data.source import Split, load_split
 from atis_jax.models.vit import VisionTransformer
+from atis_jax.strict_json import read_json
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
 from atis_jax.validation import UserError
@@ -95,7 +95,7 @@ def load_trained(folder: str | Path) -> TrainedRun:
 def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
     """The settings in ``folder`` and the hash its checkpoints carry."""
     try:
-        stored = json.loads((folder / "config.json").read_text())
+        stored = read_json(folder / "config.json")
         if isinstance(stored, dict) and stored.get("experiment") != "codesign":
             raise ValueError(f"its experiment is {stored.get('experiment')!r}, not 'codesign'")
         settings = from_config_dict(CodesignSettings, stored)

@@ -108,7 +108,7 @@ def _format(place: Path) -> str | None:
     """The file format that a prepared data set says it has; None where it says nothing readable."""
     try:
         told = json.loads((place / _INFO).read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         return None
     return str(told.get("fileFormat", "")) if isinstance(told, dict) else None
 

@@ -38,6 +38,15 @@ _PACKAGES = (
 TABLES = "tables"
 """Folder of a run for tables that are too long for the page."""
 
+STRIP_PICTURES = tuple(
+    f"strip_{name}"
+    for name in (
+        *("accuracy", "energy", "input", "export", "retarget", "who_wins"),
+        *("yield", "noise", "temperature", "precision", "drift"),
+    )
+)
+"""Names of every figure that a strip may have."""
+
 
 def write_report(run_dir: str | Path) -> Path:
     """Write ``figures/*.png`` (and small ``.svg``), ``tables/*.csv`` and ``report.html`` into a run folder.
@@ -117,9 +126,9 @@ def render(run: RunFiles) -> str:
 def _strip_pictures(strip: Strip, folder: Path) -> list[dict[str, Any]]:
     """The strip's figures, drawn; those of an earlier report that this one does not draw are removed."""
     drawn = {f"{picture.name}{ending}" for picture in strip.pictures for ending in (".png", ".svg")}
-    for path in folder.glob("strip_*"):
-        if path.name not in drawn:
-            path.unlink()
+    for name in (f"{name}{ending}" for name in STRIP_PICTURES for ending in (".png", ".svg")):
+        if name not in drawn:
+            (folder / name).unlink(missing_ok=True)
     return [_picture(picture, folder) | {"wide": picture.wide} for picture in strip.pictures]
 
 

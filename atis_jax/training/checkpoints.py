@@ -24,6 +24,7 @@ from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from atis_jax.config import differing_fields
+from atis_jax.strict_json import read_json
 from atis_jax.training.leaves import dtype_name, from_storage, named_leaves, to_storage
 from atis_jax.typing import PyTree
 from atis_jax.validation import UserError
@@ -237,7 +238,7 @@ class Checkpoints:
 
     def _read_record(self, step: int) -> dict[str, Any]:
         try:
-            record = json.loads((self._folder(step) / _RECORD).read_text())
+            record = read_json(self._folder(step) / _RECORD)
         except FileNotFoundError:
             raise self._damaged(step, f"{_RECORD} is missing") from None
         except (OSError, ValueError) as error:

@@ -67,8 +67,8 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     arms = []
     for arm in run_arms(settings, trained, stream, root):
         print(
-            f"{arm.name}: accuracy {arm.correct[:, stream.before].mean():.3f} before, "
-            f"{arm.correct[:, stream.after].mean():.3f} after",
+            f"{arm.name}: accuracy {100 * arm.correct[:, stream.before].mean():.1f} % before, "
+            f"{100 * arm.correct[:, stream.after].mean():.1f} % after",
             flush=True,
         )
         arms.append(arm)

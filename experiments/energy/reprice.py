@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, Ledger
 from atis_jax.energy.presets import nodes_nm
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.formatting import si, significant, writable
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import arguments
 from experiments.ledgers import run_ledger
@@ -59,7 +59,7 @@ def ledgers(folder: Path, given: Sequence[str]) -> tuple[EnergySpec, dict[str, L
         UserError: no finished co-design run, or a field that is refused.
     """
     run = load_trained(folder)
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = read_json(folder / "summary.json", nan=True)
     energy = changed(run.settings.energy, given)
     settings = dataclasses.replace(run.settings, energy=energy)
     costs = run_ledger(settings, run.model, run.trained.evaluator.spec, run.train.images.shape[3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from atis_jax.energy.scenarios import (
 from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.report import write_report
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.energy.maps import check_maps, described, map_arrays, maps_of
 from experiments.energy.paper import verdict
@@ -207,7 +207,7 @@ def measured_accuracy(run_folder: str | None, spec: ScenarioSpec, point: PointSp
     if not path.exists():
         return {"missing": f"{run_folder} has no summary.json; run its config first"}
     try:
-        stored, config = json.loads(path.read_text()), json.loads((path.parent / "config.json").read_text())
+        stored, config = read_json(path, nan=True), read_json(path.parent / "config.json")
         kept = float(stored["tokens"]["kept_per_layer"][0])
         theirs = {
             "inputs": config["scorer"]["inputs"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from typing import Any
 
@@ -20,6 +19,7 @@ from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError, choose
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
@@ -96,7 +96,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
 def _accuracy_of(run: TrainedRun) -> dict[str, Any]:
     """What the run's own summary says of its accuracy; the perfect chip's is measured anew."""
     stored = run.folder / "summary.json"
-    found = json.loads(stored.read_text()).get("accuracy", {}) if stored.exists() else {}
+    found = read_json(stored, nan=True).get("accuracy", {}) if stored.exists() else {}
     return {name: value for name, value in found.items() if name != "ideal"}
 
 
@@ -105,7 +105,7 @@ def _earlier(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]], d
     stored, kept = folder.path / "summary.json", folder.path / "artifacts.npz"
     if not stored.exists():
         return {}, [], {}
-    summary = json.loads(stored.read_text())
+    summary = read_json(stored, nan=True)
     arrays = {}
     if kept.exists():
         with np.load(kept) as found:
@@ -203,7 +203,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
                 f"loop{layer}_zone_v": loop.zone_v,
                 f"loop{layer}_threshold_v": loop.threshold_v,
             }
-            print(f"  layer {layer + 1}: {loops[-1]['equal_fraction']:.4f} equal", flush=True)
+            print(f"  layer {layer + 1}: {100 * loops[-1]['equal_fraction']:.1f} % equal", flush=True)
     write_folder(folder.path / "spice", files)
     design = imported_design(bundle, back, bundle.hardware)
     spec = as_built(bundle.spec)

@@ -72,7 +72,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
             accuracy[arm].append(_accuracy(settings, new, batches, design, chip, number))
             same = decisions(design, bundles[1], bundles[1].hardware, tokens.inputs, chip=chip) == tokens.keep
             equal[arm].append(float(same[list(bundles[1].scored)].mean()))
-        told = ", ".join(f"{arm} {100 * accuracy[arm][-1]:.2f} % ({100 * equal[arm][-1]:.2f})" for arm in ARMS)
+        told = ", ".join(f"{arm} {100 * accuracy[arm][-1]:.1f} % ({100 * equal[arm][-1]:.1f})" for arm in ARMS)
         print(f"chip {number + 1}, accuracy (decisions as on the perfect chip): {told}", flush=True)
     files = {"changes.csv": changes_csv(changes).encode(), "references.csv": references_csv(changes).encode()}
     write_folder(folder.path / "list", files)

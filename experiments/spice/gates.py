@@ -7,13 +7,13 @@ ends with an error if one does not hold.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from atis_jax.gates import Gate
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import arguments
 
@@ -35,7 +35,7 @@ def failing(run: str | Path) -> list[str]:
         UserError: the folder holds no run with gates.
     """
     try:
-        gates = json.loads((Path(run) / "summary.json").read_text(encoding="utf-8"))["gates"]
+        gates = read_json(Path(run) / "summary.json", nan=True)["gates"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{str(run)!r} holds no run with gates ({error}); give one of configs/export.py") from error
     return [f"{gate['what']}: {gate['value']:g} {gate['unit']}" for gate in gates if not gate["passed"]]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.files import write_text_atomically
 from experiments.sweeps import page
@@ -117,7 +118,7 @@ def _row(folder: Path, point: Mapping[str, Any], fields: Sequence[str], base: Ma
 
 def _read_summary(path: Path) -> Mapping[str, Any]:
     try:
-        summary = json.loads(path.read_text())
+        summary = read_json(path, nan=True)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error}); delete it to have that run measured again") from error
     if not isinstance(summary, dict):

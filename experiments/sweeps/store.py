@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.config import differing_fields, results_part
+from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import rundir
 from experiments.files import write_json_atomically
@@ -57,7 +58,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         UserError: the folder is no sweep.
     """
     try:
-        stored = json.loads((folder / DESCRIPTION).read_text())
+        stored = read_json(folder / DESCRIPTION)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: is not a sweep ({DESCRIPTION}: {error}); give the --workdir of one") from error
     if not isinstance(stored, dict) or stored.get("schema") != SCHEMA:
@@ -201,7 +202,7 @@ class Records:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return read_json(path, nan=True)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, percent_to, points_to
 from atis_jax.report.strips import strip_of
 from atis_jax.report.strips.drawing import Bar, Dot, bars, dots
+from atis_jax.report.strips.verdict import Claim, Standing
 from atis_jax.report.style import ANALOG, DENSE, DIGITAL, RANDOM, drawing
 
 KEPT = np.array([0.85, 0.5, 0.27])
@@ -193,6 +194,15 @@ def test_dots_bars_and_the_input(drawn):
     assert titles == ["one input", f"layer 1: {kept[0]} of 64", f"layer 3: {kept[2]} of 64"]
     assert [plain(number.value) for number in strip.numbers] == ["46 %", "64 chips"]
     assert "One standard error of an accuracy is 0.5 points" in plain(strip.note)
+
+
+@pytest.mark.parametrize(
+    ("energy", "words"),
+    [(None, "cannot be told from dense (95 against 80)"), (Standing(1, "63 % less energy"), "takes 63 % less energy")],
+)
+def test_a_difference_that_nobody_can_judge_is_neither_won_nor_lost_nor_none(energy, words):
+    claim = Claim("dense", Standing(None, "95 against 80"), energy, Standing(1, "less there"))
+    assert claim.sign == 0 and claim.words.startswith(words) and "differ" not in claim.words
 
 
 def test_what_was_not_measured_is_not_drawn():

@@ -46,9 +46,16 @@ class Claim:
     def sign(self) -> int:
         """1 won, -1 lost, 0 neither."""
         signs = {one.sign for one in (self.accuracy, self.energy) if one is not None and one.sign}
+        if self._unjudged:
+            return 0
         if not signs and self.scoring is not None:
             return self.scoring.sign or 0
         return signs.pop() if len(signs) == 1 else 0
+
+    @property
+    def _unjudged(self) -> bool:
+        """Whether there are accuracies whose difference nobody can judge."""
+        return self.accuracy is not None and self.accuracy.sign is None
 
     @property
     def words(self) -> str:
@@ -56,6 +63,10 @@ class Claim:
         shown = [one for one in (self.energy, self.accuracy) if one is not None]
         signs = {one.sign for one in shown if one.sign}
         how = ", ".join(one.words for one in shown)
+        if self._unjudged:
+            if self.energy is None or not self.energy.sign or self.accuracy is None:
+                return f"cannot be told from {self.rival} ({how})"
+            return f"takes {self.energy.words} against {self.rival} ({self.accuracy.words})"
         if not signs and self.scoring is not None and self.scoring.sign:
             verb = "beats" if self.scoring.sign == 1 else "loses to"
             return f"{verb} {self.rival} in the scoring alone ({self.scoring.words}; the whole pass: {how})"
