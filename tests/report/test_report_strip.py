@@ -110,8 +110,8 @@ def test_the_sentence_names_winner_and_loser(accuracy, energy, expected):
 def test_without_a_number_of_images_nobody_is_said_to_differ():
     text = said(run_of({"hardware_mean": 0.94}, examples=None))
     assert text.startswith(
-        "Analog pruning takes 40 % less energy against the dense network (94.0 % accurate against 95.0 %, whose error is "
-        "not known)"
+        "Analog pruning takes 40 % less energy against the dense network (94.0 % accurate against 95.0 %, whose error "
+        "is not known)"
     )
 
 
