@@ -102,6 +102,7 @@ def test_nothing_below_the_launcher_imports_it():
         assert not {module.split(".")[0] for module in imported(path)} & {"launch", "tests"}, path
 
 
+@pytest.mark.slow
 def test_a_run_loads_no_tensorflow():
     """tensorflow_datasets imports it as soon as it is asked for the wrong thing; it need not be installed."""
     code = (

@@ -75,6 +75,7 @@ def numbers_of(text):
     return [float(found) for found in re.findall(r"[-+]?\d+\.?\d*", text)]
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_the_readme_shows():
     """Up to one of the last digit: another processor may round a last bit the other way."""
     code, shown = block("example", "python"), block("example output", "text")

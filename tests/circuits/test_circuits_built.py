@@ -72,6 +72,7 @@ def test_what_is_left_out_is_not_there(x64):
     np.testing.assert_array_equal(program_for(jnp.asarray(BUILT, float)).drawn_current_a[:, ~BUILT], 0.0)
 
 
+@pytest.mark.slow
 def test_building_everything_changes_no_bit(optimised):
     _, _, chip = cases()
     plain, all_built = (

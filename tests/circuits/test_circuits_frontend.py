@@ -108,6 +108,7 @@ def _by_hand(program, hardware, chip, temperature_k, tokens):
     return out / (1 + (out / tia.swing_v) ** 4) ** 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature_k", [300.15, 320.0])
 def test_nominal_chip_by_hand(x64, temperature_k):
     hardware = with_fields(get_preset("nominal"), {"ota.log_current_sigma": 0.07, "tia.open_loop_gain": 50.0})

@@ -183,6 +183,7 @@ def slope_to_factors(factors):
     return jnp.sum(read(realised, jnp.linspace(-0.8, 0.8, 16), jnp.ones(2)) - realised.threshold_v)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, 1e-25, 0.5])
 def test_the_gradient_to_every_factor_is_finite(level):
     """1e-25 squared is zero in float32. With a correlation of -0.9 and -0.38, and noise in every read."""

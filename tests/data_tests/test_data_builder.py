@@ -33,6 +33,7 @@ def read(data_dir, split):
     return source.__getitems__(range(len(source)))
 
 
+@pytest.mark.slow
 def test_round_trip_returns_every_digit_with_its_label(data_dir):
     bunch = load_digits()
     for split, indices in (
@@ -114,6 +115,7 @@ def test_another_process_finishing_first_is_no_error(tmp_path, monkeypatch, data
     assert not list((tmp_path / "cluttered_digits").glob("incomplete*"))
 
 
+@pytest.mark.slow
 def test_killed_while_writing_leaves_no_dataset_and_the_next_run_writes_it(tmp_path):
     slow = (
         "import sys, time\n"

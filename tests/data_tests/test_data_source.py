@@ -48,6 +48,7 @@ def test_bad_field_is_named_with_its_bound(fields, message):
         DataSpec(**fields)
 
 
+@pytest.mark.slow
 def test_embedded_split_and_its_statistics(data_dir):
     spec = DataSpec(data_dir=str(data_dir))
     train, test = load_split(spec, "train"), load_split(spec, "test")

@@ -300,6 +300,7 @@ def charged(preset=None, scorer=None, tokens=None, front_end=None):
     )
 
 
+@pytest.mark.slow
 def test_an_input_less_saves_its_read_also_of_a_selection_of_everything(x64):
     """There the normalisation's statistics come with the token; that must not hide what one number more costs."""
     memory = Memory(tokens="sram_1m")

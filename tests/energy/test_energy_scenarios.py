@@ -196,6 +196,7 @@ def test_an_axis_that_changes_nothing_is_refused():
             break_even_map(CAMERA, points, axis, "inputs", 3, against=("codesigned_digital",))
 
 
+@pytest.mark.slow
 def test_places_where_no_design_can_be_are_holes_in_the_map():
     """More numbers than a token has; more inputs than a patch has pixels. The design itself has to be one."""
     wide = {"paper": PAPER_POINT, "codesigned": dataclasses.replace(CODESIGNED, inputs=100)}

@@ -40,6 +40,7 @@ def test_gains_beyond_the_capacitors_are_refused(gains):
         an231.ratios(gains)
 
 
+@pytest.mark.slow
 @given(slopes_of, st.floats(-0.4, 0.4))
 @settings(max_examples=80, deadline=None)
 def test_realised_gains_are_within_rounding(slopes, threshold_v):
@@ -205,6 +206,7 @@ def test_a_sum_of_what_is_not_there_is_refused(old, new, words):
         read_capacitors(text.replace(old, new, 1), [found])
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_damage_of_the_table_is_told_or_leaves_a_plan(data):

@@ -31,6 +31,7 @@ def between(raw, low, high, log=False):
     return low * (high / low) ** share if log else low + (high - low) * share
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(made=a_bundle().filter(lambda one: one.calibration is None and one.spec.prototype == "static"))
 def test_quantities_are_those_of_the_design(made):

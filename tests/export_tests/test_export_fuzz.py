@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 from bundle_cases import assert_same, case, listed_again, placed, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,6 +79,7 @@ def text_of(document):
     return json.dumps(document).replace(f'"{HUGE}"', "1e400").encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(files=damage() | an_edit().map(lambda document: {**FILES, DOCUMENT: text_of(document)}))
 def test_damage_is_refused_or_changes_nothing(tmp_path_factory, files):

@@ -43,6 +43,7 @@ def required(path):
     return not inside and not (path[0] == "files" and len(path) == 2 and path[1] != ARRAYS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["calibrated", "selection with gates", "trained converters"])
 def test_every_field_that_is_taken_out_is_named(tmp_path, name):
     folder = placed(tmp_path / "b", files_of(name))

@@ -43,6 +43,7 @@ def read_back(made, layer=0):
     return read_scorer(scorer_text(made, layer), made.spec.inputs, made.spec.groups, made.spec.differential)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 16, 64])
 @given(values=st.lists(weight, min_size=64, max_size=64), seed=st.integers(0, 3))
 @settings(max_examples=10, deadline=None)
@@ -58,6 +59,7 @@ def test_a_netlist_holds_what_is_achieved(inputs, values, seed):
     np.testing.assert_allclose(found.threshold_v, wanted.threshold_v, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", [{"arrangement": "grouped", "groups": 3}, {"differential": True}])
 def test_grouped_and_differential_netlists_come_back(structure):
     made = bundle(**structure)
@@ -128,6 +130,7 @@ def test_files_of_a_layer():
     assert "tran 5.000000e-07 4.000000e-04" in files[TRANSIENT]
 
 
+@pytest.mark.slow
 @needs_ngspice
 @pytest.mark.parametrize("structure", [{}, {"differential": True}])
 def test_the_generic_card_runs_through_the_whole_loop(structure):

@@ -63,6 +63,7 @@ def test_side_by_side_scores_are_those_of_an_array_in_turns(preset):
     np.testing.assert_allclose(scores_v(made, side_by_side(made.spec)), scores_v(made, made.spec), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_half_of_a_differential_scorer_scores_alike_on_the_perfect_chip():
     made = bundle(8, layers=1, differential=True)
     alone = dataclasses.replace(made.spec, differential=False)

@@ -46,6 +46,7 @@ def test_the_circuit_read_back_keeps_the_share_asked_for(structure, target):
     assert all(sentence in page for sentence in said)
 
 
+@pytest.mark.slow
 def test_one_numbering_in_every_file():
     """Layers from 1, scores and inputs from 0: the only weight of score 1 is at input 5, wherever one looks."""
     weights = np.zeros((1, 2, 8))

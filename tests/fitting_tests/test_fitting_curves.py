@@ -157,6 +157,7 @@ def test_a_bad_number_is_told_with_file_line_and_field(tmp_path, line, told):
     assert str(raised.value).startswith(f"{path}, line 9: {told}")
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_file_gives_curves_or_is_refused(tmp_path_factory, data):

@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from fitting_cases import made_curve
 from spice_marks import needs_ngspice
 
@@ -37,6 +38,7 @@ def laboratory(path, sigma_v=4e-3):
     return offsets_v
 
 
+@pytest.mark.slow
 def test_a_laboratorys_file_becomes_a_preset_with_its_spread(tmp_path):
     offsets_v = laboratory(tmp_path / "lab.csv")
     summary = fitted(tmp_path / "run", FitSettings(curves=str(tmp_path / "lab.csv"), name="lab"))
@@ -94,6 +96,7 @@ def test_too_few_devices_tell_no_spread_and_the_base_keeps_its_own(tmp_path):
     assert "too few devices" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @needs_ngspice
 def test_a_simulators_curves_are_kept_and_fitted_again_to_the_same_preset(tmp_path):
     process = ProcessSpec(name="generic", biases_a=(1e-9, 1e-8, 1e-7), temperatures_c=(27.0, 60.0))

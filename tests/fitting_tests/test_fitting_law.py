@@ -65,6 +65,7 @@ def reference(keep):
     return [curve for curve, _ in chosen], [fit for _, fit in chosen]
 
 
+@pytest.mark.slow
 def test_one_law_predicts_the_12_curves_of_the_reference():
     """RMS within 0.15 % of I_b each, nothing refitted."""
     assert max(residuals(made_from(reference_fits()), reference_curves())) < 0.0015

@@ -82,6 +82,7 @@ def test_a_child_answers_each_line_with_the_seconds_of_that_case(monkeypatch, ca
         assert message["peak_bytes"] > 2**20
 
 
+@pytest.mark.slow
 def test_a_child_starts_on_one_core_and_says_why_it_ends_early():
     """The core is chosen before the process starts, where the system can bind one, and for that process alone."""
     binds = hasattr(os, "sched_getaffinity")

@@ -125,6 +125,7 @@ def call_sites(monkeypatch, action):
         monkeypatch.setattr(holder, name, routed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [1, 2])
 def test_a_kill_at_any_write_leaves_a_whole_checkpoint(tmp_path, keep):
     """Die before each kind of write in turn; the old checkpoint or the new one is there, whole."""

@@ -42,6 +42,7 @@ def in_a_new_process(cache: Path, **more: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_program_and_its_numbers_but_not_under_other_xla_flags(tmp_path):
     first, second = in_a_new_process(tmp_path), in_a_new_process(tmp_path)
     assert first[:3] == ["0", "1", "True"]

@@ -304,6 +304,7 @@ def test_a_full_disk_ends_in_one_line(tmp_path, monkeypatch, capfd, tiny):
     assert last.startswith("error: ") and "step_00000003: could not be written (No space left on device)" in last
 
 
+@pytest.mark.slow
 def test_an_output_that_takes_nothing_ends_in_one_line():
     command = [sys.executable, str(HERE / "tiny_launch.py"), "none", "--help"]
     with open("/dev/full", "w") as full:
@@ -353,6 +354,7 @@ def test_missing_and_broken_config_files(tmp_path):
         command_line.load_config(str(tmp_path / "single.py:foo"))
 
 
+@pytest.mark.slow
 def test_run_names():
     assert command_line.run_name("configs/quickstart.py") == "quickstart"
     assert command_line.run_name("configs/vit.py:kept=0.5,seed=1") == "vit-kept-0.5-seed-1"

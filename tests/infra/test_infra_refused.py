@@ -46,6 +46,7 @@ def data(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("experiment", "config", "overrides", "message"), REFUSED)
 def test_a_refused_config_leaves_no_folder(data, tmp_path, monkeypatch, capfd, experiment, config, overrides, message):
     jax.devices()  # now: a Monte-Carlo run would choose how many there are for all tests after this one

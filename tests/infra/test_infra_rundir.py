@@ -180,6 +180,7 @@ def _hold(path, ready, release):
         release.wait(30)
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_hold_one_folder(tmp_path):
     context = multiprocessing.get_context("spawn")
     ready, release = context.Event(), context.Event()

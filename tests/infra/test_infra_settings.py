@@ -311,6 +311,7 @@ def configs(draw: st.DrawFn) -> tuple[type, dict[str, Any]]:
     return cls, config
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=200, deadline=None, derandomize=True)
 @given(configs())
 def test_any_config_becomes_settings_or_one_clear_error(every_class, drawn):

@@ -161,6 +161,7 @@ def wait_for(condition) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_debug_runs_in_this_process_and_goes_on_after_a_failure(tmp_path, tiny, monkeypatch, capsys):
     sweep = tmp_path / "sweep"
     monkeypatch.setenv("TINY_FAULTS", "1")
@@ -259,6 +260,7 @@ def test_a_mistake_on_the_command_line_is_one_clear_message(tmp_path, monkeypatc
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_config_without_a_sweep_is_refused_and_a_whole_sweep_runs_from_the_command_line(
     tmp_path, monkeypatch, capfd, tiny
 ):

@@ -69,6 +69,7 @@ def test_a_pruned_key_far_above_the_kept_ones_takes_nothing():
     np.testing.assert_allclose(found[0], [0, 1 / (1 + np.e), np.e / (1 + np.e)], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_secant_is_what_opening_a_pruned_keys_gate_does():
     """The slope at a gate of zero is the difference that a gate of one makes; kept keys keep their tangent."""
     rng = np.random.default_rng(4)

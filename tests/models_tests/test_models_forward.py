@@ -133,6 +133,7 @@ def margin_of(case, voltage):
     return np.abs(np.asarray(voltage) - np.asarray(thetas)[:, None, None])
 
 
+@pytest.mark.slow
 def test_the_case_prunes_some_tokens_and_not_others(case):
     fraction = np.asarray(case.hard.alive)[:, :, 1:].mean((1, 2, 3))
     assert np.all(fraction[: case.first_layer] == 1.0)
@@ -159,6 +160,7 @@ def test_soft_gates_are_products_of_probabilities_inside_the_softmax(case):
         np.testing.assert_allclose(soft.logits[number], expected, atol=5e-5)
 
 
+@pytest.mark.slow
 def test_gathered_equals_masked_when_there_is_room(case):
     room = counts_of(case.hard.alive).max(axis=1)
     with jax.debug_nans(True):  # what it has no value for is no NaN
@@ -183,6 +185,7 @@ def test_gathered_equals_masked_when_there_is_room(case):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), out.state, case.hard.state)
 
 
+@pytest.mark.slow
 def test_several_chips_share_a_batch_each_with_its_own_images_and_temperature(case):
     """Three chips, two images each: what each chip alone says of them, with the same read noise."""
     temperatures = jnp.asarray([273.15, 300.15, 343.15])
@@ -220,6 +223,7 @@ def test_the_noise_both_see_is_there_and_belongs_to_the_key(case):
     assert abs(np.corrcoef(one[0].ravel(), one[1].ravel())[0, 1]) < 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["rotary-grouped-ema"], indirect=True)
 def test_tokens_without_room_are_counted(case):
     room = counts_of(case.hard.alive)
@@ -288,6 +292,7 @@ def test_dense_pass_is_float64_numpy(rotary, stem):
             np.testing.assert_allclose(softmax.T, attention[0][:, 0], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_random_scorer_keeps_exact_counts_in_both_passes():
     model, images = tiny_model(), images_for(7, 4)
     params = lively_params(model, images)
@@ -306,6 +311,7 @@ def test_random_scorer_keeps_exact_counts_in_both_passes():
     np.testing.assert_allclose(a.logits, b.logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_detaching_keeps_the_scorers_gradient_out_of_the_network():
     model, images = tiny_model(depth=1), images_for(9, 2)
     params = lively_params(model, images)
@@ -352,6 +358,7 @@ def test_impossible_capacities_are_named(capacities, message):
     check_capacities((17, 1), 2, 16)
 
 
+@pytest.mark.slow
 def test_dropout_needs_a_key_and_changes_with_it():
     model, images = tiny_model(depth=1, dropout=0.5), images_for(10, 2)
     params = lively_params(model, images)

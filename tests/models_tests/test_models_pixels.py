@@ -120,6 +120,7 @@ def test_pixels_are_the_patches_scaled_channel_by_channel():
     np.testing.assert_allclose(embedded[:, 1:], tokens, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_digital_score_is_the_inner_product_with_raw_pixels(case):
     """In float64 from the images; a normalised patch, or one seen by a later layer's row, would score otherwise."""
     spec = dataclasses.replace(SPEC, kind="digital", differential=False)
@@ -157,6 +158,7 @@ def test_later_layers_keep_what_the_sensor_left_and_prune_nothing(case):
         np.testing.assert_allclose(case.out.logits[number], expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_gathered_equals_masked(case):
     room = int(np.asarray(case.out.alive[0]).any(-1).sum(-1).max())
     assert room < TOKENS + 1
@@ -167,6 +169,7 @@ def test_gathered_equals_masked(case):
     np.testing.assert_allclose(out.logits, case.out.logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pruned_patches_may_hold_anything_without_a_bit_of_the_logits_changing(case):
     """Not a number in every pixel of a pruned patch: no comparison with it keeps it, and nothing else meets it."""
     pruned = ~np.asarray(case.out.alive[0]).any(-1)[:, 1:]
@@ -195,6 +198,7 @@ def test_masked_logits_do_not_depend_on_pruned_patches_while_they_stay_pruned(ca
     np.testing.assert_allclose(out.logits[same], np.asarray(case.out.logits)[same], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stem_that_overlaps_would_need_the_pruned_patches():
     """Why it is refused: kept tokens are made of pruned neighbours' pixels."""
     model, images = tiny_model(stem="conv", depth=DEPTH), images_for(1, IMAGES)
@@ -211,6 +215,7 @@ def test_a_stem_that_overlaps_would_need_the_pruned_patches():
     assert np.abs(np.asarray(swapped.logits - plain.logits)).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_random_pruning_counts_at_the_sensor_and_nowhere_else(case):
     inputs = ScorerInputs(jnp.asarray([5.0, 2.0, 1.0]), None, None, state_for(1))
 
@@ -243,6 +248,7 @@ def test_the_class_token_never_comes_to_the_sensors_comparator(case):
         np.testing.assert_array_equal(out.state.activity[1:], 0.5)
 
 
+@pytest.mark.slow
 def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
     """The preset's 1 fF, all other noise off, OTAs straight: every pixel adds its own through its weight."""
     quiet = {"tia.bandwidth_hz": 0.0, "tia.shot_noise_factor": 0.0, "comparator.noise_v": 0.0}
@@ -287,6 +293,7 @@ def patch_grid(values) -> np.ndarray:
     return np.tile(np.asarray(values, np.float32).reshape(2, 2), (4, 4))[..., None]
 
 
+@pytest.mark.slow
 def test_the_soft_gates_gradient_to_the_prototype_is_a_finite_difference(case, x64):
     """Through pixels, scorer, gates and three layers, in double precision; unused rows have none."""
     spec, state = dataclasses.replace(SPEC, kind="digital"), case.inputs.state

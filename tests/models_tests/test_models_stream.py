@@ -124,6 +124,7 @@ def plain_stream(tiny, spec):
     return {name: np.asarray(value) for name, value in found.items()}, margin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_scan_is_the_plain_loop_over_images_and_tokens(tiny, name):
     model, params, images, design, query = tiny

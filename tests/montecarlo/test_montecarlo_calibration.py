@@ -36,6 +36,7 @@ def calibrate_in(folder, one, key=None):
     return calibrated(one, METHOD, None, key, SimpleNamespace(path=folder))
 
 
+@pytest.mark.slow
 def test_the_second_attempt_reads_what_the_first_measured(measured, tmp_path):
     one = arm()
     first, second = calibrate_in(tmp_path, one), calibrate_in(tmp_path, one)
@@ -75,6 +76,7 @@ def test_trims_of_another_arm_or_damaged_are_refused(measured, tmp_path):
     assert measured == ["tiny"]
 
 
+@pytest.mark.slow
 def test_a_moving_prototype_is_calibrated_with_the_query_it_holds():
     one = arm(chips=2, temperature_c=(27.0,))
     spec = dataclasses.replace(SPEC, prototype="ema")

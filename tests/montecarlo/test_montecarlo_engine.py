@@ -67,6 +67,7 @@ def has_room(monkeypatch, room):
     monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: room)
 
 
+@pytest.mark.slow
 def test_a_cell_is_its_chip_run_alone(tiny):
     """Against the masked pass on each chip drawn by itself, image by image, same noise."""
     images, labels = data()
@@ -115,6 +116,7 @@ def test_portions_change_nothing(tiny, tmp_path, monkeypatch, width, chunk, batc
         assert run(tiny.arm, tmp_path, spec).rows == tiny.rows
 
 
+@pytest.mark.slow
 def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny):
     """In one engine, one after the other: layers before the first keep everything."""
     one, inputs, runner, cells = tiny.arm, tiny.inputs[:1], tiny.runner, np.arange(engine.FEW)
@@ -126,6 +128,7 @@ def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny)
     assert (kept_later[:, 1] < everything).all()
 
 
+@pytest.mark.slow
 def test_too_little_room_is_found_and_only_the_batches_that_had_it_are_redone(tiny, tmp_path, monkeypatch):
     """In the last layer for half of all cells and batches, then everywhere; what is computed twice counts once."""
     everything = engine.full_room(tiny.arm.evaluator.model)

@@ -33,6 +33,7 @@ def causes(tiny):
     return np.asarray(chip_causes(tiny, KEY, CHIPS))
 
 
+@pytest.mark.slow
 def test_the_shifts_are_what_the_score_of_no_input_gains_over_its_threshold(tiny, causes):
     """To first order in the offsets: within a tenth of the standard deviation over chips."""
     hardware, design = tiny.evaluator.hardware, layer_of(tiny.state.design, 0)
@@ -78,6 +79,7 @@ def test_accuracy_that_follows_the_sign_of_a_cause_is_told_from_one_that_follows
     assert abs(sized["rank_correlation_accuracy"]) < 0.6
 
 
+@pytest.mark.slow
 def test_accuracy_is_compared_with_the_tokens_kept(tiny):
     chips = np.arange(CHIPS)
     found = explained(tiny, chips / CHIPS, -chips).summary["kept_and_accuracy"]

@@ -43,6 +43,7 @@ def measured():
     return jax.jit(lambda cell: score_bits(SPEC, hardware, state.design, state.scorer_state, cell, INPUTS, KEY))
 
 
+@pytest.mark.slow
 def test_each_bit_of_the_converters_is_a_bit_of_the_score(measured):
     """On a chip without errors, with fine currents: rounding of the inputs is all there is."""
     found = [float(np.mean(measured(cell(bits, 16, 0.0)).design.fitted)) for bits in (3, 5, 7)]
@@ -67,6 +68,7 @@ def test_the_curvature_of_the_ota_is_an_error_against_the_linear_product_alone(m
     assert np.all(np.asarray(found.linear.fitted) < np.asarray(found.design.fitted) - 1.0)
 
 
+@pytest.mark.slow
 def test_a_cell_of_given_bits_is_the_hardware_of_those_bits(measured):
     """What the cell's fields say is what a hardware built with these bits does, on the same chip."""
     one = arm(chips=1)
@@ -80,6 +82,7 @@ def test_a_cell_of_given_bits_is_the_hardware_of_those_bits(measured):
     np.testing.assert_allclose(swept.raw, direct.raw, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_fields_of_cells_reach_the_chip():
     """A supply, a float of the hardware itself, and the resolution of the converters."""
     one = arm(chips=1)

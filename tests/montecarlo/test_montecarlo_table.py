@@ -57,6 +57,7 @@ def test_damage_is_named_by_its_line(tmp_path):
         CellTable(path, ("cell", "other"))
 
 
+@pytest.mark.slow
 def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
     test = load_split(DataSpec(data_dir=str(tmp_path)), "test")
     images, labels = fixed_inputs("cluttered_digits", test, 100)
@@ -70,6 +71,7 @@ def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
     assert (again == more).all()
 
 
+@pytest.mark.slow
 def test_more_inputs_than_a_stored_set_has_are_refused(tmp_path):
     test = load_split(DataSpec(data_dir=str(tmp_path)), "test")
     stored = type(test)(**{**vars(test), "digits": None})

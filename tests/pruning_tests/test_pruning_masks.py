@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.optimize
 import scipy.stats
 from hypothesis import given, settings
@@ -82,6 +83,7 @@ def test_the_training_gate_blends_soft_and_hard_with_the_gradient_of_the_soft(pr
     np.testing.assert_array_equal(slope, 1.0)  # of p, at any hardness
 
 
+@pytest.mark.slow
 def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_sum():
     """Against SciPy: solve for the threshold that restores sum(p) after each score's step, and difference."""
     rng, width, h = np.random.default_rng(0), 0.4, 1e-4

@@ -63,6 +63,7 @@ def written(tmp_path_factory):
     return path, Page(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_sections_in_order(written):
     path, page = written
     titles = [*(entry.title for entry in TRAINED), "Every number, and checks", "Configuration and software"]
@@ -144,6 +145,7 @@ def test_text_from_outside_is_escaped_and_absences_are_listed(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_files_give_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(style, "DPI", 50)
     run = write_fake_run(tmp_path / "run", layers=1, images=1, grid=3, steps=30, chips=3)
@@ -193,6 +195,7 @@ def test_folder_that_cannot_be_written(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_import_brings_in_neither_pyplot_nor_the_network_code():
     code = "import sys, atis_jax.report; print([m for m in ('flax', 'matplotlib.pyplot') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -409,6 +409,7 @@ def figure_of(path: Path) -> bytes:
     return b"picture"
 
 
+@pytest.mark.slow
 def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeypatch):
     """The config's five scenarios, in its own words, against everybody: at most 1,500 words; the rest is in files."""
     monkeypatch.setattr(page, "save", lambda figure, folder, name, vector: figure_of(folder / f"{name}.png"))

@@ -236,6 +236,7 @@ def edit_target(run, name, **changes):
     edit_json(run / "summary.json", export=told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["validation", "fit", "export"])
 def test_page_has_every_section(which, request, monkeypatch):
     run = request.getfixturevalue(which)

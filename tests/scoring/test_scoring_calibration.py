@@ -173,6 +173,7 @@ def errors(design, tokens):
     return np.asarray(noiseless), np.asarray(noisy)
 
 
+@pytest.mark.slow
 def test_the_kept_share_of_sampled_chips_comes_within_a_quarter_step(errors, tokens):
     """The best code is uniform within half a step of the best threshold, so the mean error is a quarter of the share of
     tokens in one step, plus half a token where several codes tie. That share, from the perfect chip's scores within
@@ -218,6 +219,7 @@ def test_the_trim_dac_is_fitted_by_brute_force_too(design, tokens):
     assert int(fine.measurements) == TOKENS * 4
 
 
+@pytest.mark.slow
 def test_vmap_over_chips_and_layers_equals_a_loop(design, tokens):
     def one(design, chip_key, noise_key):
         chip = sample_chip(chip_key, NOMINAL, SPEC.geometry)
@@ -236,6 +238,7 @@ def test_vmap_over_chips_and_layers_equals_a_loop(design, tokens):
             assert np.mean(np.abs(batched[number, layer] - alone) < 1e-6) > 0.6
 
 
+@pytest.mark.slow
 def test_a_continuous_reference_is_stepped_finely():
     ideal = get_preset("ideal")
     design = design_for()
@@ -277,6 +280,7 @@ def test_impossible_benches_and_trims_say_so(design, tokens):
         chip_bench(ema, NOMINAL, nominal_chip(NOMINAL, ema.geometry), nominal_environment(NOMINAL))
 
 
+@pytest.mark.slow
 def test_a_bench_makes_the_noise_of_the_chip(design):
     """One token 4000 times at its own noiseless score: half the bits are set, to 4 / (2 sqrt(4000)) = 0.032."""
     quiet = with_fields(NOMINAL, {"comparator.reference_bits": None})

@@ -73,6 +73,7 @@ def programmed(spec, hardware, noise_key=None, calibration=CALIBRATION):
     return design, chip, found, trimmed(design, found.trim, spec, hardware)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [SPEC, DIFFERENTIAL], ids=["single", "differential"])
 def test_a_noiseless_chip_comes_within_half_a_grid_step(spec):
     """And what the converter of 0.06 mV leaves of contributions of tens of millivolts: 0.3 %."""
@@ -95,6 +96,7 @@ def test_a_perfect_chip_is_left_as_it_is():
     assert not np.any(found.trim.log_current)
 
 
+@pytest.mark.slow
 def test_read_noise_and_a_coarse_reference_leave_a_third_of_the_mirrors_spread():
     """Of 7 %: grid 0.8 %, and reads of 8 bits with noise averaged over 64, 1 % of a mean contribution."""
     calibration = dataclasses.replace(CALIBRATION, current_repeats=16)
@@ -117,6 +119,7 @@ def test_the_grid_is_that_of_the_bits_in_use():
     np.testing.assert_allclose(found.trim.log_current, expected.trim.log_current, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_seen_or_is_dead_is_left_alone():
     design = design_of()
     tiny = dataclasses.replace(design, prototype=design.prototype.at[0, :3].set(jnp.asarray([1e-4, 0.0, -1e-3])))

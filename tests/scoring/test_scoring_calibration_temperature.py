@@ -63,6 +63,7 @@ def code_at(design, tokens):
     return jit(lambda temperature_k: codes(design, tokens)(drifting(temperature_k), None).trim.threshold_v)
 
 
+@pytest.mark.slow
 def test_look_up_is_exact_at_entries_linear_between_and_held_beyond():
     look = jax.vmap(lambda t: look_up(TABLE, t))
     np.testing.assert_array_equal(look(TABLE.temperatures_k), TABLE.threshold_v)
@@ -81,6 +82,7 @@ def test_sensor_has_its_resolution_and_moments():
     assert float(sense(None, jnp.asarray(310.07), sensor)) == 310.0
 
 
+@pytest.mark.slow
 def test_the_table_holds_each_temperatures_own_calibration(design, tokens, code_at):
     calibrate = codes(design, tokens)
     temperatures_k = jnp.asarray([280.0, 300.0, 330.0])

@@ -90,6 +90,7 @@ def test_what_both_halves_share_cancels(design):
             assert float(jnp.abs(moved).max()) < 1e-6  # float32 rounding of tenths of a volt
 
 
+@pytest.mark.slow
 def test_what_is_independent_falls_by_the_square_root_of_two(design):
     """Standard deviation of the mean score over 800 chips: each is known to 1/sqrt(2 * 800) = 2.5 %, so the ratio
     is 0.707 within four times 3.5 % of it, 0.1. Comparator, converters and chip-wide kappa are not doubled: off."""

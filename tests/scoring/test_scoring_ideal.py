@@ -64,6 +64,7 @@ def shifted(tree, direction, step):
     return jax.tree.map(lambda a, b: np.asarray(a, np.float64) + step * np.asarray(b, np.float64), tree, direction)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prototype", PROTOTYPES)
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 def test_ideal_analog_is_digital_is_float64(arrangement, prototype):

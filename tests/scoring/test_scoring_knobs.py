@@ -76,6 +76,7 @@ def only_built(chip):
     return dataclasses.replace(chip, dac_element_error=chip.dac_element_error.T)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arrangement", "kind", "differential"),
     [
@@ -115,6 +116,7 @@ def test_gates_are_hard_and_their_slope_is_the_sigmoids():
     np.testing.assert_allclose(slope.input_gate, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_gates_gradient_is_the_change_of_score_with_its_currents(x64):
     """Read again with each column of currents a little stronger and weaker, in float64, on or off; times the sigmoid's
     slope."""
@@ -145,6 +147,7 @@ def test_a_gates_gradient_is_the_change_of_score_with_its_currents(x64):
     assert np.all(np.abs(found[:, ~BUILT]).max(axis=0) > 1e-3)  # the score of a tenth of a volt feels what is off
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["nominal", "ideal"])
 def test_one_input_stays_on_when_every_gate_closes(preset):
     spec, hardware = spec_for("grouped", input_gates=True), get_preset(preset)
@@ -177,6 +180,7 @@ def test_bits_are_whole_and_never_beyond_the_converters():
     np.testing.assert_allclose(slope[1:-1], 6 * share * (1 - share), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_designed_converters_are_those_of_such_a_hardware():
     """Three bits and 60 mV by the design, against the same numbers given as hardware; the chip is the same."""
     spec = spec_for("grouped", trainable_bits=True, trainable_full_scale=True)

@@ -54,6 +54,7 @@ def jitted(design, chip, environment, tokens, index, noise_key):
     return score(design, chip, environment, tokens, context, noise_key)[0]
 
 
+@pytest.mark.slow
 def test_a_token_gets_the_same_noise_whether_or_not_others_were_removed(design, chips):
     tokens, chip = tokens_for(2), one_chip(chips)
     full = jitted(design, *chip, tokens, jnp.arange(TOKENS), key(1))

@@ -145,6 +145,7 @@ def test_amplifier_curve_spans_the_sum_of_the_currents(sky130):
     np.testing.assert_allclose(score_v, 1e6 * current_a, atol=1e-3)
 
 
+@pytest.mark.slow
 @needs_sky130
 def test_a_seed_gives_its_devices_and_another_seed_others(sky130):
     """60 devices, in two decks: none drawn twice, neither within a population nor by the next seed."""
@@ -154,6 +155,7 @@ def test_a_seed_gives_its_devices_and_another_seed_others(sky130):
     assert len(np.unique(np.round(np.concatenate([first, other])[:, 2] / 10e-9, 9))) == 120
 
 
+@pytest.mark.slow
 @needs_sky130
 def test_a_population_is_the_references_and_a_diode_each_doubles_its_variance(sky130):
     """ln I_b of 200 devices. The reference held the tails' gates, so that one of the mirror's two equal devices drew;

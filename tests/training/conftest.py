@@ -26,3 +26,10 @@ def finished_run(tmp_path_factory) -> Path:
     with open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
     return place / "run"
+
+
+def pytest_collection_modifyitems(items):
+    """Whatever needs a trained run is slow: the first of them trains it."""
+    for item in items:
+        if "finished_run" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)

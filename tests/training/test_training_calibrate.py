@@ -40,6 +40,7 @@ def started(request):
     return settings, *start(jax.random.key(1), params, images)
 
 
+@pytest.mark.slow
 def test_scores_on_the_nominal_chip_are_a_third_of_the_half_span_and_most_gates_are_open(started):
     settings, design, queries, tokens, _ = started
     spec = settings.scorer

@@ -35,6 +35,7 @@ def tokens(perfect):
     return record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0)["image"], COUNT, jax.random.key(1))
 
 
+@pytest.mark.slow
 def test_recorded_tokens_are_those_that_reach_each_layer(perfect, tokens):
     """Against the masked forward pass: every recorded score is one of a token alive there, each at most once."""
     out = jax.jit(lambda p: masked_forward(MODEL, p, SCORER, batch(0)["image"], perfect, None))(lively_params(MODEL))
@@ -51,6 +52,7 @@ def test_recorded_tokens_are_those_that_reach_each_layer(perfect, tokens):
     assert np.all((tokens.kept_fraction > 0.05) & (tokens.kept_fraction < 0.95))
 
 
+@pytest.mark.slow
 def test_chips_calibrated_with_them_get_designs_of_their_own(tokens, perfect):
     """A design a chip, thresholds of its own and nothing else; the shares are judged with the methods."""
     design, calibration = perfect.design, CalibrationSpec(tokens=COUNT)
@@ -75,6 +77,7 @@ def test_too_few_tokens_says_how_many_there_are(perfect):
         record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0)["image"], 1000, jax.random.key(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [("threshold",), ("currents", "threshold", "offset", "table")])
 def test_calibration_survives_a_checkpoint(tmp_path, tokens, perfect, methods):
     calibration = CalibrationSpec(methods=methods, current_repeats=1, current_iterations=1)

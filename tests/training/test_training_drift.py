@@ -26,6 +26,7 @@ from experiments.trained_run import load_trained
 MODES = ("fixed", "adaptive", "hysteresis")
 
 
+@pytest.mark.slow
 def test_what_is_loaded_is_what_was_trained(finished_run):
     folder = finished_run
     summary = json.loads((folder / "summary.json").read_text())

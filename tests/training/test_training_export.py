@@ -36,6 +36,7 @@ def launched(settings, path):
     return json.loads((path / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_run_itself_ends_with_its_bundle(finished_run):
     run = load_trained(finished_run)
     found = read_bundle(finished_run / "export")

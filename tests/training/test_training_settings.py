@@ -134,6 +134,7 @@ def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(mon
             experiments.codesign.run(changed(evaluation=dict(capacities=capacities)), None)
 
 
+@pytest.mark.slow
 def test_a_wrong_start_from_makes_no_folder(tmp_path):
     settings, path, key = changed(start_from=str(tmp_path / "nothing")), tmp_path / "run", jax.random.key(0)
     model, stages = experiments.codesign.build_model(settings, split()), experiments.codesign.plan(settings, key)

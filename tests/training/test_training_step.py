@@ -317,6 +317,7 @@ def test_chip_and_temperature_are_what_their_streams_say_and_nothing_else():
     assert len(set(expected_k)) == 4
 
 
+@pytest.mark.slow
 def test_settings_of_the_scorer_leave_data_and_first_parameters_alone():
     others = [
         changed(scorer=dict(inputs=4, projection="gaussian", prototype="ema")),
