@@ -262,8 +262,8 @@ def pictures(
         return jnp.mean(dense_forward(model, dense_params, images)[1], axis=2)[:, :, PROTECTED:]
 
     outs, spearman, recall = [], [], []
-    for number, batch in enumerate(batches):
-        out = masked(batch["image"], inputs, jax.random.fold_in(key, 100 + number))
+    for batch in batches:
+        out = masked(batch["image"], inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))
         real = batch["weight"] > 0
         alive, voltage, logits, received = jax.device_get(
             (out.alive, out.voltage, out.logits, attention_received(batch["image"]))

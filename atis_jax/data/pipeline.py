@@ -16,7 +16,8 @@ from atis_jax.data.source import DataSpec, Split, load_split
 from atis_jax.validation import SettingError, choose
 
 Batch = dict[str, np.ndarray]
-"""``image`` float32 in [0, 1], NHWC; ``label`` int32; in evaluation also ``weight``, 0 for padding else 1."""
+"""``image`` float32 in [0, 1], NHWC; ``label`` int32; in evaluation also ``weight``, 0 for padding else 1, and
+``number``, the example's place in its split."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """From example numbers and a generator to images."""
@@ -81,6 +82,7 @@ def eval_batches(spec: DataSpec, split: Split | None = None) -> Iterator[Batch]:
             "image": np.zeros((spec.eval_batch_size, *images.shape[1:]), np.float32),
             "label": np.zeros(spec.eval_batch_size, np.int32),
             "weight": np.zeros(spec.eval_batch_size, np.float32),
+            "number": np.arange(first, first + spec.eval_batch_size, dtype=np.int32),
         }
         batch["image"][:real] = augment.to_float(images)
         batch["label"][:real] = split.labels[first : first + real]

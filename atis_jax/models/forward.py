@@ -328,13 +328,13 @@ def score_layer(
 def image_keys(key: Key | None, layer: int, batch: int) -> Key | None:
     """A key for each image at this layer.
 
-    Split from one key for the batch by position; or, if ``key`` is (B,), each image's own, so that an image meets the
+    Folded from one key for the batch by position; or, if ``key`` is (B,), each image's own, so that an image meets the
     same noise in whatever batch it comes.
     """
     if key is None:
         return None
     if key.ndim == 0:
-        return jax.random.split(jax.random.fold_in(key, layer), batch)
+        return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, layer), jnp.arange(batch))
     return jax.vmap(jax.random.fold_in, (0, None))(key, layer)
 
 

@@ -142,9 +142,12 @@ def read_scores(
 
 
 def _read_noise(key: Key | None, context: Context, spec: ScorerSpec):
-    """Standard normals (n, H G) for the summing nodes and (n, G) for the comparators, or (None, None) without a key."""
+    """Standard normals (n, H G) for the summing nodes and (n, G) for the comparators, or (None, None) without a key.
+
+    Each token draws from a key of its own, folded from its original position: not from how many tokens there are.
+    """
     if key is None:
         return None, None
-    draw = jax.random.normal(key, (spec.halves + 1, context.token_count, spec.groups))
-    *nodes, at_comparator = jnp.take(draw, context.token_index, axis=1)
-    return jnp.concatenate(nodes, axis=-1), at_comparator
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, context.token_index)
+    draw = jax.vmap(lambda token: jax.random.normal(token, (spec.halves + 1, spec.groups)))(keys)
+    return draw[:, :-1].reshape(len(draw), -1), draw[:, -1]

@@ -23,11 +23,12 @@ def random_scorer(protected: int = 1) -> Scorer:
         del chip, environment
         if key is None:
             raise ValueError("the random scorer needs a key: it has nothing but chance to go by")
-        draw = jax.random.uniform(key, (context.token_count + 1,))
-        voltage = draw[:-1][context.token_index]
+        one_more, of_tokens = jax.random.split(key)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(of_tokens, context.token_index)
+        voltage = jax.vmap(jax.random.uniform)(keys)
         # Not floor(design + draw): rounding to float32 would now and then carry a whole number to the next.
         whole = jnp.floor(design)
-        count = whole + (draw[-1] < design - whole)
+        count = whole + (jax.random.uniform(one_more) < design - whole)
         alive = context.alive[:, 0] & (context.token_index >= protected)
         # Two of 64 float32 draws are equal in one image of 4000; the token in front goes first.
         index = context.token_index

@@ -16,7 +16,7 @@ from atis_jax.scoring.analog import realise_design
 from atis_jax.scoring.design import inputs_of
 from atis_jax.scoring.program import program
 from atis_jax.scoring.projection import conditioned
-from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.evaluate import Evaluator, example_keys
 from atis_jax.typing import Key, PyTree
 
 ROUNDING_V = 1e-5
@@ -62,8 +62,8 @@ def masked_against_gathered(
     totals = np.zeros(5)
     largest = 0.0
     overflow = 0
-    for number, batch in enumerate(batches):
-        batch_key = None if key is None else jax.random.fold_in(key, number)
+    for batch in batches:
+        batch_key = example_keys(key, batch["number"])
         a, b = masked(batch["image"], inputs, batch_key), gathered(batch["image"], inputs, batch_key)
         near = margins(evaluator.params, batch["image"], inputs, a)
         *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
@@ -99,10 +99,10 @@ class Count:
 
 
 def count(run: Callable[[Any, ScorerInputs, Key | None], Pruned], batches, inputs: ScorerInputs, key) -> Count:
-    """Run ``batches`` (dicts of image, label, weight) and add up; ``key`` is folded with the batch's number."""
+    """Run ``batches`` (dicts of image, label, weight, number) and add up; ``key`` is folded with each number."""
     totals = []
-    for number, batch in enumerate(batches):
-        out = run(batch["image"], inputs, None if key is None else jax.random.fold_in(key, number))
+    for batch in batches:
+        out = run(batch["image"], inputs, example_keys(key, batch["number"]))
         totals.append(_tally(out.logits, out.alive, out.overflow, batch["label"], batch["weight"]))
     correct, examples, kept, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
@@ -112,6 +112,16 @@ def count(run: Callable[[Any, ScorerInputs, Key | None], Pruned], batches, input
         largest=np.max(largest, axis=0),
         overflow=int(np.sum(overflow)),
     )
+
+
+def example_keys(key: Key | None, number: Int[Array, "B"]) -> Key | None:
+    """A key for each example, folded from its place in the data set: the batch it comes in does not matter."""
+    return None if key is None else _folded(key, number)
+
+
+@jax.jit
+def _folded(key, number):
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, number)
 
 
 @jax.jit

@@ -29,7 +29,7 @@ DEPTH, TOKENS = 2, 16
 
 
 def weighted(seed: int, real: int = BATCH):
-    return batch(seed) | {"weight": (np.arange(BATCH) < real).astype(np.float32)}
+    return batch(seed) | {"weight": (np.arange(BATCH) < real).astype(np.float32), "number": np.arange(BATCH)}
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,8 @@ def fake_pass(labels_right: float, kept_per_layer, overflow=0):
 
 
 def test_counting_weighs_padding_out():
-    batches = [{"image": np.zeros((4, 1)), "label": np.ones(4, np.int32), "weight": np.array(w, np.float32)}
+    batches = [{"image": np.zeros((4, 1)), "label": np.ones(4, np.int32), "weight": np.array(w, np.float32),
+                "number": np.arange(4)}
                for w in ([1, 1, 1, 1], [1, 1, 0, 0])]  # fmt: skip
     found = evaluate.count(fake_pass(3, (9, 4), overflow=2), batches, None, None)
     assert (found.correct, found.examples) == (3 + 2, 6)

@@ -282,7 +282,10 @@ def test_controls_of_a_design_with_knobs_train_and_are_measured(kind):
         assert "dac_bits_per_layer" not in metrics  # it has no converters
         assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
         assert stored(after.design.projection) != stored(state.design.projection)
-    batches = [batch(number) | {"weight": np.ones(BATCH, np.float32)} for number in range(2)]
+    batches = [
+        batch(number) | {"weight": np.ones(BATCH, np.float32), "number": BATCH * number + np.arange(BATCH)}
+        for number in range(2)
+    ]
     found = measure.controls(settings, MODEL, {kind: after}, batches, np.array([0.5, 0.25]), jax.random.key(1))
     assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
     if kind == "random":  # as many as it is given: eight of sixteen, then four
@@ -352,7 +355,10 @@ def on_a_chip():
 @pytest.mark.slow
 def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
     evaluator, inputs = on_a_chip
-    batches = [batch(number) | {"weight": np.ones(BATCH, np.float32)} for number in range(2)]
+    batches = [
+        batch(number) | {"weight": np.ones(BATCH, np.float32), "number": BATCH * number + np.arange(BATCH)}
+        for number in range(2)
+    ]
     counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
     assert 0.02 < counted.kept[1] / (16 * TOKENS) < counted.kept[0] / (16 * TOKENS) < 0.98
     capacities = evaluate.capacities_for(counted.largest, TOKENS, range(DEPTH))

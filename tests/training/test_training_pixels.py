@@ -282,7 +282,7 @@ def measured(started):
 @pytest.mark.slow
 def test_masked_and_gathered_agree_on_chips_at_three_temperatures(measured):
     trained, chips, temperatures = measured
-    batches = [batch(seed) | {"weight": np.ones(8, np.float32)} for seed in range(2)]
+    batches = [batch(seed) | {"weight": np.ones(8, np.float32), "number": 8 * seed + np.arange(8)} for seed in range(2)]
     kept = []
     for number, kelvin in enumerate(temperatures):
         inputs = trained.inputs(layer_of(chips, number), Environment(jnp.asarray(kelvin), jnp.float32(1.8)))
