@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -41,6 +42,16 @@ def pytree(cls: type[_T]) -> type[_T]:
     """Make ``cls`` a frozen dataclass and a JAX pytree; fields declared with ``static()`` are metadata."""
     cls = dataclasses.dataclass(frozen=True)(cls)
     return jax.tree_util.register_dataclass(cls)
+
+
+def layer_of(tree: Any, layer: Any) -> Any:
+    """Entry ``layer`` of every leaf's leading axis."""
+    return jax.tree.map(lambda leaf: leaf[layer], tree)
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of one structure stacked along a new leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def power_of_two(bits: Any) -> Any:

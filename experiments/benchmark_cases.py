@@ -22,14 +22,15 @@ from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_ch
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import from_config_dict
-from atis_jax.data.source import Split, load_split
-from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward, layer_of
+from atis_jax.data.dataset import Split
+from atis_jax.data.registry import load_split
+from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
 from atis_jax.models.vit import VisionTransformer
-from atis_jax.numerics import keep_freed_memory
+from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.gather import choose_capacity
-from atis_jax.scoring.analog import analog
-from atis_jax.scoring.initial import initial_design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.initial import initial_design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 from atis_jax.training.state import TrainState
 from atis_jax.training.step import draw_hardware

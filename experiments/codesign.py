@@ -18,26 +18,27 @@ import numpy as np
 
 from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
+from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import check_batch, eval_batches
-from atis_jax.data.source import Split, load_split
+from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
+from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
-from atis_jax.models.vit import VisionTransformer
 from atis_jax.report import write_report
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.types import initial_state
 from atis_jax.strict_json import read_json
 from atis_jax.training import evaluate
-from atis_jax.training.calibrate import starting_design
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
+from atis_jax.training.survey import survey
 from atis_jax.validation import UserError
 from experiments import measure
+from experiments.build import build_method, build_model, build_task
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 from experiments.loop import Loop, Stage, steps_done
 from experiments.metrics import MetricsLog
 from experiments.progress import Progress
@@ -46,8 +47,8 @@ from experiments.settings import CodesignSettings
 
 EXPORT = "export"
 """Folder of the design bundle in that of the run."""
-CALIBRATION_IMAGES = 256
-"""Training images from which the starting design's spread, variances and queries are taken."""
+SURVEYED = 256
+"""Training examples from which the starting design's spread, variances and queries are taken."""
 
 
 def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
@@ -56,10 +57,10 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
-    # Only the images say how many tokens and channels there are.
-    settings.check_patch(train.images.shape[3])
+    # Only the data say how many tokens there are, and of how many values each is made.
+    settings.check_raw(model)
     if settings.evaluation.capacities:
-        check_capacities(settings.evaluation.capacities, settings.model.depth, model.tokens)
+        check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
     if settings.scorer.kind == "analog":
@@ -73,7 +74,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
 def write_export(
     settings: CodesignSettings,
     folder: RunFolder,
-    model: VisionTransformer,
+    model: Model,
     state: TrainState,
     test: Split,
     accuracy: dict[str, Any],
@@ -98,7 +99,9 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         "seed": settings.seed,
         "dataset": measure.described(settings, test),
         "accuracy": {
-            "dense": evaluate.dense_accuracy(model, trained["dense"].params, eval_batches(settings.data, test))
+            "dense": evaluate.dense_accuracy(
+                model, build_task(settings), trained["dense"].params, eval_batches(settings.data, test)
+            )
         },
         "timing": {"seconds": time.time() - started},
     }
@@ -110,7 +113,7 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
 def train_stages(
     settings: CodesignSettings,
     folder: RunFolder,
-    model: VisionTransformer,
+    model: Model,
     stages: list[Stage],
     train: Split,
     root: jax.Array,
@@ -124,7 +127,7 @@ def train_stages(
     check_batch(settings.data, train)
     read: dict[str, Input] = {}
     if settings.start_from is not None:
-        trained["dense"] = dense_from(settings, fresh_dense(settings, model, train, root))
+        trained["dense"] = dense_from(settings, fresh_dense(settings, model, root))
         read["start_from"] = Input(settings.start_from, trained["dense"].params)
     folder.begin()
     check_inputs(folder, read)
@@ -139,18 +142,6 @@ def train_stages(
             teacher = {} if stage.name == "dense" else trained["dense"].params
             trained[stage.name] = loop.run(stage, step_fn, state, teacher)
     return trained
-
-
-def build_model(settings: CodesignSettings, train: Split) -> VisionTransformer:
-    """The network for this data set."""
-    grid = settings.model.grid(train.images.shape[1])
-    return VisionTransformer(
-        settings.model,
-        classes=len(train.class_names),
-        tokens=grid * grid,
-        mean=tuple(float(v) for v in train.mean),
-        std=tuple(float(v) for v in train.std),
-    )
 
 
 def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
@@ -174,7 +165,7 @@ def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
 def prepare(
     settings: CodesignSettings,
     stage: Stage,
-    model: VisionTransformer,
+    model: Model,
     train: Split,
     root: jax.Array,
     trained: dict[str, TrainState],
@@ -182,56 +173,55 @@ def prepare(
     """The step function of a stage and the state it starts from."""
     if stage.name == "dense":
         transform = optimiser(settings.dense, settings.codesign)
-        return dense_step(model, settings.dense, transform), fresh_dense(settings, model, train, root)
+        return dense_step(model, build_task(settings), settings.dense, transform), fresh_dense(settings, model, root)
     params = trained["dense"].params
     if stage.name == "dense_longer":
         transform = optimiser(settings.tune, settings.codesign)
-        return dense_step(model, settings.tune, transform), create_state(params, (), (), root, transform)
+        task = build_task(settings)
+        return dense_step(model, task, settings.tune, transform), create_state(params, (), (), root, transform)
     kind = settings.scorer.kind if stage.name == "codesign" else stage.name
-    setup, transform = codesign_setup(settings, model, train, kind)
-    images = jnp.asarray(train.images[:CALIBRATION_IMAGES], jnp.float32) / 255.0
+    setup, transform = codesign_setup(settings, model, kind)
+    examples = surveyed(settings, train)
     design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
-    design: Any
+    wanted = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth))
 
     @jax.jit
-    def start(key, params, images):
-        return starting_design(key, model, params, setup.spec, setup.hardware, images)
+    def start(key, params, batch):
+        return setup.method.begin(key, survey(model, params, setup.method, batch), wanted)
 
-    design, queries = start(design_key, params, images)
-    if kind == "random":
-        design = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth)) * model.tokens
-    memory = jax.vmap(lambda query: initial_state(setup.spec.groups, settings.model.width, query))(queries)
+    design, memory = start(design_key, params, examples)
     return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
 
 
-def fresh_dense(settings: CodesignSettings, model: VisionTransformer, train: Split, root: jax.Array) -> TrainState:
+def surveyed(settings: CodesignSettings, train: Split) -> dict[str, Any]:
+    """The first training examples, as the network is fed them, nothing varied."""
+    few = {name: column[:SURVEYED] for name, column in train.columns.items()}
+    return jax.tree.map(jnp.asarray, make_dataset(settings.data).feed(few))
+
+
+def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:
     """The untrained network and its optimiser."""
-    side, channels = train.images.shape[1], train.images.shape[3]
     # Jitted: operation by operation it would take longer than the first hundred steps.
-    params = jax.jit(model.init)(rng.stream(root, "init"), jnp.zeros((1, side, side, channels)))
+    params = jax.jit(model.init)(rng.stream(root, "init"))
     return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
 
 
-def codesign_setup(settings: CodesignSettings, model: VisionTransformer, train: Split, kind: str):
-    """Everything a co-design step needs for a scorer of ``kind``, and its optimiser."""
-    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.scorer_hardware()
-    if kind == "random":
-        spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
-    target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
+def codesign_setup(settings: CodesignSettings, model: Model, kind: str):
+    """Everything a co-design step needs for a method ``kind``, and its optimiser."""
+    method = build_method(settings, kind)
+    costs = run_bill(settings, model)
+    dense = costs.dense()
     setup = Codesign(
         model=model,
-        scorer=make_scorer(spec, hardware, target),
-        spec=spec,
-        hardware=hardware,
+        method=method,
+        task=build_task(settings),
         stage=settings.tune,
         pruning=settings.pruning,
         loss=settings.loss,
         codesign=settings.codesign,
-        energy_ratio=run_ledger(settings, model, spec, train.images.shape[3]).ratio(),
-        analog=kind == "analog",
+        energy_ratio=lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), dense),
     )
-    knobs = spec.trains_hardware and kind != "random"
-    return setup, optimiser(settings.tune, settings.codesign, spec.projection, spec.prototype, knobs)
+    return setup, optimiser(settings.tune, settings.codesign, method, method.chooses_hardware)
 
 
 def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import LARGEST_BIAS_A, Design
-from atis_jax.scoring.knobs import active_inputs, dac_bits, full_scale_v
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import LARGEST_BIAS_A, Design
+from atis_jax.scoring.atis.knobs import active_inputs, dac_bits, full_scale_v
+from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.method import Method
 
 
-def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, scored: range) -> dict[str, Any]:
+def design_summary(design: Any, method: Method, scored: range) -> dict[str, Any]:
     """Inputs, bits, full scale and largest bias current of every layer's array.
 
     The entry of a layer without a scorer is None. Converters and currents are an analog scorer's alone, and a
@@ -22,11 +22,12 @@ def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, scored:
 
     Args:
         design: leaves (L, ...).
-        spec: structure of the scorer, analog or digital.
-        hardware: it was trained on.
+        method: that it is a design of; one without arrays has nothing to tell.
         scored: layers that have a scorer.
     """
-    depth = len(design.threshold)
+    if not isinstance(method, Atis):
+        return {}
+    spec, hardware, depth = method.spec, method.hardware, len(design.threshold)
 
     def per_layer(value: Callable[[Design], Any], kind: type) -> list[Any]:
         found = np.broadcast_to(np.asarray(jax.vmap(value, axis_size=depth)(design)), depth)
@@ -37,7 +38,7 @@ def design_summary(design: Design, spec: ScorerSpec, hardware: Hardware, scored:
         "shared": spec.shared,
         "projection": spec.projection,
     }
-    if spec.kind == "analog":
+    if method.fabricated:
         if hardware.dac.resolution is not None:
             summary["dac_bits_per_layer"] = per_layer(lambda one: dac_bits(one, spec, hardware), int)
         summary["full_scale_v_per_layer"] = per_layer(lambda one: full_scale_v(one, spec, hardware), float)

@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import train_iterator
-from atis_jax.data.source import DataSpec, Split
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
 from atis_jax.training.step import Step
@@ -50,7 +50,7 @@ class Loop:
     """What all stages of a run share."""
 
     folder: RunFolder
-    data: DataSpec
+    data: Any
     train: Split
     log: MetricsLog
     bar: Progress

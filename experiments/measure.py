@@ -11,24 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.circuits.chip import nominal_chip, nominal_environment, sample_chip
+from atis_jax.circuits.chip import nominal_environment
 from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
+from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import Batch, eval_batches
-from atis_jax.data.source import Split
-from atis_jax.models.forward import ScorerInputs, dense_forward, layer_of
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.analog import realise_design
-from atis_jax.scoring.knobs import designed_hardware, input_gates
-from atis_jax.scoring.registry import make_scorer
+from atis_jax.models.backbone import Model
+from atis_jax.models.forward import ScorerInputs, dense_forward
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.analog import realise_design
+from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
+from atis_jax.scoring.atis.method import Atis
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
+from experiments.build import build_method, build_task
 from experiments.design_summary import design_summary
 from experiments.files import write_arrays_atomically
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 from experiments.rundir import RunFolder
 from experiments.settings import CodesignSettings
 
@@ -60,7 +61,7 @@ class Trained:
 def measure(
     settings: CodesignSettings,
     folder: RunFolder,
-    model: VisionTransformer,
+    model: Model,
     trained: dict[str, TrainState],
     train: Split,
     test: Split,
@@ -71,9 +72,9 @@ def measure(
     key = rng.stream(root, "evaluation")
     design = ready(settings, model, trained["codesign"], settings.scorer.kind)
     depth = settings.model.depth
-    dense_params = trained.get("dense_longer", trained["dense"]).params
+    dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
     perfect = perfect_inputs(design, depth)
-    ideal = evaluate.count(design.evaluator.masked(), batches, perfect, None)
+    ideal = evaluate.count(design.evaluator.masked(), task, batches, perfect, None)
     chips = measure_chips(settings, design, batches, key, ideal)
     few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
     first_chip = design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
@@ -82,7 +83,7 @@ def measure(
     )
     arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
-    if design.evaluator.spec.kind == "analog":
+    if design.evaluator.method.fabricated:
         arrays |= transfer_curves(settings, design, first_chip)
     arrays |= {
         "kept_per_layer_mean": kept,
@@ -100,8 +101,8 @@ def measure(
         "seed": settings.seed,
         "dataset": described(settings, test),
         "accuracy": {
-            "dense": evaluate.dense_accuracy(model, dense_params, batches),
-            "dense_before": evaluate.dense_accuracy(model, trained["dense"].params, batches),
+            "dense": evaluate.dense_accuracy(model, task, dense_params, batches),
+            "dense_before": evaluate.dense_accuracy(model, task, trained["dense"].params, batches),
             "ideal": ideal.accuracy,
             "hardware_mean": float(chips.accuracy.mean()),
             "hardware_std": float(chips.accuracy.std()),
@@ -128,10 +129,8 @@ def measure(
             "attention_spearman": float(np.mean(spearman[scored])),
             "attention_recall": float(np.mean(recall[scored])),
         },
-        "design": design_summary(
-            design.state.design, design.evaluator.spec, design.evaluator.hardware, design.evaluator.scored
-        ),
-        "energy": energy_summary(settings, model, design, kept, train.images.shape[3]),
+        "design": design_summary(design.state.design, design.evaluator.method, design.evaluator.scored),
+        "energy": energy_summary(settings, model, design, kept),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {
             name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -150,22 +149,18 @@ def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     }
 
 
-def ready(settings: CodesignSettings, model: VisionTransformer, state: TrainState, kind: str) -> Trained:
+def ready(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
     """A stage's result with the scorer it was trained with."""
-    spec, hardware = dataclasses.replace(settings.scorer, kind=kind), settings.scorer_hardware()
-    if kind == "random":
-        spec = dataclasses.replace(spec, arrangement="consensus", groups=1, prototype="static")
-    scorer = make_scorer(spec, hardware, jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth)))
     scored = settings.pruning.scored(settings.model.depth)
-    return Trained(Evaluator(model, state.params, scorer, spec, hardware, scored), state)
+    method, task = build_method(settings, kind), build_task(settings)
+    return Trained(Evaluator(model, state.params, method, scored, task), state)
 
 
 def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
     """The design on the chip without any error, at the nominal temperature."""
-    hardware, spec = trained.evaluator.hardware, trained.evaluator.spec
-    chip = nominal_chip(hardware, spec.geometry)
-    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), chip)
-    return trained.inputs(stacked, nominal_environment(hardware))
+    method = trained.evaluator.method
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), method.perfect_chip())
+    return trained.inputs(stacked, nominal_environment(method.hardware))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,14 +180,13 @@ def measure_chips(
     settings: CodesignSettings, trained: Trained, batches: list[Batch], key: jax.Array, ideal: evaluate.Count
 ) -> Chips:
     """Accuracy and counts on freshly sampled chips: hard comparators, read noise, tokens really removed."""
-    spec = trained.evaluator.spec
-    count = settings.evaluation.chips if spec.kind == "analog" else 1
+    method, task = trained.evaluator.method, trained.evaluator.task
+    count = settings.evaluation.chips if method.fabricated else 1
     depth, tokens = settings.model.depth, trained.evaluator.model.tokens
     offered = np.asarray(settings.evaluation.temperature_c)
     temperature_c = offered[np.arange(count) % len(offered)]
-    hardware = trained.evaluator.hardware
-    chips = evaluate.chips_for(jax.random.fold_in(key, 1), hardware, spec, depth, count, sample_chip)
-    environments = evaluate.environments_for(hardware, jnp.asarray(celsius_to_kelvin(temperature_c)))
+    chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, count)
+    environments = evaluate.environments_for(method.hardware, jnp.asarray(celsius_to_kelvin(temperature_c)))
     noise = [jax.random.fold_in(jax.random.fold_in(key, 2), number) for number in range(count)]
 
     def on(number: int) -> ScorerInputs:
@@ -202,10 +196,11 @@ def measure_chips(
     if not given:
         masked = trained.evaluator.masked()
         scouts = [
-            evaluate.count(masked, batches, on(number), noise[number]).largest
+            evaluate.count(masked, task, batches, on(number), noise[number]).largest
             for number in range(min(SCOUT_CHIPS, count))
         ]
-        capacities = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), tokens, trained.evaluator.scored)
+        largest, evaluator = np.max([ideal.largest, *scouts], axis=0), trained.evaluator
+        capacities = evaluate.capacities_for(largest, evaluator.model, evaluator.scored)
     compiled: dict = {}
     accuracy, kept, overflow = [], [], 0
     for number in range(count):
@@ -220,7 +215,7 @@ def measure_chips(
 
 def controls(
     settings: CodesignSettings,
-    model: VisionTransformer,
+    model: Model,
     trained: dict[str, TrainState],
     batches: list[Batch],
     kept: np.ndarray,
@@ -236,9 +231,10 @@ def controls(
             control = ready(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
             if kind == "random":
-                inputs = dataclasses.replace(inputs, design=jnp.asarray(kept * model.tokens, jnp.float32))
+                inputs = dataclasses.replace(inputs, design=jnp.asarray(kept, jnp.float32))
             noise = jax.random.fold_in(key, 10 + number)
-            counted = evaluate.count(control.evaluator.masked(), batches, inputs, noise)
+            run, task = control.evaluator.masked(), control.evaluator.task
+            counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
             found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept / counted.examples / model.tokens))
     return found
@@ -258,17 +254,20 @@ def pictures(
     model = trained.evaluator.model
 
     @jax.jit
-    def attention_received(images):
-        return jnp.mean(dense_forward(model, dense_params, images)[1], axis=2)[:, :, PROTECTED:]
+    def attention_received(batch):
+        _, attention = dense_forward(model, dense_params, batch, needs={"received"})
+        assert attention.received is not None
+        return jnp.mean(attention.received, axis=2)[:, :, model.length - model.tokens :]
 
+    first = model.length - model.tokens
     outs, spearman, recall = [], [], []
     for batch in batches:
-        out = masked(batch["image"], inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))
+        out = masked(batch, inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))
         real = batch["weight"] > 0
         alive, voltage, logits, received = jax.device_get(
-            (out.alive, out.voltage, out.logits, attention_received(batch["image"]))
+            (out.alive, out.voltage, out.logits, attention_received(batch))
         )
-        score, kept = voltage.max(axis=-1)[:, :, PROTECTED:], alive.any(axis=-1)[:, :, PROTECTED:]
+        score, kept = voltage.max(axis=-1)[:, :, first:], alive.any(axis=-1)[:, :, first:]
         s, r = agreement.attention_agreement(score[:, real], kept[:, real], received[:, real])
         spearman.append(s)
         recall.append(r)
@@ -277,8 +276,8 @@ def pictures(
     # Spread over the batch: stored sets are often in order of class.
     examples = int(batches[0]["weight"].sum())
     shown = np.unique(np.linspace(0, examples - 1, settings.evaluation.pictures).round().astype(int))
-    kept_LxBxT = alive.any(axis=-1)[:, :, PROTECTED:]
-    score_LxBxT = voltage.max(axis=-1)[:, :, PROTECTED:]
+    kept_LxBxT = alive.any(axis=-1)[:, :, first:]
+    score_LxBxT = voltage.max(axis=-1)[:, :, first:]
     edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, trained.evaluator.scored)
     arrays = {
         "images": batches[0]["image"][shown],
@@ -297,7 +296,7 @@ def pictures(
                 for layer in range(len(alive))
             ]
         )
-    unscored = [layer for layer in range(model.spec.depth) if layer not in trained.evaluator.scored]
+    unscored = [layer for layer in range(model.depth) if layer not in trained.evaluator.scored]
     mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)
     mean_recall = np.concatenate(recall, axis=1).mean(axis=1)
     mean_spearman[unscored], mean_recall[unscored] = np.nan, np.nan
@@ -340,7 +339,7 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     built = np.arange(spec.inputs) if gates is None else np.flatnonzero(gates)
     realised = realised_layer(trained, inputs, first)
     voltage_v = jnp.linspace(-1.5, 1.5, CURVE_POINTS) * converter.full_scale_v
-    nominal = perfect_inputs(trained, trained.evaluator.model.spec.depth)
+    nominal = perfect_inputs(trained, trained.evaluator.model.depth)
     nominal = dataclasses.replace(nominal, environment=inputs.environment)
     perfect = realised_layer(trained, nominal, first)
     current_a, wanted_a = (np.asarray(ota_curves_a(array, voltage_v))[0][built] for array in (realised, perfect))
@@ -361,16 +360,17 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     return curves
 
 
-def energy_summary(
-    settings: CodesignSettings, model: VisionTransformer, trained: Trained, kept: np.ndarray, channels: int
-) -> dict[str, Any]:
+def energy_summary(settings: CodesignSettings, model: Model, trained: Trained, kept: np.ndarray) -> dict[str, Any]:
     """The ledger at the mean kept fractions, and what no pruning and digital scoring would cost."""
-    costs = run_ledger(settings, model, trained.evaluator.spec, channels)
-    design, share = trained.state.design, jnp.asarray(kept)
-    spent = costs.pruned(share, design, trained.state.scorer_state.query)
-    rivals = {"digital": costs.digital(share, design, folded=False)}
-    if costs.folds:
-        rivals["digital_folded"] = costs.digital(share, design, folded=True)
+    costs, method = run_bill(settings, model), trained.evaluator.method
+    state, share = trained.state, jnp.asarray(kept)
+    spent = method.bill(costs, share, state.design, state.scorer_state)
+    rivals = {}
+    if isinstance(method, Atis):
+        lines = method.ledger(costs)
+        rivals["digital"] = lines.digital(share, state.design, folded=False)
+        if lines.folds:
+            rivals["digital_folded"] = lines.digital(share, state.design, folded=True)
     return {
         "dense_j": float(costs.dense().total_j),
         "total_j": float(spent.total_j),

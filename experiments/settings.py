@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import BIAS_KINDS, MODEL_HIGH_C, MODEL_LOW_C
-from atis_jax.data.source import DataSpec
+from atis_jax.data.images import ImagesSpec
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.fitting.preset_file import marked, named_hardware
-from atis_jax.models.spec import ModelSpec
-from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.knobs import FULL_SCALE_V
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.backbone import Model
+from atis_jax.models.vit import ModelSpec
+from atis_jax.scoring.atis.knobs import FULL_SCALE_V
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import METHODS
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.validation import SettingError, check_settings, setting
 
@@ -100,7 +102,7 @@ class EvaluationSpec:
     pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
     capacities: tuple[int, ...] = setting(
         (),
-        low=PROTECTED,
+        low=1,
         doc="tokens each layer has room for, CLS included; tokens beyond it are lost and counted; empty: room for all",
     )
 
@@ -123,7 +125,7 @@ class CodesignSettings:
         None, path=True, doc="run folder whose dense network to start from; its dense stage is reused"
     )
     checkpoint_every: int = setting(200, low=1, affects_result=False, doc="steps between checkpoints")
-    data: DataSpec = setting(DataSpec)
+    data: ImagesSpec = setting(ImagesSpec)
     model: ModelSpec = setting(ModelSpec)
     scorer: ScorerSpec = setting(ScorerSpec)
     hardware: HardwareSpec = setting(HardwareSpec)
@@ -195,18 +197,25 @@ class CodesignSettings:
         hardware = self.hardware.build()
         return with_fields(hardware, {"dac.bits": None}) if self.scorer.source == "pixels" else hardware
 
-    def check_patch(self, channels: int) -> None:
-        """Whether the patches of images with ``channels`` have the pixels that a scorer at the sensor takes.
+    def scorer_of(self, kind: str) -> Any:
+        """The section ``scorer`` as it is, or that of the control ``kind``: its own fields where they are the same."""
+        wanted = METHODS[kind].Spec
+        if isinstance(self.scorer, wanted):
+            return dataclasses.replace(self.scorer, kind=kind)
+        return wanted(kind=kind)
+
+    def check_raw(self, model: Model) -> None:
+        """Whether tokens are made of as many raw values as a scorer at the sensor takes.
 
         Raises:
-            SettingError: they have fewer.
+            SettingError: of fewer.
         """
-        values = self.model.patch**2 * channels
+        values = model.shape(camera=True).pixel_values
         if self.scorer.source == "pixels" and self.scorer.inputs > values:
             raise SettingError(
                 f"config.scorer.inputs = {self.scorer.inputs} exceeds the {values} pixel values of a patch "
-                f"(model.patch = {self.model.patch}, channels: {channels}) that scorer.source = 'pixels' selects from; "
-                f"lower scorer.inputs to at most {values}, or raise model.patch"
+                f"(model.patch = {self.model.patch}) that scorer.source = 'pixels' selects from; lower scorer.inputs "
+                f"to at most {values}, or raise model.patch"
             )
 
     def _check_sensor(self) -> None:

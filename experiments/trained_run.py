@@ -9,13 +9,15 @@ import jax
 import jax.numpy as jnp
 
 from atis_jax.config import from_config_dict, results_part, stored_hash
-from atis_jax.data.source import Split, load_split
-from atis_jax.models.vit import VisionTransformer
+from atis_jax.data.dataset import Split
+from atis_jax.data.registry import load_split
+from atis_jax.models.backbone import Model
 from atis_jax.strict_json import read_json
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
 from atis_jax.validation import UserError
 from experiments import codesign, measure
+from experiments.build import build_model
 from experiments.inputs import Input
 from experiments.loop import Stage
 from experiments.measure import Trained
@@ -34,14 +36,14 @@ class TrainedRun:
         model: the network's structure.
         trained: its parameters, design and scorer memory after the last step of co-design. The optimiser's memory
             is not read: ``trained.state.opt_state`` is empty.
-        train: the training images.
-        test: the test images.
+        train: the training examples.
+        test: the test examples.
         root: the run's root key.
         folder: where it was read from.
     """
 
     settings: CodesignSettings
-    model: VisionTransformer
+    model: Model
     trained: Trained
     train: Split
     test: Split
@@ -77,11 +79,11 @@ def load_trained(folder: str | Path) -> TrainedRun:
         )
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
-    model = codesign.build_model(settings, train)
+    model = build_model(settings, train)
 
     # Traced, not run: only shapes and types are wanted, and calibration would cost seconds.
     def states() -> TrainState:
-        dense = codesign.fresh_dense(settings, model, train, root)
+        dense = codesign.fresh_dense(settings, model, root)
         stage = Stage(STAGE, settings.tune.steps, 0, 0, lambda step: STAGE)
         return codesign.prepare(settings, stage, model, train, root, {"dense": dense})[1]
 

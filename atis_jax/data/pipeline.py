@@ -6,24 +6,22 @@ function of the two, so the position is one integer and an iterator set to it co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import grain
 import numpy as np
 
-from atis_jax.data import augment, canvas, source
-from atis_jax.data.source import DataSpec, Split, load_split
-from atis_jax.validation import SettingError, choose
+from atis_jax.data.dataset import Split
+from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.validation import SettingError
 
 Batch = dict[str, np.ndarray]
-"""``image`` float32 in [0, 1], NHWC; ``label`` int32; in evaluation also ``weight``, 0 for padding else 1, and
-``number``, the example's place in its split."""
-
-Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""From example numbers and a generator to images."""
+"""What a model is fed, and ``label``; in evaluation also ``weight``, 0 for padding else 1, and ``number``, the
+example's place in its split."""
 
 
-def train_iterator(spec: DataSpec, seed: int, split: Split | None = None) -> grain.DatasetIterator[Batch]:
+def train_iterator(spec: Any, seed: int, split: Split | None = None) -> grain.DatasetIterator[Batch]:
     """Endless shuffled batches; every epoch in a new order and varied anew, the last partial batch dropped.
 
     ``get_state()`` is a small JSON-able dict, for ``set_state()`` of an iterator with the same arguments.
@@ -49,12 +47,12 @@ def train_iterator(spec: DataSpec, seed: int, split: Split | None = None) -> gra
         .shuffle()
         .batch(spec.batch_size, drop_remainder=True, batch_fn=np.asarray)
         .repeat()
-        .random_map(_variation(spec, split))
+        .random_map(_labelled(spec, split))
     )
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)))
 
 
-def check_batch(spec: DataSpec, split: Split) -> None:
+def check_batch(spec: Any, split: Split) -> None:
     """Whether an epoch of the training split has a batch.
 
     Raises:
@@ -67,52 +65,34 @@ def check_batch(spec: DataSpec, split: Split) -> None:
         )
 
 
-def steps_per_epoch(spec: DataSpec, split: Split) -> int:
+def steps_per_epoch(spec: Any, split: Split) -> int:
     """Training batches in an epoch."""
     return len(split) // spec.batch_size
 
 
-def eval_batches(spec: DataSpec, split: Split | None = None) -> Iterator[Batch]:
+def eval_batches(spec: Any, split: Split | None = None) -> Iterator[Batch]:
     """The evaluation split once, in stored order, nothing varied; the last batch is padded with weight 0."""
-    split = load_split(spec, "test") if split is None else split
-    for first in range(0, len(split), spec.eval_batch_size):
-        images = split.images[first : first + spec.eval_batch_size]
-        real = len(images)
-        batch = {
-            "image": np.zeros((spec.eval_batch_size, *images.shape[1:]), np.float32),
-            "label": np.zeros(spec.eval_batch_size, np.int32),
-            "weight": np.zeros(spec.eval_batch_size, np.float32),
-            "number": np.arange(first, first + spec.eval_batch_size, dtype=np.int32),
+    dataset = make_dataset(spec)
+    split = dataset.load("test") if split is None else split
+    size = spec.eval_batch_size
+    for first in range(0, len(split), size):
+        part = slice(first, first + size)
+        fed = dataset.feed({name: column[part] for name, column in split.columns.items()}) | {
+            "label": split.labels[part]
         }
-        batch["image"][:real] = augment.to_float(images)
-        batch["label"][:real] = split.labels[first : first + real]
-        batch["weight"][:real] = 1
-        yield batch
+        real = len(fed["label"])
+        yield {name: _padded(column, size) for name, column in fed.items()} | {
+            "weight": (np.arange(size) < real).astype(np.float32),
+            "number": np.arange(first, first + size, dtype=np.int32),
+        }
 
 
-def _placed(split: Split) -> Draw:
-    pool = source.fragment_pool(split)
-    digits = np.asarray(split.digits)
-    return lambda index, rng: canvas.render(rng, digits[index], pool, canvas.TRAIN_JITTER).image
+def _padded(column: np.ndarray, size: int) -> np.ndarray:
+    """``column`` with zeros behind it up to ``size`` rows."""
+    return np.pad(column, ((0, size - len(column)), *((0, 0),) * (column.ndim - 1)))
 
 
-_DRAWING: dict[str, Callable[[Split], Draw]] = {
-    "none": lambda split: lambda index, rng: augment.to_float(split.images[index]),
-    "placement": _placed,
-    "flip_crop": lambda split: lambda index, rng: augment.to_float(augment.crop_flip(rng, split.images, index)),
-}
-
-
-def _variation(spec: DataSpec, split: Split) -> Callable[[np.ndarray, np.random.Generator], Batch]:
+def _labelled(spec: Any, split: Split):
     """From example numbers and a generator to a batch."""
-    draw = choose(_DRAWING, spec.augmentation, "config.data.augmentation")(split)
-
-    def vary(index: np.ndarray, rng: np.random.Generator) -> Batch:
-        images = draw(index, rng)
-        if spec.colour_jitter:
-            images = augment.colour_jitter(rng, images, spec.colour_jitter)
-        if spec.erase_probability:
-            images = augment.erase(rng, images, spec.erase_probability)
-        return {"image": images, "label": split.labels[index]}
-
-    return vary
+    draw = make_dataset(spec).draw(split)
+    return lambda index, rng: draw(index, rng) | {"label": split.labels[index]}

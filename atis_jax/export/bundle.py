@@ -13,10 +13,10 @@ import numpy as np
 from atis_jax.circuits.frontend import Program
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.export.errors import ExportError
-from atis_jax.scoring.design import Design, layer_design
-from atis_jax.scoring.knobs import designed_hardware
-from atis_jax.scoring.program import program
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import Design, layer_design
+from atis_jax.scoring.atis.knobs import designed_hardware
+from atis_jax.scoring.atis.program import program
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 CALIBRATIONS = ("as designed", "calibrated")
 

@@ -17,8 +17,8 @@ from atis_jax.export.bundle import Bundle, Calibration, leaves_of
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import layer_quantities
 from atis_jax.export.units import unit_of
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.validation import SettingError
 
 FORMAT, SCHEMA = "atis_jax design bundle", 2

@@ -13,8 +13,8 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import Achieved, calibrated_layer
-from atis_jax.scoring.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
-from atis_jax.scoring.prototype import raw_from_weights
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
+from atis_jax.scoring.atis.prototype import raw_from_weights
 
 EDGE = 1e-6
 """Share of a range that a quantity stays away from its ends, where the inverse of its map is infinite."""

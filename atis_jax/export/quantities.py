@@ -11,11 +11,11 @@ import numpy as np
 from atis_jax.circuits.comparator import reference_v
 from atis_jax.circuits.floating_gate import FloatingGateSpec, program_current_a
 from atis_jax.export.bundle import Bundle
-from atis_jax.scoring.calibration.currents import grid_step
-from atis_jax.scoring.calibration.trim import Trim, trimmed
-from atis_jax.scoring.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, threshold_range
-from atis_jax.scoring.knobs import FULL_SCALE_V, dac_bits, full_scale_v, input_gates
-from atis_jax.scoring.program import program
+from atis_jax.scoring.atis.calibration.currents import grid_step
+from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, threshold_range
+from atis_jax.scoring.atis.knobs import FULL_SCALE_V, dac_bits, full_scale_v, input_gates
+from atis_jax.scoring.atis.program import program
 
 OFF_CODE = -1
 """Code of a current that is programmed to off."""

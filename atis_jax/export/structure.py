@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.export.errors import ExportError
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 
 def check_exportable(spec: ScorerSpec) -> None:

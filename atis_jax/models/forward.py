@@ -1,28 +1,28 @@
-"""Forward passes: dense, masked (training), gathered (tokens really removed). Any scorer fits.
+"""The one loop over layers: dense, masked (training), gathered (tokens really removed). Any network, method, kernel.
 
-Shape suffixes: B images, N tokens (CLS first), T patches (N - 1), D width, H heads, G head groups, L layers,
-C capacity of a layer. Design, chip and state carry a leading axis L.
+Shape suffixes: B examples, N tokens, D width, H heads, G head groups, L layers, C capacity of a layer. Design, chip and
+memory carry a leading axis L.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from atis_jax.circuits.chip import Chip, Environment
-from atis_jax.models.sensor import sensor_view
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.numerics import pytree
-from atis_jax.pruning.gather import pack, scatter_back
-from atis_jax.pruning.masks import PROTECTED, at_fixed_rate, cascade, protect, training_gate
-from atis_jax.scoring.knobs import held
-from atis_jax.scoring.prototype import update_query
-from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
+from atis_jax.models.backbone import Model
+from atis_jax.models.kernels import Kernel, Softmax
+from atis_jax.numerics import layer_of, pytree, stack, static
+from atis_jax.pruning.masks import at_fixed_rate, cascade, protect, training_gate
+from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to
+from atis_jax.pruning.stream import Attended, Stream, spread
+from atis_jax.scoring.method import Method, mean_over_examples, scored
+from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Int, Key, PyTree
 from atis_jax.validation import SettingError
 
@@ -30,6 +30,11 @@ EVERY_LAYER = range(2**31)
 """The scored layers of a network that has a scorer in front of all of them, however many they are."""
 UNSEEN_V = -1e30
 """Stands for the score of a token that no scorer looked at: no circuit's, and finite for ``jax_debug_nans``."""
+UNROLLED = 6
+"""Layers of one kind up to which each is compiled apart, which runs faster; more are one compiled loop."""
+SOFTMAX = Softmax()
+
+Batch = Mapping[str, Any]
 
 
 @pytree
@@ -39,7 +44,7 @@ class ScorerInputs:
     Attributes:
         design: what is optimised.
         chip: what fabrication gave, or None for scorers without one. A second axis, after that of the layers, deals
-            the images to several chips: the first B / chips images to the first, and so on.
+            the examples to several chips: the first B / chips of them to the first, and so on.
         environment: temperature and supply, shared by all layers; one entry a chip if there are several.
         state: the scorers' memory.
     """
@@ -47,7 +52,24 @@ class ScorerInputs:
     design: Any
     chip: Chip | None
     environment: Environment | None
-    state: ScorerState
+    state: Any
+
+
+@pytree
+class Relaxation:
+    """How decisions are softened while training; the default is the hard comparator.
+
+    Attributes:
+        smoothing: width of the soft comparator relative to the score's half span.
+        hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
+        fixed_rate: take the gradient as if the thresholds held the kept fraction (``at_fixed_rate``).
+        detach_network: stop the gradient that the scorer would send into the tokens it looks at.
+    """
+
+    smoothing: Float[Array, ""] | float = 0.0
+    hardness: Float[Array, ""] | float = 1.0
+    fixed_rate: bool = static(default=False)
+    detach_network: bool = static(default=False)
 
 
 @pytree
@@ -55,133 +77,141 @@ class Pruned:
     """What a pruned forward pass yields.
 
     Attributes:
-        logits: (B, classes).
-        alive: (L, B, N, G) cascaded keep masks after each layer's decision.
+        logits: (B, classes), or (B, N, vocabulary) of a network that says something of every token.
+        alive: (L, B, N, G) keep masks after each layer's decision.
         voltage: (L, B, N, G) scores; ``UNSEEN_V`` where none was taken (pruned before, gathered pass only).
         probability: (L, B, N, G) keep probability of the soft comparator given that the token was alive.
         overflow: (L, B) kept tokens that found no room (always 0 in the masked pass).
         state: scorer memory afterwards.
+        counted: (B, N) tokens that are a method's to judge; its leading axis is 1 where all examples agree.
     """
 
-    logits: Float[Array, "B classes"]
+    logits: Float[Array, "B ..."]
     alive: Bool[Array, "L B N G"]
     voltage: Float[Array, "L B N G"]
     probability: Float[Array, "L B N G"]
     overflow: Int[Array, "L B"]
-    state: ScorerState
+    state: Any
+    counted: Bool[Array, "B N"]
+
+    @property
+    def before(self) -> Bool[Array, "L B N G"]:
+        """Tokens that reach each layer's decision: what the one before it left."""
+        return jnp.concatenate([jnp.ones_like(self.alive[:1]), self.alive[:-1]])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pass:
+    """What one pass is made of, apart from parameters, examples and what the scorers need.
+
+    Attributes:
+        model: the network.
+        kernel: how attention is computed.
+        method: which tokens stay; None: all.
+        scored: layers in which it decides; the others keep every token that reaches them.
+        relaxation: softened decisions while training.
+        needs: parts of every layer's ``Attended`` to give back.
+        dropout: turns dropout on.
+    """
+
+    model: Model
+    kernel: Kernel = SOFTMAX
+    method: Method | None = None
+    scored: range = EVERY_LAYER
+    relaxation: Relaxation = dataclasses.field(default_factory=Relaxation)
+    needs: tuple[str, ...] = ()
+    dropout: Key | None = None
+
+
+class Layer(NamedTuple):
+    """One layer's share of everything: its number, parameters, and what its scorer needs."""
+
+    number: Any
+    block: PyTree
+    scorer: ScorerInputs | None
+
+
+class Record(NamedTuple):
+    """What one layer decided, at the tokens' original positions."""
+
+    alive: Any
+    voltage: Any
+    probability: Any
+    overflow: Any
+    state: Any
 
 
 def dense_forward(
-    model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"], dropout_key: Key | None = None
-) -> tuple[Float[Array, "B classes"], Float[Array, "L B H N"], Float[Array, "L B H N"], Float[Array, "L B H D"]]:
-    """The network without pruning; ``dropout_key`` turns dropout on.
-
-    Returns:
-        logits, attention each token receives averaged over query rows, attention it receives from CLS, and each
-        head's CLS query pulled back to token space.
-    """
-    x = embed(model, params, images)
-    received, from_cls, queries = [], [], []
-    for layer in range(model.spec.depth):
-        x, attention, query = block(model, params, layer, x, dropout_key=dropout_key)
-        received.append(jnp.mean(attention, axis=2))
-        from_cls.append(attention[:, :, 0])
-        queries.append(query)
-    logits = classify(model, params, x)
-    return logits, jnp.stack(received), jnp.stack(from_cls), jnp.stack(queries)
-
-
-def masked_forward(
-    model: VisionTransformer,
+    model: Model,
     params: PyTree,
-    scorer: Scorer,
-    images: Float[Array, "B S S C"],
-    inputs: ScorerInputs,
-    key: Key | None,
+    batch: Batch,
     *,
-    scored: range = EVERY_LAYER,
-    source: str = "tokens",
-    ema_rate: float = 0.0,
-    smoothing: Float[Array, ""] | float = 0.0,
-    hardness: Float[Array, ""] | float = 1.0,
-    fixed_rate: bool = False,
-    detach_network: bool = False,
-    detach_knobs: bool = False,
-    secant: bool = False,
+    needs: Collection[str] = (),
+    kernel: Kernel = SOFTMAX,
     dropout_key: Key | None = None,
-) -> Pruned:
-    """Every token is computed in every layer; pruned ones are gated out of the softmax.
+) -> tuple[Float[Array, "B ..."], Attended]:
+    """The network without pruning.
 
     Args:
         model: the network.
         params: its parameters.
-        scorer: decides which tokens stay.
-        images: in [0, 1].
+        batch: what it is fed.
+        needs: parts of ``Attended`` to give back.
+        kernel: how attention is computed.
+        dropout_key: turns dropout on.
+
+    Returns:
+        Logits, and each layer's attention in the parts of ``needs``, leaves (L, B, ...).
+    """
+    run = Pass(model, kernel, needs=tuple(sorted(needs)), dropout=dropout_key)
+    stream, (_, attended) = run_layers(run, params, model.embed(params, batch), None, None)
+    return model.read_out(params, stream), attended
+
+
+def masked_forward(
+    model: Model,
+    params: PyTree,
+    method: Method,
+    batch: Batch,
+    inputs: ScorerInputs,
+    key: Key | None,
+    *,
+    scored: range = EVERY_LAYER,
+    relaxation: Relaxation | None = None,
+    kernel: Kernel = SOFTMAX,
+    dropout_key: Key | None = None,
+) -> Pruned:
+    """Every token is computed in every layer; pruned ones are gated out.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        method: decides which tokens stay.
+        batch: what the network is fed.
         inputs: design, chip, environment and memory of the scorers.
-        key: read noise, one key for the batch or (B,) one an image; None switches it off.
-        scored: layers that have a scorer; the others keep every token that reaches them.
-        source: what the scorers look at, ``ScorerSpec.source``.
-        ema_rate: how fast ``state.query`` follows this batch's CLS queries (EMA prototype).
-        smoothing: width of the soft comparator relative to the score's half span.
-        hardness: 0 gates with the soft comparator, 1 with the hard decision (straight-through gradient).
-        fixed_rate: take the gradient as if the thresholds held the kept fraction (``at_fixed_rate``).
-        detach_network: stop the gradient that the scorer would send into the tokens it looks at.
-        detach_knobs: stop the gradient that ``voltage`` would send into its layer's knobs (``scoring.knobs``); that of
-            the decisions still reaches them, and through the tokens that of later layers' voltages.
-        secant: the gradient of a pruned key's gate is that of opening it altogether (``models.vit.gated_softmax``).
+        key: read noise, one key for the batch or (B,) one an example; None switches it off.
+        scored: layers in which the method decides; the others keep every token that reaches them.
+        relaxation: how decisions are softened while training; None: hard ones.
+        kernel: how attention is computed.
         dropout_key: turns dropout on.
     """
-    groups = inputs.state.activity.shape[-1]
-    batch, tokens = images.shape[0], model.tokens + 1
-    x, pixels = embed(model, params, images), sensor_view(model, images, source)
-    alive = jnp.ones((batch, tokens, groups), bool)
-    gate = jnp.ones((batch, tokens, groups), x.dtype)
-    index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
-    trail, states = [], []
-    for layer in range(model.spec.depth):
-        state = layer_of(inputs.state, layer)
-        if layer in scored:
-            looked_at, reaching = scorer_view(x, alive, index, pixels)
-            looked_at = jax.lax.stop_gradient(looked_at) if detach_network else looked_at
-            decision, state = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, key, smoothing)
-            probability, voltage = decision.keep_probability, decision.voltage
-            if detach_knobs:  # the same numbers: XLA computes them once
-                apart = dataclasses.replace(inputs, design=held(inputs.design))
-                again, _ = score_layer(scorer, apart, layer, looked_at, reaching, index, tokens, key, smoothing)
-                voltage = again.voltage
-            if fixed_rate:
-                probability = at_fixed_rate(probability, alive)
-            alive = cascade(decision.keep, alive)
-            gate = gate * protect(training_gate(probability, decision.keep, hardness))
-        else:
-            decision = keep_everything(alive)
-            probability, voltage = decision.keep_probability, decision.voltage
-        x, _, query = block(model, params, layer, x, gate, dropout_key=dropout_key, secant=secant)
-        trail.append((alive, voltage, probability))
-        states.append(remember_query(state, query, ema_rate))
-    alive_LxBxNxG, voltage_LxBxNxG, probability_LxBxNxG = (jnp.stack(parts) for parts in zip(*trail, strict=True))
-    return Pruned(
-        logits=classify(model, params, x),
-        alive=alive_LxBxNxG,
-        voltage=voltage_LxBxNxG,
-        probability=probability_LxBxNxG,
-        overflow=jnp.zeros((model.spec.depth, batch), jnp.int32),
-        state=stack(states),
-    )
+    run = Pass(model, kernel, method, scored, relaxation or Relaxation(), dropout=dropout_key)
+    start = model.embed(params, batch, raw=method.raw).opened(method.groups, sized=method.proportional)
+    stream, (trail, _) = run_layers(run, params, start, inputs, key)
+    return _pruned(model.read_out(params, stream), trail, start)
 
 
 def gathered_forward(
-    model: VisionTransformer,
+    model: Model,
     params: PyTree,
-    scorer: Scorer,
-    images: Float[Array, "B S S C"],
+    method: Method,
+    batch: Batch,
     inputs: ScorerInputs,
     key: Key | None,
     *,
     capacities: tuple[int, ...],
     scored: range = EVERY_LAYER,
-    source: str = "tokens",
-    ema_rate: float = 0.0,
+    kernel: Kernel = SOFTMAX,
 ) -> Pruned:
     """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
 
@@ -192,204 +222,309 @@ def gathered_forward(
         ValueError: if ``capacities`` is not one number per layer, grows down the layers, or leaves no room for the
             protected tokens.
     """
-    check_capacities(capacities, model.spec.depth, model.tokens)
-    x, pixels = embed(model, params, images), sensor_view(model, images, source)
+    check_capacities(capacities, model)
+    stream = model.embed(params, batch, raw=method.raw)
     return gathered_layers(
-        model, params, scorer, x, inputs, key, capacities=capacities, scored=scored, pixels=pixels, ema_rate=ema_rate
+        model, params, method, stream, inputs, key, capacities=capacities, scored=scored, kernel=kernel
     )
 
 
 def gathered_layers(
-    model: VisionTransformer,
+    model: Model,
     params: PyTree,
-    scorer: Scorer,
-    x: Float[Array, "B N D"],
+    method: Method,
+    stream: Stream,
     inputs: ScorerInputs,
     key: Key | None,
     *,
     capacities: tuple[int, ...],
     scored: range = EVERY_LAYER,
-    pixels: Float[Array, "B N P"] | None = None,
-    ema_rate: float = 0.0,
+    kernel: Kernel = SOFTMAX,
 ) -> Pruned:
-    """``gathered_forward`` from the embedded tokens on, and ``sensor_view``'s pixels, which many chips can share."""
-    groups = inputs.state.activity.shape[-1]
-    batch, tokens = x.shape[0], model.tokens + 1
-    alive = jnp.ones((batch, tokens, groups), bool)
-    index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
-    trail, states = [], []
-    for layer in range(model.spec.depth):
-        state = layer_of(inputs.state, layer)
-        if layer in scored:
-            looked_at, reaching = scorer_view(x, alive, index, pixels)
-            decision, state = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, key, 0.0)
-        else:
-            decision = keep_everything(alive)
-        seen, seen_index = jnp.any(alive, axis=-1), index
-        alive = cascade(decision.keep, alive)
-        source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(alive, axis=-1), capacities[layer])
-        x, index = take(x, source), jnp.take_along_axis(index, source, axis=1)
-        pixels = None if pixels is None else take(pixels, source)
-        alive = take(alive, source) & valid[..., None]
-        x, _, query = block(model, params, layer, x, alive.astype(x.dtype), index)
-        trail.append(
-            (
-                back_to_full(alive.astype(x.dtype), index, valid, tokens, 0.0).astype(bool),
-                back_to_full(decision.voltage, seen_index, seen, tokens, UNSEEN_V),
-                back_to_full(decision.keep_probability, seen_index, seen, tokens, 0.0),
-                overflow,
-            )
-        )
-        states.append(remember_query(state, query, ema_rate))
-    alive_LxBxNxG, voltage, probability, overflow_LxB = (jnp.stack(parts) for parts in zip(*trail, strict=True))
-    return Pruned(
-        logits=classify(model, params, x),
-        alive=alive_LxBxNxG,
-        voltage=voltage,
-        probability=probability,
-        overflow=overflow_LxB,
-        state=stack(states),
-    )
+    """``gathered_forward`` from the embedded tokens on, which many chips can share."""
+    run = Pass(model, kernel, method, scored)
+    start = stream.opened(method.groups, sized=method.proportional)
+    last, (trail, _) = run_layers(run, params, start, inputs, key, capacities)
+    return _pruned(model.read_out(params, last), trail, start)
 
 
-def embed(model: VisionTransformer, params: PyTree, images: Float[Array, "B S S C"]) -> Float[Array, "B N D"]:
-    """Images to tokens, CLS first."""
-    return cast(Array, model.apply(params, images, method="embed"))
-
-
-def block(
-    model: VisionTransformer,
+def run_layers(
+    run: Pass,
     params: PyTree,
-    layer: int,
-    x,
-    gate=None,
-    index=None,
-    dropout_key: Key | None = None,
-    secant: bool = False,
-) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
-    """One block: tokens, attention, and each head's CLS query in token space. ``dropout_key`` turns dropout on."""
-    rngs = {} if dropout_key is None else {"dropout": jax.random.fold_in(dropout_key, layer)}
-    out = model.apply(params, layer, x, gate, index, dropout_key is None, secant, method="block", rngs=rngs)
-    return cast(tuple[Array, Array, Array], out)
+    stream: Stream,
+    inputs: ScorerInputs | None,
+    key: Key | None,
+    capacities: tuple[int, ...] | None = None,
+) -> tuple[Stream, tuple[Record | None, Attended]]:
+    """Every layer in turn.
 
-
-def classify(model: VisionTransformer, params: PyTree, x: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
-    """Logits from the CLS token."""
-    return cast(Array, model.apply(params, x, method="classify"))
-
-
-def scorer_view(
-    x: Float[Array, "B N D"],
-    alive: Bool[Array, "B N G"],
-    index: Int[Array, "B N"],
-    pixels: Float[Array, "B N P"] | None,
-) -> tuple[Float[Array, "B N X"], Bool[Array, "B N G"]]:
-    """What scorers look at, and which of it reaches their comparators; CLS, which has no pixels, is not at the sensor.
+    Layers without a scorer, those with one and those behind them are stretches of one kind each. A stretch longer than
+    ``UNROLLED`` is compiled once, as a loop, unless its tokens become fewer on the way.
 
     Args:
-        x: tokens in front of the layer.
-        alive: those that some head group keeps.
-        index: their original positions.
-        pixels: of the same positions; None where the scorers look at the tokens.
+        run: what the pass is made of.
+        params: of the network.
+        stream: embedded; ``opened`` if a method decides.
+        inputs: what the scorers need; None without a method.
+        key: read noise.
+        capacities: tokens that each layer has room for, to really remove the others; None leaves them masked.
+
+    Returns:
+        The stream behind the last layer; the layers' records (None without a method) and attention, leaves (L, ...).
     """
-    if pixels is None:
-        return x, alive
-    return pixels, alive & (index >= PROTECTED)[..., None]
+    depth, full = run.model.depth, (spread(stream.counted, stream.x.shape[0]), stream.x.shape[1])
+    blocks = run.model.blocks(params)
+    found = []
+    for layers in stretches(run, depth):
+
+        def body(stream, layer: Layer, capacity: int | None = None, decides: bool = layers.start in run.scored):
+            return one_layer(run, stream, layer, full, key, decides, capacity)
+
+        if capacities is None and len(layers) > UNROLLED:
+            part = slice(layers.start, layers.stop)
+            leaves = jax.tree.map(lambda leaf, part=part: leaf[part], (blocks, _per_layer(inputs)))
+            scorer = None if inputs is None else dataclasses.replace(leaves[1], environment=inputs.environment)
+
+            def scanned(stream, here):
+                number, block, design, chip, state = here
+                own = None if inputs is None else ScorerInputs(design, chip, inputs.environment, state)
+                return body(stream, Layer(number, block, own))
+
+            parts = (None, None, None) if scorer is None else (scorer.design, scorer.chip, scorer.state)
+            stream, told = jax.lax.scan(scanned, stream, (jnp.arange(layers.start, layers.stop), leaves[0], *parts))
+            found.append(told)
+            continue
+        told = []
+        for number in layers:
+            capacity = None if capacities is None else capacities[number]
+            stream, one = body(stream, Layer(number, layer_of(blocks, number), _of_layer(inputs, number)), capacity)
+            told.append(one)
+        found.append(stack(told))
+    joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves) if len(leaves) > 1 else leaves[0], *found)
+    return stream, joined
+
+
+def stretches(run: Pass, depth: int) -> Iterator[range]:
+    """Layers before the scored ones, those, and the ones behind them; empty ones left out."""
+    scored = range(0, 0) if run.method is None else range(min(run.scored.start, depth), min(run.scored.stop, depth))
+    for part in (range(0, scored.start), scored, range(scored.stop, depth)):
+        if len(part):
+            yield part
+
+
+def one_layer(
+    run: Pass,
+    stream: Stream,
+    layer: Layer,
+    full: tuple[Bool[Array, "B N"], int],
+    key: Key | None,
+    decides: bool,
+    capacity: int | None,
+) -> tuple[Stream, tuple[Record | None, Attended]]:
+    """Decide, attend, feed: at the method's own site.
+
+    Args:
+        run: what the pass is made of.
+        stream: in front of the layer.
+        layer: its share of everything.
+        full: (B, N) counted tokens of the full sequence, and its length.
+        key: read noise.
+        decides: whether this layer has a scorer.
+        capacity: room for tokens, to really remove the others; None leaves them masked.
+    """
+    model, method, batch = run.model, run.method, stream.x.shape[0]
+    needs = (*run.needs, *(() if method is None else sorted(method.needs - set(run.needs))))
+    dropout = None if run.dropout is None else jax.random.fold_in(run.dropout, layer.number)
+    reached, overflow = stream, jnp.zeros((batch,), jnp.int32)
+    said = None if method is None else keep_everything(stream)
+    state = None if layer.scorer is None else layer.scorer.state
+
+    def decide(site: str, attended: Attended | None):
+        nonlocal stream, state, said, reached, overflow
+        here = method is not None and method.site == site
+        if here and decides:
+            reached = stream
+            said, state = score_layer(run, layer, stream, attended, full[0], key)
+            stream = apply_decision(run, stream, said)
+        if here and capacity is not None:
+            stream, overflow = pack_to(stream, capacity)
+
+    decide("before_attention", None)
+    stream, attended = model.attend(layer.block, stream, run.kernel, needs, dropout)
+    decide("before_mlp", attended)
+    stream = model.feed(layer.block, stream, dropout)
+    decide("after_feed", attended)
+    given = Attended(**{name: getattr(attended, name) for name in run.needs})
+    if method is None:
+        return stream, (None, given)
+    state = method.remember(state, attended)
+    assert said is not None and stream.alive is not None
+    alive, voltage, probability = stream.alive, said.voltage, said.keep_probability
+    if capacity is not None:
+        here, before = jnp.any(alive, axis=-1), jnp.any(reached.alive, axis=-1)  # type: ignore[arg-type]
+        alive = back_to_full(alive.astype(stream.x.dtype), stream.position, here, full[1], 0.0).astype(bool)
+        voltage = back_to_full(voltage, reached.position, before, full[1], UNSEEN_V)
+        probability = back_to_full(probability, reached.position, before, full[1], 0.0)
+    return stream, (Record(alive, voltage, probability, overflow, state), given)
+
+
+def apply_decision(run: Pass, stream: Stream, said: Decision) -> Stream:
+    """The stream with what the method decided: tokens gated out of the softmax, dimmed, or merged."""
+    method, relaxation = run.method, run.relaxation
+    assert method is not None and stream.alive is not None and stream.gate is not None
+    if said.into is not None:
+        return merge_into(stream, said.into)
+    before = stream.alive if method.cascade else stream.opened(method.groups).alive
+    assert before is not None
+    hardness = relaxation.hardness if method.relaxes else 1.0
+    gate = protect(training_gate(said.keep_probability, said.keep, hardness), stream.protected)
+    alive = cascade(said.keep, before, stream.protected)
+    if method.gates == "output":
+        x = stream.x * jnp.max(gate, axis=-1, keepdims=True)
+        return dataclasses.replace(stream, x=x, alive=alive, gate=stream.gate * _shut(gate, relaxation))
+    return dataclasses.replace(stream, alive=alive, gate=stream.gate * gate if method.cascade else gate)
+
+
+def _shut(gate: Float[Array, "B N G"], relaxation: Relaxation) -> Float[Array, "B N G"]:
+    """The softmax gate of a method that dims outputs: shut where the decision is hard, open while it is soft."""
+    shut = jax.lax.stop_gradient(gate > 0).astype(gate.dtype)
+    return jnp.where(jnp.asarray(relaxation.hardness) >= 1.0, shut, jnp.ones_like(shut))
 
 
 def score_layer(
-    scorer: Scorer, inputs: ScorerInputs, layer: int, x, alive, index, tokens: int, key: Key | None, smoothing
-) -> tuple[Decision, ScorerState]:
-    """Layer ``layer``'s scorer on a batch: vmapped over images, each with its own noise; state averaged over them.
+    run: Pass,
+    layer: Layer,
+    stream: Stream,
+    attended: Attended | None,
+    counted: Bool[Array, "B N"],
+    key: Key | None,
+) -> tuple[Decision, Any]:
+    """One layer's decision on a batch: each example with its own noise; memory averaged over them.
 
-    Averaging is exact for the state's linear parts and the natural reading of "recent sequences" for a batch; a
+    Averaging is exact for the memory's linear parts and the natural reading of "recent sequences" for a batch; a
     stream of single sequences (batch of one) is followed exactly.
     """
-    design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
+    method, inputs = run.method, layer.scorer
+    assert method is not None and inputs is not None
+    seen, reaching = method.sees(stream)
+    seen = jax.lax.stop_gradient(seen) if run.relaxation.detach_network else seen
 
-    def one(chip, environment, tokens_NxD, alive_NxG, index_N, image_key):
+    def decided(design):
+        return score_batch(
+            method, dataclasses.replace(inputs, design=design), layer.number, stream, seen, reaching,
+            full=counted, key=key, smoothing=run.relaxation.smoothing, attended=attended,
+        )  # fmt: skip
+
+    said, state = decided(inputs.design)
+    apart = method.apart(inputs.design)
+    if apart is not None:  # the same numbers: XLA computes them once
+        said = dataclasses.replace(said, voltage=decided(apart)[0].voltage)
+    if run.relaxation.fixed_rate:
+        assert stream.alive is not None
+        steady = at_fixed_rate(said.keep_probability, stream.alive & stream.counted[..., None])
+        said = dataclasses.replace(said, keep_probability=steady)
+    return said, state
+
+
+def score_batch(
+    method: Method,
+    inputs: ScorerInputs,
+    number: Any,
+    stream: Stream,
+    seen: Float[Array, "B N X"],
+    reaching: Bool[Array, "B N G"],
+    *,
+    full: Bool[Array, "B M"] | None = None,
+    key: Key | None = None,
+    smoothing: Float[Array, ""] | float = 0.0,
+    attended: Attended | None = None,
+) -> tuple[Decision, Any]:
+    """One layer's scorers on a batch, dealt to as many chips as ``inputs`` has; ``inputs`` are those of the layer."""
+    batch = seen.shape[0]
+    counted = spread(stream.counted, batch)
+    chips = () if inputs.environment is None else jnp.shape(inputs.environment.temperature_k)
+    per_example = (
+        seen,
+        reaching,
+        spread(stream.position, batch),
+        counted,
+        jnp.sum(counted if full is None else full, axis=-1),
+        stream.size,
+        attended,
+        example_keys(key, number, batch),
+    )
+
+    def on_chip(chip, environment, given):
+        tokens, alive, position, counted, full, size, attended, keys = given
         context = Context(
-            alive=alive_NxG, token_index=index_N, state=state, smoothing=smoothing, token_count=tokens, layer=layer
-        )
-        return scorer(design, chip, environment, tokens_NxD, context, image_key)
+            alive=alive, position=position, counted=counted, full=full, state=inputs.state, smoothing=smoothing,
+            attended=attended, size=size, layer=number,
+        )  # fmt: skip
+        return scored(method, inputs.design, chip, environment, tokens, context, keys)
 
-    keys = image_keys(key, layer, x.shape[0])
-    images = jax.vmap(one, in_axes=(None, None, 0, 0, 0, None if key is None else 0))
-    if inputs.environment is None or jnp.ndim(inputs.environment.temperature_k) == 0:
-        decision, after = images(chip, inputs.environment, x, alive, index, keys)
+    if not chips:
+        said, after = on_chip(inputs.chip, inputs.environment, per_example)
     else:
-        chips = jnp.shape(inputs.environment.temperature_k)[0]
-        dealt = jax.tree.map(lambda a: a.reshape(chips, -1, *a.shape[1:]), (x, alive, index, keys))
-        on_chips = jax.vmap(images)(chip, inputs.environment, *dealt)
-        decision, after = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), on_chips)
-    return decision, jax.tree.map(mean_over_images, after, state)
+        dealt = jax.tree.map(lambda leaf: leaf.reshape(*chips, -1, *leaf.shape[1:]), per_example)
+        by_chip = jax.vmap(on_chip)(inputs.chip, inputs.environment, dealt)
+        said, after = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), by_chip)
+    return said, jax.tree.map(mean_over_examples, after, inputs.state)
 
 
-def image_keys(key: Key | None, layer: int, batch: int) -> Key | None:
-    """A key for each image at this layer.
+def example_keys(key: Key | None, number: Any, batch: int) -> Key | None:
+    """A key for each example at layer ``number``.
 
-    Folded from one key for the batch by position; or, if ``key`` is (B,), each image's own, so that an image meets the
+    Folded from one key for the batch by position; or, if ``key`` is (B,), each example's own, so that it meets the
     same noise in whatever batch it comes.
     """
     if key is None:
         return None
     if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, layer), jnp.arange(batch))
-    return jax.vmap(jax.random.fold_in, (0, None))(key, layer)
+        return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, number), jnp.arange(batch))
+    return jax.vmap(jax.random.fold_in, (0, None))(key, number)
 
 
-def mean_over_images(batched: Array, before: Array) -> Array:
-    """A batch of states back to one: mean, or majority for booleans."""
-    if before.dtype == bool:
-        return jnp.mean(batched.astype(jnp.float32), axis=0) > 0.5
-    return jnp.mean(batched, axis=0)
-
-
-def keep_everything(alive: Bool[Array, "B N G"]) -> Decision:
+def keep_everything(stream: Stream) -> Decision:
     """The decision of a layer without a scorer."""
-    ones = jnp.ones(alive.shape)
-    return Decision(voltage=jnp.zeros(alive.shape), keep_probability=ones, keep=ones.astype(bool))
+    assert stream.alive is not None
+    ones = jnp.ones(stream.alive.shape)
+    return Decision(voltage=jnp.zeros(stream.alive.shape), keep_probability=ones, keep=ones.astype(bool))
 
 
-def remember_query(state: ScorerState, query: Float[Array, "B H D"], rate: float) -> ScorerState:
-    """The state with its query moved towards this batch's; untouched at rate 0."""
-    if rate == 0.0:
-        return state
-    moved = update_query(state.query, query, rate)
-    return ScorerState(moved, state.activity, state.threshold_shift_v, state.last_keep)
-
-
-def check_capacities(capacities: tuple[int, ...], depth: int, tokens: int) -> None:
+def check_capacities(capacities: Sequence[int], model: Model) -> None:
     """Raise SettingError (a ValueError) naming the first capacity that cannot be."""
+    depth, protected, before = model.depth, model.length - model.tokens, model.length
     if len(capacities) != depth:
         raise SettingError(f"capacities has {len(capacities)} entries for {depth} layers; give one per layer")
-    before = tokens + PROTECTED
     for layer, capacity in enumerate(capacities):
-        if not PROTECTED <= capacity <= before:
+        if not protected <= capacity <= before:
             raise SettingError(
-                f"capacities[{layer}] = {capacity} must be at least the {PROTECTED} protected tokens and at most the "
+                f"capacities[{layer}] = {capacity} must be at least the {protected} protected tokens and at most the "
                 f"{before} of the layer before"
             )
         before = capacity
 
 
-def layer_of(tree: PyTree, layer: int) -> PyTree:
-    """Entry ``layer`` of every leaf's leading axis."""
-    return jax.tree.map(lambda leaf: leaf[layer], tree)
+def _pruned(logits, trail: Record | None, start: Stream) -> Pruned:
+    assert trail is not None
+    return Pruned(
+        logits=logits,
+        alive=trail.alive,
+        voltage=trail.voltage,
+        probability=trail.probability,
+        overflow=trail.overflow,
+        state=trail.state,
+        counted=start.counted,
+    )
 
 
-def stack(trees: list[PyTree]) -> PyTree:
-    """Trees of one structure stacked along a new leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+def _of_layer(inputs: ScorerInputs | None, number: int) -> ScorerInputs | None:
+    if inputs is None:
+        return None
+    design, chip, state = layer_of((inputs.design, inputs.chip, inputs.state), number)
+    return ScorerInputs(design, chip, inputs.environment, state)
 
 
-def take(values_BxNxX: Array, source_BxC: Int[Array, "B C"]) -> Array:
-    """Rows ``source`` of each image."""
-    return jnp.take_along_axis(values_BxNxX, source_BxC[..., None], axis=1)
-
-
-def back_to_full(values_BxCxG, index_BxC, valid_BxC, tokens: int, fill: float) -> Array:
-    """Packed values of a batch at their original positions."""
-    per_group: Callable = jax.vmap(scatter_back, in_axes=(1, None, None, None, None), out_axes=1)
-    per_image = jax.vmap(per_group, in_axes=(0, 0, 0, None, None))
-    return per_image(values_BxCxG, index_BxC, valid_BxC, tokens, fill)
+def _per_layer(inputs: ScorerInputs | None) -> ScorerInputs | None:
+    """What has a leading axis of layers: all but the environment."""
+    return None if inputs is None else dataclasses.replace(inputs, environment=None)

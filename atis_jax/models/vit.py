@@ -1,13 +1,16 @@
-"""A small pre-norm vision transformer in Flax Linen whose blocks attend to gated tokens.
+"""A small pre-norm vision transformer: patches of an image, a CLS token, blocks, a linear head on CLS.
 
-Shape suffixes: B batch, N tokens (CLS first), D width, H heads, K head width, G head groups.
-The model knows nothing of scorers: it offers ``embed``, ``block`` and ``classify``, and ``models.forward`` strings
-them together with whatever scorer it is given.
+Shape suffixes: B batch, R rows and S columns of pixels, C channels, N tokens (CLS first), T patches, D width, H heads,
+K head width.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+from collections.abc import Collection, Mapping
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +18,67 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from atis_jax.models.spec import ModelSpec
-from atis_jax.validation import choose
+from atis_jax.data.dataset import Facts
+from atis_jax.energy.shapes import NetworkShape
+from atis_jax.models.backbone import key_gate
+from atis_jax.models.kernels import Kernel
+from atis_jax.numerics import stack
+from atis_jax.pruning.stream import Attended, Stream
+from atis_jax.typing import Key, PyTree
+from atis_jax.validation import SettingError, check_settings, choose, setting
 
 ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
+PROTECTED = 1
+"""Tokens in front of the patches: CLS."""
 
-PRUNED_HEADROOM = 30.0
-"""exp of this is far from overflow, also as a sum of squares in a gradient's norm, and far above any ratio of attention
-weights that matters. Much less costs accuracy: how far a pruned key stands above the kept ones is what brings it
-back."""
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """Shape of the transformer. Dosovitskiy et al. 2021 (arXiv 2010.11929) with a choice of stem."""
+
+    kind: str = setting("vit", choices=("vit",), doc="which network")
+    width: int = setting(64, low=8, high=4096, doc="embedding dimension d_model")
+    depth: int = setting(4, low=1, high=64, doc="number of transformer blocks")
+    heads: int = setting(4, low=1, high=128, doc="attention heads; must divide width")
+    mlp_width: int = setting(128, low=8, high=16384, doc="hidden width of the MLP")
+    patch: int = setting(4, low=1, high=64, doc="side of a patch in pixels; must divide the image's rows and columns")
+    stem: str = setting("conv", choices=("linear", "conv"), doc="patch embedding: one linear map, or two convolutions")
+    stem_width: int = setting(32, low=4, high=1024, doc="channels of the first convolution of the conv stem")
+    rotary: bool = setting(True, doc="rotate queries and keys by their patch's row and column (2-D RoPE)")
+    dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
+
+    def __post_init__(self):
+        check_settings(self, "model")
+        if self.width % self.heads:
+            raise SettingError(
+                f"model.heads = {self.heads} does not divide model.width = {self.width}; choose a divisor of the width"
+            )
+
+        if self.stem == "conv" and self.patch % 2:
+            raise SettingError(
+                f"model.patch = {self.patch} must be even for model.stem = 'conv', which first takes squares of two "
+                "pixels; use an even patch or stem = 'linear'"
+            )
+        if self.rotary and (self.width // self.heads) % 4:
+            raise SettingError(
+                f"model.width / model.heads = {self.width // self.heads} must be a multiple of 4 for model.rotary: "
+                "half of a head's dimensions turn with the row, half with the column, in pairs"
+            )
+
+    def grid(self, rows: int, columns: int) -> tuple[int, int]:
+        """Patches from top to bottom and from left to right of an image of ``rows`` x ``columns`` pixels.
+
+        Raises:
+            SettingError: the patch does not divide both.
+        """
+        if rows % self.patch or columns % self.patch:
+            side = math.gcd(rows, columns)
+            raise SettingError(
+                f"model.patch = {self.patch} does not divide the image's {rows} x {columns} pixels; choose one of "
+                f"{[p for p in range(1, side + 1) if side % p == 0]}"
+            )
+        return rows // self.patch, columns // self.patch
 
 
 class Stem(nn.Module):
@@ -36,9 +90,9 @@ class Stem(nn.Module):
     spec: ModelSpec
 
     @nn.compact
-    def __call__(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B T D"]:
-        """Tokens row by row, T = (S / patch)^2."""
-        x = choose(_STEMS, self.spec.stem, "model.stem")(self.spec, image_BxSxSxC)
+    def __call__(self, image_BxRxSxC: Float[Array, "B R S C"]) -> Float[Array, "B T D"]:
+        """Tokens row by row, T = R S / patch^2."""
+        x = choose(_STEMS, self.spec.stem, "model.stem")(self.spec, image_BxRxSxC)
         return x.reshape(x.shape[0], -1, self.spec.width)
 
 
@@ -57,49 +111,19 @@ _STEMS = {"linear": _linear_stem, "conv": _conv_stem}
 """The layers of each stem; they become those of the ``Stem`` that calls them."""
 
 
-def space_to_depth(x_BxSxSxC: Float[Array, "B S S C"], size: int) -> Float[Array, "B S/size S/size size*size*C"]:
+def space_to_depth(x_BxRxSxC: Float[Array, "B R S C"], size: int) -> Float[Array, "B R/size S/size size*size*C"]:
     """Each ``size`` x ``size`` square of pixels becomes one pixel with all its values."""
-    batch, side, _, channels = x_BxSxSxC.shape
-    small = side // size
-    x = x_BxSxSxC.reshape(batch, small, size, small, size, channels)
-    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, small, small, -1)
+    batch, rows, columns, channels = x_BxRxSxC.shape
+    x = x_BxRxSxC.reshape(batch, rows // size, size, columns // size, size, channels)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows // size, columns // size, -1)
 
 
-def neighbourhood(x_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B S S 9*C"]:
+def neighbourhood(x_BxRxSxC: Float[Array, "B R S C"]) -> Float[Array, "B R S 9*C"]:
     """Each pixel with its eight neighbours, zero outside: a 3x3 convolution up to the matrix product."""
-    side = x_BxSxSxC.shape[1]
-    padded = jnp.pad(x_BxSxSxC, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    shifted = [padded[:, i : i + side, j : j + side] for i in range(3) for j in range(3)]
+    rows, columns = x_BxRxSxC.shape[1:3]
+    padded = jnp.pad(x_BxRxSxC, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    shifted = [padded[:, i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
     return jnp.concatenate(shifted, axis=-1)
-
-
-def gated_softmax(
-    logits: Float[Array, "*rows keys"], gate: Float[Array, "*rows keys"] | None, secant: bool = False
-) -> Float[Array, "*rows keys"]:
-    """A_ij = g_j exp(a_ij) / sum_k g_k exp(a_ik): softmax over keys weighted by their gate in [0, 1].
-
-    With gates of zero and one this is the softmax over the kept keys alone; the gradient with respect to a gate is
-    finite everywhere, also at zero, because the gate multiplies instead of adding its logarithm. At least one gate
-    in a row must be positive (CLS always is). The largest kept logit is taken off first, so that no pruned key,
-    however large, starves the kept ones; one above it by more than ``PRUNED_HEADROOM`` counts as that much.
-    After DynamicViT (Rao et al. 2021, eq. 11) without its self term, which only changes rows that nobody reads.
-    ``gate`` broadcasts against ``logits``.
-
-    At a gate of zero the gradient is the tangent's, w_j / S for a pruned key of weight w_j = exp(a_ij) beside kept ones
-    that sum to S: what a first small opening does, without bound where the key stands far above them. ``secant`` makes
-    it w_j / (S + w_j), what opening the gate altogether does, never more than one. Values are the same.
-    """
-    if gate is None:
-        weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
-    else:
-        kept = jnp.where(gate > 0, logits, -jnp.inf)
-        peak = jax.lax.stop_gradient(jnp.max(kept, axis=-1, keepdims=True))
-        weight = jnp.exp(jnp.minimum(logits - peak, PRUNED_HEADROOM))
-        if secant:
-            total = jax.lax.stop_gradient(jnp.sum(weight * gate, axis=-1, keepdims=True))
-            weight = jnp.where(gate > 0, weight, total * jax.nn.sigmoid(logits - peak - jnp.log(total)))
-        weight = weight * gate
-    return weight / jnp.sum(weight, axis=-1, keepdims=True)
 
 
 class Block(nn.Module):
@@ -111,54 +135,65 @@ class Block(nn.Module):
 
     spec: ModelSpec
 
-    @nn.compact
-    def __call__(
-        self,
-        x_BxNxD: Float[Array, "B N D"],
-        gate_BxNxG: Float[Array, "B N G"] | None,
-        turn: tuple[Array, Array] | None,
-        deterministic: bool = True,
-        secant: bool = False,
-    ) -> tuple[Float[Array, "B N D"], Float[Array, "B H N N"], Float[Array, "B H D"]]:
-        """One block.
-
-        Returns the tokens, the attention, and for each head the CLS query pulled back to token space,
-        W_k q / sqrt(K): its inner product with a normalised token is that head's attention logit up to a constant
-        (with rotary positions: the logit before the key is turned).
-
-        ``turn`` is ``rotary_turn`` of the tokens' positions, or None; ``secant`` is ``gated_softmax``'s.
-        """
+    def setup(self):
+        """Declare the parts."""
         spec = self.spec
-        batch, tokens, width = x_BxNxD.shape
-        heads, key_width = spec.heads, spec.width // spec.heads
-        qkv_kernel = self.param("qkv_kernel", nn.initializers.lecun_normal(), (width, 3 * width))
-        qkv_bias = self.param("qkv_bias", nn.initializers.zeros, (3 * width,))
-        drop = nn.Dropout(spec.dropout, deterministic=deterministic)
+        self.qkv_kernel = self.param("qkv_kernel", nn.initializers.lecun_normal(), (spec.width, 3 * spec.width))
+        self.qkv_bias = self.param("qkv_bias", nn.initializers.zeros, (3 * spec.width,))
+        self.norm_attention = nn.LayerNorm(use_scale=False, use_bias=False)
+        self.out = nn.Dense(spec.width)
+        self.norm_mlp = nn.LayerNorm()
+        self.up = nn.Dense(spec.mlp_width)
+        self.down = nn.Dense(spec.width)
+        self.drop = nn.Dropout(spec.dropout)
 
-        # Dense layers see (B N, D) and attention (B H, N, K): XLA on CPU runs a plain matrix product, and its
-        # gradient, about twice as fast as the same contraction with batch axes in it.
-        x = x_BxNxD.reshape(-1, width)
-        h = nn.LayerNorm(use_scale=False, use_bias=False, name="norm_attention")(x)
-        qkv = (h @ qkv_kernel + qkv_bias).reshape(batch, tokens, 3, heads, key_width)
-        q, k, v = jnp.transpose(qkv, (2, 0, 3, 1, 4)).reshape(3, batch * heads, tokens, key_width)
+    def attend(
+        self, stream: Stream, turn, kernel: Kernel, needs: Collection[str], deterministic: bool = True
+    ) -> tuple[Float[Array, "B N D"], Attended]:
+        """Tokens after attention, and what was asked for of it. ``turn`` is ``rotary_turn`` of the positions, or None.
+
+        The CLS query pulled back to token space is W_k q / sqrt(K): its inner product with a normalised token is that
+        head's attention logit up to a constant (with rotary positions: the logit before the key is turned).
+        """
+        heads = self.spec.heads
+        batch, tokens, width = stream.x.shape
+        key_width = width // heads
+        # Dense layers see (B N, D): XLA on CPU runs a plain matrix product, and its gradient, about twice as fast as
+        # the same contraction with a batch axis in it.
+        x = stream.x.reshape(-1, width)
+        qkv = (self.norm_attention(x) @ self.qkv_kernel + self.qkv_bias).reshape(batch, tokens, 3, heads, key_width)
+        q, k, v = jnp.transpose(qkv, (2, 0, 3, 1, 4))
         q = q / jnp.sqrt(key_width)
-        query = q[:, 0].reshape(batch, heads, key_width)
+        query, keys = q[:, :, 0], k
         if turn is not None:
-            q, k = rotate(q, turn, heads), rotate(k, turn, heads)
-        logits = jnp.einsum("ank,amk->anm", q, k)
-        gate = None if gate_BxNxG is None else expand_groups(gate_BxNxG, heads).reshape(-1, 1, tokens)
-        attention = gated_softmax(logits, gate, secant)
-        mixed = jnp.einsum("anm,amk->ank", attention, v).reshape(batch, heads, tokens, key_width)
+            q, k = rotate(q, turn), rotate(k, turn)
+        mixed, attended = kernel(q, k, v, None, key_gate(stream, heads), rows=stream.real, needs=needs)
         mixed = jnp.moveaxis(mixed, 1, 2).reshape(-1, width)
-        x = x + drop(nn.Dense(width, name="out")(mixed))
-        hidden = nn.gelu(nn.Dense(spec.mlp_width, name="up")(nn.LayerNorm(name="norm_mlp")(x)))
-        x = x + drop(nn.Dense(width, name="down")(hidden))
-        key_kernel_DxHxK = qkv_kernel.reshape(width, 3, heads, key_width)[:, 1]
-        query_BxHxD = jnp.einsum("dhk,bhk->bhd", key_kernel_DxHxK, query)
-        return x.reshape(x_BxNxD.shape), attention.reshape(batch, heads, tokens, tokens), query_BxHxD
+        x = x + self.drop(self.out(mixed), deterministic=deterministic)
+        if "query" in needs:
+            key_kernel_DxHxK = self.qkv_kernel.reshape(width, 3, heads, key_width)[:, 1]
+            pulled = jnp.einsum("dhk,bhk->bhd", key_kernel_DxHxK, query)
+            attended = dataclasses.replace(attended, query=pulled)
+        if "keys" in needs:
+            attended = dataclasses.replace(attended, keys=keys)
+        return x.reshape(stream.x.shape), attended
+
+    def feed(self, x_BxNxD: Float[Array, "B N D"], deterministic: bool = True) -> Float[Array, "B N D"]:
+        """Tokens after the MLP."""
+        x = x_BxNxD.reshape(-1, x_BxNxD.shape[-1])
+        hidden = nn.gelu(self.up(self.norm_mlp(x)))
+        return (x + self.drop(self.down(hidden), deterministic=deterministic)).reshape(x_BxNxD.shape)
+
+    def __call__(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
+        """Both, ungated: makes every parameter."""
+        from atis_jax.models.kernels import Softmax
+
+        nothing = jnp.zeros(x_BxNxD.shape[:2], int)
+        x, _ = self.attend(Stream(x_BxNxD, nothing, nothing > 0), None, Softmax(), ())
+        return self.feed(x)
 
 
-def rotary_turn(grid: int, key_width: int) -> tuple[Float[np.ndarray, "N J"], Float[np.ndarray, "N J"]]:
+def rotary_turn(rows: int, columns: int, key_width: int) -> tuple[Float[np.ndarray, "N J"], Float[np.ndarray, "N J"]]:
     """Cosine and sine of the angles by which each position's pairs of dimensions turn, J = K / 2.
 
     Two-dimensional RoPE (Su et al. 2021, arXiv 2104.09864; in two dimensions Heo et al. 2024, arXiv 2403.13298):
@@ -167,32 +202,25 @@ def rotary_turn(grid: int, key_width: int) -> tuple[Float[np.ndarray, "N J"], Fl
     """
     pairs = key_width // 4
     frequency = np.geomspace(ROTARY_FASTEST, ROTARY_SLOWEST, pairs)
-    row, column = np.divmod(np.arange(grid * grid), grid)
+    row, column = np.divmod(np.arange(rows * columns), columns)
     angle = np.concatenate([np.outer(row, frequency), np.outer(column, frequency)], axis=1)
     angle = np.concatenate([np.zeros((1, 2 * pairs)), angle]).astype(np.float32)
     return np.cos(angle), np.sin(angle)
 
 
-def rotate(values: Float[Array, "A N K"], turn: tuple[Array, Array], heads: int) -> Float[Array, "A N K"]:
-    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (N, J), or (B, N, J) if gathered."""
-    cosine, sine = (jnp.repeat(part, heads, axis=0) if part.ndim == 3 else part for part in turn)
+def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
+    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
+    cosine, sine = (part[:, None] for part in turn)
     a, b = jnp.split(values, 2, axis=-1)
     return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
-def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array, "B H N"]:
-    """Each group's gate handed to its heads: head h belongs to group floor(h G / H). G must divide H."""
-    return jnp.moveaxis(jnp.repeat(gate_BxNxG, heads // gate_BxNxG.shape[-1], axis=-1), -1, 1)
-
-
-class VisionTransformer(nn.Module):
+class Network(nn.Module):
     """Patch stem, CLS token, learned positions, ``depth`` blocks, norm, linear head on CLS."""
 
     spec: ModelSpec
     classes: int
     tokens: int
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
 
     def setup(self):
         """Declare the parts."""
@@ -204,39 +232,165 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm()
         self.head = nn.Dense(self.classes, kernel_init=nn.initializers.zeros)
 
-    def embed(self, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B N D"]:
-        """Images in [0, 1] to tokens with CLS in front, positions added."""
-        x = self.stem(scaled(self, image_BxSxSxC))
+    def embed(self, scaled_BxRxSxC: Float[Array, "B R S C"]) -> Float[Array, "B N D"]:
+        """Normalised images to tokens with CLS in front, positions added."""
+        x = self.stem(scaled_BxRxSxC)
         cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([cls, x], axis=1) + self.position
 
-    def block(
-        self, layer: int, x_BxNxD, gate_BxNxG=None, index_BxN=None, deterministic: bool = True, secant: bool = False
-    ):
-        """Block ``layer`` on tokens gated by ``gate_BxNxG`` (None: every token), ``secant`` that of ``gated_softmax``.
+    def classify(self, cls_BxD: Float[Array, "B D"]) -> Float[Array, "B classes"]:
+        """Logits from the CLS token."""
+        return self.head(self.norm(cls_BxD))
 
-        ``index_BxN`` are the tokens' original positions once some were removed; None for the full sequence.
-        """
+    def __call__(self, scaled_BxRxSxC):
+        """Makes every parameter."""
+        x = self.embed(scaled_BxRxSxC)
+        for block in self.blocks:
+            x = block(x)
+        return self.classify(x[:, 0])
+
+
+@dataclasses.dataclass(frozen=True)
+class VisionTransformer:
+    """``models.backbone.Model`` of images: ``batch["image"]`` (B, R, S, C) in [0, 1].
+
+    Attributes:
+        spec: its shape.
+        facts: rows, columns, channels, mean and deviation of the images; classes.
+
+    Raises:
+        SettingError: the patch does not divide the images.
+    """
+
+    spec: ModelSpec
+    facts: Facts
+
+    def __post_init__(self):
+        self.spec.grid(self.facts.rows, self.facts.columns)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches from top to bottom and from left to right."""
+        return self.spec.grid(self.facts.rows, self.facts.columns)
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return self.spec.depth
+
+    @property
+    def width(self) -> int:
+        """Of a token."""
+        return self.spec.width
+
+    @property
+    def heads(self) -> int:
+        """Of attention."""
+        return self.spec.heads
+
+    @property
+    def tokens(self) -> int:
+        """Patches."""
+        rows, columns = self.grid
+        return rows * columns
+
+    @property
+    def length(self) -> int:
+        """Patches and CLS."""
+        return self.tokens + PROTECTED
+
+    @property
+    def dropout(self) -> float:
+        """Rate while training."""
+        return self.spec.dropout
+
+    @functools.cached_property
+    def _network(self) -> Network:
+        return Network(self.spec, self.facts.classes, self.tokens)
+
+    def init(self, key: Key) -> PyTree:
+        """Untrained parameters; those of the blocks stacked, leaves (L, ...)."""
+        facts = self.facts
+        made = dict(self._network.init(key, jnp.zeros((1, facts.rows, facts.columns, facts.channels)))["params"])
+        blocks = [made.pop(f"blocks_{layer}") for layer in range(self.depth)]
+        return {"params": {**made, "blocks": stack(blocks)}}
+
+    def embed(self, params: PyTree, batch: Mapping[str, Any], raw: bool = False) -> Stream:
+        """Patches behind CLS, positions added; ``raw`` adds each patch's pixels."""
+        scaled = self._scaled(batch["image"])
+        x = cast(Array, self._network.apply(params, scaled, method="embed"))
+        position = jnp.arange(self.length)[None]
+        along = {"raw": self.patch_pixels(batch["image"])} if raw else None
+        return Stream(x=x, position=position, protected=position < PROTECTED, along=along)
+
+    def blocks(self, params: PyTree) -> PyTree:
+        """Leaves (L, ...)."""
+        return params["params"]["blocks"]
+
+    def attend(
+        self, block: PyTree, stream: Stream, kernel: Kernel, needs: Collection[str] = (), dropout: Key | None = None
+    ) -> tuple[Stream, Attended]:
+        """See ``Model``."""
         turn = None
         if self.spec.rotary:
-            cosine, sine = rotary_turn(math.isqrt(self.tokens), self.spec.width // self.spec.heads)
-            turn = jnp.asarray(cosine), jnp.asarray(sine)
-            if index_BxN is not None:
-                turn = turn[0][index_BxN], turn[1][index_BxN]
-        return self.blocks[layer](x_BxNxD, gate_BxNxG, turn, deterministic, secant)
+            turn = tuple(
+                jnp.asarray(part)[stream.position]
+                for part in rotary_turn(*self.grid, self.spec.width // self.spec.heads)
+            )
+        rngs = {} if dropout is None else {"dropout": jax.random.fold_in(dropout, 0)}
+        out = Block(self.spec).apply(
+            {"params": block}, stream, turn, kernel, tuple(needs), dropout is None, method="attend", rngs=rngs
+        )
+        x, attended = cast(tuple[Array, Attended], out)
+        return dataclasses.replace(stream, x=x), attended
 
-    def classify(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B classes"]:
-        """Logits from the CLS token."""
-        return self.head(self.norm(x_BxNxD[:, 0]))
+    def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
+        """See ``Model``."""
+        rngs = {} if dropout is None else {"dropout": jax.random.fold_in(dropout, 1)}
+        x = Block(self.spec).apply({"params": block}, stream.x, dropout is None, method="feed", rngs=rngs)
+        return dataclasses.replace(stream, x=cast(Array, x))
 
-    def __call__(self, image_BxSxSxC):
-        """Dense forward pass, used for initialisation."""
-        x = self.embed(image_BxSxSxC)
-        for layer in range(self.spec.depth):
-            x, _, _ = self.block(layer, x)
-        return self.classify(x)
+    def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
+        """Logits from CLS, which is first whatever was removed."""
+        return cast(Array, self._network.apply(params, stream.x[:, 0], method="classify"))
+
+    def shape(self, camera: bool = False) -> NetworkShape:
+        """See ``Model``."""
+        spec, channels = self.spec, self.facts.channels
+        return NetworkShape(
+            tokens=self.tokens,
+            width=spec.width,
+            depth=spec.depth,
+            heads=spec.heads,
+            mlp_width=spec.mlp_width,
+            classes=self.facts.classes,
+            stem_macs=choose(_STEM_MACS, spec.stem, "model.stem")(spec, self.tokens, channels),
+            pixel_values=spec.patch**2 * channels if camera else 0,
+        )
+
+    def patch_pixels(self, images: Float[Array, "B R S C"]) -> Float[Array, "B N P"]:
+        """Every patch's pixel values, P = patch^2 C in the order of the linear stem's inputs; CLS has none, so zeros.
+
+        Scaled by the data set's mean and standard deviation alone, which are fixed before the chip is made: what a
+        sensor's reset level and exposure do. Nothing here depends on the image, as a normalisation would.
+        """
+        patches = space_to_depth(self._scaled(images), self.spec.patch)
+        return jnp.pad(patches.reshape(images.shape[0], self.tokens, -1), ((0, 0), (PROTECTED, 0), (0, 0)))
+
+    def _scaled(self, images: Float[Array, "B R S C"]) -> Float[Array, "B R S C"]:
+        """(image - mean) / std with the data set's fixed statistics of each channel."""
+        return (images - jnp.asarray(self.facts.mean)) / jnp.asarray(self.facts.std)
 
 
-def scaled(model: VisionTransformer, image_BxSxSxC: Float[Array, "B S S C"]) -> Float[Array, "B S S C"]:
-    """(image - mean) / std with the data set's fixed statistics of each channel; images in [0, 1]."""
-    return (image_BxSxSxC - jnp.asarray(model.mean)) / jnp.asarray(model.std)
+def _conv_stem_macs(spec: ModelSpec, tokens: int, channels: int) -> int:
+    squares = tokens * (spec.patch // 2) ** 2
+    neighbourhoods = squares * 36 * channels * spec.stem_width
+    return neighbourhoods + squares * spec.stem_width * spec.width + tokens * spec.width**2
+
+
+def _linear_stem_macs(spec: ModelSpec, tokens: int, channels: int) -> int:
+    return tokens * spec.patch**2 * channels * spec.width
+
+
+_STEM_MACS = {"conv": _conv_stem_macs, "linear": _linear_stem_macs}
+"""Multiply-accumulates of the patch embedding of one image."""

@@ -10,18 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from atis_jax.pruning.masks import PROTECTED
-
 BUCKETS = 8
 """Capacities are rounded up to one of this many equal steps of the sequence length: few shapes, few compilations."""
 
 
-def choose_capacity(largest_count: int, tokens: int) -> int:
+def choose_capacity(largest_count: int, tokens: int, protected: int = 1) -> int:
     """The smallest bucket that holds ``largest_count`` unprotected tokens and the protected ones.
 
     Args:
         largest_count: the most unprotected tokens any image keeps at this layer.
         tokens: unprotected tokens of a full sequence.
+        protected: the others, for which there is always room.
 
     Raises:
         ValueError: if more tokens are kept than there are.
@@ -29,7 +28,7 @@ def choose_capacity(largest_count: int, tokens: int) -> int:
     if not 0 <= largest_count <= tokens:
         raise ValueError(f"largest_count = {largest_count} must lie in 0..{tokens}, the tokens of a sequence")
     step = max(1, tokens // BUCKETS)
-    return min(tokens, int(np.ceil(largest_count / step)) * step) + PROTECTED
+    return min(tokens, int(np.ceil(largest_count / step)) * step) + protected
 
 
 def pack(keep_N: Bool[Array, "N"], capacity: int) -> tuple[Int[Array, "C"], Bool[Array, "C"], Int[Array, ""]]:

@@ -1,7 +1,9 @@
-"""Keep masks: cascading down the layers, protecting CLS, and the gate that training puts into the softmax.
+"""Keep masks: cascading down the layers, and the gate that training puts into the softmax.
 
-Shape suffixes: B batch, N tokens (CLS first), G head groups. A mask says which tokens a head group still attends to;
-a token is computed at all (attention rows, MLP) while any group keeps it.
+Shape suffixes: B examples, N tokens, G head groups. A mask says which tokens a head group still attends to; a token is
+computed at all (attention rows, MLP) while any group keeps it. ``counted`` (B, N) are the tokens that are a method's to
+judge (``pruning.stream.Stream.counted``): protected ones and padding are left out of every number here. Its leading
+axis may be 1.
 """
 
 from __future__ import annotations
@@ -12,19 +14,17 @@ from jaxtyping import Array, Bool, Float
 
 from atis_jax.numerics import straight_through
 
-PROTECTED = 1
-"""Tokens in front of the sequence that are never pruned: CLS."""
 
-
-def protect(gate_BxNxG: Float[Array, "B N G"]) -> Float[Array, "B N G"]:
+def protect(gate_BxNxG: Float[Array, "B N G"], protected_BxN: Bool[Array, "B N"]) -> Float[Array, "B N G"]:
     """Set the protected tokens' gates to one, and stop their gradient."""
-    is_protected = jnp.arange(gate_BxNxG.shape[-2])[:, None] < PROTECTED
-    return jnp.where(is_protected, jnp.ones_like(gate_BxNxG), gate_BxNxG)
+    return jnp.where(protected_BxN[..., None], jnp.ones_like(gate_BxNxG), gate_BxNxG)
 
 
-def cascade(keep_BxNxG: Bool[Array, "B N G"], alive_BxNxG: Bool[Array, "B N G"]) -> Bool[Array, "B N G"]:
+def cascade(
+    keep_BxNxG: Bool[Array, "B N G"], alive_BxNxG: Bool[Array, "B N G"], protected_BxN: Bool[Array, "B N"]
+) -> Bool[Array, "B N G"]:
     """A token once pruned for a group stays pruned; protected tokens stay alive."""
-    return protect(keep_BxNxG.astype(jnp.float32)).astype(bool) & alive_BxNxG
+    return (keep_BxNxG | protected_BxN[..., None]) & alive_BxNxG
 
 
 def training_gate(
@@ -57,32 +57,35 @@ def at_fixed_rate(
 
     Args:
         probability_BxNxG: soft decisions of a probit comparator (``circuits.comparator.keep_probability``).
-        counted_BxNxG: tokens that reach the comparator; protected ones are left out here. The others, which no
-            threshold decides about any more, keep the gradient they have.
+        counted_BxNxG: tokens that reach the comparator and are a method's to judge. The others, which no threshold
+            decides about, keep the gradient they have.
     """
-    counted = counted_BxNxG.at[:, :PROTECTED].set(False)
-    slope = jnp.where(counted, jax.scipy.stats.norm.pdf(jax.scipy.special.ndtri(probability_BxNxG)), 0.0)
+    slope = jnp.where(counted_BxNxG, jax.scipy.stats.norm.pdf(jax.scipy.special.ndtri(probability_BxNxG)), 0.0)
     slope = jax.lax.stop_gradient(slope)
     share = slope / jnp.maximum(jnp.sum(slope, axis=(0, 1)), jnp.finfo(slope.dtype).tiny)
-    total = jnp.sum(jnp.where(counted, probability_BxNxG, 0.0), axis=(0, 1))
+    total = jnp.sum(jnp.where(counted_BxNxG, probability_BxNxG, 0.0), axis=(0, 1))
     return probability_BxNxG - share * (total - jax.lax.stop_gradient(total))
 
 
-def kept_fraction(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, ""]:
-    """Fraction of unprotected tokens that some group keeps, averaged over the batch."""
-    kept = jnp.any(alive_BxNxG[:, PROTECTED:], axis=-1)
-    return jnp.mean(kept.astype(jnp.float32))
+def kept_fraction(alive_BxNxG: Bool[Array, "B N G"], counted_BxN: Bool[Array, "B N"]) -> Float[Array, ""]:
+    """Fraction of the counted tokens that some group keeps, over the whole batch."""
+    counted = jnp.broadcast_to(counted_BxN, alive_BxNxG.shape[:2])
+    return jnp.sum(jnp.any(alive_BxNxG, axis=-1) & counted).astype(jnp.float32) / jnp.sum(counted).astype(jnp.float32)
 
 
-def kept_tokens(alive_BxNxG: Bool[Array, "B N G"]) -> Float[Array, "B"]:
-    """Number of unprotected tokens that some group keeps, for each image."""
-    return jnp.sum(jnp.any(alive_BxNxG[:, PROTECTED:], axis=-1), axis=-1)
+def kept_tokens(alive_BxNxG: Bool[Array, "B N G"], counted_BxN: Bool[Array, "B N"]) -> Float[Array, "B"]:
+    """Number of counted tokens that some group keeps, for each example."""
+    return jnp.sum(jnp.any(alive_BxNxG, axis=-1) & counted_BxN, axis=-1)
 
 
 def top_fraction(
-    score_BxN: Float[Array, "B N"], alive_BxN: Bool[Array, "B N"], count: Float[Array, ""] | int
+    score_BxN: Float[Array, "B N"],
+    alive_BxN: Bool[Array, "B N"],
+    count: Float[Array, "*B"] | int,
+    protected_BxN: Bool[Array, "B N"],
 ) -> Bool[Array, "B N"]:
-    """The ``count`` highest-scoring unprotected tokens that are alive, and the protected ones."""
-    ranked = jnp.where(alive_BxN, score_BxN, -jnp.inf).at[:, :PROTECTED].set(jnp.inf)
+    """The highest-scoring unprotected tokens that are alive, ``count`` of each example, and the protected ones."""
+    ranked = jnp.where(protected_BxN, jnp.inf, jnp.where(alive_BxN, score_BxN, -jnp.inf))
     order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)
-    return (order < count + PROTECTED) & alive_BxN
+    allowed = jnp.asarray(count)[..., None] + jnp.sum(protected_BxN, axis=-1, keepdims=True)
+    return (order < allowed) & alive_BxN

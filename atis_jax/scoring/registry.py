@@ -1,30 +1,34 @@
-"""Scorers by name."""
+"""Methods by name; one that is not of this package by ``package.module:Class``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.analog import analog
-from atis_jax.scoring.digital import digital
-from atis_jax.scoring.random import random_scorer
-from atis_jax.scoring.spec import ScorerSpec
-from atis_jax.scoring.types import Scorer
+from atis_jax.scoring.atis.analog import Analog
+from atis_jax.scoring.atis.digital import Digital
+from atis_jax.scoring.method import Method
+from atis_jax.scoring.rivals.random import Random
 from atis_jax.validation import choose
 
-_SCORERS: dict[str, Callable[[ScorerSpec, Hardware, Float[Array, "L"] | None], Scorer]] = {
-    "analog": analog,
-    "digital": digital,
-    "random": lambda spec, hardware, target: random_scorer(),
+METHODS: dict[str, type[Method]] = {
+    "analog": Analog,
+    "digital": Digital,
+    "random": Random,
 }
 
 
-def make_scorer(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | None = None) -> Scorer:
-    """The scorer ``spec.kind`` names, as a pure function with the signature of ``scoring.types.Scorer``.
+def make_method(spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None) -> Method:
+    """The method that ``spec.kind`` names.
+
+    Args:
+        spec: its section of the config, of the class ``Method.Spec``.
+        hardware: preset that its chips are sampled from.
+        target: (L,) wanted share of incoming tokens kept, for those that steer to it.
 
     Raises:
-        SettingError: no scorer has that name.
+        SettingError: no method has that name.
     """
-    return choose(_SCORERS, spec.kind, "scorer.kind")(spec, hardware, target)
+    return choose(METHODS, spec.kind, "scorer.kind")(spec, hardware, target)

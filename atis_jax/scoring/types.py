@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.circuits.chip import Chip, Environment
-from atis_jax.numerics import pytree, static
+from atis_jax.numerics import pytree
+from atis_jax.pruning.stream import Attended
 from atis_jax.typing import Key
 
 
@@ -25,11 +26,14 @@ class Decision:
             otherwise); ``keep`` is whether it exceeds the threshold.
         keep_probability: (n, G) probability that the comparator says keep; differentiable.
         keep: (n, G) the decision taken in this very use, read noise included.
+        into: (n,) the token that each is merged into, by place in the sequence given; itself for one that stays.
+            None for a method that does not merge.
     """
 
     voltage: Float[Array, "n G"]
     keep_probability: Float[Array, "n G"]
     keep: Bool[Array, "n G"]
+    into: Int[Array, "n"] | None = None
 
 
 @pytree
@@ -54,25 +58,27 @@ class Context:
     """What a scorer may look at besides the tokens.
 
     Attributes:
-        alive: (n, G) tokens not pruned by an earlier layer.
-        token_index: (n,) each token's position in the full sequence; read noise is keyed by it, so a token gets the
-            same noise whether or not the pruned ones were really removed.
+        alive: (n, G) tokens that reach it: not pruned by an earlier layer.
+        position: (n,) each token's place in the full sequence; read noise is keyed by it, so a token gets the same
+            noise whether or not the pruned ones were really removed.
+        counted: (n,) tokens that are a method's to judge: neither protected nor padding.
+        full: counted tokens of the full sequence, whatever was removed since.
         state: the scorer's memory.
         smoothing: width of the soft comparator relative to half the reference's span; 0 is the physical comparator.
-        attention: (n,) attention received in the previous layer, for scorers that use it.
-        keys: (n, H, K) keys of the previous layer, for scorers that use them.
-        token_count: length of the full sequence.
+        attended: of the block just run, in the parts that the method needs; None in front of the attention.
+        size: (n,) how many tokens were merged into each; None where nothing merges.
         layer: which layer this is.
     """
 
     alive: Bool[Array, "n G"]
-    token_index: Int[Array, "n"]
-    state: ScorerState
+    position: Int[Array, "n"]
+    counted: Bool[Array, "n"]
+    full: Int[Array, ""]
+    state: Any
     smoothing: Float[Array, ""] | float = 0.0
-    attention: Float[Array, "n"] | None = None
-    keys: Float[Array, "n H K"] | None = None
-    token_count: int = static(default=0)
-    layer: int = static(default=0)
+    attended: Attended | None = None
+    size: Float[Array, "n"] | None = None
+    layer: Int[Array, ""] | int = 0
 
 
 class Scorer(Protocol):

@@ -9,13 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.models.forward import Pruned, ScorerInputs, block, embed, layer_of
-from atis_jax.models.sensor import sensor_view
-from atis_jax.pruning.masks import PROTECTED
-from atis_jax.scoring.analog import realise_design
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.program import program
-from atis_jax.scoring.projection import conditioned
+from atis_jax.models.forward import SOFTMAX, Batch, Pruned, ScorerInputs
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.method import Atis
 from atis_jax.training.evaluate import Evaluator, example_keys
 from atis_jax.typing import Key, PyTree
 
@@ -34,8 +30,8 @@ class Agreement:
         inside: of these, how many lie within the rounding margin of the threshold.
         unequal_outside: decisions outside the margin that differ: a fault if not 0.
         equal: decisions that are equal, wherever they lie.
-        max_abs_logit: largest difference of a logit over images whose decisions are all equal.
-        images_compared: number of such images.
+        max_abs_logit: largest difference of a logit over examples whose decisions are all equal.
+        images_compared: number of such examples.
         overflow: tokens that found no room.
     """
 
@@ -55,17 +51,17 @@ def masked_against_gathered(
 
     A decision lies inside the rounding margin if its score is within ``ROUNDING_V`` of the threshold, or if some
     converter input is within ``ROUNDING_CODE`` of the edge between two codes and the steps of those converters
-    reach from the score to the threshold. Once an image's decisions differ, its later layers are not compared.
+    reach from the score to the threshold. Once an example's decisions differ, its later layers are not compared.
     """
     masked, gathered = evaluator.masked(), evaluator.gathered(capacities)
-    margins = jax.jit(lambda params, images, inputs, pruned: _margins(evaluator, params, images, inputs, pruned))
+    margins = jax.jit(lambda params, batch, inputs, pruned: _margins(evaluator, params, batch, inputs, pruned))
     totals = np.zeros(5)
     largest = 0.0
     overflow = 0
     for batch in batches:
         batch_key = example_keys(key, batch["number"])
-        a, b = masked(batch["image"], inputs, batch_key), gathered(batch["image"], inputs, batch_key)
-        near = margins(evaluator.params, batch["image"], inputs, a)
+        a, b = masked(batch, inputs, batch_key), gathered(batch, inputs, batch_key)
+        near = margins(evaluator.params, batch, inputs, a)
         *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
@@ -74,15 +70,13 @@ def masked_against_gathered(
 
 
 def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], scored: range):
-    before = jnp.concatenate([jnp.ones_like(a.alive[:1]), a.alive[:-1]])
     same = a.alive == b.alive
     lost = jnp.sum(b.overflow * real)
     image_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
     real = real & jnp.all(b.overflow == 0, axis=0)  # what found no room is counted as such
     reached = jnp.concatenate([jnp.ones_like(image_same_so_far[:1]), image_same_so_far[:-1]]) & real
     has_scorer = jnp.asarray([layer in scored for layer in range(a.alive.shape[0])])[:, None, None, None]
-    unprotected = (jnp.arange(a.alive.shape[2]) >= PROTECTED)[:, None]
-    compared = before & reached[:, :, None, None] & has_scorer & unprotected
+    compared = a.before & reached[:, :, None, None] & has_scorer & a.counted[..., None]
     untouched = image_same_so_far[-1] & real
     difference = jnp.max(jnp.abs(a.logits - b.logits), axis=-1)
     return (
@@ -97,34 +91,26 @@ def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Arra
 
 
 def _margins(
-    evaluator: Evaluator, params: PyTree, images, inputs: ScorerInputs, pruned: Pruned
+    evaluator: Evaluator, params: PyTree, batch: Batch, inputs: ScorerInputs, pruned: Pruned
 ) -> Bool[Array, "L B N G"]:
-    """Which decisions of the masked pass rounding could turn."""
-    model, spec, hardware = evaluator.model, evaluator.spec, evaluator.hardware
-    if spec.kind == "digital":
-        held = jax.vmap(lambda design, query: program(design, spec, hardware, query))(inputs.design, inputs.state.query)
-        return jnp.abs(pruned.voltage - held.threshold_v[:, None, None]) <= ROUNDING_V
-    if inputs.chip is None or inputs.environment is None:
+    """Which decisions of the masked pass rounding could turn; none of a method that has no threshold."""
+    model, method = evaluator.model, evaluator.method
+    if not isinstance(method, Atis):
         return jnp.zeros(pruned.alive.shape, bool)
-    x, pixels = embed(model, params, images), sensor_view(model, images, spec.source)
+    stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
     near = []
-    for layer in range(model.spec.depth):
+    for layer in range(model.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
-        realised = realise_design(design, spec, hardware, state.query, chip, inputs.environment)
-        distance_v = jnp.abs(pruned.voltage[layer] - realised.threshold_v[: spec.groups])
-        reach_v = jnp.full(distance_v.shape, ROUNDING_V)
-        if hardware.dac.resolution is not None:
-            levels = realised.dac_top
-            looked_at = conditioned(x if pixels is None else pixels, spec.source)
-            position = 0.5 * (inputs_of(design, looked_at) + 1.0) * levels
-            at_edge = jnp.abs(jnp.abs(position - jnp.round(position)) - 0.5) < ROUNDING_CODE
-            step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)
-            step_v = jnp.mean(step_v.reshape(spec.halves, spec.groups, -1), axis=0)
-            # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
-            reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
-        near.append(distance_v <= reach_v)
-        gate = pruned.alive[layer].astype(x.dtype)
-        x, _, _ = block(model, params, layer, x, gate)
+        seen, _ = method.sees(stream)
+        near.append(
+            method.near_threshold(
+                design, chip, inputs.environment, state, pruned.voltage[layer], seen, ROUNDING_V, ROUNDING_CODE
+            )
+        )
+        alive = pruned.alive[layer]
+        stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))
+        stream, _ = model.attend(layer_of(blocks, layer), stream, SOFTMAX)
+        stream = model.feed(layer_of(blocks, layer), stream)
     return jnp.stack(near)
 
 

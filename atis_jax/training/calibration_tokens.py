@@ -2,59 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from atis_jax.models.forward import (
-    EVERY_LAYER,
-    ScorerInputs,
-    block,
-    embed,
-    layer_of,
-    score_layer,
-    scorer_view,
-    stack,
-)
-from atis_jax.models.sensor import sensor_view
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import PROTECTED, cascade
-from atis_jax.scoring.calibration import CalibrationTokens
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.projection import conditioned
-from atis_jax.scoring.types import Scorer
+from atis_jax.models.backbone import Model
+from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, ScorerInputs, score_batch
+from atis_jax.numerics import layer_of, stack
+from atis_jax.pruning.masks import cascade
+from atis_jax.scoring.atis.calibration import CalibrationTokens
+from atis_jax.scoring.atis.design import inputs_of
+from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
 
 
 def record_tokens(
-    model: VisionTransformer,
+    model: Model,
     params: PyTree,
-    scorer: Scorer,
+    method: Atis,
     inputs_perfect: ScorerInputs,
-    images: Float[Array, "B S S C"],
+    batch: Batch,
     count: int,
     key: Key,
     *,
     scored: range = EVERY_LAYER,
-    source: str = "tokens",
 ) -> CalibrationTokens:
     """``count`` tokens for each layer, drawn without repetition from those that reach its comparator.
 
-    The design runs on ``images`` with hard decisions and without read noise; tokens pruned before a layer never reach
+    The design runs on ``batch`` with hard decisions and without read noise; tokens pruned before a layer never reach
     it, and protected ones are kept whatever their score. A token reaches a layer while any head group keeps it.
 
     Args:
         model: the network.
         params: its parameters.
-        scorer: the scorer it was trained with.
+        method: the scorer it was trained with.
         inputs_perfect: the design on the chip without errors, at the temperature it is stated at.
-        images: some of the training set.
+        batch: some of the training set.
         count: n, tokens for each layer.
         key: draws the tokens.
         scored: layers that have a scorer; the others prune nothing (their tokens are recorded all the same).
-        source: what the scorers look at, ``ScorerSpec.source``.
 
     Returns:
         Leaves (L, ...): array inputs, the perfect chip's scores, and the shares it keeps of these very tokens.
@@ -62,16 +53,17 @@ def record_tokens(
     Raises:
         SettingError: fewer than ``count`` tokens reach a layer.
     """
-    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5, 6))(
-        model, params, scorer, inputs_perfect, images, scored, source
+    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5))(
+        model, params, method, inputs_perfect, batch, scored
     )
     layers = []
-    for layer in range(model.spec.depth):
+    for layer in range(model.depth):
         candidates = np.flatnonzero(np.asarray(reached[layer]))
         if len(candidates) < count:
+            examples = len(jax.tree.leaves(batch)[0])
             raise SettingError(
-                f"calibration.tokens = {count}, but only {len(candidates)} tokens of the {len(images)} images given "
-                f"reach the comparator of layer {layer}; lower calibration.tokens or give more images"
+                f"calibration.tokens = {count}, but only {len(candidates)} tokens of the {examples} examples given "
+                f"reach the comparator of layer {layer}; lower calibration.tokens or give more examples"
             )
         chosen = jax.random.choice(jax.random.fold_in(key, layer), candidates, (count,), replace=False)
         layers.append(
@@ -85,25 +77,23 @@ def record_tokens(
 
 
 def _run(
-    model: VisionTransformer, params: PyTree, scorer: Scorer, inputs: ScorerInputs, images, scored: range, source: str
+    model: Model, params: PyTree, method: Atis, inputs: ScorerInputs, batch: Batch, scored: range
 ) -> tuple[Array, Array, Array, Array]:
-    """Of every token (M: images x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
-    groups, batch, tokens = inputs.state.activity.shape[-1], images.shape[0], model.tokens + 1
-    x, pixels = embed(model, params, images), sensor_view(model, images, source)
-    alive = jnp.ones((batch, tokens, groups), bool)
-    index = jnp.broadcast_to(jnp.arange(tokens), (batch, tokens))
-    prunable = index >= PROTECTED
-    seen = []
-    for layer in range(model.spec.depth):
-        looked_at, reaching = scorer_view(x, alive, index, pixels)
-        decision, _ = score_layer(scorer, inputs, layer, looked_at, reaching, index, tokens, None, 0.0)
-        array_inputs = inputs_of(layer_of(inputs.design, layer), conditioned(looked_at, source))
-        seen.append((jnp.any(alive, axis=-1) & prunable, array_inputs, decision.voltage, decision.keep))
-        if layer in scored:
-            alive = cascade(decision.keep, alive)
-        x, _, _ = block(model, params, layer, x, alive.astype(x.dtype))
-    stacked = (jnp.stack(part) for part in zip(*seen, strict=True))
-    reached, array_inputs, voltage, keep = (
-        part.reshape(len(part), batch * tokens, *part.shape[3:]) for part in stacked
-    )
+    """Of every token (M: examples x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
+    stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
+    found = []
+    for layer in range(model.depth):
+        seen, reaching = method.sees(stream)
+        assert stream.alive is not None
+        design, chip, state = layer_of((inputs.design, inputs.chip, inputs.state), layer)
+        here = ScorerInputs(design, chip, inputs.environment, state)
+        said, _ = score_batch(method, here, layer, stream, seen, reaching)
+        array_inputs = inputs_of(here.design, conditioned(seen, method.spec.source))
+        found.append((jnp.any(stream.alive, axis=-1) & stream.counted, array_inputs, said.voltage, said.keep))
+        alive = cascade(said.keep, stream.alive, stream.protected) if layer in scored else stream.alive
+        stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))
+        stream, _ = model.attend(layer_of(blocks, layer), stream, SOFTMAX)
+        stream = model.feed(layer_of(blocks, layer), stream)
+    stacked = (jnp.stack(part) for part in zip(*found, strict=True))
+    reached, array_inputs, voltage, keep = (part.reshape(len(part), -1, *part.shape[3:]) for part in stacked)
     return reached, array_inputs, voltage, keep

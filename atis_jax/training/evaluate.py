@@ -14,64 +14,67 @@ from jaxtyping import Array, Float, Int
 
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.models.forward import (
-    Pruned,
-    ScorerInputs,
-    dense_forward,
-    gathered_forward,
-    masked_forward,
-)
-from atis_jax.models.vit import VisionTransformer
+from atis_jax.models.backbone import Model
+from atis_jax.models.forward import Batch, Pruned, ScorerInputs, dense_forward, gathered_forward, masked_forward
 from atis_jax.pruning.gather import choose_capacity
-from atis_jax.pruning.masks import PROTECTED, kept_tokens
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
-from atis_jax.scoring.types import Scorer
+from atis_jax.pruning.masks import kept_tokens
+from atis_jax.scoring.method import Method
+from atis_jax.scoring.registry import make_method
+from atis_jax.training.task import Task
 from atis_jax.typing import Key, PyTree
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """A trained network and scorer, ready to be run on chips.
+    """A trained network and method, ready to be run on chips.
 
     Attributes:
         model, params: the network.
-        scorer, spec, hardware: the scorer.
+        method: which tokens stay.
         scored: layers that have a scorer; the others keep what reaches them.
+        task: what the network is asked.
     """
 
-    model: VisionTransformer
+    model: Model
     params: PyTree
-    scorer: Scorer
-    spec: ScorerSpec
-    hardware: Hardware
+    method: Method
     scored: range
+    task: Task
+
+    @property
+    def spec(self) -> Any:
+        """The method's section of the config."""
+        return self.method.spec
+
+    @property
+    def hardware(self) -> Hardware:
+        """Preset that chips are sampled from."""
+        return self.method.hardware
 
     def on(self, hardware: Hardware, target: Float[Array, "L"]) -> Evaluator:
-        """The same network and structure on another hardware; ``target`` as in ``make_scorer``."""
-        return dataclasses.replace(self, hardware=hardware, scorer=make_scorer(self.spec, hardware, target))
+        """The same network and structure on another hardware; ``target`` as in ``make_method``."""
+        return dataclasses.replace(self, method=make_method(self.spec, hardware, target))
 
-    def masked(self) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
-        """The masked pass, jitted: (images, inputs, noise key) -> Pruned."""
-        fixed = self.model, self.scorer, self.scored, self.spec.source
-        return lambda images, inputs, key: _masked(*fixed, self.params, images, inputs, key)
+    def masked(self) -> Callable[[Batch, ScorerInputs, Key | None], Pruned]:
+        """The masked pass, jitted: (batch, inputs, noise key) -> Pruned."""
+        fixed = self.model, self.method, self.scored
+        return lambda batch, inputs, key: _masked(*fixed, self.params, batch, inputs, key)
 
-    def gathered(self, capacities: tuple[int, ...]) -> Callable[[Any, ScorerInputs, Key | None], Pruned]:
+    def gathered(self, capacities: tuple[int, ...]) -> Callable[[Batch, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
-        fixed = self.model, self.scorer, self.scored, self.spec.source, capacities
-        return lambda images, inputs, key: _gathered(*fixed, self.params, images, inputs, key)
+        fixed = self.model, self.method, self.scored, capacities
+        return lambda batch, inputs, key: _gathered(*fixed, self.params, batch, inputs, key)
 
 
 # Jitted here, not in the methods: however often an evaluator is asked for a pass, it is compiled once.
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _masked(model, method, scored, params, batch, inputs, key):
+    return masked_forward(model, params, method, batch, inputs, key, scored=scored)
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _masked(model, scorer, scored, source, params, images, inputs, key):
-    return masked_forward(model, params, scorer, images, inputs, key, scored=scored, source=source)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
-def _gathered(model, scorer, scored, source, capacities, params, images, inputs, key):
-    where = {"scored": scored, "source": source}
-    return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, **where)
+def _gathered(model, method, scored, capacities, params, batch, inputs, key):
+    return gathered_forward(model, params, method, batch, inputs, key, capacities=capacities, scored=scored)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +83,9 @@ class Count:
 
     Attributes:
         correct: right answers.
-        examples: images seen.
+        examples: how many were seen.
         kept: (L,) unprotected tokens kept, summed over images.
-        largest: (L,) most tokens any image kept.
+        largest: (L,) most tokens any example kept.
         overflow: tokens that found no room.
     """
 
@@ -98,12 +101,17 @@ class Count:
         return self.correct / self.examples
 
 
-def count(run: Callable[[Any, ScorerInputs, Key | None], Pruned], batches, inputs: ScorerInputs, key) -> Count:
-    """Run ``batches`` (dicts of image, label, weight, number) and add up; ``key`` is folded with each number."""
+def count(
+    run: Callable[[Batch, ScorerInputs, Key | None], Pruned], task: Task, batches, inputs: ScorerInputs, key
+) -> Count:
+    """Run ``batches`` (label, weight and number beside what the network is fed) and add up.
+
+    ``key`` is folded with each example's number.
+    """
     totals = []
     for batch in batches:
-        out = run(batch["image"], inputs, example_keys(key, batch["number"]))
-        totals.append(_tally(out.logits, out.alive, out.overflow, batch["label"], batch["weight"]))
+        out = run(batch, inputs, example_keys(key, batch["number"]))
+        totals.append(_tally(task, out, batch))
     correct, examples, kept, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
         correct=float(np.sum(correct)),
@@ -124,36 +132,36 @@ def _folded(key, number):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, number)
 
 
-@jax.jit
-def _tally(logits, alive, overflow, label, weight):
-    right = (jnp.argmax(logits, axis=-1) == label) * weight
-    kept_LxB = jax.vmap(kept_tokens)(alive) * weight
+@partial(jax.jit, static_argnums=0)
+def _tally(task, out, batch):
+    weight = batch["weight"]
+    kept_LxB = jax.vmap(kept_tokens, (0, None))(out.alive, out.counted) * weight
     return (
-        jnp.sum(right),
+        jnp.sum(task.right(out.logits, batch) * weight),
         jnp.sum(weight),
         jnp.sum(kept_LxB, axis=1),
         jnp.max(kept_LxB, axis=1),
-        jnp.sum(overflow * (weight > 0)),
+        jnp.sum(out.overflow * (weight > 0)),
     )
 
 
-def dense_accuracy(model: VisionTransformer, params: PyTree, batches: Iterable[dict]) -> float:
+def dense_accuracy(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> float:
     """Accuracy of the network without pruning."""
 
     @jax.jit
     def right(params, batch):
-        logits = dense_forward(model, params, batch["image"])[0]
-        return jnp.sum((jnp.argmax(logits, -1) == batch["label"]) * batch["weight"]), jnp.sum(batch["weight"])
+        logits, _ = dense_forward(model, params, batch)
+        return jnp.sum(task.right(logits, batch) * batch["weight"]), jnp.sum(batch["weight"])
 
     totals = jax.device_get([right(params, batch) for batch in batches])
     return float(sum(t[0] for t in totals) / sum(t[1] for t in totals))
 
 
-def capacities_for(largest: np.ndarray, tokens: int, scored: range) -> tuple[int, ...]:
+def capacities_for(largest: np.ndarray, model: Model, scored: range) -> tuple[int, ...]:
     """One bucket per layer that holds ``largest`` tokens, never growing down the layers."""
-    capacities, before = [], tokens + PROTECTED
+    capacities, before, protected = [], model.length, model.length - model.tokens
     for layer, most in enumerate(largest):
-        wanted = choose_capacity(int(most), tokens) if layer in scored else tokens + PROTECTED
+        wanted = choose_capacity(int(most), model.tokens, protected) if layer in scored else model.length
         before = min(before, wanted)
         capacities.append(before)
     return tuple(capacities)
@@ -172,7 +180,7 @@ def count_gathered(
 
     Args:
         evaluator: network and scorer.
-        batches: images, labels and weights.
+        batches: examples, labels and weights.
         inputs: design, chip, environment and memory.
         key: read noise; None switches it off.
         compiled: passes by capacities; filled as needed, so that chips share compilations.
@@ -182,23 +190,22 @@ def count_gathered(
     Returns:
         The count (with no overflow if ``widen``), and the capacities it was made with.
     """
-    tokens = evaluator.model.tokens
+    model = evaluator.model
     while True:
         if capacities not in compiled:
             compiled[capacities] = evaluator.gathered(capacities)
-        total = count(compiled[capacities], batches, inputs, key)
+        total = count(compiled[capacities], evaluator.task, batches, inputs, key)
         if total.overflow == 0 or not widen:
             return total, capacities
         # In every layer: survivors after an overflow are too few, so how much later layers need is not known.
-        capacities = tuple(min(tokens + PROTECTED, c + max(1, tokens // 8)) for c in capacities)
+        capacities = tuple(min(model.length, c + max(1, model.tokens // 8)) for c in capacities)
 
 
-def chips_for(
-    key: Key, hardware: Hardware, spec: ScorerSpec, depth: int, chips: int, sample: Callable[..., Chip]
-) -> Chip:
+def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
     """``chips`` fabricated chips, each with an array per layer: leaves (chips, L, ...)."""
-    keys = jax.random.split(key, (chips, depth))
-    return jax.vmap(jax.vmap(lambda k: sample(k, hardware, spec.geometry)))(keys)
+    if not method.fabricated:
+        return None
+    return jax.vmap(jax.vmap(method.sample_chip))(jax.random.split(key, (chips, depth)))
 
 
 def environments_for(hardware: Hardware, temperature_k: Float[Array, "chips"]) -> Environment:

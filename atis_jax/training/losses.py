@@ -10,12 +10,6 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.numerics import straight_through
-from atis_jax.pruning.masks import PROTECTED
-
-PROBABILITY_FLOOR = 1e-4
-"""Keep probabilities are held this far from 0 and 1 inside logarithms."""
-SPREAD_OF_HALF_SPAN = 1.0 / 3.0
-"""Wanted standard deviation of the scores over half the comparator's span: three of them reach the rails."""
 
 
 def cross_entropy(
@@ -89,20 +83,25 @@ def cvar(loss: Float[Array, "chips"], fraction: float) -> Float[Array, ""]:
     return jnp.sum(worst_chips(loss, fraction) * loss)
 
 
-def expected_kept(probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"]) -> Float[Array, "L"]:
-    """Kept fraction of unprotected tokens after each layer: the hard count, with the soft count's gradient.
+def expected_kept(
+    probability: Float[Array, "L B N G"], alive: Bool[Array, "L B N G"], counted: Bool[Array, "B N"]
+) -> Float[Array, "L"]:
+    """Kept fraction of the counted tokens after each layer: the hard count, with the soft count's gradient.
 
     The soft count of layer l is sum of p over the tokens alive before it. With head groups a token counts while any
     group keeps it; the probabilities are combined as if independent.
     """
     before = jnp.concatenate([jnp.ones_like(alive[:1]), alive[:-1]])
     gone = 1.0 - probability * before
-    soft = jnp.mean(1.0 - jnp.prod(gone, axis=-1), axis=1)[:, PROTECTED:]
-    hard = jnp.mean(jnp.any(alive, axis=-1).astype(soft.dtype), axis=1)[:, PROTECTED:]
-    return straight_through(jnp.mean(hard, axis=-1), jnp.mean(soft, axis=-1))
+    soft = 1.0 - jnp.prod(gone, axis=-1)
+    hard = jnp.any(alive, axis=-1).astype(soft.dtype)
+    weight = jnp.broadcast_to(counted, soft.shape[1:]).astype(soft.dtype)
+    total = jnp.maximum(jnp.sum(weight), 1.0)
+    hard_L, soft_L = (jnp.sum(part * weight, axis=(1, 2)) / total for part in (hard, soft))
+    return straight_through(hard_L, soft_L)
 
 
-def carried(kept: Float[Array, "L"], stop: int) -> Float[Array, "L"]:
+def beyond_scored(kept: Float[Array, "L"], stop: int) -> Float[Array, "L"]:
     """``kept`` with the layers from ``stop`` on, which have no scorer, keeping what the one before them leaves.
 
     So that what they save counts in the gradient of the scorer that saves it; ``stop`` is 1 at least.
@@ -110,48 +109,3 @@ def carried(kept: Float[Array, "L"], stop: int) -> Float[Array, "L"]:
     if stop == kept.shape[0]:
         return kept
     return jnp.concatenate([kept[:stop], jnp.broadcast_to(kept[stop - 1], (kept.shape[0] - stop,))])
-
-
-def keep_rate(kept: Float[Array, "L"], target: Float[Array, "L"]) -> Float[Array, ""]:
-    """Sum over layers of the squared error of the kept fraction (DynamicViT's rate loss, per layer)."""
-    return jnp.sum((kept - target) ** 2)
-
-
-def score_swing(
-    voltage: Float[Array, "L B N G"], seen: Bool[Array, "L B N G"], half_span_v: float, scored: Float[Array, "L"]
-) -> Float[Array, ""]:
-    """How far the scores at the comparator are from using its range: (mean / h)^2 + (std / h - 1/3)^2, h half the span.
-
-    Averaged over scored layers and groups. Without it the cross-entropy, which likes every gate open, pushes all
-    scores of a layer against a rail, where the soft comparator has no slope and the layer never prunes.
-
-    Args:
-        voltage: scores, volts.
-        seen: tokens that reach the layer's comparator.
-        half_span_v: h, volts.
-        scored: 1 for layers with a scorer, 0 for others.
-    """
-    weight = seen.astype(voltage.dtype).at[:, :, :PROTECTED].set(0.0)
-    total = jnp.maximum(jnp.sum(weight, axis=(1, 2)), 1.0)
-    level = voltage / half_span_v
-    mean_LxG = jnp.sum(level * weight, axis=(1, 2)) / total
-    variance_LxG = jnp.sum((level - mean_LxG[:, None, None]) ** 2 * weight, axis=(1, 2)) / total
-    # The root's slope is infinite at zero; a spread below a thousandth of the span is as good as none.
-    spread_LxG = jnp.sqrt(variance_LxG + 1e-6)
-    miss_L = jnp.mean(mean_LxG**2 + (spread_LxG - SPREAD_OF_HALF_SPAN) ** 2, axis=1)
-    return jnp.sum(miss_L * scored) / jnp.maximum(jnp.sum(scored), 1.0)
-
-
-def attention_agreement(
-    probability: Float[Array, "L B N G"], important: Bool[Array, "L B N"], scored: Float[Array, "L"]
-) -> Float[Array, ""]:
-    """Cross-entropy between keep probability and "the dense network attends to it", over scored layers.
-
-    Args:
-        probability: soft decisions, of tokens pruned before as well: what an earlier layer lost can still teach.
-        important: tokens among those the dense network's CLS attends to most, as many as the layer should keep.
-        scored: 1 for layers with a scorer, 0 for others.
-    """
-    p = jnp.clip(jnp.mean(probability, axis=-1), PROBABILITY_FLOOR, 1.0 - PROBABILITY_FLOOR)
-    entropy = -jnp.where(important, jnp.log(p), jnp.log1p(-p))[:, :, PROTECTED:]
-    return jnp.sum(jnp.mean(entropy, axis=(1, 2)) * scored) / jnp.maximum(jnp.sum(scored), 1.0)

@@ -24,14 +24,14 @@ from atis_jax import rng
 from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import scale_imperfections
-from atis_jax.models.forward import ScorerInputs, embed, gathered_layers
-from atis_jax.models.sensor import sensor_view
+from atis_jax.models.forward import ScorerInputs, gathered_layers
 from atis_jax.numerics import pytree
 from atis_jax.pruning.masks import kept_tokens
-from atis_jax.scoring.calibration import Trim, trimmed
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.atis.calibration import Trim, trimmed
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.typing import Key, PyTree
 
@@ -64,15 +64,13 @@ class Inputs:
     """A batch of examples.
 
     Attributes:
-        image: in [0, 1].
-        label: class.
+        batch: what the network is fed, and what is right.
         weight: 1, or 0 for padding.
         number: of the example in its data set; keys its read noise.
         reference: whether the reference (the perfect chip) is right on it.
     """
 
-    image: Float[Array, "B S S C"]
-    label: Int[Array, "B"]
+    batch: dict[str, Array]
     weight: Float[Array, "B"]
     number: Int[Array, "B"]
     reference: Bool[Array, "B"]
@@ -161,23 +159,21 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
     """
     model = evaluator.model
 
-    def one(cell: Cells, params, design, state, target, key, inputs: Inputs, x, pixels) -> Tally:
-        hardware, held, chip, environment = on_cell(cell, evaluator.spec, evaluator.hardware, design, key)
-        scorer = make_scorer(evaluator.spec, hardware, target)
+    def one(cell: Cells, params, design, state, target, key, inputs: Inputs, stream: Stream) -> Tally:
+        hardware, on_chip, chip, environment = on_cell(cell, evaluator.spec, evaluator.hardware, design, key)
         out = gathered_layers(
             model,
             params,
-            scorer,
-            x,
-            ScorerInputs(held, chip, environment, state),
+            make_method(evaluator.spec, hardware, target),
+            stream,
+            ScorerInputs(on_chip, chip, environment, state),
             noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
             scored=evaluator.scored,
-            pixels=pixels,
         )
         real = inputs.weight > 0
-        right = jnp.argmax(out.logits, axis=-1) == inputs.label
-        kept_LxB = jax.vmap(kept_tokens)(out.alive).astype(jnp.int32) * real
+        right = evaluator.task.right(out.logits, inputs.batch) > 0
+        kept_LxB = jax.vmap(kept_tokens, (0, None))(out.alive, out.counted).astype(jnp.int32) * real
         return Tally(
             correct=jnp.sum(right & real),
             lost=jnp.sum(inputs.reference & ~right & real),
@@ -188,10 +184,10 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
         )
 
     def chunk(params, design, state, target, key, inputs: Inputs, cells: Cells) -> Tally:
-        x, pixels = embed(model, params, inputs.image), sensor_view(model, inputs.image, evaluator.spec.source)
+        stream = model.embed(params, inputs.batch, raw=evaluator.method.raw)
         at_once = width if width > 1 else None
         return jax.lax.map(
-            lambda cell: one(cell, params, design, state, target, key, inputs, x, pixels), cells, batch_size=at_once
+            lambda cell: one(cell, params, design, state, target, key, inputs, stream), cells, batch_size=at_once
         )
 
     shared, split = PartitionSpec(), PartitionSpec(CELLS)

@@ -11,7 +11,7 @@ from atis_jax.training.spec import PruningSpec, StageSpec
 
 
 @pytree
-class Knobs:
+class Scheduled:
     """The co-design schedule at one step.
 
     Attributes:
@@ -36,7 +36,7 @@ def is_hard(step: Num[Array, "*s"] | int, steps: int, pruning: PruningSpec) -> B
     return jnp.asarray(step, jnp.float32) / steps >= pruning.hard_from
 
 
-def codesign_knobs(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, target: Float[Array, "L"]) -> Knobs:
+def schedule(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, target: Float[Array, "L"]) -> Scheduled:
     """Gates start open and wide, close along a cosine (as EViT's keep rate does), narrow, then turn hard.
 
     Args:
@@ -50,7 +50,7 @@ def codesign_knobs(step: Float[Array, ""] | int, steps: int, pruning: PruningSpe
     open_share = 0.5 * (1.0 + jnp.cos(jnp.pi * closing))
     narrowing = jnp.clip(progress / max(pruning.hard_from, 1e-6), 0.0, 1.0)
     ratio = pruning.smoothing_end / pruning.smoothing_start
-    return Knobs(
+    return Scheduled(
         smoothing=pruning.smoothing_start * ratio**narrowing,
         hardness=is_hard(step, steps, pruning).astype(jnp.float32),
         target=target + (1.0 - target) * open_share,

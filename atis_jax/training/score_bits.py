@@ -14,9 +14,9 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip, nominal_environment
 from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.scoring.analog import read_scores, realise_design
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import read_scores, realise_design
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.statistics import EffectiveBits, effective_bits
 from atis_jax.training.montecarlo import Cells, on_cell
@@ -61,15 +61,15 @@ def score_bits(
         inputs: what the array of each layer is fed, n tokens, +-1 full scale (``CalibrationTokens.inputs``).
         key: the fabrication run.
     """
-    made, held, chip, environment = on_cell(cell, spec, hardware, design, key)
+    made, trimmed, chip, environment = on_cell(cell, spec, hardware, design, key)
     fine = finest(hardware)
     linear = with_fields(fine, {"ota.law": "linear", "tia.swing_v": math.inf})
     perfect, nominal = nominal_chip(fine, spec.geometry), nominal_environment(fine)
     with_all_bits = dataclasses.replace(spec, trainable_bits=False)
     keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), len(inputs))
 
-    def layer(design, held, chip, query, inputs, key) -> ScoreBits:
-        measured = _scores(held, spec, made, chip, environment, query, inputs, key)
+    def layer(design, trimmed, chip, query, inputs, key) -> ScoreBits:
+        measured = _scores(trimmed, spec, made, chip, environment, query, inputs, key)
 
         def against(ideal: Hardware) -> EffectiveBits:
             wanted = _scores(design, with_all_bits, ideal, perfect, nominal, query, inputs, None)
@@ -77,7 +77,7 @@ def score_bits(
 
         return ScoreBits(against(fine), against(linear))
 
-    return jax.vmap(layer)(design, held, chip, state.query, inputs, keys)
+    return jax.vmap(layer)(design, trimmed, chip, state.query, inputs, keys)
 
 
 def finest(hardware: Hardware) -> Hardware:

@@ -13,8 +13,7 @@ import optax.contrib
 from jaxtyping import Array, Int
 
 from atis_jax.numerics import pytree
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.knobs import KNOBS
+from atis_jax.scoring.method import Method
 from atis_jax.training.schedule import learning_rate
 from atis_jax.training.spec import CodesignSpec, StageSpec
 from atis_jax.typing import Key, PyTree
@@ -33,7 +32,7 @@ class TrainState:
     Attributes:
         step: steps taken in this stage.
         params: the network.
-        design: the scorers' design, leaves (L, ...); for the random control the (L,) token counts.
+        design: the scorers' design, leaves (L, ...).
         scorer_state: the scorers' memory, leaves (L, ...); empty while there is no scorer.
         opt_state: Optax's.
         key: root key of the run; every draw is folded out of it by stream name and step.
@@ -47,37 +46,17 @@ class TrainState:
     key: Key
 
 
-_PROJECTION_LABELS = {"learned": "scorer", "gaussian": "frozen", "sparse_sign": "frozen", "selection": "frozen"}
-_PROTOTYPE_LABELS = {"static": "scorer", "ema": "frozen", "extracted": "frozen"}
-
-
-def labels(values: dict[str, Any], projection: str, prototype: str) -> dict[str, Any]:
+def labels(values: dict[str, Any], method: Method | None) -> dict[str, Any]:
     """Which optimiser moves which leaf: network, scorer, knob, threshold or frozen."""
     design = values["design"]
-    if isinstance(design, Design):
-        named: dict[str, Any] = dict(
-            projection=choose(_PROJECTION_LABELS, projection, "scorer.projection"),
-            input_gain="scorer",
-            prototype=choose(_PROTOTYPE_LABELS, prototype, "scorer.prototype"),
-            bias_scale="scorer",
-            feedback="scorer",
-            threshold="threshold",
-        )
-        knobs = {name: "knob" for name in KNOBS if getattr(design, name) is not None}
-        # Where hardware is chosen at all, the currents' scale is chosen with it, as quickly.
-        named |= knobs | ({"bias_scale": "knob"} if knobs else {})
-        design_labels: Any = Design(**named)
-    else:
-        design_labels = jax.tree.map(lambda _: "frozen", design)
-    return {"network": jax.tree.map(lambda _: "network", values["network"]), "design": design_labels}
+    named = "frozen" if method is None else method.labels(design)
+    if isinstance(named, str):
+        named = jax.tree.map(lambda _, name=named: name, design)
+    return {"network": jax.tree.map(lambda _: "network", values["network"]), "design": named}
 
 
 def optimiser(
-    stage: StageSpec,
-    codesign: CodesignSpec,
-    projection: str = "learned",
-    prototype: str = "static",
-    knobs: bool = False,
+    stage: StageSpec, codesign: CodesignSpec, method: Method | None = None, knobs: bool = False
 ) -> optax.GradientTransformation:
     """AdamW or Muon for the network, others with their own rates for the scorer, its knobs and its thresholds.
 
@@ -89,9 +68,8 @@ def optimiser(
     Args:
         stage: of training.
         codesign: rates of the scorer's parts.
-        projection: of the scorer; trained only if ``learned``.
-        prototype: of the scorer; trained only if ``static``.
-        knobs: whether the design has any (``scoring.knobs``). The state of an optimiser without them is what it was
+        method: says which optimiser moves which part of its design; None: there is none.
+        knobs: whether the design has any (``atis.knobs``). The state of an optimiser without them is what it was
             before there were any, so that stored ones can still be read.
     """
     scorer_stage = dataclasses.replace(stage, steps=max(1, round(codesign.scorer_until * stage.steps)))
@@ -107,14 +85,14 @@ def optimiser(
     }
     if knobs:
         transforms["knob"] = until_rest(codesign.knob_learning_rate, b2=ADAM_B2)
-    return optax.partition(transforms, lambda values: labels(values, projection, prototype))
+    return optax.partition(transforms, lambda values: labels(values, method))
 
 
 def threshold_optimiser(stage: StageSpec, codesign: CodesignSpec) -> optax.GradientTransformation:
     """What moves the thresholds: an integral controller on the kept fraction, or Adam on the loss.
 
     The controller is plain gradient descent on a "gradient" that the step sets to (wanted - kept), the batch's
-    analogue of the circuit's adaptive threshold (``scoring.threshold``). Its gain falls with the learning rate, so
+    analogue of the circuit's adaptive threshold (``scoring.atis.threshold``). Its gain falls with the learning rate, so
     that the chips of the last steps do not decide where it ends.
     """
     made: dict[str, Callable[[], optax.GradientTransformation]] = {
@@ -129,7 +107,14 @@ def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
     rate = learning_rate(stage.learning_rate, stage)
 
     def decayed(values):
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, values)
+        return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf.ndim - stacked(path) > 1, values)
+
+    def matrices(values):
+        """Matrices of blocks are stacked along an axis of layers, each of which is one matrix."""
+        found = {0: optax.contrib.MuonDimensionNumbers(0, 1), 1: optax.contrib.MuonDimensionNumbers(1, 2)}
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: found[stacked(path)] if leaf.ndim - stacked(path) == 2 else None, values
+        )
 
     made: dict[str, Callable[[], optax.GradientTransformation]] = {
         "adamw": lambda: optax.adamw(rate, b2=ADAM_B2, weight_decay=stage.weight_decay, mask=decayed),
@@ -139,11 +124,17 @@ def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
             adam_b2=ADAM_B2,
             weight_decay=stage.weight_decay,
             weight_decay_mask=decayed,
+            muon_weight_dimension_numbers=matrices,
             consistent_rms=MUON_RMS,
             adam_learning_rate=rate,
         ),
     }
     return choose(made, stage.optimiser, "stage.optimiser")()
+
+
+def stacked(path: tuple[Any, ...]) -> int:
+    """1 for a leaf of the blocks, whose first axis is that of the layers; else 0."""
+    return int(any(getattr(key, "key", None) == "blocks" for key in path))
 
 
 def create_state(

@@ -1,4 +1,4 @@
-"""The pure training steps: dense, and co-design with a scorer in front of every layer.
+"""The pure training steps: dense, and co-design with a method in front of the layers.
 
 ``(state, batch, teacher) -> (state, metrics)``; everything else is fixed when the step is built. Metrics stay on the
 device; the loop fetches those of one step after dispatching the next.
@@ -13,23 +13,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from atis_jax import rng
-from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
-from atis_jax.circuits.hardware import Hardware
-from atis_jax.models.forward import ScorerInputs, dense_forward, masked_forward
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import kept_fraction, top_fraction
-from atis_jax.scoring.design import threshold_range
-from atis_jax.scoring.knobs import active_inputs, dac_bits
-from atis_jax.scoring.sharing import averaged
-from atis_jax.scoring.spec import ScorerSpec
-from atis_jax.scoring.types import Scorer
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.models.backbone import Model
+from atis_jax.models.forward import Relaxation, ScorerInputs, dense_forward, masked_forward
+from atis_jax.models.kernels import make_kernel
+from atis_jax.pruning.masks import kept_fraction
+from atis_jax.scoring.method import Method, Trail
 from atis_jax.training import losses
-from atis_jax.training.schedule import codesign_knobs
+from atis_jax.training.schedule import schedule
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.training.state import TrainState, advance
+from atis_jax.training.task import Task
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import choose
@@ -38,9 +35,8 @@ Batch = dict[str, Any]
 Metrics = dict[str, Any]
 Step = Callable[[TrainState, Batch, PyTree], tuple[TrainState, Metrics]]
 
-EnergyRatio = Callable[[Float[Array, "L"], Any, Float[Array, "L G D"]], Float[Array, ""]]
-"""(kept fraction per layer, design, queries) -> energy of the pruned network over the dense one."""
-
+EnergyRatio = Callable[[Float[Array, "L"], Any, Any], Float[Array, ""]]
+"""(kept fraction per layer, design, scorer memory) -> energy of the pruned network over the dense one."""
 
 _TRACKED = {"tracked": True, "gradient": False}
 """Whether the thresholds follow the kept fraction; else the loss."""
@@ -56,33 +52,31 @@ class Codesign:
 
     Attributes:
         model: the network.
-        scorer: decides which tokens stay.
-        spec: structure of the scorer.
-        hardware: chips are sampled from it.
+        method: decides which tokens stay.
+        task: what the network is asked.
         stage, pruning, loss, codesign: the run's settings.
         energy_ratio: the ledger, as a function of what is trained.
-        analog: whether the scorer has a chip at all.
+        kernel: how attention is computed, by name.
     """
 
-    model: VisionTransformer
-    scorer: Scorer
-    spec: ScorerSpec
-    hardware: Hardware
+    model: Model
+    method: Method
+    task: Task
     stage: StageSpec
     pruning: PruningSpec
     loss: LossSpec
     codesign: CodesignSpec
     energy_ratio: EnergyRatio
-    analog: bool
+    kernel: str = "softmax"
 
 
-def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.GradientTransformation) -> Step:
+def dense_step(model: Model, task: Task, stage: StageSpec, transform: optax.GradientTransformation) -> Step:
     """A step of the network alone."""
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch):
-        logits, *_ = dense_forward(model, values["network"], batch["image"], dropout_key(model, state))
-        loss = losses.cross_entropy(logits, batch["label"], stage.label_smoothing)
-        return loss, ({"loss_ce": loss, "accuracy": accuracy(logits, batch["label"])},)
+        logits, _ = dense_forward(model, values["network"], batch, dropout_key=dropout_key(model, state))
+        loss = jnp.mean(task.losses(logits, batch, stage.label_smoothing))
+        return loss, ({"loss_ce": loss, "accuracy": jnp.mean(task.right(logits, batch))},)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
         del teacher
@@ -94,74 +88,61 @@ def dense_step(model: VisionTransformer, stage: StageSpec, transform: optax.Grad
 
 
 def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> Step:
-    """A step that moves network, projection, prototype and thresholds together, on chips drawn for it."""
-    depth = setup.model.spec.depth
+    """A step that moves the network and the method's design together, on chips drawn for it."""
+    model, method, task = setup.model, setup.method, setup.task
+    depth = model.depth
     target = jnp.asarray(setup.pruning.kept_per_layer(depth))
     scored = setup.pruning.scored(depth)
-    here = slice(scored.start, scored.stop)
     has_scorer = jnp.asarray([float(layer in scored) for layer in range(depth)])
-
-    half_span_v = threshold_range(setup.hardware).high
-    tracked = choose(_TRACKED, setup.codesign.threshold, "codesign.threshold") and setup.spec.kind != "random"
+    tracked = method.tracked and choose(_TRACKED, setup.codesign.threshold, "codesign.threshold")
     secant = choose(_SECANT, setup.codesign.gate_gradient, "codesign.gate_gradient")
+    teaches = method.teaches(setup.loss)
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
-        knobs = codesign_knobs(state.step, setup.stage.steps, setup.pruning, target)
+        now = schedule(state.step, setup.stage.steps, setup.pruning, target)
         chip, environment = draw_hardware(setup, state.key, state.step)
-        noise = rng.step_key(state.key, "read_noise" if setup.analog else "random_scorer", state.step)
-        design = values["design"]
-        if setup.spec.kind == "random":
-            design = jax.lax.stop_gradient(knobs.target) * setup.model.tokens
-        inputs = ScorerInputs(design, chip, environment, state.scorer_state)
+        noise = rng.step_key(state.key, method.stream, state.step)
         out = masked_forward(
-            setup.model,
+            model,
             values["network"],
-            setup.scorer,
-            batch["image"],
-            inputs,
-            noise if setup.codesign.read_noise or setup.spec.kind == "random" else None,
+            method,
+            batch,
+            ScorerInputs(method.scheduled(values["design"], now.target), chip, environment, state.scorer_state),
+            noise if setup.codesign.read_noise or method.chance else None,
             scored=scored,
-            source=setup.spec.source,
-            ema_rate=setup.spec.ema_rate if setup.spec.prototype == "ema" else 0.0,
-            smoothing=knobs.smoothing,
-            hardness=1.0 if setup.spec.kind == "random" else knobs.hardness,
-            fixed_rate=tracked,
-            detach_network=setup.codesign.detach_network,
-            # The swing fits scores to their range, which is for gains and feedback to do: an input that is switched on
-            # or off for its part in the spread would drown what it is worth to the task.
-            detach_knobs=setup.spec.trains_hardware and setup.spec.kind != "random",
-            secant=secant,
-            dropout_key=dropout_key(setup.model, state),
+            relaxation=Relaxation(now.smoothing, now.hardness, tracked, setup.codesign.detach_network),
+            kernel=make_kernel(setup.kernel, secant=secant),
+            dropout_key=dropout_key(model, state),
         )
-        teacher_logits, _, from_cls, _ = dense_forward(setup.model, teacher, batch["image"])
-        kept = losses.carried(losses.expected_kept(out.probability, out.alive), scored.stop)
-        ratio = setup.energy_ratio(kept, values["design"], state.scorer_state.query)
-        terms = task_terms(setup, out.logits, batch["label"], teacher_logits)
-        if setup.spec.kind != "random":
-            if not tracked:
-                terms["loss_keep"] = setup.loss.keep * losses.keep_rate(kept[here], knobs.target[here])
-            before = jnp.concatenate([jnp.ones_like(out.alive[:1]), out.alive[:-1]])
-            terms["loss_swing"] = setup.loss.swing * losses.score_swing(out.voltage, before, half_span_v, has_scorer)
-            terms["loss_energy"] = setup.loss.energy * ratio
-            if setup.loss.attention > 0:
-                important = attended(from_cls, target * setup.model.tokens)
-                terms["loss_attention"] = setup.loss.attention * losses.attention_agreement(
-                    out.probability, important, has_scorer
-                )
-        kept_per_layer = jax.vmap(kept_fraction)(out.alive)
+        teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
+        expected = losses.expected_kept(out.probability, out.alive, out.counted)
+        ratio = setup.energy_ratio(losses.beyond_scored(expected, scored.stop), values["design"], state.scorer_state)
+        trail = Trail(
+            alive=out.alive,
+            before=out.before,
+            voltage=out.voltage,
+            probability=out.probability,
+            counted=out.counted,
+            target=now.target,
+            final=target,
+            scored=has_scorer,
+            kept=expected,
+            energy_ratio=ratio,
+            teacher=attention,
+            tracked=tracked,
+        )
+        terms = task_terms(setup, out.logits, batch, teacher_logits) | method.loss(trail, setup.loss)
+        kept_per_layer = jax.vmap(kept_fraction, (0, None))(out.alive, out.counted)
         aux: Metrics = terms | {
-            "accuracy": accuracy(out.logits, batch["label"]),
+            "accuracy": jnp.mean(task.right(out.logits, batch)),
             "kept_per_layer": kept_per_layer,
             "kept_fraction": jnp.mean(kept_per_layer),
             "energy_ratio": ratio,
-            "gate_temperature": knobs.smoothing,
+            "gate_temperature": now.smoothing,
         }
-        if setup.spec.input_gates and setup.spec.kind != "random":
-            aux["inputs_per_layer"] = jax.vmap(lambda d: active_inputs(d, setup.spec))(values["design"])
-        if setup.spec.trainable_bits and setup.analog:
-            aux["dac_bits_per_layer"] = jax.vmap(lambda d: dac_bits(d, setup.spec, setup.hardware))(values["design"])
+        aux |= method.metrics(values["design"])
         # The same for every head group: a token is pruned when no group keeps it.
-        too_few = ((knobs.target - kept_per_layer) * has_scorer)[:, None]
+        too_few = ((now.target - kept_per_layer) * has_scorer)[:, None]
         return sum(terms.values()), (aux, out.state, too_few)
 
     def step(state: TrainState, batch: Batch, teacher: PyTree) -> tuple[TrainState, Metrics]:
@@ -169,8 +150,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         gradient, (metrics, scorer_state, too_few) = gradient_of(
             lambda values: objective(values, state, batch, teacher), values
         )
-        if setup.spec.shared and setup.spec.kind != "random":
-            gradient["design"] = averaged(gradient["design"])
+        gradient["design"] = method.tied(gradient["design"])
         if tracked:
             design = gradient["design"]
             threshold = jnp.broadcast_to(too_few, design.threshold.shape)
@@ -180,27 +160,23 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     return step
 
 
-def task_terms(
-    setup: Codesign, logits: Float[Array, "B classes"], labels: Int[Array, "B"], teacher: Float[Array, "B classes"]
-) -> dict[str, Float[Array, ""]]:
-    """Cross-entropy and weighted distillation, over all images or over those of the step's worst chips.
+def task_terms(setup: Codesign, logits: Array, batch: Batch, teacher: Array) -> dict[str, Float[Array, ""]]:
+    """Cross-entropy and weighted distillation, over all examples or over those of the step's worst chips.
 
     The worst are chosen by the sum of the two, so that the sum of the terms is the CVaR of the sum.
     """
     smoothing, temperature = setup.stage.label_smoothing, setup.loss.distill_temperature
-    chips = setup.codesign.chips_per_step if setup.analog else 1
+    entropy = setup.task.losses(logits, batch, smoothing)
+    distilled = setup.loss.distill * setup.task.distances(logits, teacher, batch, temperature)
+    chips = setup.codesign.chips_per_step if setup.method.fabricated else 1
     worst = losses.worst_count(setup.codesign.cvar_fraction, chips)
     if not choose(_OF_WORST, setup.codesign.objective, "codesign.objective") or worst == chips:
-        return {
-            "loss_ce": losses.cross_entropy(logits, labels, smoothing),
-            "loss_distill": setup.loss.distill * losses.distillation(logits, teacher, temperature),
-        }
+        return {"loss_ce": jnp.mean(entropy), "loss_distill": jnp.mean(distilled)}
 
-    def per_chip(of_image: Float[Array, "B"]) -> Float[Array, "chips"]:
-        return jnp.mean(of_image.reshape(chips, -1), axis=1)  # dealt in order, as the scorer deals them
+    def per_chip(of_example: Float[Array, "B"]) -> Float[Array, "chips"]:
+        return jnp.mean(of_example.reshape(chips, -1), axis=1)  # dealt in order, as the scorer deals them
 
-    entropy = per_chip(losses.cross_entropies(logits, labels, smoothing))
-    distilled = setup.loss.distill * per_chip(losses.distillations(logits, teacher, temperature))
+    entropy, distilled = per_chip(entropy), per_chip(distilled)
     weight = losses.worst_chips(entropy + distilled, setup.codesign.cvar_fraction)
     return {"loss_ce": jnp.sum(weight * entropy), "loss_distill": jnp.sum(weight * distilled)}
 
@@ -222,36 +198,25 @@ def apply(
     )
 
 
-def dropout_key(model: VisionTransformer, state: TrainState) -> Key | None:
+def dropout_key(model: Model, state: TrainState) -> Key | None:
     """This step's dropout, or None for a network without any."""
-    return rng.step_key(state.key, "dropout", state.step) if model.spec.dropout > 0 else None
+    return rng.step_key(state.key, "dropout", state.step) if model.dropout > 0 else None
 
 
 def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environment | None]:
     """This step's chips (leaves (L, chips, ...): one array per layer) and temperatures, each from its own stream."""
-    if not setup.analog:
+    method = setup.method
+    if not method.fabricated:
         return None, None
-    depth, chips, geometry = setup.model.spec.depth, setup.codesign.chips_per_step, setup.spec.geometry
+    depth, chips = setup.model.depth, setup.codesign.chips_per_step
     if setup.codesign.fresh_chip:
         keys = jax.random.split(rng.step_key(key, "chip", step), (depth, chips))
-        chip = jax.vmap(jax.vmap(lambda k: sample_chip(k, setup.hardware, geometry)))(keys)
+        chip = jax.vmap(jax.vmap(method.sample_chip))(keys)
     else:
-        nominal = nominal_chip(setup.hardware, geometry)
+        nominal = method.perfect_chip()
         chip = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (depth, chips, *jnp.shape(leaf))), nominal)
     low, high = setup.codesign.temperature_c
     draw = jax.random.uniform(rng.step_key(key, "temperature", step), (chips,), minval=0.0, maxval=1.0)
     temperature_k = celsius_to_kelvin(low + (high - low) * draw)
-    supply_v = jnp.full_like(temperature_k, setup.hardware.supply_v)
+    supply_v = jnp.full_like(temperature_k, method.hardware.supply_v)
     return chip, Environment(temperature_k=temperature_k, supply_v=supply_v)
-
-
-def attended(from_cls: Float[Array, "L B H N"], count: Float[Array, "L"]) -> Bool[Array, "L B N"]:
-    """For each layer the ``count`` tokens the dense network's CLS attends to most, averaged over layers and heads."""
-    salience = jnp.mean(from_cls, axis=(0, 2))
-    everyone = jnp.ones(salience.shape, bool)
-    return jax.vmap(lambda wanted: top_fraction(salience, everyone, wanted))(jnp.round(count))
-
-
-def accuracy(logits: Float[Array, "B classes"], label) -> Float[Array, ""]:
-    """Share of right answers."""
-    return jnp.mean((jnp.argmax(logits, axis=-1) == label).astype(jnp.float32))

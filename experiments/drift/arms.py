@@ -19,9 +19,9 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.models.forward import ScorerInputs, dense_forward
-from atis_jax.models.stream import Streamed, stream_forward
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.sequence import InTime, sequence_forward
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.evaluate import chips_for
 from atis_jax.units import celsius_to_kelvin
@@ -93,7 +93,7 @@ class Arm:
     bias: str
     mode: str
     correct: np.ndarray
-    out: Streamed
+    out: InTime
 
     @property
     def name(self) -> str:
@@ -175,11 +175,11 @@ def rested(run: TrainedRun) -> ScorerState:
     return dataclasses.replace(state, activity=jnp.broadcast_to(targets(run)[:, None], state.activity.shape))
 
 
-def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) -> Streamed:
+def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) -> InTime:
     """Leaves (scenarios, chips, n, ...)."""
     evaluator = run.trained.evaluator
     spec, hardware = structure(settings, run, mode, bias)
-    scorer, environment = make_scorer(spec, hardware, targets(run)), nominal_environment(hardware)
+    scorer, environment = make_method(spec, hardware, targets(run)), nominal_environment(hardware)
     design, memory = run.trained.state.design, rested(run)
 
     @jax.jit
@@ -187,7 +187,7 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
         def one(chip, key, images, temperature_k):
             inputs = ScorerInputs(design, chip, environment, memory)
             # The query is followed in every arm; only a prototype of kind "ema" looks at it.
-            return stream_forward(
+            return sequence_forward(
                 evaluator.model,
                 params,
                 scorer,

@@ -16,9 +16,9 @@ from jaxtyping import Float
 
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
-from atis_jax.models.forward import layer_of
-from atis_jax.models.stream import keep_bit_changes
-from atis_jax.scoring.threshold import sequential_decisions
+from atis_jax.models.sequence import keep_bit_changes
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.threshold import sequential_decisions
 from atis_jax.scoring.types import initial_state
 from atis_jax.units import celsius_to_kelvin
 from experiments import measure

@@ -6,7 +6,7 @@ import dataclasses
 
 from atis_jax.energy.breakeven import axes
 from atis_jax.energy.scenarios import PAPER_POINT, PointSpec, ScenarioSpec
-from atis_jax.models.spec import ModelSpec
+from atis_jax.models.vit import ModelSpec
 from atis_jax.validation import SettingError, check_choice, check_settings, setting
 
 SCENARIOS = ("camera", "sensor", "bert", "decoder", "node")

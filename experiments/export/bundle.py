@@ -14,8 +14,8 @@ import numpy as np
 
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.config import as_dict, config_hash
+from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
-from atis_jax.data.source import Split
 from atis_jax.export.bundle import Bundle
 from atis_jax.training import evaluate
 from experiments import measure
@@ -107,5 +107,5 @@ def unquantised(hardware: Hardware) -> Hardware:
 
 def perfect_accuracy(trained: Trained, batches: list) -> float:
     """Share of right answers on the chip without errors."""
-    perfect = measure.perfect_inputs(trained, trained.evaluator.model.spec.depth)
+    perfect = measure.perfect_inputs(trained, trained.evaluator.model.depth)
     return evaluate.count(trained.evaluator.masked(), batches, perfect, None).accuracy

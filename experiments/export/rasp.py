@@ -15,8 +15,8 @@ from atis_jax.export.bundle import Bundle
 from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.structure import as_built, built_otherwise
-from atis_jax.scoring.analog import read_scores
-from atis_jax.scoring.design import Design, layer_design
+from atis_jax.scoring.atis.analog import read_scores
+from atis_jax.scoring.atis.design import Design, layer_design
 from experiments.export.target import Target, keeping, on_perfect_chip
 
 

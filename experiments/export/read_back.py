@@ -12,15 +12,15 @@ import numpy as np
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
-from atis_jax.data.source import Split
 from atis_jax.export.bundle import Bundle
-from atis_jax.models.forward import layer_of
-from atis_jax.scoring.analog import read_scores, realise_design
-from atis_jax.scoring.calibration import CalibrationTokens
-from atis_jax.scoring.design import Design, layer_design
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.analog import read_scores, realise_design
+from atis_jax.scoring.atis.calibration import CalibrationTokens
+from atis_jax.scoring.atis.design import Design, layer_design
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.training import evaluate
 from atis_jax.training.calibration_tokens import record_tokens
 from experiments import measure
@@ -50,7 +50,7 @@ def recorded(run: TrainedRun, split: Split, images: int, count: int, key: jax.Ar
         evaluator.model,
         evaluator.params,
         evaluator.scorer,
-        measure.perfect_inputs(run.trained, evaluator.model.spec.depth),
+        measure.perfect_inputs(run.trained, evaluator.model.depth),
         jnp.asarray(split.images[:images], jnp.float32) / 255.0,
         count,
         key,
@@ -144,7 +144,7 @@ def measured(
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     same = (spec, hardware) == (evaluator.spec, evaluator.hardware)
     # The run's own scorer where nothing differs: its programs are compiled already.
-    scorer = evaluator.scorer if same else make_scorer(spec, hardware, target)
+    scorer = evaluator.scorer if same else make_method(spec, hardware, target)
     mine = dataclasses.replace(evaluator, scorer=scorer, spec=spec, hardware=hardware)
     trained = Trained(mine, dataclasses.replace(run.trained.state, design=design))
     batches = list(eval_batches(settings.data, run.test))

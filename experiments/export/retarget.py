@@ -16,11 +16,12 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle, Calibration
 from atis_jax.export.retarget import carried_calibration, changes_csv, references_csv, reprogramming
 from atis_jax.export.store import write_bundle, write_folder
-from atis_jax.models.forward import ScorerInputs, layer_of
+from atis_jax.models.forward import ScorerInputs
+from atis_jax.numerics import layer_of
 from atis_jax.report import write_report
-from atis_jax.scoring.calibration.chips import calibrate_chip
-from atis_jax.scoring.calibration.currents import check_programmed_once
-from atis_jax.scoring.calibration.trim import Trim, trimmed
+from atis_jax.scoring.atis.calibration.chips import calibrate_chip
+from atis_jax.scoring.atis.calibration.currents import check_programmed_once
+from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
 from experiments.export.bundle import bundle_from

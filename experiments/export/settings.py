@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
-from atis_jax.scoring.calibration.spec import CalibrationSpec
+from atis_jax.scoring.atis.calibration.spec import CalibrationSpec
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments.spice.settings import ProcessSpec
 

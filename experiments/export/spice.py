@@ -28,7 +28,7 @@ from atis_jax.export.spice import (
     transient_deck,
 )
 from atis_jax.gates import Gate
-from atis_jax.scoring.analog import read_scores, realise_design
+from atis_jax.scoring.atis.analog import read_scores, realise_design
 from atis_jax.spice import benches
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier

@@ -14,9 +14,9 @@ from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.frontend import Realised
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.export.bundle import Bundle
-from atis_jax.scoring.analog import realise_design
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import realise_design
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from experiments.export.read_back import recorded
 from experiments.trained_run import TrainedRun
 

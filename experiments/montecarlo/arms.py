@@ -16,7 +16,7 @@ import numpy as np
 from atis_jax import rng
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.imperfections import IMPERFECTIONS
-from atis_jax.scoring.calibration import Trim, no_trim
+from atis_jax.scoring.atis.calibration import Trim, no_trim
 from atis_jax.training.montecarlo import Cells, Inputs
 from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import SettingError, UserError

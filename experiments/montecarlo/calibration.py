@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
-from atis_jax.scoring.calibration.currents import check_programmed_once
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec, CalibrationTokens, Trim, calibrate_chip
+from atis_jax.scoring.atis.calibration.currents import check_programmed_once
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.montecarlo import Cells, chip_of
 from atis_jax.validation import UserError

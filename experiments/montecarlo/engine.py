@@ -137,7 +137,7 @@ def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], fl
 
 def perfect_chip(evaluator: Evaluator, state: TrainState) -> ScorerInputs:
     """The design on the chip without any error."""
-    return measure.perfect_inputs(measure.Trained(evaluator, state), evaluator.model.spec.depth)
+    return measure.perfect_inputs(measure.Trained(evaluator, state), evaluator.model.depth)
 
 
 class Engine:
@@ -274,7 +274,7 @@ class Engine:
 
 def columns(arm: Arm) -> tuple[str, ...]:
     """Names of the table's columns; every arm of a table has the same."""
-    depth = arm.evaluator.model.spec.depth
+    depth = arm.evaluator.model.depth
     kept = tuple(f"kept_{layer}" for layer in range(1, depth + 1))
     return ("cell", *arm.labels, *arm.rows[0], "examples", "correct", "accuracy", "lost", "gained", *kept)
 

@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 
 from atis_jax import statistics
 from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment
-from atis_jax.models.forward import layer_of
-from atis_jax.scoring.analog import realise_design
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.analog import realise_design
 from atis_jax.training.montecarlo import draw_chip
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
@@ -55,7 +55,7 @@ def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Ar
         return np.asarray([value(row) for row in rows], float).reshape(chips, temperatures).mean(axis=1)
 
     change = mean(lambda row: (row["gained"] - row["lost"]) / row["examples"])
-    depth = arm.evaluator.model.spec.depth
+    depth = arm.evaluator.model.depth
     kept = np.stack([mean(lambda row, layer=layer: row[f"kept_{layer + 1}"]) for layer in range(depth)], axis=1)
     causes = np.asarray(chip_causes(arm, key, chips))
     shift = causes[:, :, :4].sum(axis=-1)
@@ -99,7 +99,7 @@ def _correlation(x: np.ndarray, y: np.ndarray, level: float) -> tuple[float, lis
 def chip_causes(arm: Arm, key: jax.Array, chips: int) -> Float[Array, "chips L 6"]:
     """``CAUSES`` of every chip and layer at the nominal temperature, head groups averaged."""
     evaluator, state = arm.evaluator, arm.state
-    hardware, spec, depth = evaluator.hardware, evaluator.spec, evaluator.model.spec.depth
+    hardware, spec, depth = evaluator.hardware, evaluator.spec, evaluator.model.depth
     environment = nominal_environment(hardware)
 
     def layer_causes(design, chip: Chip, query) -> Float[Array, "6"]:

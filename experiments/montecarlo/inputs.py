@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from atis_jax.data import canvas
-from atis_jax.data.source import Split, fragment_pool
+from atis_jax.data.dataset import Split
+from atis_jax.data.images import fragment_pool
 from atis_jax.validation import SettingError
 
 PLACEMENT_SEED = 30_001

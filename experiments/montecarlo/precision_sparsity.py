@@ -17,9 +17,9 @@ from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.report import write_report
-from atis_jax.scoring.calibration import CalibrationSpec, with_trim_dac
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec, with_trim_dac
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.montecarlo import Cells
 from atis_jax.training.score_bits import ScoreBits, score_bits

@@ -14,7 +14,7 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.ota import effective_kappa
 from atis_jax.circuits.thermal import BIAS_KINDS, bias_scale, kappa_at
 from atis_jax.report import write_report
-from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec
 from atis_jax.units import celsius_to_kelvin, thermal_voltage_v
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from atis_jax.report import write_report
-from atis_jax.scoring.calibration import with_trim_dac
+from atis_jax.scoring.atis.calibration import with_trim_dac
 from experiments import measure
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments.montecarlo.settings import MonteCarloSpec
 

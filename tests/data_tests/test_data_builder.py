@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 
 from atis_jax.data import cluttered_digits
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.source import DataSpec, load_split
+from atis_jax.data.images import ImagesSpec
+from atis_jax.data.registry import load_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +82,7 @@ def test_split_is_where_a_form_starts_and_no_digit_is_in_both():
 
 
 def test_placements_of_a_digit_differ(data_dir):
-    images = load_split(DataSpec(data_dir=str(data_dir)), "test").images.reshape(382, 5, -1)
+    images = load_split(ImagesSpec(data_dir=str(data_dir)), "test").images.reshape(382, 5, -1)
     assert all(len({i.tobytes() for i in five}) == 5 for five in images)
 
 
@@ -159,9 +160,9 @@ def test_unwritable_directory_is_named(tmp_path):
 def test_reading_and_batching_never_import_tensorflow(data_dir):
     code = (
         "import sys\n"
-        "from atis_jax.data.source import DataSpec\n"
+        "from atis_jax.data.source import ImagesSpec\n"
         "from atis_jax.data.pipeline import eval_batches, train_iterator\n"
-        f"spec = DataSpec(data_dir={str(data_dir)!r})\n"
+        f"spec = ImagesSpec(data_dir={str(data_dir)!r})\n"
         "next(train_iterator(spec, 1)); next(eval_batches(spec))\n"
         "print(sorted(m for m in ('tensorflow', 'flax', 'optax') if m in sys.modules))\n"
     )

@@ -14,14 +14,15 @@ from tiny_tfds import in_memory, png, write
 
 from atis_jax.data import builders
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.source import DataSpec, load_split
+from atis_jax.data.images import ImagesSpec
+from atis_jax.data.registry import load_split
 
 CLASSES = tfds.features.ClassLabel(num_classes=3)
 TENSOR, IMAGE = tfds.features.Tensor, tfds.features.Image
 
 
-def spec(directory, name: str = "tiny", **fields) -> DataSpec:
-    return DataSpec(name=name, data_dir=str(directory), augmentation="none", **fields)
+def spec(directory, name: str = "tiny", **fields) -> ImagesSpec:
+    return ImagesSpec(name=name, data_dir=str(directory), augmentation="none", **fields)
 
 
 def splits(images, train_labels=(0, 1, 2, 0), test_labels=(2, 1, 0, 1)):
@@ -157,7 +158,7 @@ def test_damage_is_called_damage_and_nothing_else_is(tmp_path):
     for name in ("tiny", "cifar10"):
         assert f"{file} is a file, not a directory" in refusal(name, file)
     with pytest.raises(DatasetError, match="is a file, not a directory"):
-        load_split(DataSpec(data_dir=str(file)), "train")
+        load_split(ImagesSpec(data_dir=str(file)), "train")
 
     stored = json.loads(good)
     info.write_text(json.dumps(stored | {"fileFormat": "tfrecord"}))

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from atis_jax.data import augment, cluttered_digits
+from atis_jax.data.dataset import Split
+from atis_jax.data.images import ImagesSpec
 from atis_jax.data.pipeline import eval_batches, steps_per_epoch, train_iterator
-from atis_jax.data.source import DataSpec, Split
 from atis_jax.validation import SettingError
 
 EXAMPLES = 53
-PLAIN = DataSpec(name="numbered", augmentation="none", batch_size=10, eval_batch_size=20)
-PLACED = DataSpec(batch_size=10)
-CROPPED = DataSpec(name="numbered", augmentation="flip_crop", batch_size=10, colour_jitter=0.2, erase_probability=0.5)
+PLAIN = ImagesSpec(name="numbered", augmentation="none", batch_size=10, eval_batch_size=20)
+PLACED = ImagesSpec(batch_size=10)
+CROPPED = ImagesSpec(name="numbered", augmentation="flip_crop", batch_size=10, colour_jitter=0.2, erase_probability=0.5)
 
 
 def numbered_split() -> Split:

@@ -10,7 +10,8 @@ import pytest
 
 from atis_jax.data import cluttered_digits
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.source import STATISTICS, DataSpec, channel_statistics, load_split
+from atis_jax.data.images import STATISTICS, ImagesSpec, channel_statistics
+from atis_jax.data.registry import load_split
 from atis_jax.validation import SettingError
 
 SHARED = Path(__file__).parents[2].parent / "shared/data/tfds"
@@ -45,12 +46,12 @@ def data_dir(tmp_path_factory):
 )
 def test_bad_field_is_named_with_its_bound(fields, message):
     with pytest.raises(SettingError, match=message):
-        DataSpec(**fields)
+        ImagesSpec(**fields)
 
 
 @pytest.mark.slow
 def test_embedded_split_and_its_statistics(data_dir):
-    spec = DataSpec(data_dir=str(data_dir))
+    spec = ImagesSpec(data_dir=str(data_dir))
     train, test = load_split(spec, "train"), load_split(spec, "test")
     assert train.images.shape == (1415, 32, 32, 1)
     assert test.images.shape == (1910, 32, 32, 1)
@@ -70,20 +71,20 @@ def test_channel_statistics_equal_numpy():
 
 
 def test_subset_is_the_first_examples(data_dir):
-    whole = load_split(DataSpec(data_dir=str(data_dir)), "test")
-    part = load_split(DataSpec(data_dir=str(data_dir), eval_examples=700), "test")
+    whole = load_split(ImagesSpec(data_dir=str(data_dir)), "test")
+    part = load_split(ImagesSpec(data_dir=str(data_dir), eval_examples=700), "test")
     np.testing.assert_array_equal(part.images, whole.images[:700])
     with pytest.raises(SettingError, match=r"data\.eval_examples = 1911 .*1910 examples.*lower it"):
-        load_split(DataSpec(data_dir=str(data_dir), eval_examples=1911), "test")
+        load_split(ImagesSpec(data_dir=str(data_dir), eval_examples=1911), "test")
 
 
 def test_unknown_split_lists_those_there(data_dir):
     with pytest.raises(DatasetError, match=r"no split 'validation'; it has test, train"):
-        load_split(DataSpec(data_dir=str(data_dir)), "validation")
+        load_split(ImagesSpec(data_dir=str(data_dir)), "validation")
 
 
 def test_missing_dataset_says_where_what_and_how(data_dir, tmp_path):
-    spec = DataSpec(name="cifar10", data_dir=str(data_dir), augmentation="none")
+    spec = ImagesSpec(name="cifar10", data_dir=str(data_dir), augmentation="none")
     with pytest.raises(DatasetError) as error:
         load_split(spec, "train")
     message = str(error.value)
@@ -97,10 +98,10 @@ def test_missing_dataset_says_where_what_and_how(data_dir, tmp_path):
         assert part in message
     assert "\n" not in message
 
-    empty = DataSpec(name="cifar10", data_dir=str(tmp_path), augmentation="none")
+    empty = ImagesSpec(name="cifar10", data_dir=str(tmp_path), augmentation="none")
     with pytest.raises(DatasetError, match="holds no prepared data set"):
         load_split(empty, "train")
-    nowhere = DataSpec(name="cifar10", data_dir=str(tmp_path / "typo"), augmentation="none")
+    nowhere = ImagesSpec(name="cifar10", data_dir=str(tmp_path / "typo"), augmentation="none")
     with pytest.raises(DatasetError, match="typo does not exist"):
         load_split(nowhere, "train")
     assert not (tmp_path / "typo").exists()
@@ -108,10 +109,10 @@ def test_missing_dataset_says_where_what_and_how(data_dir, tmp_path):
 
 def test_unknown_name_and_version_are_one_line(data_dir):
     with pytest.raises(DatasetError, match=r"'cifar11'.*knows no data set of that name.*data\.data_dir") as error:
-        load_split(DataSpec(name="cifar11", data_dir=str(data_dir), augmentation="none"), "train")
+        load_split(ImagesSpec(name="cifar11", data_dir=str(data_dir), augmentation="none"), "train")
     assert "\n" not in str(error.value)
     with pytest.raises(DatasetError, match=r"'cifar10:9\.9\.9'.*cannot be opened") as error:
-        load_split(DataSpec(name="cifar10:9.9.9", data_dir=str(data_dir), augmentation="none"), "train")
+        load_split(ImagesSpec(name="cifar10:9.9.9", data_dir=str(data_dir), augmentation="none"), "train")
     assert "\n" not in str(error.value)
 
 
@@ -130,20 +131,20 @@ def test_damaged_records_are_reported(data_dir, tmp_path, damage):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / "cluttered_digits/1.0.0/cluttered_digits-test.array_record-00000-of-00001")
     with pytest.raises(DatasetError, match=r"cluttered_digits.*'test'.*cannot be read.*remove that directory"):
-        load_split(DataSpec(data_dir=str(tmp_path)), "test")
+        load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
 
 
 def test_damaged_description_is_reported(data_dir, tmp_path):
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
     (tmp_path / "cluttered_digits/1.0.0/dataset_info.json").write_text("{")
     with pytest.raises(DatasetError, match=r"cluttered_digits.*damaged.*Remove"):
-        load_split(DataSpec(data_dir=str(tmp_path)), "test")
+        load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
 
 
 @pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason=f"no prepared CIFAR-10 in {SHARED}")
 @pytest.mark.slow
 def test_cifar10_reads_and_its_statistics_are_the_stated_ones():
-    spec = DataSpec(name="cifar10", data_dir=str(SHARED), augmentation="flip_crop", eval_examples=500)
+    spec = ImagesSpec(name="cifar10", data_dir=str(SHARED), augmentation="flip_crop", eval_examples=500)
     train, test = load_split(spec, "train"), load_split(spec, "test")
     assert train.images.shape == (50000, 32, 32, 3)
     assert test.images.shape == (500, 32, 32, 3)
@@ -154,6 +155,6 @@ def test_cifar10_reads_and_its_statistics_are_the_stated_ones():
 
 @pytest.mark.skipif(not (SHARED / "glue").is_dir(), reason=f"no prepared GLUE in {SHARED}")
 def test_dataset_without_images_lists_its_features():
-    spec = DataSpec(name="glue/sst2", data_dir=str(SHARED), augmentation="none")
+    spec = ImagesSpec(name="glue/sst2", data_dir=str(SHARED), augmentation="none")
     with pytest.raises(DatasetError, match=r"glue/sst2.*features idx, label, sentence.*needs 'image'"):
         load_split(spec, "train")

@@ -25,8 +25,7 @@ from atis_jax.energy.shapes import (
     attention_macs,
     mlp_macs,
 )
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import VisionTransformer
+from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.validation import SettingError
 
 

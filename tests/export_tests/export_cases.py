@@ -12,9 +12,9 @@ import numpy as np
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.bundle import Bundle, Calibration
-from atis_jax.scoring.design import LARGEST_BIAS_A, Design
-from atis_jax.scoring.initial import initial_design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import LARGEST_BIAS_A, Design
+from atis_jax.scoring.atis.initial import initial_design
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 WIDTH = 12
 

@@ -21,7 +21,7 @@ from atis_jax.export.page import page_html
 from atis_jax.export.quantities import OFF_CODE, achieved, layer_quantities
 from atis_jax.export.store import DOCUMENT, PAGE, bundle_files, write_bundle
 from atis_jax.formatting import si
-from atis_jax.scoring.design import layer_design
+from atis_jax.scoring.atis.design import layer_design
 
 
 def between(raw, low, high, log=False):

@@ -16,8 +16,8 @@ from atis_jax.export.errors import ExportError
 from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import achieved
 from atis_jax.export.structure import as_built
-from atis_jax.scoring.design import layer_design
-from atis_jax.scoring.program import program
+from atis_jax.scoring.atis.design import layer_design
+from atis_jax.scoring.atis.program import program
 
 FREE = with_fields(get_preset("nominal"), {"floating_gate.bits": None, "comparator.reference_bits": None})
 weight = st.one_of(st.sampled_from([0.0, 1.0, -1.0]), st.floats(-1.0, 1.0))

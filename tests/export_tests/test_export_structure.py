@@ -11,9 +11,9 @@ from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.errors import ExportError
 from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
-from atis_jax.scoring.analog import read_scores, realise_design
-from atis_jax.scoring.design import layer_design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import read_scores, realise_design
+from atis_jax.scoring.atis.design import layer_design
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 CHANGED = {
     "differential": (dict(differential=True), "half w alone"),

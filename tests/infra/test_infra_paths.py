@@ -36,5 +36,5 @@ def test_every_setting_that_is_a_path_expands_the_home_folder(monkeypatch):
         found = check_value((given,) if several else given, annotation, rule, name)
         assert found == ((wanted,) if several else wanted), f"{name}: is it a path? then setting(..., path=True)"
         paths.append(name)
-    known = {"CodesignSettings.start_from", "DataSpec.data_dir", "HardwareSpec.preset", "FitSettings.curves"}
+    known = {"CodesignSettings.start_from", "ImagesSpec.data_dir", "HardwareSpec.preset", "FitSettings.curves"}
     assert known <= set(paths) and len(paths) >= 12

@@ -11,7 +11,7 @@ import pytest
 
 from atis_jax.energy import paper as paper_numbers
 from atis_jax.energy.scenarios import PointSpec, ScenarioSpec
-from atis_jax.models.spec import ModelSpec
+from atis_jax.models.vit import ModelSpec
 from atis_jax.report import style
 from atis_jax.validation import SettingError, UserError
 from experiments.energy import paper, scenarios

@@ -5,8 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import VisionTransformer
+from atis_jax.models.vit import ModelSpec, VisionTransformer
 
 SIDE, CLASSES = 8, 3
 QUICK = {"xla_backend_optimization_level": 0}

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import expand_groups, gated_softmax, rotary_turn, rotate
+from atis_jax.models.vit import ModelSpec, expand_groups, gated_softmax, rotary_turn, rotate
 from atis_jax.validation import SettingError
 
 KEYS = 6

@@ -20,14 +20,14 @@ from atis_jax.models.forward import (
     check_capacities,
     dense_forward,
     gathered_forward,
-    layer_of,
     masked_forward,
 )
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.program import program
-from atis_jax.scoring.random import random_scorer
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.program import program
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.rivals.random import random_scorer
 from atis_jax.scoring.types import initial_state
 from atis_jax.validation import SettingError
 
@@ -65,7 +65,7 @@ def case(request):
     query = jnp.asarray(rng.normal(size=(depth, groups, 16)), jnp.float32)
     state = jax.vmap(lambda q: initial_state(groups, 16, q))(query)
     inputs = ScorerInputs(design, layer_of(chips, 0), Environment(jnp.float32(310.0), jnp.float32(1.8)), state)
-    scorer = make_scorer(spec, HARDWARE)
+    scorer = make_method(spec, HARDWARE)
     ema_rate = 0.25 if rotary else 0.0
 
     @functools.partial(jax.jit, compiler_options=QUICK)
@@ -330,7 +330,7 @@ def test_detaching_keeps_the_scorers_gradient_out_of_the_network():
     def gradient(detach):
         def probability(params, design):
             whole = dataclasses.replace(inputs, design=design)
-            scorer = make_scorer(spec, HARDWARE)
+            scorer = make_method(spec, HARDWARE)
             out = masked_forward(model, params, scorer, images, whole, None, smoothing=0.3, detach_network=detach)
             return jnp.sum(out.probability)
 

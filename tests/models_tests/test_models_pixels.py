@@ -11,17 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_vit
 import pytest
+from atis_jax.models.sensor import patch_pixels
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
 from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
-from atis_jax.models.sensor import patch_pixels
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.random import random_scorer
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.rivals.random import random_scorer
 from atis_jax.scoring.types import initial_state
 
 IMAGES, DEPTH, TOKENS, VALUES, GROUPS = 6, 3, 16, 4, 2
@@ -58,7 +57,7 @@ def state_for(groups: int = GROUPS):
 def case():
     """A network and a chip at 310 K; both passes jitted, the masked one's result under read noise."""
     model, images = tiny_model(stem="linear", depth=DEPTH), images_for(1, IMAGES)
-    params, scorer = lively_params(model, images), make_scorer(SPEC, SENSOR)
+    params, scorer = lively_params(model, images), make_method(SPEC, SENSOR)
     draw = jax.jit(jax.vmap(lambda k: sample_chip(k, SENSOR, SPEC.geometry)), compiler_options=QUICK)
     chip = draw(jax.random.split(jax.random.key(3), DEPTH))
     inputs = ScorerInputs(design_for(), chip, Environment(jnp.float32(310.0), jnp.float32(1.8)), state_for())
@@ -126,7 +125,7 @@ def test_a_digital_score_is_the_inner_product_with_raw_pixels(case):
     spec = dataclasses.replace(SPEC, kind="digital", differential=False)
     inputs = dataclasses.replace(case.inputs, chip=None, environment=None)
     run = jax.jit(
-        lambda x: masked_forward(case.model, case.params, make_scorer(spec, SENSOR), x, inputs, None, **WHERE),
+        lambda x: masked_forward(case.model, case.params, make_method(spec, SENSOR), x, inputs, None, **WHERE),
         compiler_options=QUICK,
     )
     out, d = run(case.images), jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), vars(case.inputs.design))
@@ -202,7 +201,7 @@ def test_masked_logits_do_not_depend_on_pruned_patches_while_they_stay_pruned(ca
 def test_a_stem_that_overlaps_would_need_the_pruned_patches():
     """Why it is refused: kept tokens are made of pruned neighbours' pixels."""
     model, images = tiny_model(stem="conv", depth=DEPTH), images_for(1, IMAGES)
-    params, scorer = lively_params(model, images), make_scorer(dataclasses.replace(SPEC, kind="digital"), SENSOR)
+    params, scorer = lively_params(model, images), make_method(dataclasses.replace(SPEC, kind="digital"), SENSOR)
     inputs = ScorerInputs(design_for(), None, None, state_for())
     run = jax.jit(lambda x: masked_forward(model, params, scorer, x, inputs, None, **WHERE), compiler_options=QUICK)
     plain = run(images)
@@ -235,7 +234,7 @@ def test_the_class_token_never_comes_to_the_sensors_comparator(case):
     """Its adaptive threshold follows the 16 patches alone: a low-pass written out, one image at a time."""
     spec = dataclasses.replace(SPEC, kind="digital", differential=False, adaptive_rate_v=1e-9, activity_rate=0.1)
     inputs = ScorerInputs(design_for(), None, None, state_for())
-    scorer = make_scorer(spec, SENSOR, jnp.full(DEPTH, 0.5))
+    scorer = make_method(spec, SENSOR, jnp.full(DEPTH, 0.5))
     run = jax.jit(
         lambda x: masked_forward(case.model, case.params, scorer, x, inputs, None, **WHERE), compiler_options=QUICK
     )
@@ -257,7 +256,7 @@ def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
     chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * DEPTH), nominal_chip(hardware, spec.geometry))
     kelvin = 330.0
     inputs = dataclasses.replace(case.inputs, chip=chip, environment=Environment(jnp.float32(kelvin), jnp.float32(1.8)))
-    scorer = make_scorer(spec, hardware)
+    scorer = make_method(spec, hardware)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def voltages(keys):
@@ -304,7 +303,7 @@ def test_the_soft_gates_gradient_to_the_prototype_is_a_finite_difference(case, x
 
     def loss(prototype):
         inputs = ScorerInputs(dataclasses.replace(design, prototype=prototype), None, None, state)
-        scorer = make_scorer(spec, SENSOR)
+        scorer = make_method(spec, SENSOR)
         out = masked_forward(case.model, params, scorer, images, inputs, None, smoothing=0.3, hardness=0.0, **WHERE)
         return jnp.sum(out.logits[:, 0] ** 2)
 

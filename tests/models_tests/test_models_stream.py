@@ -11,10 +11,10 @@ from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, with_fields
 from atis_jax.models.forward import ScorerInputs
-from atis_jax.models.stream import keep_bit_changes, stream_forward
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.sequence import keep_bit_changes, sequence_forward
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import initial_state
 
 IMAGES, DEPTH, WIDTH, INPUTS = 12, 2, 16, 8
@@ -131,12 +131,12 @@ def test_the_scan_is_the_plain_loop_over_images_and_tokens(tiny, name):
     spec = ScorerSpec(inputs=INPUTS, **CASES[name])
     chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * DEPTH), nominal_chip(HARDWARE, spec.geometry))
     state = jax.vmap(lambda q: initial_state(1, WIDTH, q))(query)
-    scorer = make_scorer(spec, HARDWARE, jnp.asarray(TARGET, jnp.float32))
+    scorer = make_method(spec, HARDWARE, jnp.asarray(TARGET, jnp.float32))
 
     def stream(params, images, kelvin, state):
         environment = Environment(jnp.float32(300.15), jnp.float32(HARDWARE.supply_v))
         inputs = ScorerInputs(design, chip, environment, state)
-        return stream_forward(model, params, scorer, images, kelvin, inputs, None, ema_rate=EMA_RATE)
+        return sequence_forward(model, params, scorer, images, kelvin, inputs, None, ema_rate=EMA_RATE)
 
     kelvin = jnp.asarray(KELVIN, jnp.float32)
     run = jax.jit(stream, compiler_options=QUICK)
@@ -178,9 +178,9 @@ def test_changes_are_counted_between_tokens_that_reached_the_comparator():
 def test_one_temperature_for_each_image(tiny):
     model, params, images, design, query = tiny
     state = jax.vmap(lambda q: initial_state(1, WIDTH, q))(query)
-    scorer = make_scorer(ScorerSpec(inputs=INPUTS), HARDWARE)
+    scorer = make_method(ScorerSpec(inputs=INPUTS), HARDWARE)
     inputs = ScorerInputs(design, None, None, state)
     with pytest.raises(ValueError, match=r"shape \(3,\) for 12 images; give one for each"):
-        stream_forward(model, params, scorer, images, jnp.full(3, 300.0), inputs, None)
+        sequence_forward(model, params, scorer, images, jnp.full(3, 300.0), inputs, None)
     with pytest.raises(ValueError, match="needs an environment"):
-        stream_forward(model, params, scorer, images, jnp.full(12, 300.0), inputs, None)
+        sequence_forward(model, params, scorer, images, jnp.full(12, 300.0), inputs, None)

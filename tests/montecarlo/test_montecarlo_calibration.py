@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_run import MODEL, SPEC, arm
 
-from atis_jax.scoring.calibration import CalibrationSpec, CalibrationTokens, Trim
+from atis_jax.scoring.atis.calibration import CalibrationSpec, CalibrationTokens, Trim
 from atis_jax.validation import UserError
 from experiments.montecarlo import calibration
 from experiments.montecarlo.calibration import calibrated, trim_file

@@ -12,9 +12,9 @@ from tiny_run import MODEL, SPEC, arm
 
 from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.frontend import realise
-from atis_jax.models.forward import layer_of
-from atis_jax.scoring.analog import read_scores
-from atis_jax.scoring.program import array_program
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.analog import read_scores
+from atis_jax.scoring.atis.program import array_program
 from atis_jax.training.montecarlo import draw_chip
 from experiments.montecarlo.failing import CAUSES, chip_causes, explain
 from experiments.montecarlo.settings import MonteCarloSpec

@@ -13,8 +13,8 @@ from tiny_run import MODEL, SPEC, arm
 
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS
-from atis_jax.scoring.calibration import CalibrationSpec, with_trim_dac
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec, with_trim_dac
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.statistics import EffectiveBits
 from atis_jax.training import montecarlo
 from atis_jax.training.score_bits import ScoreBits, finest, score_bits

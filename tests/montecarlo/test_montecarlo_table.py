@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from atis_jax.data.source import DataSpec, load_split
+from atis_jax.data.images import ImagesSpec
+from atis_jax.data.registry import load_split
 from atis_jax.validation import SettingError, UserError
 from experiments.montecarlo.inputs import test_inputs as fixed_inputs
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
@@ -59,7 +60,7 @@ def test_damage_is_named_by_its_line(tmp_path):
 
 @pytest.mark.slow
 def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
-    test = load_split(DataSpec(data_dir=str(tmp_path)), "test")
+    test = load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
     images, labels = fixed_inputs("cluttered_digits", test, 100)
     assert images.shape[0] == 100 and len(set(labels.tolist())) == 10
     more, their = fixed_inputs("cluttered_digits", test, len(test) + 50)
@@ -73,7 +74,7 @@ def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
 
 @pytest.mark.slow
 def test_more_inputs_than_a_stored_set_has_are_refused(tmp_path):
-    test = load_split(DataSpec(data_dir=str(tmp_path)), "test")
+    test = load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
     stored = type(test)(**{**vars(test), "digits": None})
     with pytest.raises(SettingError, match="montecarlo.examples = 9999 is above the 1910 test inputs of 'x'"):
         fixed_inputs("x", stored, 9999)

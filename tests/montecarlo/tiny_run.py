@@ -8,16 +8,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from atis_jax.training.calibrate import starting_design
 
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.circuits.presets import get_preset
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.scoring.calibration import no_trim
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.scoring.atis.calibration import no_trim
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import initial_state
-from atis_jax.training.calibrate import starting_design
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.montecarlo import Cells
 from atis_jax.training.state import TrainState
@@ -68,7 +67,7 @@ def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
 
     params, design, state = jax.jit(start, compiler_options=QUICK)()
     trained = TrainState(jnp.asarray(1), params, design, state, (), jax.random.key(0))
-    scorer = make_scorer(SPEC, hardware, jnp.asarray(TARGET))
+    scorer = make_method(SPEC, hardware, jnp.asarray(TARGET))
     return Evaluator(model, params, scorer, SPEC, hardware, range(MODEL.depth)), trained
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from scoring_reference import WIDTH, gaussian_projection, quick_jit, random_design, spec_for, tokens_for
 
 from atis_jax.circuits import nominal_chip, nominal_environment, realise
-from atis_jax.scoring.analog import read_scores
-from atis_jax.scoring.calibration import CalibrationTokens
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.program import array_program
-from atis_jax.scoring.projection import normalise
+from atis_jax.scoring.atis.analog import read_scores
+from atis_jax.scoring.atis.calibration import CalibrationTokens
+from atis_jax.scoring.atis.design import inputs_of
+from atis_jax.scoring.atis.program import array_program
+from atis_jax.scoring.atis.projection import normalise
 
 SPEC = spec_for("grouped")
 GROUPS = SPEC.groups

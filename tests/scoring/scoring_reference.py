@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.circuits import sample_chip
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.projection import gaussian
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.projection import gaussian
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 
 WIDTH, INPUTS, TOKENS = 24, 12, 10

@@ -16,7 +16,7 @@ from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
 from atis_jax.scoring import calibration as package
-from atis_jax.scoring.calibration import (
+from atis_jax.scoring.atis.calibration import (
     CalibrationSpec,
     CalibrationTokens,
     Trim,
@@ -27,9 +27,9 @@ from atis_jax.scoring.calibration import (
     trimmed,
     with_trim_dac,
 )
-from atis_jax.scoring.calibration.converter import convert, reference_levels_v
-from atis_jax.scoring.design import LARGEST_BIAS_A, threshold_range
-from atis_jax.scoring.program import program
+from atis_jax.scoring.atis.calibration.converter import convert, reference_levels_v
+from atis_jax.scoring.atis.design import LARGEST_BIAS_A, threshold_range
+from atis_jax.scoring.atis.program import program
 from atis_jax.validation import SettingError
 
 NOMINAL = get_preset("nominal")

@@ -13,9 +13,9 @@ from scoring_reference import INPUTS, draw_chip, key, spec_for
 from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, with_fields
-from atis_jax.scoring.calibration import CalibrationSpec, chip_bench, no_trim, program_currents, trimmed
-from atis_jax.scoring.calibration.currents import AMPLITUDES
-from atis_jax.scoring.design import FEEDBACK_OHM
+from atis_jax.scoring.atis.calibration import CalibrationSpec, chip_bench, no_trim, program_currents, trimmed
+from atis_jax.scoring.atis.calibration.currents import AMPLITUDES
+from atis_jax.scoring.atis.design import FEEDBACK_OHM
 from atis_jax.validation import SettingError
 
 SPEC, DIFFERENTIAL = spec_for("consensus"), spec_for("consensus", differential=True)

@@ -11,7 +11,7 @@ from scoring_reference import INPUTS, draw_chip, key
 from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import Environment, get_preset, sample_chip, with_fields
-from atis_jax.scoring.calibration import (
+from atis_jax.scoring.atis.calibration import (
     CalibrationSpec,
     SensorSpec,
     TrimTable,

@@ -26,8 +26,8 @@ from scoring_reference import (
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.scoring.analog import analog
-from atis_jax.scoring.digital import digital
+from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.digital import digital
 from atis_jax.training.energy_term import RunLedger
 from atis_jax.validation import SettingError
 

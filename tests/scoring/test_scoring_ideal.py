@@ -23,11 +23,11 @@ from scoring_reference import (
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, with_fields
 from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS
-from atis_jax.scoring.analog import analog
-from atis_jax.scoring.digital import digital
-from atis_jax.scoring.program import with_extracted_prototype
-from atis_jax.scoring.projection import initial_projection
-from atis_jax.scoring.spec import PROTOTYPES
+from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.digital import digital
+from atis_jax.scoring.atis.program import with_extracted_prototype
+from atis_jax.scoring.atis.projection import initial_projection
+from atis_jax.scoring.atis.spec import PROTOTYPES
 
 IDEAL = get_preset("ideal")
 SMOOTHING = 0.3

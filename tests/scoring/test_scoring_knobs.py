@@ -22,9 +22,9 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import Environment, get_preset, nominal_environment, read, realise, with_fields
-from atis_jax.scoring.design import Design, inputs_of
-from atis_jax.scoring.initial import initial_design
-from atis_jax.scoring.knobs import (
+from atis_jax.scoring.atis.design import Design, inputs_of
+from atis_jax.scoring.atis.initial import initial_design
+from atis_jax.scoring.atis.knobs import (
     FULL_SCALE_V,
     active_inputs,
     bits_range,
@@ -34,8 +34,8 @@ from atis_jax.scoring.knobs import (
     gates_in_order,
     input_gates,
 )
-from atis_jax.scoring.program import array_program
-from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.atis.program import array_program
+from atis_jax.scoring.registry import make_method
 
 HARDWARE = get_preset("nominal")
 ENVIRONMENT = Environment(310.0, 1.8)
@@ -60,7 +60,7 @@ def program_for(spec):
     def run(dac, design, chip, tokens, noise):
         hardware = dataclasses.replace(HARDWARE, dac=dac)
         context = context_for(spec.groups, smoothing=0.2)
-        return make_scorer(spec, hardware)(design, chip, ENVIRONMENT, tokens, context, noise)[0]
+        return make_method(spec, hardware)(design, chip, ENVIRONMENT, tokens, context, noise)[0]
 
     return quick_jit(run)
 
@@ -154,7 +154,7 @@ def test_one_input_stays_on_when_every_gate_closes(preset):
     design = gated_design(3, np.linspace(-3.0, -9.0, INPUTS)[::-1])
     assert np.flatnonzero(input_gates(design, spec)).tolist() == [INPUTS - 1]
     assert float(active_inputs(design, spec)) == 1.0
-    chip, scorer = draw_chip(key(3), hardware, spec.geometry), make_scorer(spec, hardware)
+    chip, scorer = draw_chip(key(3), hardware, spec.geometry), make_method(spec, hardware)
 
     def loss(design):
         decision, _ = scorer(design, chip, ENVIRONMENT, tokens_for(2), context_for(3, smoothing=0.2), key(4))
@@ -211,7 +211,7 @@ def test_the_loss_feels_the_bits():
     design = gated_design(1, None, input_gain=-1.0)  # inputs of 0.06: none is beyond the full scale
     chip = draw_chip(key(3), ideal, spec.geometry)
     tokens = tokens_for(6, 4000)
-    scorer, fine = make_scorer(spec, ideal), make_scorer(dataclasses.replace(spec, kind="digital"), ideal)
+    scorer, fine = make_method(spec, ideal), make_method(dataclasses.replace(spec, kind="digital"), ideal)
     context, environment = context_for(1, 4000), nominal_environment(ideal)
 
     def error(raw):

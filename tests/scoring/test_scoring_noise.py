@@ -21,7 +21,7 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
-from atis_jax.scoring.analog import analog
+from atis_jax.scoring.atis.analog import analog
 
 NOMINAL = get_preset("nominal")
 SPEC = spec_for("grouped")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import linalg, stats
 
-from atis_jax.scoring.projection import gaussian, initial_projection, normalise, selection, sparse_sign
+from atis_jax.scoring.atis.projection import gaussian, initial_projection, normalise, selection, sparse_sign
 from atis_jax.validation import SettingError
 
 INPUTS, WIDTH, DIRECTIONS = 64, 512, 256

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scoring_reference import random_design
 
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.program import signed_weights, with_extracted_prototype
-from atis_jax.scoring.projection import gaussian, selection
-from atis_jax.scoring.prototype import query_weights, update_query
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import inputs_of
+from atis_jax.scoring.atis.program import signed_weights, with_extracted_prototype
+from atis_jax.scoring.atis.projection import gaussian, selection
+from atis_jax.scoring.atis.prototype import query_weights, update_query
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 
 def test_moving_average_is_the_closed_form_over_batches():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scoring_reference import context_for, key
 
-from atis_jax.scoring.random import random_scorer
+from atis_jax.scoring.rivals.random import random_scorer
 
 TOKENS, IMAGES = 17, 4000  # CLS and 16 patches
 scorer = random_scorer()

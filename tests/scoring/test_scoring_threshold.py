@@ -20,9 +20,9 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment
-from atis_jax.scoring.analog import analog
-from atis_jax.scoring.digital import digital
-from atis_jax.scoring.threshold import sequential_decisions
+from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.digital import digital
+from atis_jax.scoring.atis.threshold import sequential_decisions
 from atis_jax.scoring.types import ScorerState, initial_state
 
 STRUCTURE = ("adaptive_rate_v", "activity_rate")

@@ -17,8 +17,10 @@ import optax
 from tiny_training import BATCH, SETTINGS, changed, split
 
 from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.numerics import layer_of, stack
 from atis_jax.training.step import codesign_step, dense_step
 from experiments import codesign
+from experiments.build import build_model, build_task
 from experiments.loop import Stage
 
 STEPS = 20
@@ -59,18 +61,39 @@ def batches():
 def starting(settings, name):
     """The stage's setup and state, the network filled at random: as it starts, its head is zero."""
     train, root = split(), jax.random.key(settings.seed)
-    model = codesign.build_model(settings, train)
-    dense = codesign.fresh_dense(settings, model, train, root)
+    model = build_model(settings, train)
+    dense = codesign.fresh_dense(settings, model, root)
     rng = np.random.default_rng(1)
-    params = jax.tree.map(lambda leaf: leaf + jnp.asarray(0.1 * rng.normal(size=leaf.shape), leaf.dtype), dense.params)
-    dense = dataclasses.replace(dense, params=params)
+    layers = jax.tree.map(
+        lambda leaf: leaf + jnp.asarray(0.1 * rng.normal(size=leaf.shape), leaf.dtype), by_layer(dense.params)
+    )
+    dense = dataclasses.replace(dense, params=stacked_again(layers))
     if name == "dense":
         return model, settings.dense, dense
     stage = Stage(name, settings.tune.steps, 0, 0, lambda step: name)
     _, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
+    # Off the edges between two codes, on which a starting value may lie: there the last bit decides.
+    design = jax.tree.map(
+        lambda leaf: leaf * (1 + jnp.asarray(0.01 * rng.random(leaf.shape), leaf.dtype)), state.design
+    )
+    state = dataclasses.replace(state, design=design)
     kind = settings.scorer.kind if name == "codesign" else name
-    setup, transform = codesign.codesign_setup(settings, model, train, kind)
+    setup, transform = codesign.codesign_setup(settings, model, kind)
     return setup, transform, state
+
+
+def by_layer(params):
+    """The network's parameters as they were named: a branch for each block."""
+    rest = dict(params["params"])
+    blocks = rest.pop("blocks")
+    depth = len(jax.tree.leaves(blocks)[0])
+    return {"params": rest | {f"blocks_{layer}": layer_of(blocks, layer) for layer in range(depth)}}
+
+
+def stacked_again(params):
+    rest = dict(params["params"])
+    blocks = [rest.pop(name) for name in sorted(rest) if name.startswith("blocks_")]
+    return {"params": rest | {"blocks": stack(blocks)}}
 
 
 def keeping_gradient() -> optax.GradientTransformation:
@@ -83,6 +106,8 @@ def keeping_gradient() -> optax.GradientTransformation:
 
 def named(tree) -> dict[str, np.ndarray]:
     """Leaves by path."""
+    if "network" in tree:
+        tree = {**tree, "network": by_layer(tree["network"])}
     pairs, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in pairs}
 
@@ -92,7 +117,7 @@ def first_gradient(case: str) -> dict[str, np.ndarray]:
     settings, name = CASES[case]
     setup, stage, state = starting(settings, name)
     keep = keeping_gradient()
-    step = dense_step(setup, stage, keep) if name == "dense" else codesign_step(setup, keep)
+    step = dense_step(setup, build_task(settings), stage, keep) if name == "dense" else codesign_step(setup, keep)
     teacher = state.params
     state = dataclasses.replace(state, opt_state=keep.init({"network": state.params, "design": state.design}))
     state, metrics = jax.jit(step)(state, next(batches()), teacher)
@@ -107,7 +132,7 @@ def twenty_steps(case: str) -> dict[str, np.ndarray]:
     if name == "dense":
         model, stage, state = starting(settings, name)
         transform = codesign.optimiser(stage, settings.codesign)
-        step = dense_step(model, stage, transform)
+        step = dense_step(model, build_task(settings), stage, transform)
     else:
         setup, transform, state = starting(settings, name)
         step = codesign_step(setup, transform)
@@ -128,7 +153,7 @@ def decisions(case: str = "analog") -> dict[str, np.ndarray]:
     inputs = ScorerInputs(state.design, chip, environment, state.scorer_state)
     out = jax.jit(
         lambda params, inputs, image: masked_forward(
-            setup.model, params, setup.scorer, image, inputs, jax.random.key(5), scored=range(2)
+            setup.model, params, setup.method, {"image": image}, inputs, jax.random.key(5), scored=range(2)
         )
     )(state.params, inputs, next(batches())["image"])
     return {f"{case}/decisions/{k}": np.asarray(getattr(out, k)) for k in ("logits", "alive", "voltage")}

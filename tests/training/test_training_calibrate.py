@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from atis_jax.training.calibrate import layer_tokens, mean_queries, starting_design
 from tiny_training import QUICK, SIDE, changed, lively_params, split
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, read, realise
-from atis_jax.models.forward import dense_forward, layer_of
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.program import program
-from atis_jax.training.calibrate import layer_tokens, mean_queries, starting_design
+from atis_jax.models.forward import dense_forward
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.design import inputs_of
+from atis_jax.scoring.atis.program import program
 from experiments.codesign import build_model
 
 HARDWARE = get_preset("nominal")

@@ -11,9 +11,17 @@ import pytest
 from tiny_training import QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, sample_chip
-from atis_jax.models.forward import ScorerInputs, masked_forward, stack
-from atis_jax.scoring.calibration import CalibrationSpec, TrimTable, calibrate_chip, no_trim, trimmed, with_trim_dac
-from atis_jax.scoring.registry import make_scorer
+from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.numerics import stack
+from atis_jax.scoring.atis.calibration import (
+    CalibrationSpec,
+    TrimTable,
+    calibrate_chip,
+    no_trim,
+    trimmed,
+    with_trim_dac,
+)
+from atis_jax.scoring.registry import make_method
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.validation import SettingError
@@ -21,7 +29,7 @@ from experiments.codesign import build_model
 
 MODEL, HARDWARE, SPEC = build_model(SETTINGS, split()), get_preset("nominal"), SETTINGS.scorer
 DEPTH, COUNT = 2, 40
-SCORER = make_scorer(SPEC, HARDWARE)
+SCORER = make_method(SPEC, HARDWARE)
 
 
 @pytest.fixture(scope="module")

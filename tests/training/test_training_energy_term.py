@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from atis_jax.training.energy_term import array_current_a, network_shape
 from tiny_training import SETTINGS, SIDE, changed, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import get_preset, with_fields
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import attention_macs, mlp_macs
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.training.energy_term import array_current_a, network_shape
+from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from experiments.codesign import build_model, codesign_setup
@@ -93,7 +93,7 @@ def test_the_summarys_ledger_is_the_losss(kind):
 
     hardware = settings.hardware.build()
     state = TrainState(jnp.zeros(()), {}, design, memory, {}, jax.random.key(0))
-    evaluator = Evaluator(model, {}, make_scorer(setup.spec, hardware), setup.spec, hardware, range(model.spec.depth))
+    evaluator = Evaluator(model, {}, make_method(setup.spec, hardware), setup.spec, hardware, range(model.spec.depth))
     summary = energy_summary(settings, model, Trained(evaluator, state), kept, channels=1)
     np.testing.assert_allclose(ratio, summary["total_j"] / summary["dense_j"], rtol=1e-5)
     np.testing.assert_allclose(summary["total_j"], sum(summary["ledger_j"].values()), rtol=1e-5)

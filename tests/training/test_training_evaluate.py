@@ -14,9 +14,10 @@ from scipy import stats
 from tiny_training import BATCH, QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip, with_fields
-from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward, layer_of
-from atis_jax.scoring.program import program
-from atis_jax.scoring.registry import make_scorer
+from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.program import program
+from atis_jax.scoring.registry import make_method
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
@@ -34,7 +35,7 @@ def weighted(seed: int, real: int = BATCH):
 
 @pytest.fixture(scope="module")
 def evaluator():
-    scorer = make_scorer(SETTINGS.scorer, HARDWARE)
+    scorer = make_method(SETTINGS.scorer, HARDWARE)
     return Evaluator(MODEL, lively_params(MODEL), scorer, SETTINGS.scorer, HARDWARE, scored=range(DEPTH))
 
 
@@ -100,7 +101,7 @@ def test_a_disagreement_would_be_seen(evaluator, inputs):
 
 def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
     spec = dataclasses.replace(SETTINGS.scorer, kind="digital")
-    digital = dataclasses.replace(evaluator, spec=spec, scorer=make_scorer(spec, HARDWARE))
+    digital = dataclasses.replace(evaluator, spec=spec, scorer=make_method(spec, HARDWARE))
     design = design_for()
     raw = np.asarray(design.threshold, np.float64)
     threshold = 0.5 * (2 / (1 + np.exp(-raw)) - 1)

@@ -13,16 +13,17 @@ import numpy as np
 import optax
 import pytest
 import resume_config
+from atis_jax.training.calibrate import layer_tokens, starting_design
 from tiny_training import BATCH, QUICK, SETTINGS, batch, changed, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import get_preset, nominal_environment, sample_chip, with_fields
 from atis_jax.config import from_config_dict
-from atis_jax.models.forward import ScorerInputs, layer_of
-from atis_jax.scoring.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
-from atis_jax.scoring.registry import make_scorer
-from atis_jax.scoring.sharing import SHARED
+from atis_jax.models.forward import ScorerInputs
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
+from atis_jax.scoring.atis.sharing import SHARED
+from atis_jax.scoring.registry import make_method
 from atis_jax.training import agreement, evaluate
-from atis_jax.training.calibrate import layer_tokens, starting_design
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.leaves import to_storage
@@ -345,7 +346,7 @@ def test_the_ledgers_slope_is_the_cost_of_building_one_more(ledger_case):
 def on_a_chip():
     """A design with gates and reduced bits on one chip, and what runs it."""
     spec = dataclasses.replace(SETTINGS.scorer, **EVERYTHING)
-    evaluator = Evaluator(MODEL, lively_params(MODEL), make_scorer(spec, HARDWARE), spec, HARDWARE, scored=range(DEPTH))
+    evaluator = Evaluator(MODEL, lively_params(MODEL), make_method(spec, HARDWARE), spec, HARDWARE, scored=range(DEPTH))
     draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, spec, DEPTH, 1, sample_chip))
     chip = layer_of(draw(jax.random.key(0)), 0)
     inputs = ScorerInputs(with_knobs(design_for()), chip, nominal_environment(HARDWARE), memory_for())

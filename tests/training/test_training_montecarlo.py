@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atis_jax.scoring.calibration import CalibrationSpec
+from atis_jax.scoring.atis.calibration import CalibrationSpec
 from atis_jax.validation import SettingError, UserError
 from experiments.final_table import final_table
 from experiments.montecarlo import arms, engine, noise_sweep, precision_sparsity, temperature_sweep, yields

@@ -10,27 +10,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from atis_jax.models.sensor import sensor_view
+from atis_jax.training.calibrate import scored_vectors, starting_design
+from atis_jax.training.energy_term import network_shape
 from tiny_training import EXAMPLES, SETTINGS, SIDE, batch, changed, design_for, memory_for, split
 
 from atis_jax.circuits import ota, thermal
 from atis_jax.circuits.presets import get_preset
 from atis_jax.data import cluttered_digits, pipeline
-from atis_jax.data.source import AUGMENTATIONS, DataSpec
+from atis_jax.data.images import AUGMENTATIONS, ImagesSpec
 from atis_jax.energy import front_end, scenarios, shapes
 from atis_jax.energy.components import array, converters, decision, memory, projection, transformer
 from atis_jax.energy.ledger import counts
 from atis_jax.energy.presets import energy_preset
-from atis_jax.models.sensor import sensor_view
 from atis_jax.scoring import spec as scorer_spec
-from atis_jax.scoring.calibration import METHODS, CalibrationSpec, calibrate_layer
-from atis_jax.scoring.program import signed_weights
-from atis_jax.scoring.projection import conditioned, initial_projection
-from atis_jax.scoring.registry import make_scorer
+from atis_jax.scoring.atis.calibration import METHODS, CalibrationSpec, calibrate_layer
+from atis_jax.scoring.atis.program import signed_weights
+from atis_jax.scoring.atis.projection import conditioned, initial_projection
+from atis_jax.scoring.registry import make_method
 from atis_jax.spice.models import PROCESSES, find_process
 from atis_jax.spice.simulator import SpiceError
 from atis_jax.training import step
-from atis_jax.training.calibrate import scored_vectors, starting_design
-from atis_jax.training.energy_term import network_shape
 from atis_jax.training.state import labels, network_optimiser, threshold_optimiser
 from atis_jax.validation import SettingError, annotations_of, rule_of
 from experiments.codesign import build_model, codesign_setup
@@ -124,7 +124,7 @@ def choices(cls: type, field: str) -> tuple[str, ...]:
 
 
 CASES = {
-    "scorer": (scorer_spec.KINDS, lambda n: make_scorer(scorer(kind=n), HARDWARE)),
+    "scorer": (scorer_spec.KINDS, lambda n: make_method(scorer(kind=n), HARDWARE)),
     "ledger of a scorer": (
         scorer_spec.KINDS,
         lambda n: jax.eval_shape(lambda: ledger(kind=n).pruned(KEPT, DESIGN, QUERY)),
@@ -248,7 +248,7 @@ def test_every_augmentation_has_code_and_a_name_without_is_refused():
         digits=digits,
     )
     for name in AUGMENTATIONS:
-        vary = pipeline._variation(DataSpec(augmentation=name), drawn)
+        vary = pipeline._variation(ImagesSpec(augmentation=name), drawn)
         assert vary(np.arange(2), np.random.default_rng(0))["image"].shape == (2, 32, 32, 1)
     with pytest.raises(SettingError, match="'optical' is not one of: none"):
-        pipeline._variation(renamed(DataSpec(), augmentation=WITHOUT_CODE), drawn)
+        pipeline._variation(renamed(ImagesSpec(), augmentation=WITHOUT_CODE), drawn)

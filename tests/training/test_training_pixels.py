@@ -10,20 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import resume_config
+from atis_jax.training.calibrate import starting_design
 from tiny_training import QUICK, SETTINGS, SIDE, batch, changed, lively_params, split
 
 import experiments.codesign
 from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, read, realise, sample_chip
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.config import from_config_dict
-from atis_jax.models.forward import ScorerInputs, layer_of, masked_forward
-from atis_jax.scoring.calibration import no_trim
-from atis_jax.scoring.design import inputs_of
-from atis_jax.scoring.initial import initial_design
-from atis_jax.scoring.program import program
+from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.calibration import no_trim
+from atis_jax.scoring.atis.design import inputs_of
+from atis_jax.scoring.atis.initial import initial_design
+from atis_jax.scoring.atis.program import program
 from atis_jax.scoring.types import initial_state
 from atis_jax.training import agreement, evaluate, losses, montecarlo
-from atis_jax.training.calibrate import starting_design
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step

@@ -16,7 +16,7 @@ import experiments.codesign
 import experiments.measure
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import config_hash, results_part, stored_hash, to_json
-from atis_jax.data.source import DataSpec
+from atis_jax.data.images import ImagesSpec
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import create_state, optimiser
 from atis_jax.validation import SettingError, UserError
@@ -147,7 +147,7 @@ def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
     """The adaptive threshold watches tokens that reach it: of those the first layer leaves, 0.4/0.6 are to stay."""
     settings, targets = changed(scorer=dict(adaptive_rate_v=1e-3)), []
     for module in (experiments.codesign, experiments.measure):
-        monkeypatch.setattr(module, "make_scorer", lambda spec, hardware, target: targets.append(np.asarray(target)))
+        monkeypatch.setattr(module, "make_method", lambda spec, hardware, target: targets.append(np.asarray(target)))
     model, state = experiments.codesign.build_model(settings, split()), types.SimpleNamespace(params={})
     experiments.codesign.codesign_setup(settings, model, split(), "analog")
     experiments.measure.ready(settings, model, state, "analog")
@@ -255,7 +255,7 @@ def test_another_network_is_listed_field_by_field(finished):
 
 
 def test_another_data_set_is_named(finished):
-    settings = starting(finished, data=DataSpec(name="cifar10", augmentation="none", batch_size=8))
+    settings = starting(finished, data=ImagesSpec(name="cifar10", augmentation="none", batch_size=8))
     with pytest.raises(
         UserError, match="was trained on 'numbered', this config is for 'cifar10'; use a run on the same"
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atis_jax.scoring.calibration import Trim
+from atis_jax.scoring.atis.calibration import Trim
 from experiments.montecarlo import calibration, noise_sweep, temperature_sweep, yields
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec

@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.data.source import DataSpec, Split
+from atis_jax.data.dataset import Facts, Split
+from atis_jax.data.images import ImagesSpec
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.models.spec import ModelSpec
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.models.backbone import Model
+from atis_jax.models.vit import ModelSpec
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import initial_state
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.training.state import stacked
 from experiments.settings import CodesignSettings, EvaluationSpec
 
 SIDE, CLASSES, BATCH, EXAMPLES = 8, 3, 8, 40
@@ -28,7 +30,7 @@ QUICK = {
 """Compiler options: slower code, made in a quarter of the time."""
 
 SETTINGS = CodesignSettings(
-    data=DataSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
+    data=ImagesSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
     model=ModelSpec(width=16, depth=2, heads=2, mlp_width=16, patch=2, stem="linear"),
     scorer=ScorerSpec(inputs=8),
     energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
@@ -54,11 +56,10 @@ def changed(settings=SETTINGS, **sections) -> CodesignSettings:
 def split() -> Split:
     rng = np.random.default_rng(0)
     return Split(
-        images=rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8),
+        columns={"image": rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8)},
         labels=rng.integers(0, CLASSES, EXAMPLES).astype(np.int32),
         class_names=tuple("abc"),
-        mean=np.full(1, 0.5, np.float32),
-        std=np.full(1, 0.3, np.float32),
+        facts=Facts(classes=CLASSES, rows=SIDE, columns=SIDE, channels=1, mean=(0.5,), std=(float(np.float32(0.3)),)),
     )
 
 
@@ -70,21 +71,22 @@ def batch(seed: int = 0):
     }
 
 
-def lively_params(model: VisionTransformer, seed: int = 0):
+def lively_params(model: Model, seed: int = 0):
     """Random everywhere, the head included, which starts at zero. A copy, which the loop may donate to a step."""
     return jax.tree.map(jnp.array, _lively(model, seed))
 
 
 @functools.cache
-def _lively(model: VisionTransformer, seed: int):
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 1)))
+def _lively(model: Model, seed: int):
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
     rng = np.random.default_rng(seed)
 
-    def draw(leaf):
-        scale = 1.0 / np.sqrt(leaf.shape[0]) if leaf.ndim == 2 else 0.3
+    def draw(path, leaf):
+        matrix = leaf.ndim - stacked(path) == 2
+        scale = 1.0 / np.sqrt(leaf.shape[-2]) if matrix else 0.3
         return rng.normal(0, scale, leaf.shape).astype(np.float32)
 
-    return jax.tree.map(draw, shapes)
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def design_for(settings: CodesignSettings = SETTINGS, seed: int = 0, threshold: float = 0.0) -> Design:

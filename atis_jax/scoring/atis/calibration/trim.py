@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, Int
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import pytree
-from atis_jax.scoring.design import Design, threshold_range
-from atis_jax.scoring.prototype import MAX_WEIGHT, raw_from_weights, trained_weights
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import Design, threshold_range
+from atis_jax.scoring.atis.prototype import MAX_WEIGHT, raw_from_weights, trained_weights
+from atis_jax.scoring.atis.spec import ScorerSpec
 
 EDGE = 1e-6
 """Share of a range that a trimmed quantity stays away from its ends, where the inverse of its map is infinite."""

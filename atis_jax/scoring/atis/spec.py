@@ -9,7 +9,7 @@ from atis_jax.energy.shapes import ARRANGEMENTS, IN_TURNS, PROJECTIONS, SOURCES
 from atis_jax.validation import SettingError, check_settings, choose, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
-KINDS = ("analog", "digital", "random")
+KINDS = ("analog", "digital")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class ScorerSpec:
 
     @property
     def trains_hardware(self) -> bool:
-        """Whether the design chooses anything of the hardware (``scoring.knobs``)."""
+        """Whether the design chooses anything of the hardware (``scoring.atis.knobs``)."""
         return self.input_gates or self.trainable_bits or self.trainable_full_scale
 
     @property

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, Design, threshold_range
-from atis_jax.scoring.knobs import initial_knobs
-from atis_jax.scoring.projection import initial_projection
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, INPUT_GAIN, LARGEST_BIAS_A, Design, threshold_range
+from atis_jax.scoring.atis.knobs import initial_knobs
+from atis_jax.scoring.atis.projection import initial_projection
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Key
 
 INITIAL_BIAS_A = 50e-9

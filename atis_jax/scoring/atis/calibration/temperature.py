@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.numerics import pytree
-from atis_jax.scoring.calibration.bench import Measure
-from atis_jax.scoring.calibration.spec import SensorSpec
-from atis_jax.scoring.calibration.trim import Calibrated
+from atis_jax.scoring.atis.calibration.bench import Measure
+from atis_jax.scoring.atis.calibration.spec import SensorSpec
+from atis_jax.scoring.atis.calibration.trim import Calibrated
 from atis_jax.typing import Int, Key, Real
 
 MeasureAt = Callable[[Real], Measure]

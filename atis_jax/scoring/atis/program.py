@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.frontend import Program
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
-from atis_jax.scoring.knobs import input_gates
-from atis_jax.scoring.prototype import query_weights, raw_from_weights, trained_weights
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, LARGEST_BIAS_A, Design, threshold_range
+from atis_jax.scoring.atis.knobs import input_gates
+from atis_jax.scoring.atis.prototype import query_weights, raw_from_weights, trained_weights
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.validation import choose
 
 

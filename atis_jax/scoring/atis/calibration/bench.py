@@ -15,9 +15,9 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.comparator import reference_v
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.analog import read_scores, realise_design
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import read_scores, realise_design
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Key
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import Bounded, straight_through
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Real
 
 KNOBS = ("input_gate", "dac_bits", "full_scale")
@@ -118,7 +118,7 @@ def initial_knobs(spec: ScorerSpec, hardware: Hardware) -> dict[str, Any]:
     return leaves
 
 
-def held(design: Design) -> Design:
+def knobs_detached(design: Design) -> Design:
     """The same design, its knobs without a gradient."""
     leaves = {name: getattr(design, name) for name in KNOBS}
     return dataclasses.replace(design, **jax.lax.stop_gradient(leaves))

@@ -4,11 +4,11 @@ The methods work on one layer of one chip in one environment and are given a ben
 ``vmap`` them over layers, chips and temperatures.
 """
 
-from atis_jax.scoring.calibration.bench import Measure, chip_bench
-from atis_jax.scoring.calibration.chips import calibrate_chip, calibrate_layer
-from atis_jax.scoring.calibration.currents import program_currents
-from atis_jax.scoring.calibration.spec import METHODS, CalibrationSpec, SensorSpec, with_trim_dac
-from atis_jax.scoring.calibration.temperature import (
+from atis_jax.scoring.atis.calibration.bench import Measure, chip_bench
+from atis_jax.scoring.atis.calibration.chips import calibrate_chip, calibrate_layer
+from atis_jax.scoring.atis.calibration.currents import program_currents
+from atis_jax.scoring.atis.calibration.spec import METHODS, CalibrationSpec, SensorSpec, with_trim_dac
+from atis_jax.scoring.atis.calibration.temperature import (
     TrimTable,
     last_calibrated_s,
     look_up,
@@ -16,9 +16,9 @@ from atis_jax.scoring.calibration.temperature import (
     sense,
     temperature_table,
 )
-from atis_jax.scoring.calibration.threshold import offset_trim, threshold_code
-from atis_jax.scoring.calibration.tokens import CalibrationTokens
-from atis_jax.scoring.calibration.trim import Calibrated, Trim, no_trim, trimmed
+from atis_jax.scoring.atis.calibration.threshold import offset_trim, threshold_code
+from atis_jax.scoring.atis.calibration.tokens import CalibrationTokens
+from atis_jax.scoring.atis.calibration.trim import Calibrated, Trim, no_trim, trimmed
 
 __all__ = [
     "METHODS",

@@ -12,7 +12,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from atis_jax.scoring.design import Design
+from atis_jax.scoring.atis.design import Design
 
 SHARED = ("projection", "prototype", "bias_scale", "input_gate", "dac_bits", "full_scale")
 """Leaves of a design that are the same in every layer if ``scorer.shared``. Input gain, feedback and threshold stay

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float, Int
 
 from atis_jax.circuits.comparator import reference_v, trim_steps_v
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.calibration.bench import Measure
-from atis_jax.scoring.calibration.converter import comparisons, convert, reference_levels_v
-from atis_jax.scoring.calibration.tokens import CalibrationTokens
-from atis_jax.scoring.calibration.trim import Calibrated, Trim, trimmed
-from atis_jax.scoring.design import Design, threshold_range
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.calibration.bench import Measure
+from atis_jax.scoring.atis.calibration.converter import comparisons, convert, reference_levels_v
+from atis_jax.scoring.atis.calibration.tokens import CalibrationTokens
+from atis_jax.scoring.atis.calibration.trim import Calibrated, Trim, trimmed
+from atis_jax.scoring.atis.design import Design, threshold_range
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Key
 
 

@@ -32,7 +32,7 @@ class Design:
         bias_scale: () raw of ``LARGEST_BIAS_A``.
         feedback: (G,) raw of ``FEEDBACK_OHM``.
         threshold: (G,) raw of the comparator threshold, within the reference's span.
-        input_gate: (N,) raw of a sigmoid, on above zero; this and what follows is read by ``scoring.knobs``, and None
+        input_gate: (N,) raw of a sigmoid, on above zero; this and what follows is read by ``atis.knobs``, and None
             where the spec does not train it.
         dac_bits: () raw of ``bits_range``.
         full_scale: () raw of ``FULL_SCALE_V``.

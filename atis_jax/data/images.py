@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grain
 import numpy as np
 import tensorflow_datasets as tfds
-from jaxtyping import Float32, Int32, UInt8
+from jaxtyping import Float32, UInt8
 
-from atis_jax.data import builders, canvas, checks, cluttered_digits
+from atis_jax.data import augment, builders, canvas, checks, cluttered_digits
+from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.validation import SettingError, check_settings, choose, setting
 
 EMBEDDED = "cluttered_digits"
 """The data set that needs no download."""
@@ -28,17 +30,18 @@ _READ_BLOCK = 512
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # Channel mean and standard deviation of the training images in [0, 1], by channel_statistics() on
-    # load_split(spec, "train").images; tests/data_tests/test_data_source.py computes them again.
+    # load(spec, "train").images; tests/data_tests/test_data_source.py computes them again.
     "cluttered_digits": ((0.146658,), (0.185078,)),
     "cifar10": ((0.491250, 0.482090, 0.446521), (0.245232, 0.242782, 0.260629)),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSpec:
+class ImagesSpec:
     """Which images to use and how to vary them.
 
     Attributes:
+        kind: what an example is.
         name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2", of square 8-bit images with a class.
         data_dir: where TFDS keeps prepared data; None: ~/.cache/atis_jax/datasets for the embedded data set,
             TFDS's own default for others.
@@ -55,6 +58,7 @@ class DataSpec:
         SettingError: a field is of the wrong type or out of range; the message names it, its bound, the fix.
     """
 
+    kind: str = setting("images", choices=("images",), doc="what an example is")
     name: str = setting(EMBEDDED, doc="TFDS name of a set of square 8-bit images, each with a class")
     data_dir: str | None = setting(None, path=True, doc="where prepared data sets are kept", affects_result=False)
     batch_size: int = setting(64, low=1, high=100_000, doc="training images in a batch")
@@ -97,32 +101,6 @@ class DataSpec:
         return (CACHE_DIR if self.embedded else Path(tfds.core.constants.DATA_DIR)).expanduser()
 
 
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """One split in memory.
-
-    Attributes:
-        images: (n, height, width, channels), uint8.
-        labels: class indices, (n,).
-        class_names: one name a class.
-        mean: channel mean of the training images in [0, 1], (channels,); for the model to normalise with.
-        std: the same for the standard deviation.
-        boxes: bounding box of what matters, pixels (top, left, bottom, right), (n, 4); None if not known.
-        digits: the 8x8 source digits in [0, 1] behind cluttered_digits; None for other data sets.
-    """
-
-    images: UInt8[np.ndarray, "n h w c"]
-    labels: Int32[np.ndarray, " n"]
-    class_names: tuple[str, ...]
-    mean: Float32[np.ndarray, " c"]
-    std: Float32[np.ndarray, " c"]
-    boxes: Int32[np.ndarray, "n 4"] | None = None
-    digits: Float32[np.ndarray, "n 8 8"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
 def channel_statistics(images: UInt8[np.ndarray, "n h w c"]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel over all pixels, images read as [0, 1]."""
     # From counts of the 256 values: exact, and without a float copy of the images.
@@ -135,7 +113,7 @@ def channel_statistics(images: UInt8[np.ndarray, "n h w c"]) -> tuple[tuple[floa
     return tuple(mean), tuple(std)
 
 
-def load_split(spec: DataSpec, split: str) -> Split:
+def load(spec: ImagesSpec, split: str) -> Split:
     """Decode one split into memory, in stored order; the embedded data set is written first if it is missing.
 
     Whatever can be told without decoding an image is checked before one is.
@@ -165,19 +143,28 @@ def load_split(spec: DataSpec, split: str) -> Split:
         statistics = channel_statistics(images)
         checks.check_channels(spec.name, *statistics)
     mean, std = statistics
-    digits = columns.get("digit")
+    rows, wide, channels = columns["image"].shape[1:]
+    facts = Facts(
+        classes=classes,
+        rows=rows,
+        columns=wide,
+        channels=channels,
+        mean=tuple(float(np.float32(value)) for value in mean),
+        std=tuple(float(np.float32(value)) for value in std),
+    )
+    extra = {}
+    if spec.embedded:
+        extra = {"box": columns["box"].astype(np.int32), "digit": (columns["digit"] / 16).astype(np.float32)}
     return Split(
-        images=columns["image"],
+        columns={"image": columns["image"]},
         labels=columns["label"].astype(np.int32),
         class_names=tuple(features["label"].names),
-        mean=np.asarray(mean, np.float32),
-        std=np.asarray(std, np.float32),
-        boxes=columns["box"].astype(np.int32) if spec.embedded else None,
-        digits=None if digits is None else (digits / 16).astype(np.float32),
+        facts=facts,
+        extra=extra,
     )
 
 
-def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
+def _builder(spec: ImagesSpec) -> tfds.core.DatasetBuilder:
     """The TFDS builder of a data set that is ready to be read; the embedded one is written if it is missing."""
     if not spec.embedded:
         return builders.open_builder(spec.name, spec.directory)
@@ -185,7 +172,7 @@ def _builder(spec: DataSpec) -> tfds.core.DatasetBuilder:
     return cluttered_digits.prepare(spec.directory)
 
 
-def _count(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str) -> int:
+def _count(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, split: str) -> int:
     """Examples of a split that are read: all, or as many as the config says.
 
     Raises:
@@ -210,7 +197,7 @@ def _count(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str) -> int
     return limit or stored
 
 
-def _read(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str, count: int) -> dict[str, Any]:
+def _read(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, split: str, count: int) -> dict[str, Any]:
     """The first ``count`` examples of a split: images and labels, and what the embedded data set has beside them."""
     wanted = ("image", "label", "box", "digit") if spec.embedded else ("image", "label")
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
@@ -253,6 +240,56 @@ def _read(spec: DataSpec, builder: tfds.core.DatasetBuilder, split: str, count: 
 
 def fragment_pool(split: Split) -> Float32[np.ndarray, "p f f"]:
     """The distractor fragments of a split of cluttered_digits."""
-    if split.digits is None:
+    if "digit" not in split.extra:
         raise ValueError("fragment_pool needs a split of cluttered_digits; this one has no source digits")
-    return canvas.fragment_pool(split.digits)
+    return canvas.fragment_pool(split.extra["digit"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """``data.dataset.Dataset`` of pictures: ``image`` float32 in [0, 1], NHWC.
+
+    Attributes:
+        spec: which, and how they are varied.
+    """
+
+    spec: ImagesSpec
+    unit: str = "image"
+    task: str = "classify"
+
+    def load(self, split: str) -> Split:
+        """See ``load``."""
+        return load(self.spec, split)
+
+    def feed(self, columns: Columns) -> Columns:
+        """Bytes to [0, 1]."""
+        return {"image": augment.to_float(columns["image"])}
+
+    def draw(self, split: Split) -> Draw:
+        """Training images at these numbers, varied anew."""
+        spec = self.spec
+        drawn = choose(_DRAWING, spec.augmentation, "config.data.augmentation")(split)
+
+        def vary(index: np.ndarray, rng: np.random.Generator) -> Columns:
+            images = drawn(index, rng)
+            if spec.colour_jitter:
+                images = augment.colour_jitter(rng, images, spec.colour_jitter)
+            if spec.erase_probability:
+                images = augment.erase(rng, images, spec.erase_probability)
+            return {"image": images}
+
+        return vary
+
+
+def _placed(split: Split) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+    pool, digits = fragment_pool(split), split.extra["digit"]
+    return lambda index, rng: canvas.render(rng, digits[index], pool, canvas.TRAIN_JITTER).image
+
+
+_DRAWING: dict[str, Callable[[Split], Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
+    "none": lambda split: lambda index, rng: augment.to_float(split.columns["image"][index]),
+    "placement": _placed,
+    "flip_crop": lambda split: (
+        lambda index, rng: augment.to_float(augment.crop_flip(rng, split.columns["image"], index))
+    ),
+}

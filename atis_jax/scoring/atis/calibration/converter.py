@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from atis_jax.circuits.comparator import ComparatorSpec
-from atis_jax.scoring.calibration.bench import Measure
-from atis_jax.scoring.design import Design
+from atis_jax.scoring.atis.calibration.bench import Measure
+from atis_jax.scoring.atis.design import Design
 from atis_jax.typing import Key
 
 CONTINUOUS_BITS = 12

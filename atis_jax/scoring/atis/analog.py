@@ -19,44 +19,59 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from atis_jax.circuits import comparator
-from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
 from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.design import Design, inputs_of, threshold_range
-from atis_jax.scoring.knobs import designed_hardware
-from atis_jax.scoring.program import array_program
-from atis_jax.scoring.projection import conditioned
-from atis_jax.scoring.spec import ScorerSpec
-from atis_jax.scoring.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
-from atis_jax.scoring.types import Context, Decision, Scorer, ScorerState
+from atis_jax.energy.ledger import Ledger
+from atis_jax.scoring.atis.design import Design, inputs_of
+from atis_jax.scoring.atis.knobs import designed_hardware
+from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.atis.program import array_program
+from atis_jax.scoring.atis.projection import conditioned
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.types import Context, Decision, ScorerState
 from atis_jax.typing import Key
+from atis_jax.validation import SettingError
 
 
-def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | None = None) -> Scorer:
-    """A scorer that simulates the analog circuit on ``hardware``.
+class Analog(Atis):
+    """The analog circuit, simulated on ``hardware``.
 
     What does not depend on the token (programming, temperature, DAC levels) is worked out once per layer and chip,
-    also under ``vmap`` over images. Read noise is one normal at the summing node and one at the comparator for each
+    also under ``vmap`` over examples. Read noise is one normal at the summing node and one at the comparator for each
     token and prototype, keyed by the token's original position.
 
-    Args:
-        spec: structure of the scorer.
-        hardware: preset the chips were sampled from.
-        target: (L,) wanted share of incoming tokens kept, for the adaptive threshold.
-
     Raises:
-        ValueError: if the array needs more inputs than the hardware has.
+        SettingError: the array needs more inputs than the hardware has.
     """
-    if spec.inputs > hardware.max_inputs:
-        raise ValueError(
-            f"scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of hardware preset "
-            f"{hardware.name!r}; lower scorer.inputs or choose a larger preset"
-        )
+
+    def __init__(self, spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | None = None):
+        super().__init__(spec, hardware, target)
+        if spec.inputs > hardware.max_inputs:
+            raise SettingError(
+                f"scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of hardware preset "
+                f"{hardware.name!r}; lower scorer.inputs or choose a larger preset"
+            )
+
+    @property
+    def fabricated(self) -> bool:
+        """It is a circuit."""
+        return True
+
+    def sample_chip(self, key: Key) -> Chip:
+        """One layer's chip."""
+        return sample_chip(key, self.hardware, self.spec.geometry)
+
+    def perfect_chip(self) -> Chip:
+        """The same without any error."""
+        return nominal_chip(self.hardware, self.spec.geometry)
 
     def score(
+        self,
         design: Design,
         chip: Chip | None,
         environment: Environment | None,
@@ -64,8 +79,14 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
         context: Context,
         key: Key | None,
     ) -> tuple[Decision, ScorerState]:
+        """See ``Method``.
+
+        Raises:
+            ValueError: there is no chip or no environment.
+        """
         if chip is None or environment is None:
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
+        spec, hardware = self.spec, self.hardware
         realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
         inputs = inputs_of(design, conditioned(tokens, spec.source))
         node_noise, comparator_noise = _read_noise(key, context, spec)
@@ -74,29 +95,44 @@ def analog(spec: ScorerSpec, hardware: Hardware, target: Float[Array, "L"] | Non
         at_comparator = voltage
         if comparator_noise is not None:
             at_comparator = voltage + realised.comparator_noise_v * comparator_noise
-        if spec.sequential:
-            keep, threshold_v, state = sequential_decisions(
-                at_comparator,
-                reference_v,
-                context.alive,
-                context.state,
-                hysteresis_v=realised.hysteresis_v if spec.hysteresis else 0.0,
-                adaptive_rate_v=spec.adaptive_rate_v,
-                activity_rate=spec.activity_rate,
-                target=TARGET_WITHOUT_CONTEXT if target is None else target[context.layer],
-            )
-        else:
-            threshold_v, state = reference_v, context.state
-            keep = at_comparator > threshold_v
+        hysteresis_v = realised.hysteresis_v if spec.hysteresis else 0.0
+        keep, threshold_v, state = self.decide(at_comparator, reference_v, context, spec.sequential, hysteresis_v)
         probability = comparator.keep_probability(
-            voltage,
-            threshold_v,
-            realised.comparator_noise_v,
-            jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(hardware).high,
+            voltage, threshold_v, realised.comparator_noise_v, self.soft_width_v(context)
         )
         return Decision(at_comparator, probability, keep), state
 
-    return score
+    def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
+        """The network, converters, array, amplifiers and comparators."""
+        return self.ledger(costs).analog(kept, design, state.query)
+
+    def near_threshold(
+        self,
+        design: Design,
+        chip,
+        environment,
+        state: ScorerState,
+        voltage,
+        seen,
+        rounding_v: float,
+        rounding_code: float,
+    ) -> Bool[Array, "B N G"]:
+        """See ``Atis``: within ``rounding_v``, or where the steps of converters near an edge reach the threshold."""
+        spec = self.spec
+        if chip is None or environment is None:
+            return jnp.zeros(voltage.shape, bool)
+        realised = realise_design(design, spec, self.hardware, state.query, chip, environment)
+        distance_v = jnp.abs(voltage - realised.threshold_v[: spec.groups])
+        reach_v = jnp.full(distance_v.shape, rounding_v)
+        if self.hardware.dac.resolution is not None:
+            levels = realised.dac_top
+            place = 0.5 * (inputs_of(design, conditioned(seen, spec.source)) + 1.0) * levels
+            at_edge = jnp.abs(jnp.abs(place - jnp.round(place)) - 0.5) < rounding_code
+            step_v = jnp.abs(realised.weight_v) * realised.slope_per_v * (2.0 * realised.full_scale_v / levels)
+            step_v = jnp.mean(step_v.reshape(spec.halves, spec.groups, -1), axis=0)
+            # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
+            reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
+        return distance_v <= reach_v
 
 
 def realise_design(
@@ -148,6 +184,6 @@ def _read_noise(key: Key | None, context: Context, spec: ScorerSpec):
     """
     if key is None:
         return None, None
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, context.token_index)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, context.position)
     draw = jax.vmap(lambda token: jax.random.normal(token, (spec.halves + 1, spec.groups)))(keys)
     return draw[:, :-1].reshape(len(draw), -1), draw[:, -1]

@@ -10,15 +10,15 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.calibration.bench import Measure, chip_bench
-from atis_jax.scoring.calibration.currents import program_currents
-from atis_jax.scoring.calibration.spec import CalibrationSpec
-from atis_jax.scoring.calibration.temperature import MeasureAt, look_up, sense, temperature_table
-from atis_jax.scoring.calibration.threshold import offset_trim, threshold_code
-from atis_jax.scoring.calibration.tokens import CalibrationTokens
-from atis_jax.scoring.calibration.trim import Calibrated, no_trim
-from atis_jax.scoring.design import Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.calibration.bench import Measure, chip_bench
+from atis_jax.scoring.atis.calibration.currents import program_currents
+from atis_jax.scoring.atis.calibration.spec import CalibrationSpec
+from atis_jax.scoring.atis.calibration.temperature import MeasureAt, look_up, sense, temperature_table
+from atis_jax.scoring.atis.calibration.threshold import offset_trim, threshold_code
+from atis_jax.scoring.atis.calibration.tokens import CalibrationTokens
+from atis_jax.scoring.atis.calibration.trim import Calibrated, no_trim
+from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Key, Real
 from atis_jax.validation import check_choice
 

@@ -12,13 +12,13 @@ from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.floating_gate import FloatingGateSpec
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.numerics import power_of_two
-from atis_jax.scoring.analog import read_scores, realise_design
-from atis_jax.scoring.calibration.bench import Measure
-from atis_jax.scoring.calibration.converter import comparisons, convert, reference_levels_v, voltage_of
-from atis_jax.scoring.calibration.spec import CalibrationSpec
-from atis_jax.scoring.calibration.trim import Calibrated, Trim, trimmed
-from atis_jax.scoring.design import FEEDBACK_OHM, Design
-from atis_jax.scoring.spec import ScorerSpec
+from atis_jax.scoring.atis.analog import read_scores, realise_design
+from atis_jax.scoring.atis.calibration.bench import Measure
+from atis_jax.scoring.atis.calibration.converter import comparisons, convert, reference_levels_v, voltage_of
+from atis_jax.scoring.atis.calibration.spec import CalibrationSpec
+from atis_jax.scoring.atis.calibration.trim import Calibrated, Trim, trimmed
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, Design
+from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError
 

@@ -1,0 +1,103 @@
+"""What every data set offers, whatever its examples are: columns of arrays, and the facts a model is built from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Int32
+
+Columns = dict[str, np.ndarray]
+"""Arrays (n, ...) by name."""
+Draw = Callable[[np.ndarray, np.random.Generator], Columns]
+"""From example numbers and a generator to what a model is fed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a model must know of a data set; hashable, since programs are compiled for it.
+
+    Attributes:
+        classes: how many there are; for a language model the vocabulary's size.
+        rows: pixels from top to bottom; 0 where examples are no pictures.
+        columns: pixels from left to right.
+        channels: numbers a pixel.
+        mean: of each channel over the training examples, on the scale of a batch.
+        std: standard deviation of the same.
+        vocabulary: different token numbers; 0 where examples are no text.
+        length: tokens of the longest example.
+    """
+
+    classes: int
+    rows: int = 0
+    columns: int = 0
+    channels: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    vocabulary: int = 0
+    length: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One split in memory.
+
+    Attributes:
+        columns: what a model is fed, one array (n, ...) a name, in the form it is stored in.
+        labels: what is right, (n,) classes or (n, length) tokens.
+        class_names: one name a class.
+        facts: what a model must know.
+        extra: what only this data set has, one array (n, ...) a name.
+    """
+
+    columns: dict[str, np.ndarray]
+    labels: Int32[np.ndarray, "n ..."]
+    class_names: tuple[str, ...]
+    facts: Facts
+    extra: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Dataset(Protocol):
+    """Where examples come from. One file a kind of data, and a line in ``data.registry``.
+
+    Attributes:
+        spec: its section of the config; has batch_size and eval_batch_size.
+        unit: what a person calls an example.
+        task: what a network is asked of it, a name of ``training.task.TASKS``.
+    """
+
+    @property
+    def spec(self) -> Any:
+        """Its section of the config."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What a person calls an example."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """What a network is asked of it."""
+        ...
+
+    def load(self, split: str) -> Split:
+        """One split in memory, "train" or "test".
+
+        Raises:
+            DatasetError: it is not there, damaged, or not what this kind of data must be.
+        """
+        ...
+
+    def feed(self, columns: Columns) -> Columns:
+        """Stored columns of some examples as a model is fed them, nothing varied."""
+        ...
+
+    def draw(self, split: Split) -> Draw:
+        """Training examples at these numbers as a model is fed them, varied at random."""
+        ...

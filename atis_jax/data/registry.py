@@ -1,0 +1,29 @@
+"""Kinds of data by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from atis_jax.data.dataset import Dataset, Split
+from atis_jax.data.images import Images, ImagesSpec
+from atis_jax.validation import choose
+
+DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images}
+"""What makes a data set of its section of the config."""
+SECTIONS: dict[str, type] = {"images": ImagesSpec}
+"""The section of each."""
+
+
+def make_dataset(spec: Any) -> Dataset:
+    """The data set that ``spec.kind`` and the rest of its section name.
+
+    Raises:
+        SettingError: there is no such kind.
+    """
+    return choose(DATASETS, spec.kind, "data.kind")(spec)
+
+
+def load_split(spec: Any, split: str) -> Split:
+    """``Dataset.load`` of the data set of ``spec``."""
+    return make_dataset(spec).load(split)

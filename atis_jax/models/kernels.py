@@ -1,0 +1,162 @@
+"""How attention is computed, given queries, keys and values: one kernel a circuit or an algorithm.
+
+Shape suffixes: B examples, H heads, N tokens (query rows first), K head width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.pruning.stream import Attended
+from atis_jax.typing import Key
+from atis_jax.validation import choose
+
+PRUNED_HEADROOM = 30.0
+"""exp of this is far from overflow, also as a sum of squares in a gradient's norm, and far above any ratio of attention
+weights that matters. Much less costs accuracy: how far a pruned key stands above the kept ones is what brings it
+back."""
+
+
+class Kernel(Protocol):
+    """Queries, keys and values to mixed values; ``Attended`` holds the parts of ``needs`` that weights tell.
+
+    ``chip``, ``environment`` and ``key`` are for kernels that are circuits; ``None`` for those that are arithmetic.
+    """
+
+    def __call__(
+        self,
+        q: Float[Array, "B H N K"],
+        k: Float[Array, "B H M K"],
+        v: Float[Array, "B H M K"],
+        visible: Bool[Array, "B 1 N M"] | None,
+        gate: Float[Array, "B H #N M"] | None,
+        *,
+        rows: Bool[Array, "B N"] | None = None,
+        needs: Collection[str] = (),
+        chip: Chip | None = None,
+        environment: Environment | None = None,
+        key: Key | None = None,
+    ) -> tuple[Float[Array, "B H N K"], Attended]:
+        """Mix ``v``.
+
+        Args:
+            q: queries, already over sqrt(K).
+            k: keys.
+            v: values.
+            visible: keys that each query may see at all; None: all of them.
+            gate: factor of each key's weight; None: one.
+            rows: query rows that count in ``received``; None: all.
+            needs: parts of ``Attended`` to fill.
+            chip: of the circuit.
+            environment: of the circuit.
+            key: of the circuit's noise.
+        """
+        ...
+
+
+def gated_softmax(
+    logits: Float[Array, "*rows keys"],
+    gate: Float[Array, "*rows keys"] | None,
+    secant: bool = False,
+    visible: Bool[Array, "*rows keys"] | None = None,
+) -> Float[Array, "*rows keys"]:
+    """A_ij = g_j exp(a_ij) / sum_k g_k exp(a_ik): softmax over keys weighted by their gate.
+
+    With gates of zero and one this is the softmax over the kept keys alone; the gradient with respect to a gate is
+    finite everywhere, also at zero, because the gate multiplies instead of adding its logarithm. The largest kept
+    logit is taken off first, so that no pruned key, however large, starves the kept ones; one above it by more than
+    ``PRUNED_HEADROOM`` counts as that much. After DynamicViT (Rao et al. 2021, eq. 11) without its self term.
+    ``gate`` and ``visible`` broadcast against ``logits``.
+
+    Without ``visible`` at least one gate in a row must be positive (CLS always is). With it, a row that sees no key
+    with an open gate is zero, in value and gradient.
+
+    At a gate of zero the gradient is the tangent's, w_j / S for a pruned key of weight w_j = exp(a_ij) beside kept ones
+    that sum to S: what a first small opening does, without bound where the key stands far above them. ``secant`` makes
+    it w_j / (S + w_j), what opening the gate altogether does, never more than one. Values are the same.
+    """
+    if gate is None and visible is None:
+        weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
+        return weight / jnp.sum(weight, axis=-1, keepdims=True)
+    if gate is None:
+        gate = jnp.ones((), logits.dtype)
+    open_ = gate > 0 if visible is None else (gate > 0) & visible
+    peak = jax.lax.stop_gradient(jnp.max(jnp.where(open_, logits, -jnp.inf), axis=-1, keepdims=True))
+    if visible is not None:
+        peak = jnp.where(jnp.isfinite(peak), peak, 0.0)
+    weight = jnp.exp(jnp.minimum(logits - peak, PRUNED_HEADROOM))
+    if visible is not None:
+        weight = jnp.where(visible, weight, 0.0)
+    if secant:
+        total = jax.lax.stop_gradient(jnp.sum(weight * gate, axis=-1, keepdims=True))
+        opened = total * jax.nn.sigmoid(logits - peak - jnp.log(jnp.where(total > 0, total, 1.0)))
+        weight = jnp.where(open_, weight, opened if visible is None else jnp.where(visible, opened, 0.0))
+    weight = weight * gate
+    total = jnp.sum(weight, axis=-1, keepdims=True)
+    return weight / (total if visible is None else jnp.where(total > 0, total, 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax:
+    """``gated_softmax`` of Q K^T, in the network's own arithmetic.
+
+    Attributes:
+        secant: which gradient a pruned key's gate has.
+    """
+
+    secant: bool = False
+
+    def __call__(
+        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
+    ) -> tuple[Float[Array, "B H N K"], Attended]:
+        """See ``Kernel``."""
+        del chip, environment, key
+        # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
+        q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
+        logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
+        if visible is not None:
+            visible = per_head(visible, q.shape[1])
+        attention = gated_softmax(logits, None if gate is None else per_head(gate, q.shape[1]), self.secant, visible)
+        mixed = jnp.einsum("anm,amk->ank", attention, v_AxMxK).reshape(q.shape)
+        return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
+
+
+def per_head(values: Array, heads: int) -> Array:
+    """(B, 1 or H, N, M) as (B H, N, M)."""
+    return jnp.broadcast_to(values, (values.shape[0], heads, *values.shape[2:])).reshape(-1, *values.shape[2:])
+
+
+def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, needs: Collection[str]) -> Attended:
+    """The parts of ``needs`` that attention weights tell, and no other."""
+    received = None
+    if "received" in needs and rows is None:
+        received = jnp.mean(attention, axis=2)
+    elif "received" in needs and rows is not None:
+        weight = jnp.broadcast_to(rows, (attention.shape[0], attention.shape[2])).astype(attention.dtype)
+        total = jnp.maximum(jnp.sum(weight, axis=-1), 1.0)[:, None, None]
+        received = jnp.einsum("bhnm,bn->bhm", attention, weight) / total
+    return Attended(
+        received=received,
+        cls_row=attention[:, :, 0] if "cls_row" in needs else None,
+        full=attention if "full" in needs else None,
+    )
+
+
+KERNELS: dict[str, Callable[..., Kernel]] = {"softmax": Softmax}
+"""Kernels by name; each makes one from its own options."""
+
+
+def make_kernel(name: str, **options) -> Kernel:
+    """The kernel ``name``.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    return choose(KERNELS, name, "kernel.kind")(**options)

@@ -1,0 +1,57 @@
+"""How tokens leave the stream once a method has decided: masked where they are, or really removed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from atis_jax.pruning.gather import pack, scatter_back
+from atis_jax.pruning.stream import Stream, rows, spread
+
+
+def pack_to(stream: Stream, capacity: int) -> tuple[Stream, Int[Array, "B"]]:
+    """The stream with room for ``capacity`` tokens: those alive in any group, in order, the rest of the room dead.
+
+    Returns:
+        The stream, and how many tokens of each example found no room.
+    """
+    assert stream.alive is not None
+    source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(stream.alive, axis=-1), capacity)
+    moved = rows(stream, source)
+    alive = moved.alive & valid[..., None]
+    return dataclasses.replace(moved, alive=alive, gate=alive.astype(stream.x.dtype)), overflow
+
+
+def merge_into(stream: Stream, into: Int[Array, "B N"]) -> Stream:
+    """Tokens merged into others: each ``into[i]`` becomes the mean of all that go there, weighed by their size.
+
+    A token that stays goes into itself. What was merged away is dead where it stood; ``size`` says how many tokens
+    each one stands for. Needs one head group (``stream.opened(1, sized=True)``).
+    """
+    assert stream.alive is not None and stream.gate is not None and stream.size is not None
+    batch, tokens, _ = stream.x.shape
+    stays = into == jnp.arange(tokens)
+    weight = jnp.where(stream.alive[..., 0], stream.size, 0.0)
+
+    def added(values: Float[Array, "N ..."], target: Int[Array, "N"]):
+        return jnp.zeros_like(values).at[target].add(values)
+
+    size = jax.vmap(added)(weight, into)
+    summed = jax.vmap(added)(stream.x * weight[..., None], into)
+    divisor = jnp.where(size > 0, size, 1.0)[..., None]
+    x = jnp.where(size[..., None] > 0, summed / divisor, stream.x)
+    alive = stream.alive & stays[..., None]
+    gate = jnp.where(stays[..., None], stream.gate, 0.0)
+    return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=jnp.where(stays, size, stream.size))
+
+
+def back_to_full(
+    values: Float[Array, "B C G"], position: Int[Array, "B C"], present: Bool[Array, "B C"], tokens: int, fill: float
+) -> Float[Array, "B N G"]:
+    """Packed values at their original positions among ``tokens``; ``fill`` where there is none."""
+    position, present = (spread(part, values.shape[0]) for part in (position, present))
+    per_group = jax.vmap(scatter_back, in_axes=(1, None, None, None, None), out_axes=1)
+    return jax.vmap(per_group, in_axes=(0, 0, 0, None, None))(values, position, present, tokens, fill)

@@ -1,0 +1,99 @@
+"""What flows between any two blocks of any network: the tokens, and what travels along with each.
+
+Shape suffixes: B examples, N tokens, D width, G head groups, H heads, K head width. Where all examples agree the
+leading axis of ``position``, ``protected`` and ``real`` may be 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from atis_jax.numerics import pytree
+
+
+@pytree
+class Stream:
+    """The tokens in front of a block.
+
+    Attributes:
+        x: (B, N, D) the tokens.
+        position: (B, N) each token's place in the full sequence, whatever was removed before it. Positions of
+            attention, read noise and the way back to the full sequence go by it.
+        protected: (B, N) tokens that no method may prune: CLS, the last word.
+        real: (B, N) False for padding, which is never scored, attended to or counted. None: there is no padding.
+        alive: (B, N, G) tokens that a head group still attends to. None: nothing has been decided, all are.
+        gate: (B, N, G) how far each is open in the softmax, 0 to 1; with a gradient while training. None: fully.
+        size: (B, N) how many tokens were merged into each. None: one everywhere.
+        along: leaves (B, N, ...) that travel with the tokens: raw pixels, a method's running sums.
+    """
+
+    x: Float[Array, "B N D"]
+    position: Int[Array, "B N"]
+    protected: Bool[Array, "B N"]
+    real: Bool[Array, "B N"] | None = None
+    alive: Bool[Array, "B N G"] | None = None
+    gate: Float[Array, "B N G"] | None = None
+    size: Float[Array, "B N"] | None = None
+    along: Any = None
+
+    @property
+    def counted(self) -> Bool[Array, "B N"]:
+        """Tokens that are a method's to judge: real ones that are not protected."""
+        return ~self.protected if self.real is None else self.real & ~self.protected
+
+    def opened(self, groups: int, sized: bool = False) -> Stream:
+        """The stream before anything was decided, by ``groups`` head groups: every real token alive, gates open.
+
+        Args:
+            groups: G.
+            sized: also count how many tokens are merged into each, from one.
+        """
+        batch, tokens, _ = self.x.shape
+        alive = jnp.ones((batch, tokens, groups), bool)
+        if self.real is not None:
+            alive = alive & self.real[..., None]
+        size = jnp.ones((batch, tokens), self.x.dtype) if sized and self.size is None else self.size
+        return dataclasses.replace(self, alive=alive, gate=alive.astype(self.x.dtype), size=size)
+
+
+@pytree
+class Attended:
+    """What a block's attention was, in the parts that were asked for; the others are None.
+
+    Attributes:
+        received: (B, H, N) attention that each token receives, averaged over the real query rows.
+        cls_row: (B, H, N) attention that each receives from the first token.
+        keys: (B, H, N, K) keys, before they are turned by their positions.
+        query: (B, H, D) the first token's query pulled back to token space, W_k q / sqrt(K).
+        full: (B, H, N, N) every weight, rows are queries.
+    """
+
+    received: Float[Array, "B H N"] | None = None
+    cls_row: Float[Array, "B H N"] | None = None
+    keys: Float[Array, "B H N K"] | None = None
+    query: Float[Array, "B H D"] | None = None
+    full: Float[Array, "B H N N"] | None = None
+
+
+PARTS = tuple(field.name for field in dataclasses.fields(Attended))
+"""Names of what a method may ask of the attention."""
+
+
+def spread(values: Array, batch: int) -> Array:
+    """``values`` with a leading axis of ``batch``, where it may have been 1."""
+    return jnp.broadcast_to(values, (batch, *values.shape[1:]))
+
+
+def rows(tree: Any, source: Int[Array, "B C"]) -> Any:
+    """Rows ``source`` of every leaf (B, N, ...)."""
+
+    def take(leaf: Array) -> Array:
+        leaf = spread(leaf, source.shape[0])
+        return jnp.take_along_axis(leaf, source.reshape(*source.shape, *(1,) * (leaf.ndim - 2)), axis=1)
+
+    return jax.tree.map(take, tree)

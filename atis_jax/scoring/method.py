@@ -1,0 +1,269 @@
+"""A method: which tokens a network keeps, in front of or behind a block's attention. ATIS is one, every rival another.
+
+A rival is one file with a subclass of ``Method``, and one line in ``scoring.registry``. Only ``score``, ``begin`` and
+``bill`` must be written; what else there is has a default. Shape suffixes: L layers, B examples, N tokens, X what is
+looked at, G head groups, H heads, D width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.circuits.chip import Chip, Environment
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.energy.ledger import Ledger
+from atis_jax.numerics import pytree, static
+from atis_jax.pruning.stream import Attended, Stream
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.types import Context, Decision
+from atis_jax.typing import Key
+from atis_jax.validation import check_settings, choose, setting
+
+SITES = ("before_attention", "before_mlp", "after_feed")
+"""Where in a block a method decides: on the tokens as they come, or knowing this block's attention."""
+REDUCTIONS = ("prune", "merge")
+GATES = ("softmax", "output")
+
+
+@dataclasses.dataclass(frozen=True)
+class PlainSpec:
+    """The section of a method that has nothing to choose but itself."""
+
+    kind: str = setting("", doc="which scorer decides")
+
+    def __post_init__(self):
+        check_settings(self, "scorer")
+
+
+@pytree
+class Survey:
+    """What a trained dense network shows of a few examples, for a method to start from.
+
+    Attributes:
+        seen: (L, B, N, X) what the method looks at in front of every layer.
+        counted: (B, N) tokens that are a method's to judge.
+        attended: of every layer, leaves (L, B, ...), in the parts of ``Method.surveys``.
+    """
+
+    seen: Float[Array, "L B N X"]
+    counted: Bool[Array, "B N"]
+    attended: Attended
+
+
+@pytree
+class Trail:
+    """What a pruned pass left behind, for a method's own loss.
+
+    Attributes:
+        alive: (L, B, N, G) after each layer's decision.
+        before: (L, B, N, G) tokens that reach each layer's decision.
+        voltage: (L, B, N, G) scores.
+        probability: (L, B, N, G) keep probabilities.
+        counted: (B, N) tokens that are a method's to judge.
+        target: (L,) wanted kept fraction now; ``final``: at the end.
+        scored: (L,) 1 for layers with a scorer, 0 for others.
+        kept: (L,) kept fraction, with a gradient.
+        energy_ratio: energy over the dense network's, with a gradient.
+        teacher: attention of the dense network, leaves (L, B, ...), in the parts of ``Method.teaches``.
+        tracked: whether the thresholds follow the kept fraction by themselves. Static.
+    """
+
+    alive: Bool[Array, "L B N G"]
+    before: Bool[Array, "L B N G"]
+    voltage: Float[Array, "L B N G"]
+    probability: Float[Array, "L B N G"]
+    counted: Bool[Array, "B N"]
+    target: Float[Array, "L"]
+    final: Float[Array, "L"]
+    scored: Float[Array, "L"]
+    kept: Float[Array, "L"]
+    energy_ratio: Float[Array, ""]
+    teacher: Attended
+    tracked: bool = static(default=False)
+
+
+class Method:
+    """Which tokens stay.
+
+    Class attributes, all with a default:
+        Spec: dataclass of its section ``scorer`` in a config; has a field ``kind``.
+        needs: parts of ``Attended`` that ``score`` or ``remember`` read.
+        surveys: parts of ``Attended`` that ``begin`` reads.
+        site: where in the block it decides, one of ``SITES``.
+        reduces: "prune" takes tokens out, "merge" puts each into another (``Decision.into``).
+        gates: "softmax": the decision weighs a token as a key; "output": it multiplies what the block makes of it.
+        cascade: whether a token pruned once stays pruned.
+        proportional: whether a key's weight grows with the tokens merged into it.
+        relaxes: whether decisions are soft while training; else always hard.
+        tracked: whether its design has a ``threshold`` that can follow the kept fraction.
+        stream: the random stream of its noise (``rng.STREAMS``).
+        chance: whether it needs a key even where read noise is off.
+
+    Attributes:
+        spec: its section.
+        hardware: preset that its chips are sampled from.
+        target: (L,) wanted share of incoming tokens kept, or None.
+    """
+
+    Spec: ClassVar[type] = PlainSpec
+    needs: frozenset[str] = frozenset()
+    surveys: frozenset[str] = frozenset()
+    site: str = "before_attention"
+    reduces: str = "prune"
+    gates: str = "softmax"
+    cascade: bool = True
+    proportional: bool = False
+    relaxes: bool = True
+    tracked: bool = False
+    stream: str = "read_noise"
+    chance: bool = False
+
+    def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):
+        self.spec, self.hardware, self.target = spec, hardware, target
+        choose(dict.fromkeys(SITES), self.site, "method.site")
+        choose(dict.fromkeys(REDUCTIONS), self.reduces, "method.reduces")
+        choose(dict.fromkeys(GATES), self.gates, "method.gates")
+
+    @property
+    def groups(self) -> int:
+        """G, head groups that are decided for apart."""
+        return 1
+
+    @property
+    def raw(self) -> bool:
+        """Whether it looks at what tokens are made of (``Stream.along["raw"]``)."""
+        return False
+
+    def score(
+        self,
+        design: Any,
+        chip: Chip | None,
+        environment: Environment | None,
+        tokens: Float[Array, "n X"],
+        context: Context,
+        key: Key | None,
+    ) -> tuple[Decision, Any]:
+        """Decide on one sequence at one layer; ``vmap`` it over examples, chips, temperatures. Pure.
+
+        Args:
+            design: what is trained, of this layer.
+            chip: what fabrication gave, of this layer; None for a method without one.
+            environment: temperature and supply.
+            tokens: what ``sees`` gave.
+            context: what else may be looked at.
+            key: read noise; None switches it off.
+
+        Returns:
+            The decision, and the memory afterwards.
+        """
+        raise NotImplementedError
+
+    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
+        """Design and memory that training starts from, leaves (L, ...).
+
+        Args:
+            key: of what is drawn.
+            survey: what the dense network shows.
+            kept: (L,) wanted fractions.
+        """
+        raise NotImplementedError
+
+    def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
+        """What an example costs with this method at kept fractions ``kept``: never nothing by default."""
+        raise NotImplementedError
+
+    def sees(self, stream: Stream) -> tuple[Float[Array, "B N X"], Bool[Array, "B N G"]]:
+        """What it looks at, and which of the tokens reach it."""
+        assert stream.alive is not None
+        return stream.x, stream.alive
+
+    def labels(self, design: Any) -> Any:
+        """Which optimiser moves each leaf: a tree of "scorer", "knob", "threshold", "frozen", or one for all."""
+        return "scorer"
+
+    def sample_chip(self, key: Key) -> Chip | None:
+        """One layer's chip; None for a method that is no circuit."""
+        return None
+
+    def perfect_chip(self) -> Chip | None:
+        """The same without any error."""
+        return None
+
+    @property
+    def chooses_hardware(self) -> bool:
+        """Whether its design has knobs of hardware, which an optimiser of their own moves."""
+        return False
+
+    @property
+    def fabricated(self) -> bool:
+        """Whether it is a circuit, of which no two chips are alike."""
+        return False
+
+    def remember(self, state: Any, attended: Attended) -> Any:
+        """Its memory after a block whose attention was ``attended`` (in the parts of ``needs``)."""
+        return state
+
+    def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
+        """The design at a step at which ``kept`` is wanted."""
+        return design
+
+    def apart(self, design: Any) -> Any | None:
+        """The design with the gradient stopped that ``voltage`` must not send to parts of it; None: nowhere."""
+        return None
+
+    def tied(self, gradient: Any) -> Any:
+        """The design's gradient with what is shared between layers made equal."""
+        return gradient
+
+    def teaches(self, weights: Any) -> frozenset[str]:
+        """Parts of the dense network's ``Attended`` that ``loss`` reads."""
+        return frozenset()
+
+    def loss(self, trail: Trail, weights: Any) -> dict[str, Float[Array, ""]]:
+        """Its own terms, by name ``loss_...``, added to the task's.
+
+        Args:
+            trail: what the pass left behind.
+            weights: the run's section ``loss``; a method's own weights belong into its own section.
+        """
+        return {}
+
+    def metrics(self, design: Any) -> Mapping[str, Array]:
+        """Numbers of its own for the records of training."""
+        return {}
+
+
+def scored(
+    method: Method, design: Any, chip: Chip | None, environment: Environment | None, tokens, context: Context, key
+) -> tuple[Decision, Any]:
+    """``method.score`` on a batch.
+
+    ``tokens``, ``key`` and the leaves of ``context`` have an axis of examples, but for its memory, smoothing and layer;
+    design, chip and environment are one for the batch.
+    """
+    axes = Context(
+        alive=0,  # type: ignore[arg-type]
+        position=0,  # type: ignore[arg-type]
+        counted=0,  # type: ignore[arg-type]
+        full=0,  # type: ignore[arg-type]
+        state=None,
+        smoothing=None,  # type: ignore[arg-type]
+        attended=None if context.attended is None else 0,  # type: ignore[arg-type]
+        size=None if context.size is None else 0,  # type: ignore[arg-type]
+        layer=None,  # type: ignore[arg-type]
+    )
+    run = jax.vmap(method.score, in_axes=(None, None, None, 0, axes, None if key is None else 0))
+    return run(design, chip, environment, tokens, context, key)
+
+
+def mean_over_examples(batched: Array, before: Array) -> Array:
+    """A batch of memories back to one: mean, or majority for booleans."""
+    if before.dtype == bool:
+        return jnp.mean(batched.astype(jnp.float32), axis=0) > 0.5
+    return jnp.mean(batched, axis=0)

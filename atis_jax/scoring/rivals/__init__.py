@@ -1,0 +1,1 @@
+"""The other ways to choose tokens, one file a paper."""

@@ -1,0 +1,79 @@
+"""The control: random pruning at given per-layer fractions. Any scorer worth its energy beats it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.energy.ledger import Ledger
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.types import Context, Decision
+from atis_jax.typing import Key
+from atis_jax.validation import check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomSpec:
+    """Nothing to choose."""
+
+    kind: str = setting("random", doc="which scorer decides")
+
+    def __post_init__(self):
+        check_settings(self, "scorer")
+
+
+class Random(Method):
+    """Keep a given share of the full sequence, drawn uniformly from the tokens alive; the design is that share.
+
+    A count that is not whole is met on average (one more token with that probability). It is exact for each example,
+    which is the strongest form of the control.
+    """
+
+    Spec = RandomSpec
+    relaxes = False
+    stream = "random_scorer"
+    chance = True
+
+    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
+        """The wanted share of every layer; no memory."""
+        return jnp.asarray(kept), ()
+
+    def labels(self, design: Any) -> Any:
+        """Nothing is trained."""
+        return "frozen"
+
+    def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
+        """The share that is wanted now."""
+        return jax.lax.stop_gradient(kept)
+
+    def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
+        """See ``Method``; ``voltage`` is the draw, 0 to 1.
+
+        Raises:
+            ValueError: there is no key.
+        """
+        if key is None:
+            raise ValueError("the random scorer needs a key: it has nothing but chance to go by")
+        one_more, of_tokens = jax.random.split(key)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(of_tokens, context.position)
+        voltage = jax.vmap(jax.random.uniform)(keys)
+        wanted = design * context.full
+        # Not floor(wanted + draw): rounding to float32 would now and then carry a whole number to the next.
+        whole = jnp.floor(wanted)
+        count = whole + (jax.random.uniform(one_more) < wanted - whole)
+        alive = context.alive[:, 0] & context.counted
+        # Two of 64 float32 draws are equal in one example of 4000; the token in front goes first.
+        index = context.position
+        ahead = (voltage > voltage[:, None]) | ((voltage == voltage[:, None]) & (index < index[:, None]))
+        rank = jnp.sum(ahead & alive, axis=1)
+        keep = (rank < count) & alive
+        return Decision(voltage[:, None], keep.astype(tokens.dtype)[:, None], keep[:, None]), context.state
+
+    def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
+        """The network alone: choosing by chance costs nothing here."""
+        return costs.unscored(kept)
