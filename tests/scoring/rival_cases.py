@@ -79,16 +79,22 @@ def method_of(spec):
 
 def start(method, **design):
     """What the method begins with on the tiny network; fields of ``design`` replaced."""
-    made, memory = method.begin(jax.random.key(0), survey(MODEL, params(), method, batch()), WANTED)
+
+    @jax.jit
+    def begun(params, batch):
+        return method.begin(jax.random.key(0), survey(MODEL, params, method, batch), WANTED)
+
+    made, memory = begun(params(), batch())
     return ScorerInputs(dataclasses.replace(made, **design) if design else made, None, None, memory)
 
 
 def masked(method, inputs, model=MODEL, hardness: float = 1.0):
-    relaxation = Relaxation(0.1, hardness)
-    run = jax.jit(
-        lambda params, inputs: masked_forward(model, params, method, batch(), inputs, None, relaxation=relaxation)
-    )
-    return run(params(), inputs)
+    return _masked(model, method, params(), inputs, jnp.float32(hardness))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _masked(model, method, params, inputs, hardness):
+    return masked_forward(model, params, method, batch(), inputs, None, relaxation=Relaxation(0.1, hardness))
 
 
 def gathered(method, inputs, capacities, model=MODEL):
@@ -107,9 +113,9 @@ def tiny_bill(tokens: str = "none", **shape) -> Bill:
     return Bill(energy, dataclasses.replace(MODEL.shape(), **shape), (True,) * DEPTH)
 
 
-def step_metrics(method, steps: int = 1, hard_from: float = 0.5) -> list[dict[str, Any]]:
-    """Metrics of some co-design steps of a stage of two, and the design after them."""
-    stage, pruning, codesign = StageSpec(steps=2), PruningSpec(kept=(0.5,), hard_from=hard_from), CodesignSpec()
+def step_metrics(method) -> dict[str, Any]:
+    """Metrics of the first co-design step, which is soft, and the design after it."""
+    stage, pruning, codesign = StageSpec(steps=2), PruningSpec(kept=(0.5,), hard_from=0.5), CodesignSpec()
     costs = tiny_bill()
     setup = Codesign(
         MODEL, method, Classify(), stage, pruning, LossSpec(), codesign,
@@ -118,8 +124,5 @@ def step_metrics(method, steps: int = 1, hard_from: float = 0.5) -> list[dict[st
     transform = optimiser(stage, codesign, method)
     inputs = start(method)
     state = create_state(params(), inputs.design, inputs.state, jax.random.key(0), transform)
-    step, found = jax.jit(codesign_step(setup, transform)), []
-    for _ in range(steps):
-        state, metrics = step(state, batch(), params(1))
-        found.append(jax.device_get(metrics | {"design": state.design}))
-    return found
+    state, metrics = jax.jit(codesign_step(setup, transform))(state, batch(), params(1))
+    return jax.device_get(metrics | {"design": state.design})

@@ -26,10 +26,11 @@ from rival_cases import (
 
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.forward import Relaxation, dense_forward, masked_forward
-from atis_jax.models.kernels import told
+from atis_jax.models.kernels import Softmax, told
+from atis_jax.numerics import layer_of
 from atis_jax.scoring.rivals.ltp import LtpSpec, importance, kept_by, soft_mask, starting_thresholds
 
-SPEC = LtpSpec(final_threshold=0.07, temperature=0.02)
+SPEC = LtpSpec(final_threshold=0.12, temperature=0.02)
 METHOD = method_of(SPEC)
 
 
@@ -104,8 +105,8 @@ def passes():
 
 def test_the_case_prunes_some_tokens_and_not_others(passes):
     kept = np.asarray(passes[1].alive[:, :, 1:, 0]).mean((1, 2))
-    assert kept[0] == 1.0 and 0.1 < kept[2] < kept[1] < 0.95
-    distance = np.abs(np.asarray(passes[1].voltage)[1:, ..., 0] - 0.07 * np.array([1, 2])[:, None, None] / 3)
+    assert kept[0] == 1.0 and 0.05 < kept[2] < kept[1] < 0.95
+    distance = np.abs(np.asarray(passes[1].voltage)[1:, ..., 0] - 0.12 * np.array([1, 2])[:, None, None] / 3)
     assert distance.min() > 1e-5  # rounding turns no decision
 
 
@@ -126,7 +127,8 @@ def test_scores_of_what_is_removed_are_missing_and_no_other_differs(passes):
 
 def test_hard_masks_are_the_network_without_those_tokens(passes):
     """Scores of the second layer: the dense attention, which nothing has touched yet."""
-    _, attended = dense_forward(MODEL, params(), batch(), needs=("received",))
+    dense = jax.jit(lambda params: dense_forward(MODEL, params, batch(), needs=("received",))[1])
+    attended = dense(params())
     expected = np.asarray(attended.received)[1].mean(1)
     np.testing.assert_allclose(np.asarray(passes[1].voltage)[1, ..., 0], expected, rtol=1e-5)
 
@@ -149,13 +151,15 @@ def test_soft_masks_multiply_what_a_block_makes_and_no_attention(passes):
     """The loop written out: blocks of the dense network, their outputs times the soft masks."""
     inputs, *_ = passes
     soft = masked(METHOD, inputs, hardness=0.0)
-    from atis_jax.models.kernels import Softmax
-    from atis_jax.numerics import layer_of
+
+    @jax.jit
+    def through(block, stream):
+        stream, attended = MODEL.attend(block, stream, Softmax(), ("received",))
+        return MODEL.feed(block, stream), attended
 
     stream, blocks = MODEL.embed(params(), batch()), MODEL.blocks(params())
     for layer in range(DEPTH):
-        stream, attended = MODEL.attend(layer_of(blocks, layer), stream, Softmax(), ("received",))
-        stream = MODEL.feed(layer_of(blocks, layer), stream)
+        stream, attended = through(layer_of(blocks, layer), stream)
         score, theta = jnp.mean(attended.received, axis=1), SPEC.final_threshold * layer / DEPTH
         mask = (
             np.array(1 / (1 + np.exp(-(np.asarray(score) - theta) / SPEC.temperature)))
@@ -184,15 +188,11 @@ def test_thresholds_have_a_gradient_while_soft_alone(passes, hardness, moves):
     assert (np.abs(gradient[1:]) > 1e-6).all() == moves and gradient[0] == 0.0
 
 
-def test_codesign_steps_raise_thresholds_while_soft_and_leave_them_when_hard():
-    first, second = step_metrics(METHOD, steps=2)
-    assert np.isfinite([first["loss"], second["loss"]]).all()
-    np.testing.assert_allclose(first["loss_ltp"], SPEC.weight * np.sum(first_masks()), rtol=1e-4)
-    np.testing.assert_array_equal(first["design"].threshold, starting_thresholds(SPEC.final_threshold, DEPTH))
-    assert np.isfinite(second["design"].offset).all()
-
-
-def first_masks():
-    """(L,) mean soft mask of each layer over the tokens that may be judged."""
+@pytest.mark.slow
+def test_a_codesign_step_adds_the_soft_masks_to_the_loss():
+    metrics = step_metrics(METHOD)
     soft = masked(METHOD, start(METHOD), hardness=0.0)
-    return np.asarray(soft.probability)[:, :, 1:].mean((1, 2, 3))
+    mean_masks = np.asarray(soft.probability)[:, :, 1:].mean((1, 2, 3))
+    assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
+    np.testing.assert_allclose(metrics["loss_ltp"], SPEC.weight * np.sum(mean_masks), rtol=1e-4)
+    np.testing.assert_allclose(metrics["threshold_per_layer"], starting_thresholds(SPEC.final_threshold, DEPTH))

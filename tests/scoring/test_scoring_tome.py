@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from rival_cases import (
-    BATCH,
     DEPTH,
     MODEL,
     Padded,
@@ -56,7 +55,7 @@ def merge(request):
     protected = 1 + int(case["distill_token"]) if "distill_token" in case else 1
     stream = stream_of(case["x"], case["size"][..., 0], protected)
     order = jnp.broadcast_to(stream.position, stream.x.shape[:2])
-    matched = jax.vmap(match, in_axes=(0, 0, 0, None, None))
+    matched = jax.jit(jax.vmap(match, in_axes=(0, 0, 0, None, None)))
     into, order, _ = matched(
         jnp.asarray(case["metric"]), order, stream.alive[..., 0], stream.protected[0], int(case["r"])
     )
@@ -73,7 +72,7 @@ def test_groups_are_the_originals_in_its_order(merge):
 
 def test_merged_tokens_and_sizes_are_the_originals(merge):
     case, stream, into, order = merge
-    out = merge_into(stream, into)
+    out = jax.jit(merge_into)(stream, into)
     listed = original_order(order, np.asarray(out.alive[..., 0]))[..., None]
     np.testing.assert_allclose(np.take_along_axis(np.asarray(out.x), listed, 1), case["wavg"], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(np.take_along_axis(np.asarray(out.size)[..., None], listed, 1), case["wavg_size"])
@@ -81,7 +80,7 @@ def test_merged_tokens_and_sizes_are_the_originals(merge):
 
 def test_without_sizes_a_merge_is_the_plain_mean(merge):
     case, stream, into, order = merge
-    out = merge_into(dataclasses.replace(stream, size=jnp.ones_like(stream.size)), into)
+    out = jax.jit(merge_into)(dataclasses.replace(stream, size=jnp.ones_like(stream.size)), into)
     listed = original_order(order, np.asarray(out.alive[..., 0]))[..., None]
     np.testing.assert_allclose(
         np.take_along_axis(np.asarray(out.x), listed, 1), case["merged_mean"], rtol=1e-5, atol=1e-6
@@ -155,22 +154,23 @@ def test_a_block_is_the_originals(capacities):
         METHOD, model.embed({}, {"x": jnp.asarray(case["x"]), "size": jnp.asarray(case["size"][..., 0])})
     )
     inputs = ScorerInputs(jnp.asarray(case["r"], float)[None], None, None, ())
-    out, _ = run_layers(Pass(model, method=METHOD), {}, start, inputs, None, capacities)
+    run = jax.jit(lambda stream: run_layers(Pass(model, method=METHOD), {}, stream, inputs, None, capacities)[0])
+    out = run(start)
     listed = original_order(np.asarray(out.along["own"]), np.asarray(out.alive[..., 0]))[..., None]
     np.testing.assert_allclose(np.take_along_axis(np.asarray(out.x), listed, 1), case["out"], rtol=1e-5, atol=3e-6)
     np.testing.assert_array_equal(np.take_along_axis(np.asarray(out.size)[..., None], listed, 1), case["size_out"])
 
 
-def pure_tome(metrics, merged: int) -> list[set[frozenset[int]]]:
-    """Groups of original tokens after each layer, in plain NumPy with tokens really listed as the original does.
+def listed_groups(vectors_of, merged: int) -> list[set[frozenset[int]]]:
+    """Groups of first tokens after each layer, in NumPy, tokens really listed as the original lists them.
 
     Args:
-        metrics: function from a list of groups to their (T, K) keys.
+        vectors_of: from layer and list of groups to their (T, K) keys.
         merged: r.
     """
     groups, found = [frozenset([i]) for i in range(MODEL.length)], []
     for layer in range(DEPTH):
-        m = metrics(layer, groups)
+        m = vectors_of(layer, groups)
         m = m / np.linalg.norm(m, axis=-1, keepdims=True)
         cosine = m[::2] @ m[1::2].T
         cosine[0] = -np.inf
@@ -188,7 +188,7 @@ def test_later_layers_deal_their_halves_in_the_originals_order():
     rng = np.random.default_rng(3)
     vectors = rng.normal(size=(DEPTH, MODEL.length, 8)).astype(np.float32)
 
-    def first(layer, groups):  # a group's vector is that of its last token of the odd half: the one that received
+    def vectors_of(layer, groups):  # a group's vector is that of the token that received the others
         return np.stack([vectors[layer, owner[group]] for group in groups])
 
     owner = {frozenset([i]): i for i in range(MODEL.length)}
@@ -202,7 +202,7 @@ def test_later_layers_deal_their_halves_in_the_originals_order():
         groups = {int(i): frozenset(np.flatnonzero(member == i).tolist()) for i in np.flatnonzero(alive)}
         owner |= {group: place for place, group in groups.items()}
         mine.append(set(groups.values()))
-    assert pure_tome(first, MERGED) == mine
+    assert listed_groups(vectors_of, MERGED) == mine
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +233,13 @@ def test_the_class_token_is_never_merged(passes):
 @pytest.mark.parametrize("capacities", [None, (14, 11, 8)], ids=["masked", "gathered"])
 def test_sizes_add_up_to_the_tokens(capacities):
     inputs = start(METHOD)
-    stream = opened_for(METHOD, MODEL.embed(params(), batch()))
-    out, _ = run_layers(Pass(MODEL, method=METHOD), params(), stream, inputs, None, capacities)
+
+    @jax.jit
+    def run(params, inputs):
+        stream = opened_for(METHOD, MODEL.embed(params, batch()))
+        return run_layers(Pass(MODEL, method=METHOD), params, stream, inputs, None, capacities)[0]
+
+    out = run(params(), inputs)
     np.testing.assert_array_equal(jnp.sum(out.size, axis=1), MODEL.length)
     assert (np.asarray(out.size)[np.asarray(out.alive[..., 0])] >= 1).all()
     np.testing.assert_array_equal(out.size[:, 0], 1)
@@ -259,8 +264,9 @@ def test_gradients_pass_through_the_merge_finite():
     assert max(np.abs(leaf).max() for leaf in gradient) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_codesign_step_trains_the_network_alone():
-    metrics = step_metrics(METHOD)[0]
+    metrics = step_metrics(METHOD)
     assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
     np.testing.assert_array_equal(metrics["design"], MERGED)
     np.testing.assert_allclose(
@@ -304,7 +310,3 @@ def test_merging_with_head_groups_is_refused():
 
     with pytest.raises(SettingError, match="merge.*2 head groups; give it one"):
         Grouped(TomeSpec(), METHOD.hardware)
-
-
-def test_the_batch_is_the_one_the_other_tests_think_it_is():
-    assert batch()["image"].shape[0] == BATCH

@@ -7,7 +7,8 @@ scores are.
 
 Two stages, as the run's ``pruning.hard_from`` has them: while decisions are soft the block's output is multiplied by
 sigmoid((s - theta) / T) and no attention is touched; once they are hard, tokens leave in front of the MLP and
-thresholds rest. With ``hard_from = 0`` no threshold is ever trained.
+thresholds rest. With ``hard_from = 0`` no threshold is ever trained; ``codesign.scorer_until`` beyond it lets the
+optimiser's momentum move them on.
 
 Shape suffixes: n tokens, H heads, L layers.
 """
