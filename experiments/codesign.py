@@ -20,12 +20,13 @@ from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import check_batch, eval_batches
-from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.data.registry import load_split
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.strict_json import read_json
 from atis_jax.training import evaluate
 from atis_jax.training.checkpoints import Checkpoints
@@ -35,7 +36,7 @@ from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.training.survey import survey
 from atis_jax.validation import UserError
 from experiments import measure
-from experiments.build import build_method, build_model, build_task
+from experiments.build import build_method, build_model, build_task, fed
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
 from experiments.ledgers import run_bill
@@ -63,7 +64,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
-    if settings.scorer.kind == "analog":
+    if isinstance(build_method(settings, settings.scorer.kind), Analog):
         summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)
@@ -181,7 +182,7 @@ def prepare(
         return dense_step(model, task, settings.tune, transform), create_state(params, (), (), root, transform)
     kind = settings.scorer.kind if stage.name == "codesign" else stage.name
     setup, transform = codesign_setup(settings, model, kind)
-    examples = surveyed(settings, train)
+    examples = fed(settings, train, slice(SURVEYED))
     design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
     wanted = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth))
 
@@ -191,12 +192,6 @@ def prepare(
 
     design, memory = start(design_key, params, examples)
     return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
-
-
-def surveyed(settings: CodesignSettings, train: Split) -> dict[str, Any]:
-    """The first training examples, as the network is fed them, nothing varied."""
-    few = {name: column[:SURVEYED] for name, column in train.columns.items()}
-    return jax.tree.map(jnp.asarray, make_dataset(settings.data).feed(few))
 
 
 def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:
