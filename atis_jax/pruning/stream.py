@@ -30,8 +30,8 @@ class Stream:
         gate: (B, N, G) how far each is open in the softmax, 0 to 1; with a gradient while training. None: fully.
         size: (B, N) how many tokens each stands for: 1, more once others were merged into it, 0 for one that was merged
             away and for padding. None: nothing merges.
-        along: None, or leaves (B, N, ...) that travel with the tokens: ``raw``, what each was made of; ``own``, what the
-            method has travel (``Method.along``).
+        along: None, or leaves (B, N, ...) that travel with the tokens: ``raw``, what each was made of; ``own``, the
+            method's (``Method.along``).
         proportional: whether a key's weight grows with its size. Static.
     """
 
