@@ -7,12 +7,14 @@ from typing import Any
 
 from atis_jax.data.dataset import Dataset, Split
 from atis_jax.data.images import Images, ImagesSpec
-from atis_jax.validation import choose
+from atis_jax.validation import Kinds, choose
 
 DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images}
 """What makes a data set of its section of the config."""
 SECTIONS: dict[str, type] = {"images": ImagesSpec}
-"""The section of each."""
+"""The section of each: with ``name``, ``batch_size`` and ``eval_batch_size``."""
+KINDS = Kinds(SECTIONS)
+"""What the section ``data`` of a config may be."""
 
 
 def make_dataset(spec: Any) -> Dataset:

@@ -88,6 +88,25 @@ class Trail:
     tracked: bool = static(default=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a run puts a method into: its other sections, as far as they are a method's business.
+
+    Attributes:
+        network: section ``model``; every one has ``depth``, ``width`` and ``heads``.
+        pruning: section ``pruning``; ``scored(depth)`` are the layers in which the method decides.
+        hardware: section ``hardware``, as the config gives it; ``Method.hardware`` is what it stands for.
+        energy: section ``energy``.
+        codesign: section ``codesign``.
+    """
+
+    network: Any
+    pruning: Any
+    hardware: Any
+    energy: Any
+    codesign: Any
+
+
 class Method:
     """Which tokens stay.
 
@@ -129,6 +148,25 @@ class Method:
         choose(dict.fromkeys(SITES), self.site, "method.site")
         choose(dict.fromkeys(REDUCTIONS), self.reduces, "method.reduces")
         choose(dict.fromkeys(GATES), self.gates, "method.gates")
+
+    @classmethod
+    def built_on(cls, spec: Any, hardware: Hardware) -> Hardware:
+        """A preset without the parts that a method of this section does without."""
+        return hardware
+
+    def check(self, place: Place) -> None:
+        """Whether it can be the scorer of a run with these other sections; asked before anything starts.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
+
+    def check_raw(self, values: int) -> None:
+        """Whether it can look at tokens made of ``values`` raw numbers each; asked where ``raw`` is True.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
 
     @property
     def groups(self) -> int:

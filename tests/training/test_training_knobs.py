@@ -34,7 +34,8 @@ from experiments.codesign import build_model, codesign_setup, codesign_step
 from experiments.design_summary import design_summary
 from experiments.ledgers import run_ledger
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings, check_knobs
+from atis_jax.scoring.atis.checks import check_knobs
+from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
 SPLIT = split()
