@@ -61,8 +61,9 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
         if field.name in given:
             value = given[field.name]
             section = _section_class(hints[field.name])
-            if rule_of(field).kinds is not None and _is_section(value):
-                values[field.name] = _tagged(field, value, where)
+            kinds = rule_of(field).kinds
+            if kinds is not None and _is_section(value):
+                values[field.name] = section_of_kind(kinds, value, where)
             elif section is not None and not isinstance(value, section) and value is not None:
                 values[field.name] = from_config_dict(section, value, where)
             else:
@@ -75,9 +76,19 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
     return cls(**values)
 
 
-def _tagged(field: dataclasses.Field, config: Mapping | config_dict.ConfigDict, path: str) -> Any:
-    """A tagged section as the dataclass of its kind."""
-    kinds, kind = _kinds(field), config.get("kind", default_kind(field))
+def section_of_kind(kinds: Kinds, config: Mapping | config_dict.ConfigDict, path: str) -> Any:
+    """A tagged section as the dataclass of its kind. Nothing is imported.
+
+    Args:
+        kinds: what it may be.
+        config: its fields; without ``kind`` it is of the default's.
+        path: dotted name of the section, for messages.
+
+    Raises:
+        SettingError: see ``from_config_dict``; a field of another kind is said to be one.
+        UnknownKind: its kind is not registered.
+    """
+    kind = config.get("kind", kinds.default)
     section, given = kinds.section(kind, f"{path}.kind"), dict(config.items())
     for name in given:
         others = () if name in field_names(section) else kinds.of(name)
@@ -88,18 +99,6 @@ def _tagged(field: dataclasses.Field, config: Mapping | config_dict.ConfigDict, 
                 f"{', '.join(field_names(section))}"
             )
     return from_config_dict(section, {**given, "kind": kind}, path)
-
-
-def default_kind(field: dataclasses.Field) -> str:
-    """The kind of a tagged section that names none, as those of runs from before there were kinds."""
-    default: Any = field.default if field.default is not dataclasses.MISSING else field.default_factory  # type: ignore
-    return default.kind  # of a dataclass itself, its field's default
-
-
-def _kinds(field: dataclasses.Field) -> Kinds:
-    kinds = rule_of(field).kinds
-    assert kinds is not None
-    return kinds
 
 
 def _check_chosen(value: Any, rule: Rule, where: str) -> None:
@@ -128,8 +127,9 @@ def _unlocked(settings: Any) -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if rule_of(field).kinds is not None:
-            config[field.name] = TaggedSection(_unlocked(value), _kinds(field), f"config.{field.name}")
+        kinds = rule_of(field).kinds
+        if kinds is not None:
+            config[field.name] = TaggedSection(_unlocked(value), kinds, f"config.{field.name}")
         elif dataclasses.is_dataclass(value):
             config[field.name] = _unlocked(value)
         elif len(alternatives(hints[field.name])) > 1:
@@ -212,8 +212,8 @@ def as_stored_now(cls: type, stored: Mapping) -> dict[str, Any]:
     for name, value in stored.items():
         section = _stored_section(cls, fields.get(name), value)
         if section:
-            kind = {"kind": default_kind(fields[name])} if rule_of(fields[name]).kinds is not None else {}
-            out[name] = as_stored_now(section, kind | dict(value))
+            kinds = rule_of(fields[name]).kinds
+            out[name] = as_stored_now(section, value if kinds is None else {"kind": kinds.default, **value})
         elif name in fields and rule_of(fields[name]).path:
             out[name] = _expanded(value)
     return out
@@ -230,7 +230,7 @@ def _stored_section(cls: type, field: dataclasses.Field | None, value: Any) -> t
     kinds = rule_of(field).kinds
     if kinds is None:
         return _section_class(annotations_of(cls)[field.name])
-    kind = value.get("kind", default_kind(field))
+    kind = value.get("kind", kinds.default)
     return kinds.sections.get(kind) if isinstance(kind, str) else None
 
 
@@ -292,6 +292,7 @@ __all__ = [
     "differing_fields",
     "from_config_dict",
     "results_part",
+    "section_of_kind",
     "stored_hash",
     "to_config_dict",
     "to_json",

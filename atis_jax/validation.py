@@ -43,11 +43,13 @@ class Kinds:
 
     Attributes:
         sections: name of a kind to its dataclass, which has a field ``kind``. Read at every use: more may be added.
+        default: the kind of a section that names none, as those of runs from before there were kinds.
         load: imports and registers the kind ``package.module:Class``; None where a section has none of one's own.
         remedy: what to do first where such a kind is not registered, ``{kind}`` in place of its name.
     """
 
     sections: Mapping[str, type]
+    default: str
     load: Callable[[str], None] | None = None
     remedy: str = ""
 

@@ -59,9 +59,9 @@ class CodesignSettings:
         None, path=True, doc="run folder whose dense network to start from; its dense stage is reused"
     )
     checkpoint_every: int = setting(200, low=1, affects_result=False, doc="steps between checkpoints")
-    data: Any = setting(DATA.sections["images"], kinds=DATA)
-    model: Any = setting(NETWORKS.sections["vit"], kinds=NETWORKS)
-    scorer: Any = setting(SCORERS.sections["analog"], kinds=SCORERS)
+    data: Any = setting(DATA.sections[DATA.default], kinds=DATA)
+    model: Any = setting(NETWORKS.sections[NETWORKS.default], kinds=NETWORKS)
+    scorer: Any = setting(SCORERS.sections[SCORERS.default], kinds=SCORERS)
     hardware: HardwareSpec = setting(HardwareSpec)
     energy: EnergySpec = setting(EnergySpec)
     dense: StageSpec = setting(StageSpec)

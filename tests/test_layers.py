@@ -24,6 +24,7 @@ RANK = {
     "models": 4,
     "data": 4,
     "training": 5,
+    "run": 6,
     "export": 6,
     "report": 7,
 }

@@ -13,7 +13,7 @@ DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images}
 """What makes a data set of its section of the config."""
 SECTIONS: dict[str, type] = {"images": ImagesSpec}
 """The section of each: with ``name``, ``batch_size`` and ``eval_batch_size``."""
-KINDS = Kinds(SECTIONS)
+KINDS = Kinds(SECTIONS, default="images")
 """What the section ``data`` of a config may be."""
 
 

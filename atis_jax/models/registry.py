@@ -14,7 +14,7 @@ MODELS: dict[str, Callable[[Any, Facts], Model]] = {"vit": VisionTransformer}
 """What makes a network of its section of the config and the facts of the data."""
 SECTIONS: dict[str, type] = {"vit": ModelSpec}
 """The section of each: with ``depth``, ``width`` and ``heads``, and ``check_raw`` where tokens are made of a signal."""
-KINDS = Kinds(SECTIONS)
+KINDS = Kinds(SECTIONS, default="vit")
 """What the section ``model`` of a config may be."""
 
 

@@ -58,12 +58,12 @@ def register(kind: str, method: type[Method]) -> None:
         raise SettingError(
             f"{what} is {code_of(METHODS[kind])} already; register {method.__qualname__} by another name"
         )
-    section: Any = method.Spec
-    if not dataclasses.is_dataclass(section) or "kind" not in field_names(section):
+    if not dataclasses.is_dataclass(method.Spec) or "kind" not in field_names(method.Spec):
         raise SettingError(
             f"{what}: {method.__qualname__}.Spec is no dataclass with a field 'kind'; take "
             "atis_jax.scoring.method.PlainSpec for a pattern"
         )
+    section: Any = method.Spec
     try:
         section(kind=kind)
     except (TypeError, ValueError) as error:
@@ -118,8 +118,9 @@ SECTIONS: Mapping[str, type] = _Sections()
 """The section of each method."""
 KINDS = Kinds(
     SECTIONS,
-    load,
-    "a stored config may not say what to import, so register it first: import atis_jax; "
+    default="analog",
+    load=load,
+    remedy="a stored config may not say what to import, so register it first: import atis_jax; "
     "atis_jax.register({kind!r}, THE_CLASS)",
 )
 """What the section ``scorer`` of a config may be."""

@@ -20,6 +20,7 @@ from atis_jax.circuits import get_preset, nominal_environment, sample_chip, with
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.checks import check_knobs
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
 from atis_jax.scoring.atis.sharing import SHARED
 from atis_jax.scoring.registry import make_method
@@ -34,7 +35,6 @@ from experiments.codesign import build_model, codesign_setup, codesign_step
 from experiments.design_summary import design_summary
 from experiments.ledgers import run_ledger
 from experiments.rundir import open_run
-from atis_jax.scoring.atis.checks import check_knobs
 from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
