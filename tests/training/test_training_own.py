@@ -1,4 +1,4 @@
-"""A scorer of one's own by name: it trains, is evaluated and reads back, and only who starts a run may name its code."""
+"""A scorer of one's own by name: it trains and reads back, and only who starts a run may name its code."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_training import SETTINGS, changed, split
 
+import experiments.build
 import experiments.codesign
 import experiments.measure
 from atis_jax.circuits.presets import get_preset
@@ -146,11 +147,15 @@ def test_a_wrong_start_from_makes_no_folder(tmp_path):
 
 def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
     """The adaptive threshold watches tokens that reach it: of those the first layer leaves, 0.4/0.6 are to stay."""
-    settings, targets = changed(scorer=dict(adaptive_rate_v=1e-3)), []
-    for module in (experiments.codesign, experiments.measure):
-        monkeypatch.setattr(module, "make_method", lambda spec, hardware, target: targets.append(np.asarray(target)))
+    settings, targets, make = changed(scorer=dict(adaptive_rate_v=1e-3)), [], experiments.build.make_method
+
+    def noted(spec, hardware, target):
+        targets.append(np.asarray(target))
+        return make(spec, hardware, target)
+
+    monkeypatch.setattr(experiments.build, "make_method", noted)
     model, state = experiments.codesign.build_model(settings, split()), types.SimpleNamespace(params={})
-    experiments.codesign.codesign_setup(settings, model, split(), "analog")
+    experiments.codesign.codesign_setup(settings, model, "analog")
     experiments.measure.ready(settings, model, state, "analog")
     assert len(targets) == 2
     for target in targets:
