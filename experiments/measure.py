@@ -182,7 +182,7 @@ def measure_chips(
     """Accuracy and counts on freshly sampled chips: hard comparators, read noise, tokens really removed."""
     method, task = trained.evaluator.method, trained.evaluator.task
     count = settings.evaluation.chips if method.fabricated else 1
-    depth, tokens = settings.model.depth, trained.evaluator.model.tokens
+    depth = settings.model.depth
     offered = np.asarray(settings.evaluation.temperature_c)
     temperature_c = offered[np.arange(count) % len(offered)]
     chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, count)
@@ -208,7 +208,7 @@ def measure_chips(
             trained.evaluator, compiled, capacities, batches, on(number), noise[number], not given
         )
         accuracy.append(total.accuracy)
-        kept.append(total.kept / total.examples / tokens)
+        kept.append(total.kept_fraction)
         overflow += total.overflow
     return Chips(chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow)
 
@@ -236,7 +236,7 @@ def controls(
             run, task = control.evaluator.masked(), control.evaluator.task
             counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
-            found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept / counted.examples / model.tokens))
+            found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept_fraction))
     return found
 
 
