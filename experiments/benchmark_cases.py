@@ -24,17 +24,18 @@ from atis_jax.circuits.presets import get_preset
 from atis_jax.config import from_config_dict
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import load_split
+from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
-from atis_jax.models.vit import VisionTransformer
 from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.gather import choose_capacity
-from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.initial import initial_design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import Context, initial_state
 from atis_jax.training.state import TrainState
 from atis_jax.training.step import draw_hardware
 from experiments import arguments, codesign
+from experiments.build import build_model, fed
 from experiments.command_line import load_config
 from experiments.loop import Stage
 from experiments.montecarlo.memory import peak_bytes
@@ -60,20 +61,20 @@ Case = tuple[Callable[..., Any] | NotJitted, tuple]
 """A function to jit, and what it is called with."""
 
 
-def quickstart() -> tuple[CodesignSettings, Split, VisionTransformer, jax.Array, TrainState]:
+def quickstart() -> tuple[CodesignSettings, Split, Model, jax.Array, TrainState]:
     """The quickstart's settings, training data, untrained network and root key."""
     settings = from_config_dict(CodesignSettings, load_config(str(QUICKSTART)))
     train = load_split(settings.data, "train")
     root = jax.random.key(settings.seed)
-    model = codesign.build_model(settings, train)
-    return settings, train, model, root, codesign.fresh_dense(settings, model, train, root)
+    model = build_model(settings, train)
+    return settings, train, model, root, codesign.fresh_dense(settings, model, root)
 
 
 def training_step(*kinds: str) -> dict[str, Case]:
     """One optimiser step of the quickstart for each scorer: draws, forward, backward, update."""
     settings, train, model, root, dense = quickstart()
-    images = jnp.asarray(train.images[: settings.data.batch_size], jnp.float32) / 255.0
-    batch = {"image": images, "label": jnp.asarray(train.labels[: settings.data.batch_size])}
+    first = slice(settings.data.batch_size)
+    batch = fed(settings, train, first) | {"label": jnp.asarray(train.labels[first])}
     cases: dict[str, Case] = {}
     for kind in kinds:
         # The configured scorer is the analog one; its stage is the one called codesign.
@@ -101,15 +102,14 @@ def score() -> dict[str, Case]:
         return jnp.sum(jax.vmap(read, (None, 0, 0))(realised, inputs, noise) ** 2)
 
     spec = ScorerSpec(inputs=INPUTS)
-    scorer, state = analog(spec, hardware), initial_state(1, WIDTH)
+    scorer, state = Analog(spec, hardware), initial_state(1, WIDTH)
     design = initial_design(jax.random.fold_in(key, 5), spec, hardware, WIDTH)
     tokens = jax.random.normal(jax.random.fold_in(key, 6), (TOKENS, WIDTH))
 
     def projected(design, tokens, chip, key):
-        context = Context(
-            alive=jnp.ones((TOKENS, 1), bool), token_index=jnp.arange(TOKENS), state=state, token_count=TOKENS
-        )
-        decision, _ = scorer(design, chip, environment, tokens, context, key)
+        everyone = jnp.ones(TOKENS, bool)
+        context = Context(everyone[:, None], jnp.arange(TOKENS), everyone, jnp.asarray(TOKENS), state)
+        decision, _ = scorer.score(design, chip, environment, tokens, context, key)
         return jnp.sum(decision.voltage**2) + jnp.sum(decision.keep_probability**2)
 
     return {
@@ -161,8 +161,8 @@ def gathered() -> dict[str, Case]:
     change the time: shapes are static, and padding is computed like a token.
     """
     settings, train, model, root, dense = quickstart()
-    images = jnp.asarray(train.images[: settings.data.eval_batch_size], jnp.float32) / 255.0
-    setup, _ = codesign.codesign_setup(settings, model, train, "analog")
+    batch = fed(settings, train, slice(settings.data.eval_batch_size))
+    setup, _ = codesign.codesign_setup(settings, model, "analog")
     stage = Stage("codesign", settings.tune.steps, 0, 0, lambda step: "")
     _, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
     chips, environments = draw_hardware(setup, root, 0)
@@ -170,14 +170,16 @@ def gathered() -> dict[str, Case]:
     inputs = ScorerInputs(state.design, first_chip, environment, state.scorer_state)
     kept = settings.pruning.kept_per_layer(settings.model.depth)
     capacities = tuple(choose_capacity(round(fraction * model.tokens), model.tokens) for fraction in kept)
-    print(f"capacities {capacities} of {model.tokens + 1} tokens, {len(images)} images", file=sys.stderr)
+    print(
+        f"capacities {capacities} of {model.length} tokens, {settings.data.eval_batch_size} examples", file=sys.stderr
+    )
 
-    def removed(params, images, key):
-        return gathered_forward(model, params, setup.scorer, images, inputs, key, capacities=capacities).logits
+    def removed(params, batch, key):
+        return gathered_forward(model, params, setup.method, batch, inputs, key, capacities=capacities).logits
 
     return {
-        "dense": (lambda params, images, key: dense_forward(model, params, images)[0], (dense.params, images, root)),
-        "gathered": (removed, (dense.params, images, root)),
+        "dense": (lambda params, batch, key: dense_forward(model, params, batch)[0], (dense.params, batch, root)),
+        "gathered": (removed, (dense.params, batch, root)),
     }
 
 

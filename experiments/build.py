@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import make_dataset
@@ -28,3 +32,8 @@ def build_method(settings: CodesignSettings, kind: str) -> Method:
     """The method of the section ``scorer``, or the control ``kind`` in its place."""
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     return make_method(settings.scorer_of(kind), settings.scorer_hardware(), target)
+
+
+def fed(settings: CodesignSettings, split: Split, index: slice | np.ndarray) -> dict[str, Any]:
+    """Examples of a split as the network is fed them, nothing varied."""
+    return jax.tree.map(jnp.asarray, make_dataset(settings.data).feed(split.at(index)))

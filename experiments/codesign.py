@@ -20,7 +20,7 @@ from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import check_batch, eval_batches
-from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.data.registry import load_split
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
@@ -35,7 +35,7 @@ from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.training.survey import survey
 from atis_jax.validation import UserError
 from experiments import measure
-from experiments.build import build_method, build_model, build_task
+from experiments.build import build_method, build_model, build_task, fed
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
 from experiments.ledgers import run_bill
@@ -181,7 +181,7 @@ def prepare(
         return dense_step(model, task, settings.tune, transform), create_state(params, (), (), root, transform)
     kind = settings.scorer.kind if stage.name == "codesign" else stage.name
     setup, transform = codesign_setup(settings, model, kind)
-    examples = surveyed(settings, train)
+    examples = fed(settings, train, slice(SURVEYED))
     design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
     wanted = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth))
 
@@ -191,12 +191,6 @@ def prepare(
 
     design, memory = start(design_key, params, examples)
     return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
-
-
-def surveyed(settings: CodesignSettings, train: Split) -> dict[str, Any]:
-    """The first training examples, as the network is fed them, nothing varied."""
-    few = {name: column[:SURVEYED] for name, column in train.columns.items()}
-    return jax.tree.map(jnp.asarray, make_dataset(settings.data).feed(few))
 
 
 def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:

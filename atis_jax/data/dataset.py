@@ -63,6 +63,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, index: slice | np.ndarray) -> Columns:
+        """What a model is fed of the examples ``index``, as stored."""
+        return {name: column[index] for name, column in self.columns.items()}
+
 
 class Dataset(Protocol):
     """Where examples come from. One file a kind of data, and a line in ``data.registry``.

@@ -77,9 +77,7 @@ def eval_batches(spec: Any, split: Split | None = None) -> Iterator[Batch]:
     size = spec.eval_batch_size
     for first in range(0, len(split), size):
         part = slice(first, first + size)
-        fed = dataset.feed({name: column[part] for name, column in split.columns.items()}) | {
-            "label": split.labels[part]
-        }
+        fed = dataset.feed(split.at(part)) | {"label": split.labels[part]}
         real = len(fed["label"])
         yield {name: _padded(column, size) for name, column in fed.items()} | {
             "weight": (np.arange(size) < real).astype(np.float32),

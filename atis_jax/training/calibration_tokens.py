@@ -17,6 +17,7 @@ from atis_jax.scoring.atis.calibration import CalibrationTokens
 from atis_jax.scoring.atis.design import inputs_of
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.atis.projection import conditioned
+from atis_jax.scoring.method import Method
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
 
@@ -24,7 +25,7 @@ from atis_jax.validation import SettingError
 def record_tokens(
     model: Model,
     params: PyTree,
-    method: Atis,
+    method: Method,
     inputs_perfect: ScorerInputs,
     batch: Batch,
     count: int,
@@ -40,7 +41,7 @@ def record_tokens(
     Args:
         model: the network.
         params: its parameters.
-        method: the scorer it was trained with.
+        method: the scorer it was trained with, analog or digital.
         inputs_perfect: the design on the chip without errors, at the temperature it is stated at.
         batch: some of the training set.
         count: n, tokens for each layer.
@@ -52,7 +53,10 @@ def record_tokens(
 
     Raises:
         SettingError: fewer than ``count`` tokens reach a layer.
+        TypeError: the method has no array.
     """
+    if not isinstance(method, Atis):
+        raise TypeError(f"a {type(method).__name__} has no array whose inputs could be recorded")
     reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5))(
         model, params, method, inputs_perfect, batch, scored
     )

@@ -130,7 +130,7 @@ def count(
     )
 
 
-def example_keys(key: Key | None, number: Int[Array, "B"]) -> Key | None:
+def example_keys(key: Key | None, number: Int[Array, "B"] | np.ndarray) -> Key | None:
     """A key for each example, folded from its place in the data set: the batch it comes in does not matter."""
     return None if key is None else _folded(key, number)
 

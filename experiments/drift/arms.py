@@ -16,16 +16,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atis_jax import rng
-from atis_jax.circuits.chip import Chip, nominal_environment, sample_chip
+from atis_jax.circuits.chip import Chip, nominal_environment
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.models.sequence import InTime, sequence_forward
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.spec import ScorerSpec
-from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.evaluate import chips_for
 from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import choose
+from experiments.build import fed
 from experiments.drift.settings import DriftSettings
 from experiments.trained_run import TrainedRun
 
@@ -57,8 +58,8 @@ MODES = tuple(MODE_OF)
 
 
 @dataclasses.dataclass(frozen=True)
-class Stream:
-    """The images in time order, and how temperature and images change.
+class Sequence:
+    """The examples in time order, and how temperature and examples change.
 
     Attributes:
         labels: (n,) true classes.
@@ -85,6 +86,12 @@ class Stream:
         return slice(self.arrived, len(self.labels))
 
 
+class QueryFollowing(Analog):
+    """The analog scorer whose memory follows the query in every arm; only a prototype of kind "ema" looks at it."""
+
+    needs = frozenset({"query"})
+
+
 @dataclasses.dataclass(frozen=True)
 class Arm:
     """One scenario run in one mode: what came out, leading axis the chips."""
@@ -102,16 +109,16 @@ class Arm:
         return f"{where}: {self.mode}"
 
 
-def make_stream(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Stream:
+def make_sequence(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Sequence:
     """Test images in a random order (stored sets are often in order of class), each used once."""
     count = settings.images or len(run.test)
     keys = jax.random.split(rng.stream(root, "data"))
     order = np.asarray(jax.random.permutation(keys[0], len(run.test)))[:count]
-    clean = run.test.images[order].astype(np.float32) / 255.0
+    clean = np.asarray(fed(run.settings, run.test, order)["image"])
     change, arrived = round(settings.change_from * count), round(settings.change_until * count)
     later = (np.arange(count) >= change)[:, None, None, None]
     noise = np.asarray(jax.random.normal(keys[1], clean.shape))
-    mean = np.asarray(run.train.mean, np.float32)
+    mean = np.asarray(run.train.facts.mean, np.float32)
     shifted = {
         "contrast": mean + settings.contrast * (clean - mean),
         "brightness": clean + settings.brightness,
@@ -122,18 +129,18 @@ def make_stream(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> St
     rest = np.full(count, settings.rest_temperature_c, np.float32)
     temperature = dict.fromkeys(images, rest)
     temperature[RAMP] = np.interp(np.arange(count), (change, arrived), settings.temperature_c).astype(np.float32)
-    return Stream(run.test.labels[order], images, temperature, change, arrived)
+    return Sequence(run.test.labels[order], images, temperature, change, arrived)
 
 
 def sample_chips(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Chip:
     """The chips of every arm: leaves (chips, L, ...)."""
-    evaluator = run.trained.evaluator
-    depth = run.settings.model.depth
-    key = rng.stream(root, "chip")
-    return chips_for(key, evaluator.hardware, evaluator.spec, depth, settings.chips, sample_chip)
+    method, key = run.trained.evaluator.method, rng.stream(root, "chip")
+    chips = chips_for(key, method, run.settings.model.depth, settings.chips)
+    assert chips is not None  # ``run`` refuses a scorer that is no circuit
+    return chips
 
 
-def run_arms(settings: DriftSettings, run: TrainedRun, stream: Stream, root: jax.Array) -> Iterator[Arm]:
+def run_arms(settings: DriftSettings, run: TrainedRun, stream: Sequence, root: jax.Array) -> Iterator[Arm]:
     """Every arm. Scenarios that differ in data alone run side by side in one compiled scan for each structure."""
     chips, noise = sample_chips(settings, run, root), rng.stream(root, "read_noise")
     own = run.trained.evaluator.hardware.thermal.bias
@@ -158,6 +165,7 @@ def structure(settings: DriftSettings, run: TrainedRun, mode: str, bias: str) ->
         adaptive_rate_v=settings.adaptive_rate_v if way.adaptive else 0.0,
         activity_rate=settings.activity_rate,
         hysteresis=way.hysteresis,
+        ema_rate=settings.ema_rate,
         prototype="ema" if way.ema else evaluator.spec.prototype,
     )
     fields = {"comparator.hysteresis_fraction": settings.hysteresis_fraction, "thermal.bias": bias}
@@ -179,25 +187,15 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
     """Leaves (scenarios, chips, n, ...)."""
     evaluator = run.trained.evaluator
     spec, hardware = structure(settings, run, mode, bias)
-    scorer, environment = make_method(spec, hardware, targets(run)), nominal_environment(hardware)
+    method, environment = QueryFollowing(spec, hardware, targets(run)), nominal_environment(hardware)
     design, memory = run.trained.state.design, rested(run)
 
     @jax.jit
     def streams(params, chips, keys, images, temperature_k):
         def one(chip, key, images, temperature_k):
             inputs = ScorerInputs(design, chip, environment, memory)
-            # The query is followed in every arm; only a prototype of kind "ema" looks at it.
             return sequence_forward(
-                evaluator.model,
-                params,
-                scorer,
-                images,
-                temperature_k,
-                inputs,
-                key,
-                scored=evaluator.scored,
-                source=evaluator.spec.source,
-                ema_rate=settings.ema_rate,
+                evaluator.model, params, method, {"image": images}, temperature_k, inputs, key, scored=evaluator.scored
             )
 
         return jax.vmap(jax.vmap(one, (0, 0, None, None)), (None, None, 0, 0))(chips, keys, images, temperature_k)
@@ -212,13 +210,13 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
     )
 
 
-def unpruned_correct(run: TrainedRun, stream: Stream) -> dict[str, np.ndarray]:
+def unpruned_correct(run: TrainedRun, stream: Sequence) -> dict[str, np.ndarray]:
     """(n,) right answers of the same network with every token kept, by scenario: what the images alone cost."""
     evaluator = run.trained.evaluator
 
     @jax.jit
     def predicted(params, images):
-        return jnp.argmax(dense_forward(evaluator.model, params, images)[0], axis=-1)
+        return jnp.argmax(dense_forward(evaluator.model, params, {"image": images})[0], axis=-1)
 
     size = run.settings.data.eval_batch_size
     found = {}

@@ -18,7 +18,7 @@ import numpy as np
 from atis_jax.report import write_report
 from atis_jax.validation import UserError, choose
 from experiments import measure
-from experiments.drift.arms import MODE_OF, RAMP, Arm, Stream, make_stream, run_arms, sample_chips, unpruned_correct
+from experiments.drift.arms import MODE_OF, RAMP, Arm, Sequence, make_sequence, run_arms, sample_chips, unpruned_correct
 from experiments.drift.loop import dead_bands, record, step_response
 from experiments.drift.query import query_response
 from experiments.drift.response import limit_cycle, settling
@@ -54,7 +54,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.images = {settings.images} is above the {len(trained.test)} test images of "
             f"{settings.checkpoint!r}; lower it, or give null for all of them"
         )
-    stream = make_stream(settings, trained, root)
+    stream = make_sequence(settings, trained, root)
     if len(stream.labels) < settings.windows:
         raise UserError(
             f"config.windows = {settings.windows} is above the {len(stream.labels)} test images of "
@@ -81,7 +81,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
 
     arrays = windows(settings, trained, stream, arms, unpruned) | response_curves | band_curves | query_curves
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
-    tokens = trained.model.tokens + 1
+    tokens = trained.model.length
     write_cells(folder.path / "cells.csv", settings, stream, arms, arrays, tokens)
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
@@ -112,7 +112,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int) -> dict[str, Any]:
+def arm_row(arm: Arm, stream: Sequence, wanted: np.ndarray, tokens: int, hold: int) -> dict[str, Any]:
     """What one arm comes to, each number over the stated images and chips."""
     kept = arm.out.kept
     shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
@@ -146,7 +146,7 @@ def arm_row(arm: Arm, stream: Stream, wanted: np.ndarray, tokens: int, hold: int
     }
 
 
-def settled(shift_CxN: np.ndarray, stream: Stream, hold: int) -> int | None:
+def settled(shift_CxN: np.ndarray, stream: Sequence, hold: int) -> int | None:
     """Images until the mean threshold of the chips stays within 10 % of its step for ``hold`` images; None if not.
 
     A step below three times the scatter of the final value cannot be told from hunting and has no settling time.
@@ -159,7 +159,7 @@ def settled(shift_CxN: np.ndarray, stream: Stream, hold: int) -> int | None:
 
 
 def windows(
-    settings: DriftSettings, trained: TrainedRun, stream: Stream, arms: list[Arm], unpruned: dict[str, np.ndarray]
+    settings: DriftSettings, trained: TrainedRun, stream: Sequence, arms: list[Arm], unpruned: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Means over each window of the stream and over chips, for the figures and the table."""
     edges = np.linspace(0, len(stream.labels), settings.windows + 1).round().astype(int)
@@ -181,7 +181,7 @@ def windows(
 
 
 def write_cells(
-    path: Path, settings: DriftSettings, stream: Stream, arms: list[Arm], arrays: dict[str, np.ndarray], tokens: int
+    path: Path, settings: DriftSettings, stream: Sequence, arms: list[Arm], arrays: dict[str, np.ndarray], tokens: int
 ) -> None:
     """One row for each arm and window."""
     edges, kept = arrays["drift_edges"], arrays["drift_kept"]

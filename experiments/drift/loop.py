@@ -22,7 +22,7 @@ from atis_jax.scoring.atis.threshold import sequential_decisions
 from atis_jax.scoring.types import initial_state
 from atis_jax.units import celsius_to_kelvin
 from experiments import measure
-from experiments.drift.arms import Stream, targets
+from experiments.drift.arms import Sequence, targets
 from experiments.drift.response import limit_cycle, settling
 from experiments.drift.settings import DriftSettings
 from experiments.trained_run import TrainedRun
@@ -62,12 +62,12 @@ def record(settings: DriftSettings, run: TrainedRun, images: np.ndarray, chips: 
         for first in range(0, len(images), size):
             part = images[first : first + size]
             padded = np.concatenate([part, np.zeros((size - len(part), *part.shape[1:]), part.dtype)])
-            voltage = masked(padded, inputs, jax.random.fold_in(key, first)).voltage[layer]
+            voltage = masked({"image": padded}, inputs, jax.random.fold_in(key, first)).voltage[layer]
             parts.append(np.asarray(voltage)[: len(part)])
         voltage_BxNxG = np.concatenate(parts)
         volts.append(voltage_BxNxG.reshape(-1, voltage_BxNxG.shape[-1]))
         thresholds.append(np.asarray(measure.realised_layer(run.trained, inputs, layer).threshold_v))
-    return Recording(np.stack(volts), np.stack(thresholds), evaluator.model.tokens + 1)
+    return Recording(np.stack(volts), np.stack(thresholds), evaluator.model.length)
 
 
 @jax.jit
@@ -89,7 +89,7 @@ def _loop(voltage_v, threshold_v, rate_v, alpha, hysteresis_v, target):
 
 
 def step_response(
-    settings: DriftSettings, run: TrainedRun, stream: Stream, recording: Recording
+    settings: DriftSettings, run: TrainedRun, stream: Sequence, recording: Recording
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """The threshold's answer to the first of ``settings.shifts`` for every rate in ``loop_rates_v``.
 

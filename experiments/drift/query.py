@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.drift.arms import Arm, Stream
+from experiments.drift.arms import Arm, Sequence
 from experiments.drift.response import settling
 from experiments.drift.settings import DriftSettings
 
@@ -16,7 +16,7 @@ SMALLEST_STEP = 3.0
 
 
 def query_response(
-    settings: DriftSettings, stream: Stream, arms: list[Arm]
+    settings: DriftSettings, stream: Sequence, arms: list[Arm]
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Progress of the filtered query along the step that its input made, for each shift and layer.
 
@@ -61,7 +61,7 @@ def query_response(
     return rows, {"drift_query": np.stack(curves).reshape(shape), "drift_query_filter": filtered}
 
 
-def _progress(query_CxNxX: Float[np.ndarray, "c n x"], rate: float, stream: Stream):
+def _progress(query_CxNxX: Float[np.ndarray, "c n x"], rate: float, stream: Sequence):
     """(chips, n) position of the filtered query between its inputs' means before (0) and after (1) the change."""
     raw = (query_CxNxX[:, 1:] - (1.0 - rate) * query_CxNxX[:, :-1]) / rate  # raw[k] came with image k + 1
     before = raw[:, stream.before.start : stream.change - 1].mean(axis=1, keepdims=True)

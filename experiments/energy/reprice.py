@@ -23,10 +23,11 @@ from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, Ledger
 from atis_jax.energy.presets import nodes_nm
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.formatting import si, significant, writable
+from atis_jax.scoring.atis.method import Atis
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import arguments
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 from experiments.trained_run import load_trained
 
 
@@ -62,15 +63,15 @@ def ledgers(folder: Path, given: Sequence[str]) -> tuple[EnergySpec, dict[str, L
     summary = read_json(folder / "summary.json", nan=True)
     energy = changed(run.settings.energy, given)
     settings = dataclasses.replace(run.settings, energy=energy)
-    costs = run_ledger(settings, run.model, run.trained.evaluator.spec, run.train.images.shape[3])
+    costs, method = run_bill(settings, run.model), run.trained.evaluator.method
     kept = jnp.asarray(summary["tokens"]["kept_per_layer"])
-    design, query = run.trained.state.design, run.trained.state.scorer_state.query
-    found = {
-        f"run ({run.settings.scorer.kind})": costs.pruned(kept, design, query),
-        "digital": costs.digital(kept, design, folded=False),
-    }
-    if costs.folds:
-        found["folded"] = costs.digital(kept, design, folded=True)
+    state = run.trained.state
+    found = {f"run ({run.settings.scorer.kind})": method.bill(costs, kept, state.design, state.scorer_state)}
+    if isinstance(method, Atis):
+        lines = method.ledger(costs)
+        found["digital"] = lines.digital(kept, state.design, folded=False)
+        if lines.folds:
+            found["folded"] = lines.digital(kept, state.design, folded=True)
     return energy, found | {"dense": costs.dense()}
 
 

@@ -31,6 +31,7 @@ from atis_jax.energy.scenarios import (
 )
 from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, swings
 from atis_jax.energy.shapes import NetworkShape
+from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
@@ -91,19 +92,8 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
 
 
 def own_shape(settings: ScenariosSettings) -> NetworkShape:
-    """The shape of ``config.own`` on its images, its pixels from a camera."""
-    spec, grid = settings.own, settings.own.grid(settings.own_side)
-    values = spec.patch**2 * settings.own_channels
-    return NetworkShape(
-        tokens=grid * grid,
-        width=spec.width,
-        depth=spec.depth,
-        heads=spec.heads,
-        mlp_width=spec.mlp_width,
-        classes=settings.own_classes,
-        stem_macs=grid * grid * values * spec.width,
-        pixel_values=values,
-    )
+    """The shape of ``config.own`` on its data, whose values come from a camera."""
+    return make_model(settings.own, settings.own_facts()).shape(camera=True)
 
 
 def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) -> dict[str, Any]:

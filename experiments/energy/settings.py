@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from atis_jax.data.dataset import Facts
 from atis_jax.energy.breakeven import axes
 from atis_jax.energy.scenarios import PAPER_POINT, PointSpec, ScenarioSpec
+from atis_jax.models.registry import make_model
 from atis_jax.models.vit import ModelSpec
 from atis_jax.validation import SettingError, check_choice, check_settings, setting
 
@@ -59,12 +61,16 @@ class ScenariosSettings:
                 )
             for name in (x, y):
                 check_choice(name, every, f"config.maps: {pair!r}")
-        self.own.grid(self.own_side)
+        make_model(self.own, self.own_facts())
         if self.own.stem != "linear":
             raise SettingError(
                 f"config.own.stem = {self.own.stem!r}: what a patch costs to embed is worked out for a linear stem "
                 "alone; set config.own.stem = 'linear'"
             )
+
+    def own_facts(self) -> Facts:
+        """Of the data that network own reads."""
+        return Facts(self.own_classes, rows=self.own_side, columns=self.own_side, channels=self.own_channels)
 
     def points(self, scenario: str) -> dict[str, PointSpec]:
         """The design points by contender; what co-design found in front of a sensor is a design of its own."""

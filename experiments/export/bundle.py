@@ -70,7 +70,7 @@ def measured_bundle(
         settings: of the run.
         trained: its network and design.
         run: where it is.
-        test: the test images.
+        test: the test examples.
         found: the 'accuracy' of the run's summary; ``ideal``, on the perfect chip, is measured where it is missing.
     """
     batches = list(eval_batches(settings.data, test))
@@ -108,4 +108,5 @@ def unquantised(hardware: Hardware) -> Hardware:
 def perfect_accuracy(trained: Trained, batches: list) -> float:
     """Share of right answers on the chip without errors."""
     perfect = measure.perfect_inputs(trained, trained.evaluator.model.depth)
-    return evaluate.count(trained.evaluator.masked(), batches, perfect, None).accuracy
+    evaluator = trained.evaluator
+    return evaluate.count(evaluator.masked(), evaluator.task, batches, perfect, None).accuracy

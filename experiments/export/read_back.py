@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment, sample_chip
+from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
@@ -24,6 +24,7 @@ from atis_jax.scoring.registry import make_method
 from atis_jax.training import evaluate
 from atis_jax.training.calibration_tokens import record_tokens
 from experiments import measure
+from experiments.build import fed
 from experiments.measure import Trained
 from experiments.trained_run import TrainedRun
 
@@ -43,25 +44,24 @@ class Tokens:
     keep: np.ndarray
 
 
-def recorded(run: TrainedRun, split: Split, images: int, count: int, key: jax.Array) -> CalibrationTokens:
-    """``count`` tokens of each layer of the perfect chip, from the first ``images`` of a split."""
+def recorded(run: TrainedRun, split: Split, examples: int, count: int, key: jax.Array) -> CalibrationTokens:
+    """``count`` tokens of each layer of the perfect chip, from the first ``examples`` of a split."""
     evaluator = run.trained.evaluator
     return record_tokens(
         evaluator.model,
         evaluator.params,
-        evaluator.scorer,
+        evaluator.method,
         measure.perfect_inputs(run.trained, evaluator.model.depth),
-        jnp.asarray(split.images[:images], jnp.float32) / 255.0,
+        fed(run.settings, split, slice(examples)),
         count,
         key,
         scored=evaluator.scored,
-        source=evaluator.spec.source,
     )
 
 
-def test_tokens(run: TrainedRun, bundle: Bundle, count: int, images: int, seed: int) -> Tokens:
-    """``count`` tokens of each layer from the first test images, drawn from those that reach its comparator."""
-    found = recorded(run, run.test, images, count, rng.stream(jax.random.key(seed), "evaluation"))
+def test_tokens(run: TrainedRun, bundle: Bundle, count: int, examples: int, seed: int) -> Tokens:
+    """``count`` tokens of each layer from the first test examples, drawn from those that reach its comparator."""
+    found = recorded(run, run.test, examples, count, rng.stream(jax.random.key(seed), "evaluation"))
     inputs = np.asarray(found.inputs)
     keep = decisions(run.trained.state.design, bundle, run.trained.evaluator.hardware, inputs)
     return Tokens(inputs, np.asarray(found.score_v), keep)
@@ -144,19 +144,19 @@ def measured(
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     same = (spec, hardware) == (evaluator.spec, evaluator.hardware)
     # The run's own scorer where nothing differs: its programs are compiled already.
-    scorer = evaluator.scorer if same else make_method(spec, hardware, target)
-    mine = dataclasses.replace(evaluator, scorer=scorer, spec=spec, hardware=hardware)
+    method = evaluator.method if same else make_method(spec, hardware, target)
+    mine = dataclasses.replace(evaluator, method=method)
     trained = Trained(mine, dataclasses.replace(run.trained.state, design=design))
     batches = list(eval_batches(settings.data, run.test))
     depth = settings.model.depth
-    ideal = evaluate.count(mine.masked(), batches, measure.perfect_inputs(trained, depth), None)
+    ideal = evaluate.count(mine.masked(), mine.task, batches, measure.perfect_inputs(trained, depth), None)
     key, noise = (rng.stream(jax.random.key(seed), name) for name in ("chip", "read_noise"))
     environment = nominal_environment(hardware)
-    drawn = evaluate.chips_for(key, hardware, spec, depth, chips, sample_chip)
+    drawn = evaluate.chips_for(key, method, depth, chips)
     accuracies, kept = [], []
     for number in range(chips):
         inputs = trained.inputs(jax.tree.map(lambda leaf, n=number: leaf[n], drawn), environment)
-        one = evaluate.count(mine.masked(), batches, inputs, jax.random.fold_in(noise, number))
+        one = evaluate.count(mine.masked(), mine.task, batches, inputs, jax.random.fold_in(noise, number))
         accuracies.append(one.accuracy)
         kept.append(one.kept / (one.examples * mine.model.tokens))
     equal = decisions(design, bundle, hardware, tokens.inputs, spec) == tokens.keep

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.circuits.chip import nominal_environment, sample_chip
+from atis_jax.circuits.chip import nominal_environment
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle, Calibration
 from atis_jax.export.retarget import carried_calibration, changes_csv, references_csv, reprogramming
@@ -86,6 +86,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     )
     ideal = evaluate.count(
         new.trained.evaluator.masked(),
+        new.trained.evaluator.task,
         batches,
         measure.perfect_inputs(new.trained, new.settings.model.depth),
         None,
@@ -127,11 +128,8 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
 
 def _chips(settings: RetargetSettings, run: TrainedRun) -> Any:
     """The same chips for both designs, leaves (chips, L, ...)."""
-    evaluator = run.trained.evaluator
     key = rng.stream(jax.random.key(settings.seed), "chip")
-    return evaluate.chips_for(
-        key, evaluator.hardware, evaluator.spec, run.settings.model.depth, settings.chips, sample_chip
-    )
+    return evaluate.chips_for(key, run.trained.evaluator.method, run.settings.model.depth, settings.chips)
 
 
 def _calibrated(settings: RetargetSettings, run: TrainedRun, chips: Any) -> Trim:
@@ -177,4 +175,4 @@ def _accuracy(settings: RetargetSettings, run: TrainedRun, batches: list, design
     evaluator = run.trained.evaluator
     inputs = ScorerInputs(design, chip, nominal_environment(evaluator.hardware), run.trained.state.scorer_state)
     key = jax.random.fold_in(rng.stream(jax.random.key(settings.seed), "evaluation"), number)
-    return evaluate.count(evaluator.masked(), batches, inputs, key).accuracy
+    return evaluate.count(evaluator.masked(), evaluator.task, batches, inputs, key).accuracy

@@ -16,6 +16,7 @@ import numpy as np
 from atis_jax import rng
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.imperfections import IMPERFECTIONS
+from atis_jax.data.registry import make_dataset
 from atis_jax.scoring.atis.calibration import Trim, no_trim
 from atis_jax.training.montecarlo import Cells, Inputs
 from atis_jax.units import celsius_to_kelvin
@@ -60,7 +61,7 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
         )
     runs = [load_trained(place) for place in places]
     for run in runs:
-        if run.settings.scorer.kind != "analog":
+        if not run.trained.evaluator.method.fabricated:
             raise UserError(f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; chips need an analog one")
         if run.settings.data.name != runs[0].settings.data.name:
             raise UserError(
@@ -150,8 +151,8 @@ def inputs_of(run: TrainedRun, spec: MonteCarloSpec) -> list[Inputs]:
     Raises:
         SettingError: more are asked for than there are.
     """
-    images, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
-    return batches(images, labels, spec.batch_size)
+    examples, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
+    return batches(make_dataset(run.settings.data), examples, labels, spec.batch_size)
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.montecarlo import Cells, chip_of
 from atis_jax.validation import UserError
+from experiments.build import fed
 from experiments.files import write_arrays_atomically
 from experiments.montecarlo.engine import Arm, perfect_chip
 from experiments.rundir import RunFolder
@@ -29,7 +30,7 @@ TRIMS = "trims"
 """Folder of the trims in a run's folder, one file an arm."""
 CALIBRATED_AT_ONCE = 32
 """Cells whose benches are simulated together."""
-RECORDED_IMAGES = 64
+RECORDED_EXAMPLES = 64
 """Training images whose tokens calibration plays."""
 
 
@@ -92,19 +93,17 @@ def read_trim(path: Path, like: Trim) -> Trim:
 
 
 def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
-    """The known tokens of every layer, from training images on the perfect chip."""
+    """The known tokens of every layer, from training examples on the perfect chip."""
     evaluator, state = run.trained.evaluator, run.trained.state
-    images = jnp.asarray(run.train.images[:RECORDED_IMAGES], jnp.float32) / 255.0
     return record_tokens(
         evaluator.model,
         state.params,
-        evaluator.scorer,
+        evaluator.method,
         perfect_chip(evaluator, state),
-        images,
+        fed(run.settings, run.train, slice(RECORDED_EXAMPLES)),
         method.tokens,
         run.root,
         scored=evaluator.scored,
-        source=evaluator.spec.source,
     )
 
 

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from atis_jax.data.dataset import Columns, Dataset
+from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs
-from atis_jax.models.vit import VisionTransformer
-from atis_jax.pruning.masks import PROTECTED
 from atis_jax.training import montecarlo
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.montecarlo import CELLS, Cells, Inputs, Tally
@@ -100,17 +100,17 @@ class Account:
         }
 
 
-def batches(images: np.ndarray, labels: np.ndarray, size: int) -> list[Inputs]:
+def batches(dataset: Dataset, examples: Columns, labels: np.ndarray, size: int) -> list[Inputs]:
     """Examples in batches of one size, the last one padded with weight 0; the reference is not known yet."""
     found = []
-    for first in range(0, len(images), size):
+    for first in range(0, len(labels), size):
         number = np.arange(first, first + size)
-        real = number < len(images)
-        index = np.minimum(number, len(images) - 1)
+        real = number < len(labels)
+        index = np.minimum(number, len(labels) - 1)
+        fed = dataset.feed({name: column[index] for name, column in examples.items()})
         found.append(
             Inputs(
-                image=jnp.asarray(images[index], jnp.float32) / 255.0,
-                label=jnp.asarray(labels[index], jnp.int32),
+                batch=jax.tree.map(jnp.asarray, fed | {"label": labels[index]}),
                 weight=jnp.asarray(real, jnp.int32),
                 number=jnp.asarray(number, jnp.int32),
                 reference=jnp.zeros(size, bool),
@@ -129,7 +129,7 @@ def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], fl
     run = arm.reference.gathered(full_room(arm.reference.model))
     found, correct = [], 0
     for batch in inputs:
-        right = jnp.argmax(run(batch.image, perfect, None).logits, axis=-1) == batch.label
+        right = arm.reference.task.right(run(batch.batch, perfect, None).logits, batch.batch) > 0
         found.append(dataclasses.replace(batch, reference=right))
         correct += int(jnp.sum(right * batch.weight))
     return found, correct / sum(int(batch.weight.sum()) for batch in inputs)
@@ -205,12 +205,12 @@ class Engine:
         """Tokens each layer needs room for, from a few cells of the arm on some of the inputs."""
         model = arm.evaluator.model
         scouts = np.unique(np.linspace(0, len(arm.rows) - 1, SCOUTS).round().astype(int))
-        few = inputs[: max(1, SCOUTED // len(inputs[0].label))]
+        few = inputs[: max(1, SCOUTED // len(inputs[0].weight))]
         largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=(0, 1))
-        capacities, before = [], model.tokens + PROTECTED
+        capacities, before, protected = [], model.length, model.length - model.tokens
         for layer, most in enumerate(largest):
             wanted = int(most) + 1 if layer in arm.evaluator.scored else model.tokens
-            before = min(before, wanted + PROTECTED)
+            before = min(before, wanted + protected)
             capacities.append(before)
         return tuple(capacities)
 
@@ -245,7 +245,7 @@ class Engine:
         evaluator = arm.evaluator
         structure = jax.tree.structure(arguments)
         # All that ``montecarlo.program`` takes from the evaluator, which is part of the program.
-        fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.scored
+        fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.scored, type(evaluator.task)
         known = (*fixed, capacities, chunk, structure)
         if known not in self._programs:
 
@@ -279,6 +279,6 @@ def columns(arm: Arm) -> tuple[str, ...]:
     return ("cell", *arm.labels, *arm.rows[0], "examples", "correct", "accuracy", "lost", "gained", *kept)
 
 
-def full_room(model: VisionTransformer) -> tuple[int, ...]:
+def full_room(model: Model) -> tuple[int, ...]:
     """Room for every token in every layer."""
-    return (model.tokens + PROTECTED,) * model.spec.depth
+    return (model.length,) * model.depth

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from atis_jax.data import canvas
-from atis_jax.data.dataset import Split
+from atis_jax.data.dataset import Columns, Split
 from atis_jax.data.images import fragment_pool
 from atis_jax.validation import SettingError
 
@@ -13,8 +13,8 @@ PLACEMENT_SEED = 30_001
 """Of further placements of the embedded data set's test digits; training and its own test canvases have others."""
 
 
-def test_inputs(name: str, test: Split, examples: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first ``examples`` test inputs, spread over the split, images as uint8 and labels.
+def test_inputs(name: str, test: Split, examples: int) -> tuple[Columns, np.ndarray]:
+    """The first ``examples`` test inputs, spread over the split, as stored, and their labels.
 
     ``cluttered_digits`` has 5 fixed placements of each of its test digits; asked for more inputs, further placements
     are drawn from a seed of their own. That adds placements and distractors, not handwriting.
@@ -30,8 +30,8 @@ def test_inputs(name: str, test: Split, examples: int) -> tuple[np.ndarray, np.n
     if examples <= len(test):
         # Spread over the split: stored sets are often in order of class.
         index = np.unique(np.linspace(0, len(test) - 1, examples).round().astype(int))
-        return test.images[index], test.labels[index]
-    if test.digits is None:
+        return test.at(index), test.labels[index]
+    if "digit" not in test.extra:
         raise SettingError(
             f"config.montecarlo.examples = {examples} is above the {len(test)} test inputs of {name!r}; "
             f"give at most {len(test)}"
@@ -39,7 +39,8 @@ def test_inputs(name: str, test: Split, examples: int) -> tuple[np.ndarray, np.n
     more = examples - len(test)
     which = np.arange(more) % len(test)
     rng = np.random.default_rng(PLACEMENT_SEED)
-    digits = np.asarray(test.digits)
+    digits = test.extra["digit"]
     drawn = canvas.render(rng, digits[which], fragment_pool(test)).image
-    images = np.round(drawn * 255).astype(np.uint8)
-    return np.concatenate([test.images, images]), np.concatenate([test.labels, test.labels[which]])
+    further = np.round(drawn * 255).astype(np.uint8)
+    stored = test.columns["image"]
+    return {"image": np.concatenate([stored, further])}, np.concatenate([test.labels, test.labels[which]])

@@ -118,7 +118,7 @@ def summarise(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Of each scale the change of accuracy, kept fraction and chips within the limit; what costs most at each."""
     chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
-    depth = arm.evaluator.model.spec.depth
+    depth = arm.evaluator.model.depth
     shape = (len(present), len(settings.scales), chips, temperatures)
 
     def column(value) -> np.ndarray:

@@ -20,6 +20,7 @@ from atis_jax.report import write_report
 from atis_jax.scoring.atis.calibration import CalibrationSpec, with_trim_dac
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import ScorerState
 from atis_jax.training.montecarlo import Cells
 from atis_jax.training.score_bits import ScoreBits, score_bits
@@ -169,7 +170,9 @@ def precision_arm(settings: PrecisionSettings, run: TrainedRun) -> Arm:
     factors = np.asarray([[row["errors"]] * len(IMPERFECTIONS) for row in rows], np.float32)
     # The cells say how many bits there are, also of a design that chose its own.
     evaluator = run.trained.evaluator
-    evaluator = dataclasses.replace(evaluator, spec=dataclasses.replace(evaluator.spec, trainable_bits=False))
+    spec_now = dataclasses.replace(evaluator.spec, trainable_bits=False)
+    method = make_method(spec_now, evaluator.hardware, evaluator.method.target)
+    evaluator = dataclasses.replace(evaluator, method=method)
     run = dataclasses.replace(run, trained=dataclasses.replace(run.trained, evaluator=evaluator))
     arm = arms.make_arm(run, {"run": run.folder.name}, rows, settings.finest(run), factors)
     arm = dataclasses.replace(arm, reference=arm.evaluator)  # the perfect chip has the finest bits

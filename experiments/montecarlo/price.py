@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
@@ -25,9 +26,10 @@ from jax.sharding import PartitionSpec
 from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_chip
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
-from atis_jax.models.forward import block, classify, embed
-from atis_jax.numerics import keep_freed_memory
-from atis_jax.pruning.masks import PROTECTED
+from atis_jax.data.registry import make_dataset
+from atis_jax.models.forward import SOFTMAX
+from atis_jax.numerics import keep_freed_memory, layer_of
+from atis_jax.pruning.stream import rows
 from atis_jax.training import montecarlo
 from atis_jax.training.montecarlo import CELLS
 from experiments.montecarlo import arms, engine
@@ -58,36 +60,45 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
     spec = MonteCarloSpec(chips=chunk, temperature_c=(27.0,), examples=batch, batch_size=batch, chunk=chunk)
     arm = arms.make_arm(run, {"run": folder}, arms.chip_rows(spec))
     key = arms.fabrication_key(0)
-    (inputs,) = engine.batches(run.test.images[:batch], run.test.labels[:batch], batch)
+    (inputs,) = engine.batches(
+        make_dataset(run.settings.data), run.test.at(slice(batch)), run.test.labels[:batch], batch
+    )
     runner = engine.Engine(spec, key)
     room = runner.room(arm, [inputs])
     model, params = arm.evaluator.model, arm.state.params
     counts = runner.count(arm, [inputs], np.arange(chunk), engine.full_room(model))
     kept = counts.kept.sum(axis=(0, 1)) / (chunk * batch)
-    tokens = tuple(int(np.ceil(one)) + PROTECTED for one in kept)
+    tokens = tuple(int(np.ceil(one)) + model.length - model.tokens for one in kept)
     mesh = jax.make_mesh((len(jax.devices()),), (CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
 
     def bare(shared: bool, width: int) -> Callable[[], Any]:
-        def cell(number, images, x):
-            if not shared:
-                x = embed(model, params, images + 1e-9 * number)  # depends on the cell: not taken out of the loop
-            for layer, count in enumerate(tokens):
-                x = x[:, :count] + (1e-9 * number if layer == 0 else 0.0)
-                index = jnp.broadcast_to(jnp.arange(count), x.shape[:2])
-                x, _, _ = block(model, params, layer, x, jnp.ones((*x.shape[:2], 1)), index)
-            return jnp.argmax(classify(model, params, x), axis=-1)
+        def embedded(batch, number):
+            """Depends on the cell, so that nothing is taken out of the loop."""
+            stream = model.embed(params, batch).opened(1)
+            return dataclasses.replace(stream, x=stream.x + 1e-9 * number)
 
-        def chunked(numbers, images):
-            x = embed(model, params, images) if shared else images
+        def cell(number, batch, stream):
+            if not shared:
+                moved = jax.tree.map(lambda leaf: leaf + jnp.asarray(1e-9 * number, leaf.dtype), batch)
+                stream = embedded(moved, number)
+            stream = dataclasses.replace(stream, x=stream.x + 1e-9 * number)
+            for layer, count in enumerate(tokens):
+                stream = rows(stream, jnp.broadcast_to(jnp.arange(count), (len(stream.x), count)))
+                block = layer_of(model.blocks(params), layer)
+                stream = model.feed(block, model.attend(block, stream, SOFTMAX)[0])
+            return jnp.argmax(model.read_out(params, stream), axis=-1)
+
+        def chunked(numbers, batch):
+            stream = embedded(batch, 0.0) if shared else None
             at_once = width if width > 1 else None
-            return jax.lax.map(lambda number: cell(number, images, x), numbers, batch_size=at_once)
+            return jax.lax.map(lambda number: cell(number, batch, stream), numbers, batch_size=at_once)
 
         split = PartitionSpec(CELLS)
         run_all = jax.jit(
             jax.shard_map(chunked, mesh=mesh, in_specs=(split, PartitionSpec()), out_specs=split, check_vma=False)
         )
         numbers = jnp.arange(chunk, dtype=jnp.float32)
-        return lambda: run_all(numbers, inputs.image)
+        return lambda: run_all(numbers, inputs.batch)
 
     def chips(width: int) -> Callable[[], Any]:
         program = jax.jit(montecarlo.program(arm.evaluator, room, width, mesh))
@@ -112,12 +123,12 @@ def scorer_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int 
     hardware, geometry = get_preset("nominal"), ArrayGeometry(inputs=inputs)
     environment = nominal_environment(hardware)
     weights = jax.random.normal(jax.random.key(1), (1, inputs))
-    held = Program(2e-8 * weights, jnp.full(1, 5e5), jnp.zeros(1))
+    programmed = Program(2e-8 * weights, jnp.full(1, 5e5), jnp.zeros(1))
     played = jax.random.normal(jax.random.key(2), (tokens, inputs))
     keys = jax.random.split(jax.random.key(0), chips)
 
     def one(key):
-        realised = realise(held, hardware, sample_chip(key, hardware, geometry), environment)
+        realised = realise(programmed, hardware, sample_chip(key, hardware, geometry), environment)
         return jax.vmap(read, (None, 0))(realised, played)
 
     jitted = jax.jit(one)

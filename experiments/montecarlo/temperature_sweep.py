@@ -110,7 +110,7 @@ def summarise(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Mean over chips, with its interval, of the change of accuracy and of the kept fraction at each temperature."""
     temperature_c = settings.montecarlo.temperature_c
-    depth = made[0].evaluator.model.spec.depth
+    depth = made[0].evaluator.model.depth
     shape = (len(made), settings.montecarlo.chips, len(temperature_c))
 
     def column(value) -> np.ndarray:

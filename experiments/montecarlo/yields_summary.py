@@ -42,7 +42,7 @@ def _grids(settings: YieldSettings, evaluated: Evaluated, number: int, arm: Arm)
     chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
     rows = evaluated.rows[number * chips * temperatures : (number + 1) * chips * temperatures]
     change = np.asarray([(row["gained"] - row["lost"]) / row["examples"] for row in rows])
-    depth = arm.evaluator.model.spec.depth
+    depth = arm.evaluator.model.depth
     kept = np.asarray([[row[f"kept_{layer + 1}"] for layer in range(depth)] for row in rows])
     return change.reshape(chips, temperatures), kept.reshape(chips, temperatures, depth)
 

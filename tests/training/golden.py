@@ -18,6 +18,7 @@ from tiny_training import BATCH, SETTINGS, changed, split
 
 from atis_jax.models.forward import ScorerInputs, masked_forward
 from atis_jax.numerics import layer_of, stack
+from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step, dense_step
 from experiments import codesign
 from experiments.build import build_model, build_task
@@ -67,7 +68,9 @@ def starting(settings, name):
     layers = jax.tree.map(
         lambda leaf: leaf + jnp.asarray(0.1 * rng.normal(size=leaf.shape), leaf.dtype), by_layer(dense.params)
     )
-    dense = dataclasses.replace(dense, params=stacked_again(layers))
+    # In double precision all of them: Flax makes parameters in single.
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.result_type(float)), stacked_again(layers))
+    dense = create_state(params, (), (), root, codesign.optimiser(settings.dense, settings.codesign))
     if name == "dense":
         return model, settings.dense, dense
     stage = Stage(name, settings.tune.steps, 0, 0, lambda step: name)
