@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from atis_jax.models.backbone import key_gate
+from atis_jax.models.backbone import key_gate, rotate
 from atis_jax.models.kernels import Kernel, Softmax
 from atis_jax.numerics import stack
 from atis_jax.pruning.stream import Attended, Stream
@@ -121,13 +121,6 @@ class Block(nn.Module):
         nothing = jnp.zeros(x_BxNxD.shape[:2], int)
         x, _ = self.attend(Stream(x_BxNxD, nothing, nothing > 0), None, Softmax(), ())
         return self.feed(x)
-
-
-def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
-    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
-    cosine, sine = (part[:, None] for part in turn)
-    a, b = jnp.split(values, 2, axis=-1)
-    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
 def stacked_blocks(made: dict[str, Any], depth: int) -> PyTree:
