@@ -88,11 +88,11 @@ def turn(vectors, index, model: VisionTransformer):
     """Rotary positions as complex numbers: pair (i, i + K/2) turns by row or column times a frequency."""
     half = vectors.shape[-1] // 2
     frequency = np.geomspace(np.pi / 2, np.pi / 20, half // 2)
-    grid = int(np.sqrt(model.tokens))
+    _, columns = model.grid
     angle = np.zeros((len(index), half))
     for slot, position in enumerate(index):
         if position > 0:
-            row, column = divmod(position - 1, grid)
+            row, column = divmod(position - 1, columns)
             angle[slot] = np.concatenate([row * frequency, column * frequency])
     z = (vectors[:, :half] + 1j * vectors[:, half:]) * np.exp(1j * angle)
     return np.concatenate([z.real, z.imag], axis=1)
