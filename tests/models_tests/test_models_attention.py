@@ -108,7 +108,7 @@ def test_head_h_belongs_to_group_floor_h_g_over_heads():
 
 def test_rotary_products_depend_on_the_difference_of_places_alone():
     """Moving query and key by the same rows and columns leaves their product; CLS does not turn."""
-    rows, columns, width = 5, 6, 8
+    rows, columns, width = 6, 7, 8
     turned = tuple(jnp.asarray(part)[None] for part in rotary_turn(rows, columns, width))
     rng = np.random.default_rng(3)
     q, k = (jnp.asarray(np.tile(rng.normal(size=width), (1, 1, rows * columns + 1, 1)), jnp.float32) for _ in range(2))

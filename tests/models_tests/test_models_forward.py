@@ -269,10 +269,13 @@ def test_the_moving_average_follows_this_batchs_queries(case):
     assert np.abs(after[1:] - before[1:]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("rotary", "stem"), [(True, "conv"), (False, "linear")])
-def test_dense_pass_is_float64_numpy(rotary, stem):
-    model = tiny_model(rotary=rotary, stem=stem, patch=4)  # two by two patches; the conv stem's squares regrouped
-    images = images_for(4, 2)
+@pytest.mark.parametrize(
+    ("rotary", "stem", "size"),
+    [(True, "conv", (8, 8)), (False, "linear", (8, 8)), (True, "conv", (8, 12)), (True, "linear", (12, 4))],
+)
+def test_dense_pass_is_float64_numpy(rotary, stem, size):
+    model = tiny_model(size, rotary=rotary, stem=stem, patch=4)  # a few patches; the conv stem's squares regrouped
+    images = images_for(4, 2, size)
     params = lively_params(model, seed=1)
     needs = {"received", "cls_row", "query"}
     run = jax.jit(lambda p, x: dense_forward(model, p, {"image": x}, needs=needs), compiler_options=QUICK)

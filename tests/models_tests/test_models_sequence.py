@@ -183,7 +183,7 @@ def test_one_temperature_for_each_image(tiny):
     state = jax.vmap(lambda q: initial_state(1, WIDTH, q))(query)
     method = make_method(ScorerSpec(inputs=INPUTS), HARDWARE)
     inputs = ScorerInputs(design, None, None, state)
-    with pytest.raises(ValueError, match=r"shape \(3,\) for 12 images; give one for each"):
+    with pytest.raises(ValueError, match=r"shape \(3,\) for 12 examples; give one for each"):
         sequence_forward(model, params, method, {"image": images}, jnp.full(3, 300.0), inputs, None)
     with pytest.raises(ValueError, match="needs an environment"):
         sequence_forward(model, params, method, {"image": images}, jnp.full(12, 300.0), inputs, None)
