@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
-from atis_jax.models.backbone import key_gate
+from atis_jax.models.backbone import key_gate, rotate
 from atis_jax.models.kernels import Kernel
 from atis_jax.numerics import stack
 from atis_jax.pruning.stream import Attended, Stream
@@ -206,13 +206,6 @@ def rotary_turn(rows: int, columns: int, key_width: int) -> tuple[Float[np.ndarr
     angle = np.concatenate([np.outer(row, frequency), np.outer(column, frequency)], axis=1)
     angle = np.concatenate([np.zeros((1, 2 * pairs)), angle]).astype(np.float32)
     return np.cos(angle), np.sin(angle)
-
-
-def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
-    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
-    cosine, sine = (part[:, None] for part in turn)
-    a, b = jnp.split(values, 2, axis=-1)
-    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
 
 
 class Network(nn.Module):
