@@ -51,7 +51,7 @@ def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, t
 
 
 def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
-    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each, fewer where heads share."""
+    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each of a plain network."""
     if tokens.attended is None:
         return jnp.zeros(())
     moved = 2 * network.keys * preset.network_bytes
