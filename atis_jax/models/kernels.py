@@ -35,8 +35,8 @@ class Kernel(Protocol):
         q: Float[Array, "B H N K"],
         k: Float[Array, "B H M K"],
         v: Float[Array, "B H M K"],
-        visible: Bool[Array, "B #H N M"] | None,
-        gate: Float[Array, "B H #N M"] | None,
+        visible: Bool[Array, "#B #H N M"] | None,
+        gate: Float[Array, "#B #H #N M"] | None,
         *,
         rows: Bool[Array, "B N"] | None = None,
         needs: Collection[str] = (),
@@ -165,8 +165,8 @@ def mix(
     q: Float[Array, "B H N K"],
     k: Float[Array, "B H M K"],
     v: Float[Array, "B H M K"],
-    visible: Bool[Array, "B #H N M"] | None,
-    gate: Float[Array, "B H #N M"] | None,
+    visible: Bool[Array, "#B #H N M"] | None,
+    gate: Float[Array, "#B #H #N M"] | None,
     rows: Bool[Array, "B N"] | None,
     needs: Collection[str],
     secant: bool,
@@ -174,11 +174,11 @@ def mix(
 ) -> tuple[Float[Array, "B H N K"], Attended]:
     """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``; over the pairs that ``keeps`` leaves, if given."""
     # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
-    heads = q.shape[1]
+    batch, heads = q.shape[:2]
     q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
     logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
-    visible = None if visible is None else per_head(visible, heads)
-    gate = None if gate is None else per_head(gate, heads)
+    visible = None if visible is None else per_head(visible, batch, heads)
+    gate = None if gate is None else per_head(gate, batch, heads)
     if keeps is not None:
         seen = jnp.ones(logits.shape, bool) if visible is None else visible
         visible = seen & keeps(logits, seen if gate is None else seen & (gate > 0))
@@ -187,9 +187,9 @@ def mix(
     return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
 
 
-def per_head(values: Array, heads: int) -> Array:
-    """(B, 1 or H, N, M) as (B H, N, M)."""
-    return jnp.broadcast_to(values, (values.shape[0], heads, *values.shape[2:])).reshape(-1, *values.shape[2:])
+def per_head(values: Array, batch: int, heads: int) -> Array:
+    """(B or 1, H or 1, N, M) as (B H, N, M)."""
+    return jnp.broadcast_to(values, (batch, heads, *values.shape[2:])).reshape(-1, *values.shape[2:])
 
 
 def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, needs: Collection[str]) -> Attended:
