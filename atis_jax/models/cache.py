@@ -64,9 +64,9 @@ class Cache:
             return Cache(
                 keys=old.keys.at[slot].set(keys, mode="drop"),
                 values=old.values.at[slot].set(values, mode="drop"),
-                position=old.position.at[slot].set(position, mode="drop"),
+                position=old.position.at[slot].set(position.astype(jnp.int32), mode="drop"),
                 written=old.written.at[slot].set(True, mode="drop"),
-                lost=old.lost + jnp.sum(here & ~fits),
+                lost=old.lost + jnp.sum(here & ~fits, dtype=jnp.int32),
             )
 
         per_head = jax.vmap(of_head, in_axes=(0, 0, 0, None, 0))
