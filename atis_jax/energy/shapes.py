@@ -161,14 +161,23 @@ class Tokens:
 
     Attributes:
         scored: (L,) tokens the scorer of each layer looks at; ignored where a layer has none.
-        kept: (L,) tokens that go through each layer (kept by any prototype).
+        kept: (L,) tokens that go through each layer (kept by any prototype); through its attention alone where ``fed``
+            is given.
         attended: (L,) tokens each of them attends to; None for those that go through the layer with it. More than
             that where keys come from a cache.
+        fed: (L,) tokens that go through each MLP; None for those that go through the attention before it. Fewer where
+            they are removed between the two.
     """
 
     scored: Float[Array, "L"]
     kept: Float[Array, "L"]
     attended: Float[Array, "L"] | None = None
+    fed: Float[Array, "L"] | None = None
+
+    @property
+    def in_mlp(self) -> Float[Array, "L"]:
+        """(L,) tokens that go through each MLP."""
+        return self.kept if self.fed is None else self.fed
 
 
 def check_tokens(tokens: Tokens) -> None:
@@ -177,7 +186,7 @@ def check_tokens(tokens: Tokens) -> None:
     Raises:
         SettingError: a count that is negative or not finite.
     """
-    for name in ("scored", "kept", "attended"):
+    for name in ("scored", "kept", "attended", "fed"):
         if (value := getattr(tokens, name)) is not None:
             check_number(value, f"tokens.{name}", 0.0, "counts of at least 0")
 
