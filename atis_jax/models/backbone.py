@@ -124,13 +124,13 @@ def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array,
     return jnp.moveaxis(jnp.repeat(gate_BxNxG, heads // gate_BxNxG.shape[-1], axis=-1), -1, 1)
 
 
-def key_gate(stream: Stream, heads: int, proportional: bool = False) -> Float[Array, "B H 1 N"] | None:
-    """What each key's weight is multiplied by: its gate, 0 for padding, and its size where ``proportional``."""
+def key_gate(stream: Stream, heads: int) -> Float[Array, "B H 1 N"] | None:
+    """What each key's weight is multiplied by: its gate, 0 for padding, its size where sizes are ``proportional``."""
     gate = None if stream.gate is None else expand_groups(stream.gate, heads)
     if stream.real is not None:
         real = stream.real[:, None].astype(stream.x.dtype)
         gate = real if gate is None else gate * real
-    if proportional and stream.size is not None:
+    if stream.proportional and stream.size is not None:
         size = stream.size[:, None]
         gate = size if gate is None else gate * size
     return None if gate is None else jnp.broadcast_to(gate, (gate.shape[0], heads, gate.shape[-1]))[:, :, None]

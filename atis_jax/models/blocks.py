@@ -99,7 +99,7 @@ class Block(nn.Module):
         query, keys = q[:, :, 0], k
         if turn is not None:
             q, k = rotate(q, turn), rotate(k, turn)
-        mixed, attended = kernel(q, k, v, None, key_gate(stream, heads), rows=stream.real, needs=needs)
+        mixed, attended = kernel(q, k, v, None, key_gate(stream, heads), rows=stream.present, needs=needs)
         mixed = jnp.moveaxis(mixed, 1, 2).reshape(-1, width)
         x = x + self.drop(self.out(mixed), deterministic=deterministic)
         if "query" in needs:

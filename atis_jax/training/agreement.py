@@ -78,7 +78,7 @@ def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Arra
     has_scorer = jnp.asarray([layer in scored for layer in range(a.alive.shape[0])])[:, None, None, None]
     compared = a.before & reached[:, :, None, None] & has_scorer & a.counted[..., None]
     untouched = image_same_so_far[-1] & real
-    difference = jnp.max(jnp.abs(a.logits - b.logits), axis=-1)
+    difference = jnp.max(jnp.abs(a.logits - b.logits), axis=tuple(range(1, a.logits.ndim)))  # of every word, too
     return (
         jnp.sum(compared),
         jnp.sum(compared & near),
