@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from tiny_training import BATCH, QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
+from tiny_training import QUICK, SETTINGS, TASK, design_for, lively_params, memory_for, split, weighted
 
-from atis_jax.circuits import get_preset, nominal_environment, read, realise, sample_chip, with_fields
+from atis_jax.circuits import get_preset, nominal_environment, read, realise, with_fields
 from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.program import program
@@ -22,27 +22,23 @@ from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from experiments import measure
-from experiments.codesign import build_model
+from experiments.build import build_model
 
 MODEL = build_model(SETTINGS, split())
 HARDWARE = get_preset("nominal")
+METHOD = make_method(SETTINGS.scorer, HARDWARE)
 DEPTH, TOKENS = 2, 16
-
-
-def weighted(seed: int, real: int = BATCH):
-    return batch(seed) | {"weight": (np.arange(BATCH) < real).astype(np.float32), "number": np.arange(BATCH)}
 
 
 @pytest.fixture(scope="module")
 def evaluator():
-    scorer = make_method(SETTINGS.scorer, HARDWARE)
-    return Evaluator(MODEL, lively_params(MODEL), scorer, SETTINGS.scorer, HARDWARE, scored=range(DEPTH))
+    return Evaluator(MODEL, lively_params(MODEL), METHOD, range(DEPTH), TASK)
 
 
 @pytest.fixture(scope="module")
 def inputs():
     draw = functools.partial(jax.jit, static_argnums=0, compiler_options=QUICK)(
-        lambda chips, key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, chips, sample_chip)
+        lambda chips, key: evaluate.chips_for(key, METHOD, DEPTH, chips)
     )
     chips = draw(2, jax.random.key(0))
     return ScorerInputs(design_for(), layer_of(chips, 0), nominal_environment(HARDWARE), memory_for())
@@ -55,15 +51,15 @@ def with_unused_bits(evaluator, inputs):
     chip = dataclasses.replace(
         inputs.chip, dac_element_error=jnp.concatenate([inputs.chip.dac_element_error, unused], axis=-1)
     )
-    return dataclasses.replace(evaluator, hardware=hardware), dataclasses.replace(inputs, chip=chip)
+    return dataclasses.replace(evaluator, method=make_method(SETTINGS.scorer, hardware)), dataclasses.replace(inputs, chip=chip)
 
 
 @pytest.mark.slow
 def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator, inputs):
     batches = [weighted(0), weighted(1, real=5)]
-    counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
+    counted = evaluate.count(evaluator.masked(), TASK, batches, inputs, jax.random.key(1))
     assert counted.examples == 13
-    capacities = evaluate.capacities_for(counted.largest, TOKENS, range(DEPTH))
+    capacities = evaluate.capacities_for(counted.largest, MODEL, range(DEPTH))
     found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
     # 13 images x 16 tokens in the first layer, and those it kept in the second.
     assert found.decisions == 13 * TOKENS + int(counted.kept[0])
@@ -90,7 +86,7 @@ def test_a_disagreement_would_be_seen(evaluator, inputs):
         def gathered(self, capacities):
             # The masked pass under another key stands in for a gathered pass that keys its noise wrongly.
             run = self.masked()
-            return lambda images, inputs, key: run(images, inputs, jax.random.fold_in(key, 1))
+            return lambda batch, inputs, key: run(batch, inputs, jax.vmap(jax.random.fold_in, (0, None))(key, 1))
 
     other = Other(**{field.name: getattr(evaluator, field.name) for field in dataclasses.fields(evaluator)})
     batches = [weighted(number) for number in range(4)]
@@ -101,7 +97,7 @@ def test_a_disagreement_would_be_seen(evaluator, inputs):
 
 def test_digital_decisions_near_the_threshold_are_inside_the_margin(evaluator):
     spec = dataclasses.replace(SETTINGS.scorer, kind="digital")
-    digital = dataclasses.replace(evaluator, spec=spec, scorer=make_method(spec, HARDWARE))
+    digital = dataclasses.replace(evaluator, method=make_method(spec, HARDWARE))
     design = design_for()
     raw = np.asarray(design.threshold, np.float64)
     threshold = 0.5 * (2 / (1 + np.exp(-raw)) - 1)
@@ -255,7 +251,7 @@ def test_agreement_is_spearmans_and_recall_of_as_many_as_are_kept():
 
 def test_every_chip_and_layer_is_its_own_draw():
     draw = jax.jit(
-        lambda key: evaluate.chips_for(key, HARDWARE, SETTINGS.scorer, DEPTH, 3, sample_chip).offset_v,
+        lambda key: evaluate.chips_for(key, METHOD, DEPTH, 3).offset_v,
         compiler_options=QUICK,
     )
     found = np.asarray(draw(jax.random.key(0)))
