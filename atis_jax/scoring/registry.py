@@ -13,13 +13,17 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.digital import Digital
 from atis_jax.scoring.method import Method
+from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.random import Random
+from atis_jax.scoring.rivals.tome import Tome
 from atis_jax.validation import CODE_MARK, Kinds, SettingError, choose, field_names, short_repr
 
 METHODS: dict[str, type[Method]] = {
     "analog": Analog,
     "digital": Digital,
     "random": Random,
+    "ltp": Ltp,
+    "tome": Tome,
 }
 OURS = frozenset(METHODS)
 """Those of this package; whatever else is in ``METHODS`` was registered."""
