@@ -59,7 +59,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     # Only the data say how many tokens there are, and of how many values each is made.
-    settings.check_raw(model)
+    settings.check_model(model)
     if settings.evaluation.capacities:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)

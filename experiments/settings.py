@@ -84,11 +84,6 @@ class CodesignSettings:
         method.check(Place(self.model, self.pruning, self.hardware, self.energy, self.codesign))
         if method.raw:
             check_raw(self.model)
-        if self.model.heads % method.groups:
-            raise SettingError(
-                f"config.scorer.kind = {self.scorer.kind!r} decides for {method.groups} head groups, which do not "
-                f"divide model.heads = {self.model.heads}; every head group needs the same number of heads"
-            )
         on_chips = self.experiment == "codesign" and method.fabricated
         if on_chips and self.data.batch_size % self.codesign.chips_per_step:
             raise SettingError(
@@ -114,12 +109,18 @@ class CodesignSettings:
         same = field_names(wanted) if isinstance(self.scorer, wanted) else ()
         return wanted(**{name: getattr(self.scorer, name) for name in same} | {"kind": kind})
 
-    def check_raw(self, model: Model) -> None:
-        """Whether the scorer can look at what the network's tokens are made of, if it does.
+    def check_model(self, model: Model) -> None:
+        """Whether the scorer fits the network that the data call for.
 
         Raises:
-            SettingError: they are made of too few values.
+            SettingError: its head groups do not divide the heads, or it looks at what tokens are made of and they are
+                made of too few values.
         """
         method = self._method()
+        if model.heads % method.groups:
+            raise SettingError(
+                f"config.scorer.kind = {self.scorer.kind!r} decides for {method.groups} head groups, which do not "
+                f"divide the {model.heads} heads of the network's keys; every group needs the same number of heads"
+            )
         if method.raw:
             method.check_raw(model.shape(camera=True).pixel_values)
