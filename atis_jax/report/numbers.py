@@ -9,7 +9,7 @@ from atis_jax.report.circuits import equal_words
 from atis_jax.report.formatting import count, duration, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, chips_of, points_to, sample_of, temperature_words
-from atis_jax.report.strips.verdict import energy_standing
+from atis_jax.report.standing import energy_standing
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from atis_jax.report.formatting import percent, si, significant
 from atis_jax.report.plain_words import NAMES, constant_words
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import ANALOG, Comparison, Scenario, Swing, read_scenarios
+from atis_jax.report.standing import rounds_to_one, times
 
 
 class Outcome(Enum):
@@ -25,11 +26,6 @@ WON = (Outcome.WINS, Outcome.WINS_SCORING)
 TWIN = ANALOG["codesigned"]
 
 
-def rounds_to_one(factor: float) -> bool:
-    """Whether the factor, or its inverse, would be printed as 1.00."""
-    return max(factor, 1.0 / factor) < 1.005
-
-
 def outcome(one: Comparison) -> Outcome:
     """Who wins, judged by the numbers as they are printed: totals that differ by rounding alone are even."""
     if not rounds_to_one(one.total_factor):
@@ -37,12 +33,6 @@ def outcome(one: Comparison) -> Outcome:
     if one.scoring_factor is None or rounds_to_one(one.scoring_factor):
         return Outcome.EVEN
     return Outcome.WINS_SCORING if one.scoring_factor > 1 else Outcome.LOSES_SCORING
-
-
-def times(factor: float) -> str:
-    """A factor as it is printed, always how many times as much the loser takes."""
-    larger = max(factor, 1.0 / factor)
-    return f"{larger:.2f}" if larger < 9.995 else significant(larger)
 
 
 def rows(run: RunFiles) -> list[tuple[str, str, str]]:

@@ -26,9 +26,10 @@ from atis_jax.report.figures.scenarios import energy_of_a_pass
 from atis_jax.report.plain_words import constant_words
 from atis_jax.report.run_files import RunFiles, read_run
 from atis_jax.report.scenarios import GROUPS, read_scenarios
+from atis_jax.report.standing import rounds_to_one
 from atis_jax.report.strips import strip_of
 from atis_jax.report.style import ANALOG, DIGITAL, drawing, ratio_ticks
-from atis_jax.report.verdicts import outcome, rounds_to_one, rows
+from atis_jax.report.verdicts import outcome, rows
 from configs.scenarios import get_config
 
 

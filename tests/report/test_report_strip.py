@@ -12,11 +12,11 @@ from fake_run import fake_arrays, fake_summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atis_jax.report.charts import Bar, Dot, bars, dots
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, percent_to, points_to
+from atis_jax.report.standing import Claim, Standing
 from atis_jax.report.strips import strip_of
-from atis_jax.report.strips.drawing import Bar, Dot, bars, dots
-from atis_jax.report.strips.verdict import Claim, Standing
 from atis_jax.report.style import ANALOG, DENSE, DIGITAL, RANDOM, drawing
 
 KEPT = np.array([0.85, 0.5, 0.27])

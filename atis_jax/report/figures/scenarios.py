@@ -12,6 +12,7 @@ from atis_jax.report.plain_words import NAMES, network_name
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Picture, Section, Table
+from atis_jax.report.standing import times
 from atis_jax.report.style import (
     ANALOG,
     BLACK,
@@ -24,7 +25,7 @@ from atis_jax.report.style import (
     panels_of,
     plain_log_ticks,
 )
-from atis_jax.report.verdicts import WON, Outcome, outcome, share_words, times
+from atis_jax.report.verdicts import WON, Outcome, outcome, share_words
 
 # Warm colours and a filled marker for analog, cold ones and an open marker for digital.
 LOOKS = {

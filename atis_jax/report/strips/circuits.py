@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from atis_jax.report.charts import Dot, dots
 from atis_jax.report.circuits import TARGETS, answer, process_words, read_gates, target_order
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, join
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, percent_to
 from atis_jax.report.section import Number, Picture, Strip
-from atis_jax.report.strips.drawing import Dot, dots
 from atis_jax.report.style import ANALOG, DENSE
 
 

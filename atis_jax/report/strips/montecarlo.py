@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any
 
+from atis_jax.report.charts import Bar, Dot, bars, dots
 from atis_jax.report.figures.thermal import BIAS_WORDS
 from atis_jax.report.figures.yields import arm_name
 from atis_jax.report.formatting import count, imperfection, join
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, percent_to, points_to
 from atis_jax.report.section import Number, Picture, Strip
-from atis_jax.report.strips.drawing import Bar, Dot, bars, dots
 from atis_jax.report.style import ANALOG, DENSE
 
 _MOST_ROWS = 5

@@ -9,7 +9,8 @@ from atis_jax.report.formatting import join
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Strip
-from atis_jax.report.verdicts import TWIN, Outcome, outcome, times
+from atis_jax.report.standing import times
+from atis_jax.report.verdicts import TWIN, Outcome, outcome
 
 _SCORING = (Outcome.WINS_SCORING, Outcome.LOSES_SCORING)
 

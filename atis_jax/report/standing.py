@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from atis_jax.report.formatting import significant
 from atis_jax.report.sampling import Sample
-from atis_jax.report.verdicts import rounds_to_one, times
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,14 @@ def sentence(subject: str, claims: list[Claim]) -> str:
         text += f" {'but' if before and one.sign != before else 'and'} {one.words}"
         before = one.sign
     return f"{text}."
+
+
+def rounds_to_one(factor: float) -> bool:
+    """Whether the factor, or its inverse, would be printed as 1.00."""
+    return max(factor, 1.0 / factor) < 1.005
+
+
+def times(factor: float) -> str:
+    """A factor as it is printed, always how many times as much the loser takes."""
+    larger = max(factor, 1.0 / factor)
+    return f"{larger:.2f}" if larger < 9.995 else significant(larger)
