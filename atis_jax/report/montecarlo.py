@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from atis_jax.report.formatting import count, points
+from atis_jax.report.numbers import Row
 from atis_jax.report.run_files import RunFiles
 
 _MIB = 2**20
 
 
-def cost(run: RunFiles) -> list[tuple[str, str, str]]:
-    """What, value and comparison: how much was evaluated, how fast, in what memory."""
+def cost(run: RunFiles) -> list[Row]:
+    """How much was evaluated, how fast, in what memory."""
     account = run.table("montecarlo")
     if not account:
         return []
@@ -20,7 +21,7 @@ def cost(run: RunFiles) -> list[tuple[str, str, str]]:
     # Speed, memory and time are the last attempt's alone.
     part = f", {here:,} of the cells in the last attempt" if 0 < here < cells else ""
     rows = [
-        (
+        Row(
             "Cells (a chip in one condition) x inputs",
             f"{cells:,} x {int(account['examples']):,}",
             f"{rate:,.0f} inputs a second on {count(int(account['devices']), 'device')}{part}"
@@ -30,7 +31,7 @@ def cost(run: RunFiles) -> list[tuple[str, str, str]]:
     ]
     memory = account["memory"]
     rows.append(
-        (
+        Row(
             "Largest resident memory",
             f"{memory['peak_resident_bytes'] / _MIB:,.0f} MiB",
             f"of a budget of {memory['budget_bytes'] / _MIB:,.0f} MiB",

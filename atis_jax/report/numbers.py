@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atis_jax.report import montecarlo
-from atis_jax.report.circuits import equal_words
-from atis_jax.report.formatting import count, duration, percent, si, significant
+from atis_jax.report.formatting import count, duration, equal_words, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, chips_of, points_to, sample_of, temperature_words
 from atis_jax.report.standing import energy_standing
@@ -29,11 +28,11 @@ class Numbers:
     absent: tuple[tuple[str, str], ...]
 
 
-def numbers(run: RunFiles) -> Numbers:
-    """Numbers of summary.json; those it does not have are listed, not guessed."""
+def numbers(run: RunFiles, own: Sequence[Row] = ()) -> Numbers:
+    """Numbers of summary.json; those it does not have are listed, not guessed. ``own``: the experiment's lines."""
     missing: list[tuple[str, str]] = []
     rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing)]
-    rows += [*_cost(run), *_checks(run)]
+    rows += [*own, *_checks(run)]
     if "summary.json" in run.missing:
         missing = [("Every number", run.missing["summary.json"])]
     return Numbers(tuple(rows), tuple(missing))
@@ -110,10 +109,6 @@ def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
         standing = energy_standing(total, other)
         rows.append(Row(f"Energy against {what}", standing.words if standing else "", f"its own is {si(other, 'J')}"))
     return rows
-
-
-def _cost(run: RunFiles) -> list[Row]:
-    return [Row(*row) for row in montecarlo.cost(run)]
 
 
 def _checks(run: RunFiles) -> list[Row]:

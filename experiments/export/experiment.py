@@ -23,6 +23,7 @@ from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError, choose
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
+from experiments.export.contents import EXPORT
 from experiments.export.rasp import rasp_target
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
@@ -89,7 +90,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, EXPORT)
     return summary
 
 

@@ -25,6 +25,7 @@ from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
 from experiments.export.bundle import bundle_from
+from experiments.export.contents import RETARGET
 from experiments.export.read_back import decisions, recorded, test_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
@@ -122,7 +123,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, RETARGET)
     return summary
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from atis_jax.energy.ledger import LINES, SCORING_LINES
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import patches, sections_for
+from atis_jax.report.figures import patches
 from atis_jax.report.figures.agreement import agreement
 from atis_jax.report.figures.chips import chip_accuracy
 from atis_jax.report.figures.energy import NETWORK_PARTS, SCORER_PARTS, energy
@@ -22,6 +22,7 @@ from atis_jax.report.figures.training import training_curves
 from atis_jax.report.figures.transfer import dac_transfer, integral_nonlinearity, ota_transfer
 from atis_jax.report.run_files import read_run
 from atis_jax.report.style import ANALOG, DENSE, RANDOM, drawing
+from experiments.codesign_report.contents import CODESIGN
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def run(tmp_path):
 
 def build(builder, run):
     with drawing():
-        section = builder(read_run(run))
+        section = builder(read_run(run, CODESIGN.arrays))
     (picture,) = section.pictures
     return picture, dict(section.absent)
 
@@ -215,7 +216,7 @@ def test_layers_without_a_scorer_have_no_panel_of_scores(run):
     assert "keeps 40 %." in plain(picture.caption) and "narrowest" not in picture.caption
     edit_arrays(run / "artifacts.npz", score_hist_keep=0 * keep, score_hist_prune=0 * prune)
     with pytest.raises(Absent, match="count no token"):
-        score_distributions(read_run(run))
+        score_distributions(read_run(run, CODESIGN.arrays))
 
 
 @pytest.mark.parametrize("chips", [1, 2, 64])
@@ -321,7 +322,7 @@ def test_agreement_with_layers_that_have_no_value(run):
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
-    for entry in sections_for("codesign"):
+    for entry in CODESIGN.sections:
         picture, absent = build(entry.build, run)
         assert picture.caption and picture.alt and absent == {}, entry.title
         if picture.name == "kept_patches":

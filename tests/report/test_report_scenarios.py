@@ -18,7 +18,7 @@ from atis_jax.energy.constants import ALL
 from atis_jax.energy.presets import PRESET_NAMES, provenance
 from atis_jax.report import page, write_report
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import energy_tables, sections_for
+from atis_jax.report.figures import energy_tables
 from atis_jax.report.figures.breakeven import break_even_maps, break_even_numbers, crosses, distinct, edges, read_maps
 from atis_jax.report.figures.deciding import what_decides
 from atis_jax.report.figures.joules import joules
@@ -27,10 +27,10 @@ from atis_jax.report.plain_words import constant_words
 from atis_jax.report.run_files import RunFiles, read_run
 from atis_jax.report.scenarios import GROUPS, read_scenarios
 from atis_jax.report.standing import rounds_to_one
-from atis_jax.report.strips import strip_of
 from atis_jax.report.style import ANALOG, DIGITAL, drawing, ratio_ticks
 from atis_jax.report.verdicts import outcome, rows
 from configs.scenarios import get_config
+from experiments.energy.contents import SCENARIOS
 
 
 def run_of(summary=None, arrays=None, **changes) -> RunFiles:
@@ -43,7 +43,7 @@ def rows_of(run) -> dict[str, tuple[str, str]]:
 
 def said(run) -> str:
     with drawing():
-        return plain(strip_of(run).sentence)
+        return plain(SCENARIOS.strip(run).sentence)
 
 
 def plain(text: str) -> str:
@@ -64,8 +64,8 @@ def whole():
     """Every part of the page by its name, and what is absent: drawn once."""
     run = run_of(arrays=map_arrays())
     with drawing():
-        sections = [entry.build(run) for entry in sections_for("scenarios")]
-        opening = strip_of(run).pictures
+        sections = [entry.build(run) for entry in SCENARIOS.sections]
+        opening = SCENARIOS.strip(run).pictures
     names = [part.name for section in sections for part in section.pictures] + [part.name for part in opening]
     assert len(names) == len(set(names)) > 10, "a name stands for one part of the page"
     found = {part.name: part for section in sections for part in section.pictures}
@@ -319,7 +319,7 @@ def test_tables_beside_other_peoples_numbers():
 # What is missing, and what is wrong.
 
 
-@pytest.mark.parametrize("entry", sections_for("scenarios"), ids=lambda entry: entry.title)
+@pytest.mark.parametrize("entry", SCENARIOS.sections, ids=lambda entry: entry.title)
 def test_what_a_run_does_not_have_is_absent(entry):
     with pytest.raises(Absent, match="summary.json has no"):
         entry.build(run_of({"experiment": "scenarios"}))
@@ -380,7 +380,7 @@ def test_maps_that_cannot_be_are_refused(changes, words):
 def test_numbered_arrays_are_checked_against_each_other(tmp_path):
     np.savez(tmp_path / "artifacts.npz", **map_arrays() | {"map1_x": np.ones(2), "map1_dense": np.ones((5, 3))})
     with pytest.raises(ReportError, match="'map1_dense' has 3 along map1_columns, but 'map1_x' says map1_columns = 2"):
-        read_run(tmp_path)
+        read_run(tmp_path, SCENARIOS.arrays)
 
 
 class Shown(HTMLParser):
@@ -424,11 +424,11 @@ def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeyp
     write_json(tmp_path / "summary.json", summary | {"scenarios": five})
     write_json(tmp_path / "config.json", {"paper": {"inputs": 64, "bits": 6, "projection": "learned"}})
     np.savez(tmp_path / "artifacts.npz", **map_arrays())
-    html = write_report(tmp_path).read_text(encoding="utf-8")
+    html = write_report(tmp_path, SCENARIOS).read_text(encoding="utf-8")
     shown = Shown(html).words
     assert 500 < sum(map(len, shown.values())) <= 1500
     assert html.index("Dropping tokens beats") < html.index('id="strip_who_wins"') < html.index("<nav")
-    for entry in sections_for("scenarios"):
+    for entry in SCENARIOS.sections:
         title = entry.title.replace("'", "&#39;")
         assert (f": {title}</li>" if entry.aside else f"<h2>{title}</h2>") in html
     for name in ("contenders", "deployments"):
@@ -442,4 +442,4 @@ def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeyp
     assert "(64\u00a0inputs, 6\u00a0bits, learned projection)" in html
     assert "Every number:" not in html
     drawn_names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn_names == {"strip_who_wins"} | {n for entry in sections_for("scenarios") for n in entry.figures}
+    assert drawn_names == {"strip_who_wins"} | {n for entry in SCENARIOS.sections for n in entry.figures}

@@ -10,26 +10,35 @@ import numpy as np
 import pytest
 from fake_run import edit_arrays, edit_json, write_json
 
-from atis_jax.report import ReportError, style, write_report
+from atis_jax.report import ReportError, style
 from atis_jax.report.circuits import answer, bound_words, equal_words, read_gates, value_words
 from atis_jax.report.errors import Absent
-from atis_jax.report.figures import sections_for
 from atis_jax.report.figures.closed_loop import closed_loop
 from atis_jax.report.figures.export_targets import target_accuracy, target_needs
 from atis_jax.report.figures.fitted import fitted_curves, fitted_preset, law_residuals
 from atis_jax.report.figures.gates import gates
 from atis_jax.report.figures.spice_arrays import array_sums, spread
 from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
-from atis_jax.report.run_files import read_run
+from atis_jax.report.run_files import RunFiles, experiment_of
+from atis_jax.report.run_files import read_run as read_files
 from atis_jax.report.section import Picture
-from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing
+from experiments import registry
+from experiments.report import report_again
 
 BIASES_A = (1e-9, 1e-7)
 
 
 def plain(text):
     return text.replace("\u00a0", " ")
+
+
+def contents_of(run):
+    return registry.contents_of(experiment_of(run))
+
+
+def read_run(run) -> RunFiles:
+    return read_files(run, contents_of(run).arrays)
 
 
 def build(builder, run):
@@ -241,9 +250,9 @@ def edit_target(run, name, **changes):
 def test_page_has_every_section(which, request, monkeypatch):
     run = request.getfixturevalue(which)
     monkeypatch.setattr(style, "DPI", 40)
-    html = write_report(run).read_text()
+    html = report_again(run).read_text()
     headings = re.findall(r"<h2>(.*?)</h2>", html)
-    entries = sections_for(read_run(run).experiment)
+    entries = contents_of(run).sections
     assert headings == [*(entry.title for entry in entries), "Configuration and software"]
     for entry in entries:
         for name in entry.figures:
@@ -281,7 +290,7 @@ def test_without_data_a_section_is_absent(which, builder, request):
 def test_the_strip_of_an_export_says_which_target_loses(export, mean, verdict):
     """One standard error of 95.6 % on 1,910 images is 0.5 points."""
     edit_target(export, "rasp", hardware_mean=mean)
-    strip = build(strip_of, export)
+    strip = build(contents_of(export).strip, export)
     others = "bundle does not differ, SPICE does not differ"
     assert verdict in plain(strip.sentence) and others in plain(strip.sentence)
     (axes,) = strip.pictures[0].figure.axes
@@ -292,12 +301,16 @@ def test_the_strip_of_an_export_says_which_target_loses(export, mean, verdict):
 
 
 def test_strips_of_circuits_are_a_sentence_and_few_numbers(validation, fit):
-    strip = build(strip_of, validation)
+    strip = build(contents_of(validation).strip, validation)
     assert plain(strip.sentence).startswith("All 11 gates hold.") and strip.numbers[0].value == "11 of 11"
     edit_json(validation / "summary.json", spice={"generic": True})
-    warned = build(strip_of, validation)
+    warned = build(contents_of(validation).strip, validation)
     assert warned.note.startswith("Generic transistors") and warned.sentence == strip.sentence
-    assert [plain(number.value) for number in build(strip_of, fit).numbers] == ["0.09 %", "0.07 %", "4 curves"]
+    assert [plain(number.value) for number in build(contents_of(fit).strip, fit).numbers] == [
+        "0.09 %",
+        "0.07 %",
+        "4 curves",
+    ]
 
 
 def test_failing_gates_come_first_and_are_named(export):
@@ -635,7 +648,7 @@ def retarget_run(tmp_path, **changes):
 
 
 def test_retargeting_tells_states_and_cost(tmp_path):
-    page = write_report(retarget_run(tmp_path)).read_text(encoding="utf-8")
+    page = report_again(retarget_run(tmp_path)).read_text(encoding="utf-8")
     assert "4 of 8" in page.replace("\u00a0", " ") and "calibrated anew" in page and "1.00" in page
     assert (tmp_path / "figures" / "retarget.png").exists()
 
@@ -644,4 +657,4 @@ def test_retargeting_that_contradicts_its_arrays_is_refused(tmp_path):
     run = retarget_run(tmp_path)
     np.savez(run / "artifacts.npz", retarget_accuracy=np.full((3, 2), 0.4), retarget_equal=np.full((3, 2), 0.9))
     with pytest.raises(ReportError, match="take both files from one run"):
-        write_report(run)
+        report_again(run)

@@ -14,12 +14,13 @@ from atis_jax.report.style import ANALOG, DENSE
 
 def validation_strip(run: RunFiles) -> Strip:
     """How many gates hold, and the sentence of the run."""
+    run.part("spice")
     return Strip(_said(run), numbers=_gates(run), note=process_words(run))
 
 
 def fit_strip(run: RunFiles) -> Strip:
     """How far the law is from the curves, and from what each curve alone would allow."""
-    told = run.table("fit")
+    told = run.part("fit")
     numbers = (
         Number(_two_digits(told["worst_rms_of_the_law"]), "of the bias current: RMS error of the law, worst curve"),
         Number(_two_digits(told["worst_rms_of_a_fit"]), "of the bias current, each curve fitted by itself"),
@@ -30,7 +31,7 @@ def fit_strip(run: RunFiles) -> Strip:
 
 def export_strip(run: RunFiles) -> Strip:
     """Accuracy of every target read back beside the design's own, over its error."""
-    told = run.table("export")
+    told = run.part("export")
     accuracy, targets = told["accuracy"], told["targets"]
     sample = Sample(int(accuracy["examples"]) if accuracy.get("examples") else None)
     original = float(accuracy["after_quantisation"])
@@ -61,7 +62,7 @@ def export_strip(run: RunFiles) -> Strip:
 
 def retarget_strip(run: RunFiles) -> Strip:
     """Decisions as on the perfect chip in each state, and how much is written."""
-    told = run.table("retarget")
+    told = run.part("retarget")
     rows = [
         Dot(arm["arm"], 100 * arm["decisions_equal"], percent_to(arm["decisions_equal"], None), ANALOG)
         for arm in told["arms"]

@@ -20,7 +20,7 @@ _MOST_ROWS = 5
 
 def yield_strip(run: RunFiles) -> Strip:
     """The share of chips that pass, as fabricated and after each calibration, over its interval."""
-    arms = run.summary["yield"]
+    arms = run.part("yield")
     shares, rows = [], []
     for arm in arms:
         within, name = arm["within"], arm_name(arm, arms)
@@ -55,7 +55,7 @@ def _state(calibration: str, name: str) -> str:
 
 def noise_strip(run: RunFiles) -> Strip:
     """All imperfections at the design's own size in words and one number; each alone at the largest scale as dots."""
-    found = {(point["imperfection"], point["scale"]): point for point in run.summary["noise"]}
+    found = {(point["imperfection"], point["scale"]): point for point in run.part("noise")}
     largest = max(scale for _, scale in found)
     ranked = [name for name in run.table("ranking").get(f"{largest:g}", []) if (name, largest) in found]
     together, parts, numbers = found.get(("all", 1.0)), [], []
@@ -82,7 +82,7 @@ def _all_within(point: dict[str, Any]) -> bool:
 
 def temperature_strip(run: RunFiles) -> Strip:
     """The worst change of every bias as it is, and what the best compensation makes of the worst one."""
-    found = run.summary["temperature"]
+    found = run.part("temperature")
     span = " to ".join(f"{f(entry['temperature_c'] for entry in found):g}" for f in (min, max)) + " °C"
     arms: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for entry in found:
@@ -111,7 +111,7 @@ def _arm_words(arm: tuple[str, str]) -> str:
 
 def precision_strip(run: RunFiles) -> Strip:
     """How many combinations of bits hold with fewer, with as many and with more effective bits than the paper asks."""
-    precision = run.table("precision")
+    precision = run.part("precision")
     claim = precision["claim"]["design"]
     low, high = claim["bits"]
     labels = {"below": f"fewer than {low:g}", "within": f"{low:g} to {high:g}", "above": f"more than {high:g}"}
@@ -145,7 +145,7 @@ def precision_strip(run: RunFiles) -> Strip:
 
 def drift_strip(run: RunFiles) -> Strip:
     """The change that drives a fixed threshold farthest off, and what the adaptive one makes of it."""
-    drift = run.table("drift")
+    drift = run.part("drift")
     arms = {(arm["scenario"], arm["bias"], arm["mode"]): arm for arm in drift["arms"]}
     fixed = [arm for (scenario, _, mode), arm in arms.items() if mode == "fixed" and scenario != "steady"]
     if not fixed:

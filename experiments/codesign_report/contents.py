@@ -1,0 +1,74 @@
+"""The page of a run that trained a network, with its scorer or alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.report.contents import Contents, Entry
+from atis_jax.report.figures.agreement import agreement
+from atis_jax.report.figures.chips import chip_accuracy
+from atis_jax.report.figures.energy import energy
+from atis_jax.report.figures.patches import kept_patches
+from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
+from atis_jax.report.figures.training import training_curves
+from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
+from atis_jax.report.run_files import Arrays
+from atis_jax.report.strips.codesign import codesign_strip, dense_strip
+
+CODESIGN = Contents(
+    strip=codesign_strip,
+    strip_figures=("strip_accuracy", "strip_energy", "strip_input"),
+    sections=(
+        Entry("Training", ("training",), training_curves),
+        Entry("Kept patches, layer by layer", ("kept_patches",), kept_patches),
+        Entry("Kept fraction per layer", ("kept_per_layer",), kept_per_layer),
+        Entry("Scores against their threshold", ("scores",), score_distributions),
+        Entry("Accuracy from chip to chip", ("chip_accuracy",), chip_accuracy),
+        Entry("Energy", ("energy",), energy),
+        Entry("OTA transfer curves", ("ota_transfer",), ota_transfer),
+        Entry("DAC transfer curve and linearity", ("dac_transfer",), dac_transfer),
+        Entry("Agreement with attention", ("agreement",), agreement),
+    ),
+    arrays=Arrays(
+        shapes={
+            "images": "K H W C",
+            "labels": "K",
+            "predicted": "K",
+            "kept": "K L T",
+            "score_v": "K L T",
+            "kept_per_layer_mean": "L",
+            "kept_per_layer_std": "L",
+            "kept_target": "L",
+            "ota_v": "M",
+            "ota_current": "J M",
+            "ota_current_nominal": "M",
+            "ota_temperature_k": "",
+            "dac_code": "D",
+            "dac_v": "I D",
+            "dac_v_nominal": "D",
+            "chip_accuracy": "N",
+            "chip_temperature_c": "N",
+            "score_hist_v": "L B+1",
+            "score_hist_keep": "L B",
+            "score_hist_prune": "L B",
+            "threshold_v": "L G",
+            "agreement_layer_spearman": "L",
+            "agreement_recall": "L",
+        },
+        fractions=(
+            "kept_per_layer_mean",
+            "kept_target",
+            "chip_accuracy",
+            "agreement_recall",
+            "images",
+        ),
+        gaps=(
+            "agreement_layer_spearman",
+            "agreement_recall",
+            "score_v",
+            "kept_target",
+        ),
+    ),
+    trained=True,
+)
+DENSE = dataclasses.replace(CODESIGN, strip=dense_strip)
