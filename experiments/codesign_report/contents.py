@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.agreement import agreement
-from atis_jax.report.figures.chips import chip_accuracy
-from atis_jax.report.figures.energy import energy
-from atis_jax.report.figures.patches import kept_patches
-from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
-from atis_jax.report.figures.training import training_curves
-from atis_jax.report.figures.transfer import dac_transfer, ota_transfer
 from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.codesign import codesign_strip, dense_strip
+from experiments.codesign_report.agreement import agreement
+from experiments.codesign_report.chips import chip_accuracy
+from experiments.codesign_report.energy import energy
+from experiments.codesign_report.patches import kept_patches
+from experiments.codesign_report.pruning import kept_per_layer, score_distributions
+from experiments.codesign_report.strip import codesign_strip, dense_strip
+from experiments.codesign_report.training import training_curves
+from experiments.codesign_report.transfer import dac_transfer, ota_transfer
 
 CODESIGN = Contents(
     strip=codesign_strip,

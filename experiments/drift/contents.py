@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.drift import image_shift, temperature_ramp, threshold_motion
-from atis_jax.report.figures.drift_loop import hysteresis, moving_prototype, step_response
 from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.montecarlo import drift_strip
+from experiments.drift.figures.changes import image_shift, temperature_ramp, threshold_motion
+from experiments.drift.figures.loop import hysteresis, moving_prototype, step_response
+from experiments.drift.strip import drift_strip
 
 DRIFT = Contents(
     strip=drift_strip,

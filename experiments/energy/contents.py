@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.breakeven import break_even_maps, break_even_numbers
-from atis_jax.report.figures.deciding import deciding_numbers, what_decides
-from atis_jax.report.figures.energy_tables import (
+from atis_jax.report.run_files import Arrays
+from experiments.energy.figures.breakeven import break_even_maps, break_even_numbers
+from experiments.energy.figures.deciding import deciding_numbers, what_decides
+from experiments.energy.figures.joules import joules
+from experiments.energy.figures.passes import energy_of_a_pass
+from experiments.energy.figures.tables import (
     latency,
     model_sizes,
     operation_counts,
     outside_figures,
     paper_numbers,
 )
-from atis_jax.report.figures.joules import joules
-from atis_jax.report.figures.scenario_tables import verdicts_in_words, what_is_compared
-from atis_jax.report.figures.scenarios import energy_of_a_pass
-from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.scenarios import scenarios_strip
+from experiments.energy.figures.words import verdicts_in_words, what_is_compared
+from experiments.energy.strip import scenarios_strip
 
 SCENARIOS = Contents(
     strip=scenarios_strip,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.closed_loop import closed_loop
-from atis_jax.report.figures.export_targets import target_accuracy, target_needs
-from atis_jax.report.figures.gates import gates
-from atis_jax.report.figures.retarget import retargeting
 from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.circuits import export_strip, retarget_strip
+from experiments.export.figures.closed_loop import closed_loop
+from experiments.export.figures.retarget import retargeting
+from experiments.export.figures.targets import target_accuracy, target_needs
+from experiments.export.strips import export_strip, retarget_strip
+from experiments.spice.figures.gates import gates
 
 EXPORT = Contents(
     strip=export_strip,

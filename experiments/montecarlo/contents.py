@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.noise import noise_sweep
-from atis_jax.report.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
-from atis_jax.report.figures.thermal import temperature_sweep, transconductance
-from atis_jax.report.figures.yields import chip_yield, yield_causes
-from atis_jax.report.montecarlo import cost
 from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.montecarlo import noise_strip, precision_strip, temperature_strip, yield_strip
+from experiments.montecarlo.account import cost
+from experiments.montecarlo.figures.noise import noise_sweep
+from experiments.montecarlo.figures.precision import effective_bits_knee, effective_bits_limits, precision_surface
+from experiments.montecarlo.figures.thermal import temperature_sweep, transconductance
+from experiments.montecarlo.figures.yields import chip_yield, yield_causes
+from experiments.montecarlo.strips import noise_strip, precision_strip, temperature_strip, yield_strip
 
 YIELD = Contents(
     strip=yield_strip,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.figures.fitted import fitted_curves, fitted_preset, law_residuals
-from atis_jax.report.figures.gates import gates
-from atis_jax.report.figures.spice_arrays import array_sums, spread
-from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
 from atis_jax.report.run_files import Arrays
-from atis_jax.report.strips.circuits import fit_strip, validation_strip
+from experiments.spice.figures.arrays import array_sums, spread
+from experiments.spice.figures.fitted import fitted_curves, fitted_preset, law_residuals
+from experiments.spice.figures.gates import gates
+from experiments.spice.figures.ota import noise_spectra, single_ota
+from experiments.spice.strips import fit_strip, validation_strip
 
 VALIDATION = Contents(
     strip=validation_strip,

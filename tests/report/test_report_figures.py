@@ -12,17 +12,17 @@ from matplotlib.patches import Rectangle
 
 from atis_jax.energy.ledger import LINES, SCORING_LINES
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import patches
-from atis_jax.report.figures.agreement import agreement
-from atis_jax.report.figures.chips import chip_accuracy
-from atis_jax.report.figures.energy import NETWORK_PARTS, SCORER_PARTS, energy
-from atis_jax.report.figures.patches import kept_patches
-from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
-from atis_jax.report.figures.training import training_curves
-from atis_jax.report.figures.transfer import dac_transfer, integral_nonlinearity, ota_transfer
 from atis_jax.report.run_files import read_run
 from atis_jax.report.style import ANALOG, DENSE, RANDOM, drawing
+from experiments.codesign_report import patches
+from experiments.codesign_report.agreement import agreement
+from experiments.codesign_report.chips import chip_accuracy
 from experiments.codesign_report.contents import CODESIGN
+from experiments.codesign_report.energy import NETWORK_PARTS, SCORER_PARTS, energy
+from experiments.codesign_report.patches import kept_patches
+from experiments.codesign_report.pruning import kept_per_layer, score_distributions
+from experiments.codesign_report.training import training_curves
+from experiments.codesign_report.transfer import dac_transfer, integral_nonlinearity, ota_transfer
 
 
 @pytest.fixture

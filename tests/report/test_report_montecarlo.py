@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from atis_jax.report.contents import Contents
-from atis_jax.report.montecarlo import precision_answer
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Strip
 from atis_jax.report.style import drawing
 from experiments.drift.contents import DRIFT
 from experiments.montecarlo.contents import NOISE, PRECISION, TEMPERATURE, YIELD
+from experiments.montecarlo.figures.precision import precision_answer
 
 
 def plain(text: str) -> str:

@@ -18,19 +18,26 @@ from atis_jax.energy.constants import ALL
 from atis_jax.energy.presets import PRESET_NAMES, provenance
 from atis_jax.report import page, write_report
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import energy_tables
-from atis_jax.report.figures.breakeven import break_even_maps, break_even_numbers, crosses, distinct, edges, read_maps
-from atis_jax.report.figures.deciding import what_decides
-from atis_jax.report.figures.joules import joules
-from atis_jax.report.figures.scenarios import energy_of_a_pass
-from atis_jax.report.plain_words import constant_words
 from atis_jax.report.run_files import RunFiles, read_run
-from atis_jax.report.scenarios import GROUPS, read_scenarios
 from atis_jax.report.standing import rounds_to_one
 from atis_jax.report.style import ANALOG, DIGITAL, drawing, ratio_ticks
-from atis_jax.report.verdicts import outcome, rows
 from configs.scenarios import get_config
+from experiments.energy.comparisons import GROUPS, read_scenarios
 from experiments.energy.contents import SCENARIOS
+from experiments.energy.figures import tables
+from experiments.energy.figures.breakeven import (
+    break_even_maps,
+    break_even_numbers,
+    crosses,
+    distinct,
+    edges,
+    read_maps,
+)
+from experiments.energy.figures.deciding import what_decides
+from experiments.energy.figures.joules import joules
+from experiments.energy.figures.passes import energy_of_a_pass
+from experiments.energy.plain_words import constant_words
+from experiments.energy.verdicts import outcome, rows
 
 
 def run_of(summary=None, arrays=None, **changes) -> RunFiles:
@@ -298,7 +305,7 @@ def test_ticks_of_a_ratio_are_inside_apart_and_hold_break_even(low, high):
 
 
 def test_a_design_that_has_not_settled_is_called_unusable():
-    section = energy_tables.latency(run_of())
+    section = tables.latency(run_of())
     first, second = section.pictures
     assert first.table[1][-1] == "no: not settled in its time" and "paper's circuit" in first.caption
     assert plain(second.table[0][2]) == "phase 3, latency: at most 1.00 µs"
@@ -306,13 +313,13 @@ def test_a_design_that_has_not_settled_is_called_unusable():
 
 
 def test_tables_beside_other_peoples_numbers():
-    (counts,) = energy_tables.operation_counts(run_of()).pictures
+    (counts,) = tables.operation_counts(run_of()).pictures
     assert counts.table[1][3] == "−0.22 %" and counts.table[1][5] == "" and "\u200b" in counts.table[1][-1]
-    (outside,) = energy_tables.outside_figures(run_of()).pictures
+    (outside,) = tables.outside_figures(run_of()).pictures
     assert outside.table[1][3] == "0.500" and outside.table[1][-1].startswith("measured, node not given: Somebody")
-    (models,) = energy_tables.model_sizes(run_of()).pictures
+    (models,) = tables.model_sizes(run_of()).pictures
     assert plain(models.table[1][3]) == "25.0 %" and "saves 25.0" in models.caption
-    (paper,) = energy_tables.paper_numbers(run_of()).pictures
+    (paper,) = tables.paper_numbers(run_of()).pictures
     assert paper.table[2][2] == "unlimited" and plain(paper.caption).startswith("Of 2 numbers in the paper 1 come")
 
 
@@ -354,10 +361,10 @@ def edited(*path, value):
         (what_decides, edited("scenarios", 0, "against", 0, "constants", 0, "range", value=[1]), "must be two numbers"),
         (break_even_maps, edited("maps", value="all"), "'maps' must be a list"),
         (break_even_maps, edited("maps", 0, "x", value=None), r"'maps\[0\].x' must be a table"),
-        (energy_tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
-        (energy_tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
-        (energy_tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
-        (energy_tables.outside_figures, edited("outside", value={"a": 1}), "'outside' must be a list"),
+        (tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
+        (tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
+        (tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
+        (tables.outside_figures, edited("outside", value={"a": 1}), "'outside' must be a list"),
     ],
 )
 def test_values_that_cannot_be_are_refused(builder, run, words):

@@ -11,20 +11,23 @@ import pytest
 from fake_run import edit_arrays, edit_json, write_json
 
 from atis_jax.report import ReportError, style
-from atis_jax.report.circuits import answer, bound_words, equal_words, read_gates, value_words
 from atis_jax.report.errors import Absent
-from atis_jax.report.figures.closed_loop import closed_loop
-from atis_jax.report.figures.export_targets import target_accuracy, target_needs
-from atis_jax.report.figures.fitted import fitted_curves, fitted_preset, law_residuals
-from atis_jax.report.figures.gates import gates
-from atis_jax.report.figures.spice_arrays import array_sums, spread
-from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
+from atis_jax.report.formatting import equal_words
+from atis_jax.report.gates import bound_words, read_gates, value_words
 from atis_jax.report.run_files import RunFiles, experiment_of
 from atis_jax.report.run_files import read_run as read_files
 from atis_jax.report.section import Picture
 from atis_jax.report.style import drawing
 from experiments import registry
+from experiments.export.figures.closed_loop import closed_loop
+from experiments.export.figures.targets import target_accuracy, target_needs
+from experiments.export.strips import export_words
 from experiments.report import report_again
+from experiments.spice.figures.arrays import array_sums, spread
+from experiments.spice.figures.fitted import fitted_curves, fitted_preset, law_residuals
+from experiments.spice.figures.gates import gates
+from experiments.spice.figures.ota import noise_spectra, single_ota
+from experiments.spice.strips import fit_words, validation_words
 
 BIASES_A = (1e-9, 1e-7)
 
@@ -324,7 +327,7 @@ def test_failing_gates_come_first_and_are_named(export):
     ]
     assert table.table[2][-1] == "holds"
     assert "1 of 2 gates hold. Failing: what spice:closed_loop_equal is (90 %, bound: at least 99 %)." in plain(
-        answer(read_run(export))
+        export_words(read_run(export))
     )
 
 
@@ -360,7 +363,7 @@ def test_gates_that_contradict_themselves(validation, change, words):
 
 
 def test_answer_of_a_validation(validation):
-    assert plain(answer(read_run(validation))) == (
+    assert plain(validation_words(read_run(validation))) == (
         "All 11 gates hold. Sums of 8 OTAs, to which nothing was fitted, differ from those of ngspice-39 with sky130 "
         "tt by 0.070 % of the sum of their bias currents (RMS, worst of 2 temperatures)."
     )
@@ -371,7 +374,7 @@ def test_a_generic_process_is_said_first(validation, builder):
     edit_json(validation / "summary.json", spice={"generic": True})
     first, *_ = build(builder, validation).pictures
     assert "no real process" in first.caption and first.table == ()
-    assert answer(read_run(validation)).startswith("Generic transistors")
+    assert build(contents_of(validation).strip, validation).note.startswith("Generic transistors")
 
 
 def test_single_ota_tells_the_worst_of_each(validation):
@@ -494,7 +497,7 @@ def test_preset_in_words_and_spread_with_its_interval(fit):
     edit_json(fit / "summary.json", fit={"spread": [], "devices": []})
     section = build(fitted_preset, fit)
     assert len(section.pictures) == 1 and section.absent[0][0] == "Spread of the fitted devices"
-    assert "too few devices" in answer(read_run(fit))
+    assert "too few devices" in fit_words(read_run(fit))
     wrong = {**groups[0], "spread": {"offset_sigma_v": {"value": 0.005, "low": 0.0038, "high": 0.0042}}}
     edit_json(fit / "summary.json", fit={"spread": [wrong]})
     with pytest.raises(ReportError, match="outside its own interval"):
@@ -502,7 +505,7 @@ def test_preset_in_words_and_spread_with_its_interval(fit):
 
 
 def test_answer_of_a_fit(fit):
-    assert plain(answer(read_run(fit))) == (
+    assert plain(fit_words(read_run(fit))) == (
         "One law gives all 4 curves of ngspice-39, sky130 tt: the RMS error is 0.090 % of the bias current in the "
         "worst of them, 0.070 % where each curve is fitted by itself. The preset hardware.json holds it, with the "
         "spread of 1,000 devices at each of 2 biases."
@@ -624,12 +627,12 @@ def test_only_all_decisions_are_all_of_them(fraction, words):
 
 
 def test_answer_of_an_export(export):
-    text = plain(answer(read_run(export)))
+    text = plain(export_words(read_run(export)))
     assert text.startswith("The design, 95.60 % on the perfect chip, was written for its targets, read back and run;")
     assert "mean accuracy of 3 sampled chips: bundle 95.33 %, SPICE 95.33 %, RASP 3.0 95.33 % and AN231E04" in text
     assert "Of 10 tokens played through the netlists in ngspice, 90.00 % of the decisions equal our model's." in text
     edit_target(export, "spice", generic=True)
-    assert answer(read_run(export)).startswith("Generic transistors")
+    assert build(contents_of(export).strip, export).note.startswith("Generic transistors")
     for builder in (gates, target_accuracy, closed_loop):
         assert "no real process" in build(builder, export).pictures[0].caption
 

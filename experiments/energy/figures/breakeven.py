@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import join, percent, si, si_scale, significant
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import number_at, table_at
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import ANALOG, BLACK, DIGITAL, new_figure, panels_of, ratio_axis, ratio_ticks
+from experiments.energy.comparisons import number_at, table_at
 
 COLOURED = ("codesigned_digital", "folded", "digital")
 """The rival whose ratio is the colour: the first of these that the maps have."""

@@ -8,13 +8,14 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 from atis_jax.gates import Gate
-from atis_jax.report.circuits import process_note, read_gates
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures.curve_residuals import curves_and_residuals, worst_residuals
 from atis_jax.report.formatting import join, percent, si, significant
+from atis_jax.report.gates import read_gates
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log_ticks
+from experiments.spice.figures.curve_residuals import curves_and_residuals, worst_residuals
+from experiments.spice.words import process_note
 
 
 def single_ota(run: RunFiles) -> Section:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from atis_jax.report.circuits import equal_words, loops_equal, process_note
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures.export_targets import read_export
-from atis_jax.report.formatting import count, percent, si, significant
+from atis_jax.report.formatting import count, equal_words, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, BLUE, GREY, ORANGE, SHADES, VERMILLION, new_figure
+from experiments.export.figures.targets import read_export
+from experiments.export.words import loops_equal
+from experiments.spice.words import process_note
 
 COLUMNS = 3
 

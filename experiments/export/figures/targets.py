@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from atis_jax.report.circuits import TARGETS, equal_words, process_note, target_order
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.formatting import count, join, percent
+from atis_jax.report.formatting import count, equal_words, join, percent
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import BLACK, LINES, VERMILLION, new_figure, panels_of
+from experiments.export.words import TARGETS, target_order
+from experiments.spice.words import process_note
 
 _STRIP = 0.4
 """Half-height of a target's strip, rows being one apart."""

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from atis_jax.report.circuits import process_note
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures.curve_residuals import curves_and_residuals, worst_residuals
-from atis_jax.report.figures.spice_ota import bias_words
 from atis_jax.report.formatting import count, join, or_below, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import BLACK, LINES, new_figure, panels_of, plain_log_ticks
+from experiments.spice.figures.curve_residuals import curves_and_residuals, worst_residuals
+from experiments.spice.figures.ota import bias_words
+from experiments.spice.words import process_note
 
 FIELDS = {
     "ota.kappa": ("gate coupling κ at the nominal temperature and its stated current", 1.0, ""),

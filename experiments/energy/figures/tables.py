@@ -7,10 +7,10 @@ from typing import Any
 
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import count, percent, si, significant
-from atis_jax.report.plain_words import NAMES, network_name
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import number_at, positive_at, table_at
 from atis_jax.report.section import Section, Table
+from experiments.energy.comparisons import number_at, positive_at, table_at
+from experiments.energy.plain_words import NAMES, network_name
 
 UNLIMITED = 1e300
 """What a summary writes for infinity, which JSON does not have."""

@@ -9,13 +9,13 @@ from matplotlib.patches import Patch
 
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import join, si, significant
-from atis_jax.report.plain_words import NAMES, constant_words
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import ANALOG, Comparison, Scenario, Swing, read_scenarios
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.standing import rounds_to_one, times
 from atis_jax.report.style import BLACK, BLUE, ORANGE, new_figure, panels_of, ratio_axis
-from atis_jax.report.verdicts import outcome
+from experiments.energy.comparisons import ANALOG, Comparison, Scenario, Swing, read_scenarios
+from experiments.energy.plain_words import NAMES, constant_words
+from experiments.energy.verdicts import outcome
 
 LESS, MORE = BLUE, ORANGE
 """With a constant at the lower end of its range, and at the upper."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from atis_jax.report.figures.scenarios import verdicts_picture
 from atis_jax.report.formatting import join
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Strip
 from atis_jax.report.standing import times
-from atis_jax.report.verdicts import TWIN, Outcome, outcome
+from experiments.energy.comparisons import Comparison, Scenario, read_scenarios
+from experiments.energy.figures.passes import verdicts_picture
+from experiments.energy.verdicts import TWIN, Outcome, outcome
 
 _SCORING = (Outcome.WINS_SCORING, Outcome.LOSES_SCORING)
 

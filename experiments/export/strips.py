@@ -1,32 +1,16 @@
-"""Strips of the runs about circuits: ngspice against the model, fits, exports, reprogramming."""
+"""Strips of an export and of reprogramming: which target loses, which states decide as before."""
 
 from __future__ import annotations
 
 from atis_jax.report.charts import Dot, dots
-from atis_jax.report.circuits import TARGETS, answer, process_words, read_gates, target_order
-from atis_jax.report.errors import Absent
-from atis_jax.report.formatting import count, join
+from atis_jax.report.formatting import count, equal_words, join, percent
+from atis_jax.report.gates import gates_if_any, gates_number, gates_words
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, percent_to
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.style import ANALOG, DENSE
-
-
-def validation_strip(run: RunFiles) -> Strip:
-    """How many gates hold, and the sentence of the run."""
-    run.part("spice")
-    return Strip(_said(run), numbers=_gates(run), note=process_words(run))
-
-
-def fit_strip(run: RunFiles) -> Strip:
-    """How far the law is from the curves, and from what each curve alone would allow."""
-    told = run.part("fit")
-    numbers = (
-        Number(_two_digits(told["worst_rms_of_the_law"]), "of the bias current: RMS error of the law, worst curve"),
-        Number(_two_digits(told["worst_rms_of_a_fit"]), "of the bias current, each curve fitted by itself"),
-        Number(count(int(told["curves"]), "curve"), "fitted by one law"),
-    )
-    return Strip(_said(run), numbers=numbers, note=process_words(run))
+from experiments.export.words import TARGETS, loops_equal, target_order
+from experiments.spice.words import process_words
 
 
 def export_strip(run: RunFiles) -> Strip:
@@ -49,7 +33,7 @@ def export_strip(run: RunFiles) -> Strip:
     verdict = "; ".join([*lost, *([f"{join(even)}"] if even else [])])
     sentence = f"Built as its files say and read back, against the design on the perfect chip: {verdict}."
     if not verdict:
-        sentence = _said(run)
+        sentence = export_words(run)
     on = "" if sample.examples is None else f" on {sample.examples:,} test images"
     picture = Picture(
         "strip_export",
@@ -57,7 +41,7 @@ def export_strip(run: RunFiles) -> Strip:
         "Dots of accuracy, each over its error.",
         "Bands are one standard error, ticks single chips. Right is better.",
     )
-    return Strip(sentence, (picture,), _gates(run), process_words(run))
+    return Strip(sentence, (picture,), gates_number(run), process_words(run))
 
 
 def retarget_strip(run: RunFiles) -> Strip:
@@ -70,28 +54,44 @@ def retarget_strip(run: RunFiles) -> Strip:
     figure = dots(rows, "decisions as on the perfect chip (%)", compared=None)
     picture = Picture("strip_retarget", figure, "Dots of the share of equal decisions.", "Right is better.")
     numbers = (Number(f"{told['written']} of {told['cells']}", "cells written to go from one model to the other"),)
-    return Strip(_said(run), (picture,), numbers, process_words(run))
+    return Strip(retarget_words(run), (picture,), numbers, process_words(run))
 
 
-def _said(run: RunFiles) -> str:
-    """The run's sentence without the warning about its transistors, which the note repeats."""
-    return answer(run).removeprefix(process_words(run)).strip()
+def export_words(run: RunFiles) -> str:
+    """Accuracy of each target read back, decisions in ngspice, gates."""
+    told, gates = run.table("export"), gates_if_any(run)
+    targets = told["targets"]
+    reached = [
+        f"{TARGETS.get(name, name)} {percent(targets[name]['hardware_mean'], 2)}" for name in target_order(targets)
+    ]
+    chips = join(sorted({str(one["chips"]) for one in targets.values()}))
+    original = percent(told["accuracy"]["after_quantisation"], 2)
+    parts = [
+        f"The design, {original} on the perfect chip, was written for its targets, read back and run; mean accuracy of "
+        f"{chips} sampled chips: {join(reached)}."
+    ]
+    loops = (targets.get("spice") or {}).get("closed_loop")
+    if loops:
+        tokens, equal = loops_equal(loops)
+        parts.append(
+            f"Of {count(tokens, 'token')} played through the netlists in ngspice, {equal_words(equal)} of the "
+            "decisions equal our model's."
+        )
+    return " ".join([*parts, gates_words(gates)] if gates else parts)
 
 
-def _gates(run: RunFiles) -> tuple[Number, ...]:
-    try:
-        found = read_gates(run)
-    except Absent:
-        return ()
-    passed = sum(gate.passed for gate in found)
-    return (Number(f"{passed} of {len(found)}", "gates hold: numbers that this run is held to"),)
+def retarget_words(run: RunFiles) -> str:
+    """What is written to go from one design to the other, and what decides as before."""
+    told = run.table("retarget")
+    shares = {arm["arm"]: percent(arm["decisions_equal"], 2) for arm in told["arms"]}
+    states = join([f"{share} {arm}" for arm, share in shares.items()])
+    return (
+        f"Going from the design of {told['old']} to that of {told['new']} writes {told['written']} of "
+        f"{count(told['cells'], 'cell')}. Decisions as on the perfect chip: {states}."
+    )
 
 
 def _target(sample: Sample, label: str, value: float, color: str, cloud) -> Dot:
     error = sample.error(value)
     band = None if error is None else (100 * (value - error), 100 * (value + error))
     return Dot(label, 100 * value, sample.words(value), color, band, cloud)
-
-
-def _two_digits(share: float) -> str:
-    return f"{100 * share:.2g}\u00a0%"

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from atis_jax.report.errors import Absent
-from atis_jax.report.figures.drift import SHIFT_WORDS, DriftRun, drift_run
 from atis_jax.report.formatting import count, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, BLUE, GREY, LINES, VERMILLION, new_figure, plain_log_ticks
+from experiments.drift.figures.changes import SHIFT_WORDS, DriftRun, drift_run
 
 DRAWN_RATES = 4
 """Responses drawn; the table has them all."""

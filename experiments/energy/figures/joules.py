@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from atis_jax.report.formatting import join, percent, si
-from atis_jax.report.plain_words import NAMES
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import Scenario, read_scenarios
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLUE, GREEN, PURPLE, SKY, VERMILLION, new_figure, panels_of
-from atis_jax.report.verdicts import share_words
+from experiments.energy.comparisons import Scenario, read_scenarios
+from experiments.energy.plain_words import NAMES
+from experiments.energy.verdicts import share_words
 
 SHOWN = ("dense", "paper", "codesigned")
 _PARTS = {

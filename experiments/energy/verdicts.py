@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import Enum
 
 from atis_jax.report.formatting import percent, si, significant
-from atis_jax.report.plain_words import NAMES, constant_words
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import ANALOG, Comparison, Scenario, Swing, read_scenarios
 from atis_jax.report.standing import rounds_to_one, times
+from experiments.energy.comparisons import ANALOG, Comparison, Scenario, Swing, read_scenarios
+from experiments.energy.plain_words import NAMES, constant_words
 
 
 class Outcome(Enum):

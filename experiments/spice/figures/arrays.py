@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from atis_jax.report.circuits import process_note
 from atis_jax.report.errors import ReportError
-from atis_jax.report.figures.spice_ota import bias_words, biases_a, gates_by_name
 from atis_jax.report.formatting import count, percent, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, LINES, SKY, VERMILLION, new_figure, panels_of
+from experiments.spice.figures.ota import bias_words, biases_a, gates_by_name
+from experiments.spice.words import process_note
 
 COLUMNS = 4
 SAME_DEVICES = 0.95

@@ -6,11 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from atis_jax.report.figures.scenario_tables import measured
 from atis_jax.report.formatting import percent, si, significant
-from atis_jax.report.plain_words import NAMES, network_name
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import Comparison, Scenario, read_scenarios
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.standing import times
 from atis_jax.report.style import (
@@ -25,7 +22,10 @@ from atis_jax.report.style import (
     panels_of,
     plain_log_ticks,
 )
-from atis_jax.report.verdicts import WON, Outcome, outcome, share_words
+from experiments.energy.comparisons import Comparison, Scenario, read_scenarios
+from experiments.energy.figures.words import measured
+from experiments.energy.plain_words import NAMES, network_name
+from experiments.energy.verdicts import WON, Outcome, outcome, share_words
 
 # Warm colours and a filled marker for analog, cold ones and an open marker for digital.
 LOOKS = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from atis_jax.report import verdicts
 from atis_jax.report.formatting import count, percent, significant
-from atis_jax.report.plain_words import NAMES
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.scenarios import Scenario, number_at, read_scenarios, table_at
 from atis_jax.report.section import Section, Table
+from experiments.energy import verdicts
+from experiments.energy.comparisons import Scenario, number_at, read_scenarios, table_at
+from experiments.energy.plain_words import NAMES
 
 
 def what_is_compared(run: RunFiles) -> Section:

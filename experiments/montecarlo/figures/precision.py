@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ from matplotlib.axes import Axes
 
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import count, percent, points, significant
-from atis_jax.report.montecarlo import precision_answer
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import GREY, LINES, SHADES, new_figure, panels_of
@@ -210,3 +210,34 @@ def _needs(run: RunFiles) -> tuple[tuple[str, ...], ...]:
 
 
 __all__ = ["effective_bits_knee", "effective_bits_limits", "precision_surface"]
+
+
+def precision_answer(run: RunFiles) -> str:
+    """Two sentences on the paper's claim of 4 to 6 effective bits, from the counts alone."""
+    precision = run.table("precision")
+    claim, knee = precision["claim"]["design"], precision["knee"]["design"]
+    low, high = claim["bits"]
+    within, below = claim["within"], claim["below"]
+    limit, kept = (points(precision[name]).lstrip("+") for name in ("limit", "kept_limit"))
+    first = (
+        f"Of {within['points']} combinations with {low:g} to {high:g} effective bits {within['hold']} hold, of "
+        f"{below['points']} with fewer {below['hold']} (they lose at most {limit} and keep at most {kept} more tokens, "
+        f"mean of {count(precision['chips'], 'chip')} on {count(precision['examples'], 'input')})."
+    )
+    if knee["median"] is None:
+        return (
+            f"{first} {count(knee['without'], 'design')} of {knee['designs']} fail even with the most effective bits."
+        )
+    odd = (("without", "fail even with the most"), ("at_most", "fail at none that were measured"))
+    rest = [f"{knee[name]} {words}" for name, words in odd if knee[name]]
+    span = f"{_up(knee['low'])} to {_up(knee['high'])}"
+    second = (
+        f"From {_up(knee['median'])} effective bits on no combination of a design fails by more than one standard "
+        f"error (median of {count(knee['designs'], 'design')}, {'; '.join([span, *rest])})."
+    )
+    return f"{first} {second}"
+
+
+def _up(bits: float) -> str:
+    """One decimal, rounded up: what holds from 3.21 on holds from 3.3 on."""
+    return f"{math.ceil(10 * bits - 1e-9) / 10:.1f}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from atis_jax.report.circuits import bound_words, process_note, read_gates, value_words
+from atis_jax.report.gates import bound_words, read_gates, value_words
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Section, Table
+from experiments.spice.words import process_note
 
 
 def gates(run: RunFiles) -> Section:

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from atis_jax.report.charts import Bar, Dot, bars, dots
-from atis_jax.report.figures.patches import tile
 from atis_jax.report.formatting import count, si_scale, significant
 from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sample_of, temperature_words
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
+from experiments.codesign_report.patches import tile
 
 _SPACE = "\u00a0"
 
