@@ -26,6 +26,7 @@ from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.strict_json import read_json
 from atis_jax.training import evaluate
 from atis_jax.training.checkpoints import Checkpoints
@@ -64,7 +65,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
-    if settings.scorer.kind == "analog":
+    if isinstance(build_method(settings, settings.scorer.kind), Analog):
         summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)

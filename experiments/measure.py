@@ -230,8 +230,8 @@ def controls(
         if kind in trained:
             control = ready(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
-            if kind == "random":
-                inputs = dataclasses.replace(inputs, design=jnp.asarray(kept, jnp.float32))
+            design = control.evaluator.method.scheduled(inputs.design, jnp.asarray(kept, jnp.float32))
+            inputs = dataclasses.replace(inputs, design=design)
             noise = jax.random.fold_in(key, 10 + number)
             run, task = control.evaluator.masked(), control.evaluator.task
             counted = evaluate.count(run, task, batches, inputs, noise)

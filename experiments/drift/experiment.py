@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.validation import UserError, choose
 from experiments import measure
 from experiments.drift.arms import MODE_OF, RAMP, Arm, Sequence, make_sequence, run_arms, sample_chips, unpruned_correct
@@ -39,7 +40,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     trained = load_trained(settings.checkpoint)
-    if trained.trained.evaluator.spec.kind != "analog":
+    if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer, which "
             "no temperature moves; give a run with scorer.kind = 'analog'"

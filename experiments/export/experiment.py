@@ -17,6 +17,7 @@ from atis_jax.export.store import read_bundle, write_bundle, write_folder
 from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.strict_json import read_json
@@ -58,7 +59,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         except SpiceError as error:
             raise UserError(f"{error}; or write the netlists alone: config.simulate = False") from error
     trained = load_trained(settings.checkpoint)
-    if trained.trained.evaluator.spec.kind != "analog":
+    if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
