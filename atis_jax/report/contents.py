@@ -11,6 +11,10 @@ from atis_jax.report.run_files import Arrays, RunFiles
 from atis_jax.report.section import Section, Strip
 
 
+def _always(_: RunFiles) -> bool:
+    return True
+
+
 class Entry(NamedTuple):
     """A section the page may have.
 
@@ -19,12 +23,14 @@ class Entry(NamedTuple):
         figures: file names of the figures it writes, without ending.
         build: makes it from the run's files, or raises ``Absent``.
         aside: its tables are looked up, not read, and go to files beside the page.
+        meant: whether it is for this run; in another one it is not even missed.
     """
 
     title: str
     figures: tuple[str, ...]
     build: Callable[[RunFiles], Section]
     aside: bool = False
+    meant: Callable[[RunFiles], bool] = _always
 
 
 def _no_rows(_: RunFiles) -> Sequence[Row]:

@@ -81,23 +81,24 @@ def _standard_error(sample: Sample, accuracy: float) -> str:
 
 
 def _tokens(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
-    rows = []
+    rows, tokens = [], run.words.tokens.capitalize()
     for what, name in (
-        ("Patches pruned, averaged over layers", "tokens.pruned_fraction"),
-        ("Patches pruned, last layer", "tokens.pruned_fraction_final_layer"),
+        (f"{tokens} pruned, averaged over layers", "tokens.pruned_fraction"),
+        (f"{tokens} pruned, last layer", "tokens.pruned_fraction_final_layer"),
     ):
         value = _wanted(run, what, name, missing)
         if value is not None:
-            rows.append(Row(what, percent(value), "class token not counted"))
+            rows.append(Row(what, percent(value), f"{run.words.protected} not counted"))
     return rows
 
 
 def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
-    total = _wanted(run, "Energy per image", "energy.total_j", missing, run.number)
+    what = f"Energy per {run.words.unit}"
+    total = _wanted(run, what, "energy.total_j", missing, run.number)
     if total is None:
         return []
     preset = run.table("energy").get("preset")
-    rows = [Row("Energy per image", si(total, "J"), f"energy preset {preset}" if preset else "")]
+    rows = [Row(what, si(total, "J"), f"energy preset {preset}" if preset else "")]
     for what, name in (
         ("the dense network without a scorer", "dense_j"),
         ("the same with a digital scorer", "digital_j"),

@@ -79,7 +79,7 @@ def render(run: RunFiles, contents: Contents) -> str:
     with drawing():
         strip = _strip(run, contents)
         pictures = _strip_pictures(strip, contents, run.path / "figures")
-        for entry in contents.sections:
+        for entry in (entry for entry in contents.sections if entry.meant(run)):
             try:
                 section = entry.build(run)
             except Absent as reason:

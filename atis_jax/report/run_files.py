@@ -19,6 +19,7 @@ import numpy as np
 
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.metrics import Metrics, parse_metrics
+from atis_jax.report.wording import Words, words_for
 from atis_jax.strict_json import JsonError, read_json
 
 
@@ -53,6 +54,11 @@ class RunFiles:
     def experiment(self) -> str:
         """Which experiment the run was of, empty when neither file says."""
         return str(self.summary.get("experiment") or self.config.get("experiment") or "")
+
+    @property
+    def words(self) -> Words:
+        """What the examples of its data set are called."""
+        return words_for(self.table("dataset").get("unit"))
 
     def array(self, name: str) -> np.ndarray:
         """An array of artifacts.npz; ``Absent`` when this run has none of that name."""

@@ -78,7 +78,7 @@ class Claim:
 
 
 def accuracy_standing(sample: Sample, ours: float | None, theirs: float | None) -> Standing | None:
-    """Accuracies on the same images: None where one is missing."""
+    """Accuracies on the same examples: None where one is missing."""
     if ours is None or theirs is None:
         return None
     return Standing(sample.sign(ours, theirs), sample.gap_words(ours, theirs))
@@ -98,7 +98,7 @@ def energy_standing(ours: float | None, theirs: float | None) -> Standing | None
 
 
 def scoring_standing(ours: float | None, theirs: float | None) -> Standing | None:
-    """Energies of choosing the patches alone."""
+    """Energies of choosing the tokens alone."""
     if not ours or not theirs:
         return None
     if rounds_to_one(ours / theirs):

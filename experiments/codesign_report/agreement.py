@@ -29,7 +29,7 @@ def agreement(run: RunFiles) -> Section:
     drawn = [(name, array) for name, array in (("rho", spearman), ("recall", recall)) if array is not None]
     figure = new_figure(2.9)
     panels = panels_of(figure, 1, len(drawn))
-    sentences = []
+    sentences, words = [], run.words
     for axes, (name, array) in zip(panels, drawn, strict=True):
         layers = np.arange(1, array.size + 1)
         if name == "rho":
@@ -42,10 +42,10 @@ def agreement(run: RunFiles) -> Section:
             )
         else:
             axes.bar(layers, 100 * array, width=0.6, color=ANALOG, label="analog score")
-            axes.set_ylabel("recall of the most\nattended patches (%)")
+            axes.set_ylabel(f"recall of the most\nattended {words.tokens} (%)")
             axes.set_ylim(0, 105)
             sentences.append(
-                f"Of as many most-attended patches as are kept, {_range(array, percent)} are among the kept."
+                f"Of as many most-attended {words.tokens} as are kept, {_range(array, percent)} are among the kept."
             )
             if chance is not None:
                 axes.hlines(
@@ -74,7 +74,7 @@ def agreement(run: RunFiles) -> Section:
         (what, f"artifacts.npz has no array '{name}'")
         for what, name, array in (
             ("Rank correlation with attention", "agreement_layer_spearman", spearman),
-            ("Recall of the most attended patches", "agreement_recall", recall),
+            (f"Recall of the most attended {words.tokens}", "agreement_recall", recall),
         )
         if array is None
     )

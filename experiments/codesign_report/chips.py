@@ -1,4 +1,4 @@
-"""Accuracy from chip to chip beside the sampling error of the images, and against the temperature of each."""
+"""Accuracy from chip to chip beside the sampling error of the examples, and against the temperature of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from atis_jax.report.formatting import count
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.sampling import Sample, change_to, points_to, sample_of
+from atis_jax.report.sampling import change_to, points_to, sample_of
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import ANALOG, BLACK, DENSE, GREEN, GREY, new_figure, panels_of
 
@@ -18,8 +18,8 @@ _EDGE = "#7a3600"
 def chip_accuracy(run: RunFiles) -> Section:
     """Histogram with every chip as a tick below it; accuracy against temperature where that was varied.
 
-    The axis is at least as wide as the sampling error, whose band is drawn: chips on the same images may differ by
-    less than what these images tell of any accuracy.
+    The axis is at least as wide as the sampling error, whose band is drawn: chips on the same examples may differ by
+    less than what these examples tell of any accuracy.
     """
     accuracy = run.array("chip_accuracy").astype(float)
     temperature = run.optional("chip_temperature_c")
@@ -34,7 +34,7 @@ def chip_accuracy(run: RunFiles) -> Section:
     low, high = _limits(accuracy, [*band, *(v for v in (dense, ideal) if v is not None and np.isfinite(v))])
     heights, edges = np.histogram(accuracy, bins=_bins(accuracy) if np.ptp(accuracy) else 1)
     if band:
-        axes.axvspan(*band, color=GREY, alpha=0.2, linewidth=0, label="± one standard error of the images")
+        axes.axvspan(*band, color=GREY, alpha=0.2, linewidth=0, label=f"± one standard error of the {run.words.units}")
     axes.stairs(heights, edges, fill=True, color=ANALOG, alpha=0.55)
     axes.vlines(edges[1:-1], 0, np.minimum(heights[1:], heights[:-1]), color=_EDGE, linewidth=0.6)
     axes.stairs(heights, edges, color=_EDGE, linewidth=0.9)
@@ -60,7 +60,7 @@ def chip_accuracy(run: RunFiles) -> Section:
     if temperature is not None:
         reason = f"all chips were evaluated at {temperature[0]:g} °C"
     absent = () if varied else (("Accuracy against temperature", reason),)
-    caption = " ".join(_sentences(accuracy, temperature if varied else None, dense, sample_of(run)))
+    caption = " ".join(_sentences(run, accuracy, temperature if varied else None, dense))
     alt = "Histogram of accuracy over chips" + (" and accuracy against temperature." if varied else ".")
     return Section("Accuracy from chip to chip", (Picture("chip_accuracy", figure, alt, caption),), absent)
 
@@ -92,7 +92,8 @@ def _temperature_panel(axes, temperature, accuracy, dense, band, limits) -> None
     _percent_ticks(axes.yaxis)
 
 
-def _sentences(accuracy: np.ndarray, temperature: np.ndarray | None, dense: float | None, sample: Sample) -> list[str]:
+def _sentences(run: RunFiles, accuracy: np.ndarray, temperature: np.ndarray | None, dense: float | None) -> list[str]:
+    sample = sample_of(run)
     mean, spread = float(accuracy.mean()), float(accuracy.std(ddof=1)) if accuracy.size > 1 else 0.0
     error = sample.error(mean)
     sentences = [
@@ -101,7 +102,7 @@ def _sentences(accuracy: np.ndarray, temperature: np.ndarray | None, dense: floa
     ]
     if accuracy.size > 1 and error is not None:
         sentences.append(
-            f"On these same images chips spread by {points_to(spread, error)} (standard deviation), "
+            f"On these same {run.words.units} chips spread by {points_to(spread, error)} (standard deviation), "
             f"{'less' if spread < error else 'more'} than the sampling error of {points_to(error, error)}."
         )
     if dense is not None and np.isfinite(dense):

@@ -51,7 +51,7 @@ _NETWORK = "#b9c5d1"
 
 @dataclass(frozen=True)
 class EnergyNumbers:
-    """Joules per image, by label.
+    """Joules per example, by label.
 
     Attributes:
         network: parts that are not the scorer's, also ones this page has no words for.
@@ -124,16 +124,17 @@ def energy(run: RunFiles) -> Section:
     figure = new_figure(0.85 + 0.31 * rows + (0.85 + 0.31 * zoomed if numbers.scorer_j else 0))
     if numbers.scorer_j:
         panels = figure.subplots(2, 1, height_ratios=[rows, zoomed])
-        _zoom(panels[1], numbers)
+        _zoom(panels[1], numbers, run.words.unit)
     else:
         panels = [figure.subplots()]
-    _waterfall(panels[0], numbers)
-    alt = "Waterfall of energy per image by part of the network, and the scorer's parts on a logarithmic scale."
+    _waterfall(panels[0], numbers, run.words.unit)
+    whole = f"energy per {run.words.unit} by part of the network"
+    alt = f"Waterfall of {whole}, and the scorer's parts on a logarithmic scale."
     picture = Picture("energy", figure, alt, " ".join(_sentences(run, numbers)))
     return Section("Energy", (picture,), absent)
 
 
-def _waterfall(axes: Axes, numbers: EnergyNumbers) -> None:
+def _waterfall(axes: Axes, numbers: EnergyNumbers, unit: str) -> None:
     total = numbers.total_j
     factor, prefix = si_scale([total, *numbers.references.values()])
     longest = max([total, *numbers.references.values()]) / factor or 1.0
@@ -164,11 +165,11 @@ def _waterfall(axes: Axes, numbers: EnergyNumbers) -> None:
     axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 1.1 * longest])
     axes.set_xlim(0, 1.5 * longest)  # room for the longest bar's words
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"energy per image ({prefix}J), linear axis")
+    axes.set_xlabel(f"energy per {unit} ({prefix}J), linear axis")
     axes.set_title("The parts add up to the total; hatched: other ways to do it")
 
 
-def _zoom(axes: Axes, numbers: EnergyNumbers) -> None:
+def _zoom(axes: Axes, numbers: EnergyNumbers, unit: str) -> None:
     """Points on a logarithmic axis, not bars: a bar's length means nothing where the axis has no zero."""
     rows = [(label, value, True) for label, value in numbers.scorer.items() if value > 0]
     rows.sort(key=lambda row: -row[1])
@@ -199,14 +200,14 @@ def _zoom(axes: Axes, numbers: EnergyNumbers) -> None:
     axes.set_xticks(10.0 ** np.arange(math.ceil(math.log10(low)), math.ceil(math.log10(high)) + 1))
     axes.minorticks_off()
     plain_log_ticks(axes.xaxis)
-    axes.set_xlabel(f"energy per image ({prefix}J), logarithmic axis: distances are ratios and do not add up")
+    axes.set_xlabel(f"energy per {unit} ({prefix}J), logarithmic axis: distances are ratios and do not add up")
     axes.set_title("Inside the analog scorer, and the same score in digital (squares)")
 
 
 def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
     total, scorer = numbers.total_j, numbers.scorer
     preset = run.table("energy").get("preset")
-    first = f"One image costs {si(total, 'J')}" + (f", priced with '{preset}'" if preset else "")
+    first = f"One {run.words.unit} costs {si(total, 'J')}" + (f", priced with '{preset}'" if preset else "")
     if scorer and total:
         largest = max(scorer, key=lambda label: scorer[label])
         share = percent(numbers.scorer_j / total)

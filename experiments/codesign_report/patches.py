@@ -1,4 +1,7 @@
-"""Kept patches over real images, layer by layer: what is dropped is greyed and hatched in the pixels."""
+"""Kept patches over real images, layer by layer: what is dropped is greyed and hatched in the pixels.
+
+Shape suffixes: h rows and w columns of pixels, r rows and s columns of patches.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +31,15 @@ def kept_patches(run: RunFiles) -> Section:
     if images.shape[-1] not in (1, 3):
         raise ReportError(f"artifacts.npz: 'images' has {images.shape[-1]} channels; expected 1 (grey) or 3 (RGB)")
     total, layers, tokens = kept.shape
-    grid = math.isqrt(tokens)
-    if grid * grid != tokens:
-        raise ReportError(f"artifacts.npz: 'kept' has {tokens} patches an image, which is not a square number")
+    grid = patch_grid(run)
     shown = min(total, _MOST_IMAGES)
     columns = min(layers + 1, _COLUMNS)
     per_row = columns - 1
     lines = math.ceil(layers / per_row)  # rows of tiles an image needs
     side = min((WIDTH_IN - 1.1) / columns, 1.25)
     width = 1.1 + side * columns
-    figure = new_figure(0.15 + shown * lines * (side + 0.24), max(width, 4.2))
+    high = side * grid[0] / grid[1]
+    figure = new_figure(0.15 + shown * lines * (high + 0.24), max(width, 4.2))
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.02, wspace=0.01, hspace=0.01)
     panels = figure.subplots(shown * lines, columns, squeeze=False)
     for axes in panels.flat:
@@ -54,7 +56,7 @@ def kept_patches(run: RunFiles) -> Section:
         for layer in range(layers):
             axes = panels[k * lines + layer // per_row, 1 + layer % per_row]
             axes.set_axis_on()
-            axes.imshow(tile(images[k], kept[k, layer].reshape(grid, grid), grid))
+            axes.imshow(tile(images[k], kept[k, layer].reshape(grid), grid))
             _bare(axes)
             title = f"layer {layer + 1}: {kept[k, layer].sum()}/{tokens}" if side > 0.95 else ""
             title = title or f"L{layer + 1}: {kept[k, layer].sum()}/{tokens}"
@@ -70,6 +72,22 @@ def kept_patches(run: RunFiles) -> Section:
     return Section("Kept patches, layer by layer", (picture,), absent)
 
 
+def patch_grid(run: RunFiles) -> tuple[int, int]:
+    """Rows and columns of patches; of a run that does not say they are a square.
+
+    Raises:
+        Absent: the run kept no patches.
+        ReportError: they are not as many as there are of 'kept'.
+    """
+    tokens, found = run.array("kept").shape[-1], run.optional("grid")
+    side = math.isqrt(tokens)
+    rows, columns = (side, side) if found is None else map(int, found)
+    if rows * columns != tokens:
+        which = "which is not a square number" if found is None else f"but 'grid' says {rows} x {columns}"
+        raise ReportError(f"artifacts.npz: 'kept' has {tokens} patches an image, {which}")
+    return rows, columns
+
+
 def _bare(axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
@@ -80,21 +98,21 @@ def _bare(axes) -> None:
 
 
 def tile(
-    image: Float[np.ndarray, "h w c"], kept: Bool[np.ndarray, "g g"] | None, grid: int
-) -> Float[np.ndarray, "p p 3"]:
+    image: Float[np.ndarray, "h w c"], kept: Bool[np.ndarray, "r s"] | None, grid: tuple[int, int]
+) -> Float[np.ndarray, "r*p s*p 3"]:
     """The image enlarged without smoothing; patches not kept nearly flat and crossed by slanted lines."""
-    pixels = max(1, _TILE_PIXELS // grid) * grid  # whole pixels a patch
-    rows = np.arange(pixels) * image.shape[0] // pixels
-    columns = np.arange(pixels) * image.shape[1] // pixels
-    picture = np.broadcast_to(image[rows][:, columns], (pixels, pixels, image.shape[2]))
+    side = max(1, _TILE_PIXELS // max(grid))  # whole pixels a patch
+    height, width = (side * patches for patches in grid)
+    rows = np.arange(height) * image.shape[0] // height
+    columns = np.arange(width) * image.shape[1] // width
+    picture = image[rows][:, columns]
     picture = np.repeat(picture, 3, axis=2) if image.shape[2] == 1 else picture.copy()
     if kept is None:
         return picture
-    patch = np.arange(pixels) * grid // pixels
-    dropped = ~kept[patch][:, patch]
+    dropped = ~np.repeat(np.repeat(kept, side, axis=0), side, axis=1)
     grey = picture.mean(axis=2, keepdims=True)
     washed = 0.86 * _WASH + 0.14 * grey
-    slanted = np.add.outer(np.arange(pixels), np.arange(pixels)) % 12 < 2
+    slanted = np.add.outer(np.arange(height), np.arange(width)) % 12 < 2
     washed[slanted] = _HATCH
     return np.where(dropped[:, :, None], washed, picture)
 

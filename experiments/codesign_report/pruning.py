@@ -49,12 +49,12 @@ def kept_per_layer(run: RunFiles) -> Section:
             label="target",
         )
     axes.set_ylim(0, 105)
-    axes.set_ylabel("patches kept (%)")
+    axes.set_ylabel(f"{run.words.tokens} kept (%)")
     layer_axis(axes, mean.size)
     legend_above(axes, "kept, mean over chips", "± std over chips", "target")
     sentences = [
-        f"Averaged over layers {percent(float(mean.mean()))} of the patches are kept, in the last layer "
-        f"{percent(float(mean[-1]))} (the class token is not counted)."
+        f"Averaged over layers {percent(float(mean.mean()))} of the {run.words.tokens} are kept, in the last layer "
+        f"{percent(float(mean[-1]))} (the {run.words.protected} is not counted)."
     ]
     if spread is not None:
         worst = int(np.argmax(spread))
@@ -72,7 +72,7 @@ def kept_per_layer(run: RunFiles) -> Section:
         )
         if array is None
     )
-    alt = "Bar chart of the kept fraction of patches in each layer."
+    alt = f"Bar chart of the kept fraction of {run.words.tokens} in each layer."
     return Section("Kept fraction per layer", (Picture("kept_per_layer", figure, alt, " ".join(sentences)),), absent)
 
 

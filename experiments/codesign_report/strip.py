@@ -13,7 +13,7 @@ from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sa
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
-from experiments.codesign_report.patches import tile
+from experiments.codesign_report.patches import patch_grid, tile
 
 _SPACE = "\u00a0"
 
@@ -29,7 +29,7 @@ def dense_strip(run: RunFiles) -> Strip:
     sample, accuracy = sample_of(run), run.fraction("accuracy.dense")
     if accuracy is None:
         return Strip(_unfinished(run))
-    where = "" if sample.examples is None else f" on {count(sample.examples, 'test image')}"
+    where = "" if sample.examples is None else f" on {count(sample.examples, f'test {run.words.unit}')}"
     return Strip(
         f"The dense network reaches {sample.words(accuracy)} accuracy{where}; nothing was pruned, nothing compared.",
         numbers=(Number(sample.words(accuracy), f"accuracy, dense{_plus_minus(sample, accuracy)}"),),
@@ -63,9 +63,9 @@ def _sentence(run: RunFiles) -> str:
         return reached or _unfinished(run)
     chance = accuracy_standing(sample, ours, random)
     if kind != "random" and chance is not None and chance.sign == 0:
-        found += " A random choice of patches is as accurate."
+        found += f" A random choice of {run.words.tokens} is as accurate."
     if kind != "random" and chance is not None and chance.sign == -1:
-        found += f" It loses to a random choice of patches ({chance.words})."
+        found += f" It loses to a random choice of {run.words.tokens} ({chance.words})."
     return found
 
 
@@ -107,7 +107,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
                 may_leave=name not in ("dense", kind) and len(found) > 1,
             )
         )
-    on = "" if sample.examples is None else f" on {sample.examples:,} test images"
+    on = "" if sample.examples is None else f" on {sample.examples:,} test {run.words.units}"
     compared = next((row for row, name in enumerate(found) if name == "dense"), None)
     figure = dots(rows, f"accuracy{on} (%)", compared)
     chips = ", ticks single chips" if cloud is not None and len(cloud) > 1 else ""
@@ -136,12 +136,11 @@ def _energy(run: RunFiles) -> Picture | None:
         if dense and label != "dense":
             words += f" ({100 * value / dense:.0f}{_SPACE}%)"
         rows.append(Bar(label, value / factor, words, color, min(part or 0.0, value) / factor))
-    figure = bars(rows, f"energy of one image ({prefix}J)")
+    figure = bars(rows, f"energy of one {run.words.unit} ({prefix}J)")
     hatched = "; hatched, its scoring" if any(one.part > 0 for one in rows) else ""
     share = ": in brackets its share of dense" if dense and len(rows) > 1 else ""
-    return Picture(
-        "strip_energy", figure, "Bars of the energy of one image.", f"Energy{share}{hatched}. Shorter is better."
-    )
+    alt = f"Bars of the energy of one {run.words.unit}."
+    return Picture("strip_energy", figure, alt, f"Energy{share}{hatched}. Shorter is better.")
 
 
 def _input(run: RunFiles) -> Picture | None:
@@ -150,16 +149,13 @@ def _input(run: RunFiles) -> Picture | None:
     if images is None or kept is None or images.shape[-1] not in (1, 3):
         return None
     image, masks = np.clip(np.asarray(images[0], float), 0, 1), kept[0].astype(bool)
-    tokens = masks.shape[1]
-    grid = math.isqrt(tokens)
-    if grid * grid != tokens:
-        return None
+    tokens, grid = masks.shape[1], patch_grid(run)
     pruning = np.flatnonzero(~masks.all(axis=1))
     layers = sorted({int(pruning[0]) if pruning.size else 0, len(masks) - 1})
-    figure = new_figure(1.62, STRIP_WIDTH_IN)
+    figure = new_figure(0.27 + 1.35 * grid[0] / grid[1], STRIP_WIDTH_IN)
     panels = figure.subplots(1, 3, squeeze=False)[0]
     titles = ["one input", *(f"layer {layer + 1}: {masks[layer].sum()} of {tokens}" for layer in layers)]
-    pictures = [tile(image, None, grid), *(tile(image, masks[layer].reshape(grid, grid), grid) for layer in layers)]
+    pictures = [tile(image, None, grid), *(tile(image, masks[layer].reshape(grid), grid) for layer in layers)]
     for axes in panels:
         axes.set_axis_off()
     for axes, title, picture in zip(panels, titles, pictures, strict=False):
@@ -175,7 +171,7 @@ def _numbers(run: RunFiles) -> list[Number]:
     average, final = (run.fraction(f"tokens.pruned_fraction{end}") for end in ("", "_final_layer"))
     if average is not None:
         last = "" if final is None else f" ({percent_to(final, 0.01)} in the last)"
-        found.append(Number(percent_to(average, 0.01), f"of the patches dropped, mean of the layers{last}"))
+        found.append(Number(percent_to(average, 0.01), f"of the {run.words.tokens} dropped, mean of the layers{last}"))
     number, worst = chips_of(run), run.fraction("accuracy.hardware_worst")
     if number is not None and kind_of(run) == "analog":
         degrees = temperature_words(run)

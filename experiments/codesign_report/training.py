@@ -63,7 +63,7 @@ def training_curves(run: RunFiles) -> Section:
         for title, names in (
             ("loss", _loss_names(metrics)),
             ("accuracy (%)", [n for n in metrics.columns if "accuracy" in n][:_TERMS]),
-            ("patches kept (%)", [n for n in _KEPT if n in metrics.columns]),
+            (f"{run.words.tokens} kept (%)", [n for n in _KEPT if n in metrics.columns]),
             ("energy\n(% of dense)", [n for n in _ENERGY if n in metrics.columns]),
         )
         if names

@@ -22,6 +22,7 @@ from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError, choose
+from experiments import measure
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
 from experiments.export.contents import EXPORT
@@ -85,7 +86,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {"name": trained.settings.data.name, "split": "test", "examples": len(trained.test)},
+        "dataset": measure.described(trained.settings, trained.test),
         "export": {"checkpoint": settings.checkpoint, "accuracy": dict(bundle.accuracy), "targets": targets},
         "gates": gates,
         "timing": {"seconds": time.time() - started},

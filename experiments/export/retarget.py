@@ -95,7 +95,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {"name": new.settings.data.name, "split": "test", "examples": len(new.test)},
+        "dataset": measure.described(new.settings, new.test),
         "retarget": {
             "old": settings.old,
             "new": settings.new,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -14,12 +16,13 @@ from fake_run import edit_arrays, edit_json, write_fake_run, write_json
 from atis_jax.report import ReportError, style, write_report
 from atis_jax.report.contents import Contents, Entry
 from atis_jax.report.errors import Absent
+from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Strip
 from experiments import registry
 from experiments.codesign_report.contents import CODESIGN
 from experiments.report import main
 
-TRAINED = CODESIGN.sections
+TRAINED = [entry for entry in CODESIGN.sections if entry.meant(RunFiles(Path("x")))]
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -192,6 +195,19 @@ def test_no_two_parts_of_a_page_have_one_name(name):
 
 def test_a_run_of_an_unknown_experiment_is_shown_as_one_that_trained():
     assert registry.contents_of("unheard_of") is CODESIGN
+
+
+@pytest.mark.slow
+def test_the_page_of_sentences_says_sentence_and_tokens(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)
+    run = write_fake_run(tmp_path / "run", layers=2, images=2, grid=3, steps=30, chips=3)
+    edit_arrays(run / "artifacts.npz", images=None)
+    edit_json(run / "summary.json", dataset={"unit": "sentence"})
+    page = Page(write_report(run, CODESIGN).read_text(encoding="utf-8"))
+    assert "Kept tokens, layer by layer" in page.headings
+    words = page.text.split("Complete configuration")[0] + " ".join(image["alt"] for image in page.attributes("img"))
+    assert "One sentence costs" in words and "Tokens pruned, last layer" in words
+    assert not re.search("image|patch", words, re.IGNORECASE)
 
 
 def test_only_metrics(tmp_path, capsys):
