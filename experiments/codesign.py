@@ -37,6 +37,7 @@ from atis_jax.training.survey import survey
 from atis_jax.validation import UnknownKind, UserError
 from experiments import measure
 from experiments.build import build_method, build_model, build_task, fed
+from experiments.codesign_report.contents import CODESIGN, DENSE
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
 from experiments.ledgers import run_bill
@@ -68,7 +69,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, CODESIGN)
     return summary
 
 
@@ -107,7 +108,7 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, DENSE)
     return summary
 
 
