@@ -444,13 +444,13 @@ def test_knobs_change_nothing_else_of_the_start():
 
 @pytest.mark.slow
 def test_gates_start_in_the_order_of_what_inputs_add_to_the_scores():
-    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.7 / 2 U_T) over the training tokens."""
+    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.689 / 2 U_T) over the training tokens."""
     _, design = start_with(**EVERYTHING)
     tokens = tokens_of_training()
     for layer in range(DEPTH):
         gain = 0.01 * 1000.0 ** (1 / (1 + np.exp(-float(design.input_gain[layer]))))
         u = gain * tokens[layer] @ np.asarray(design.projection[layer], np.float64).T
-        moved = np.tanh(u * 0.1 * 0.7 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
+        moved = np.tanh(u * 0.1 * 0.689 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
         worth = np.sqrt((moved**2).mean(axis=0)) * np.abs(np.tanh(np.asarray(design.prototype[layer, 0], np.float64)))
         np.testing.assert_array_equal(np.argsort(design.input_gate[layer]), np.argsort(worth))
 

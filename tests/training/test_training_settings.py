@@ -18,7 +18,6 @@ import experiments.measure
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import config_hash, results_part, stored_hash, to_json
 from atis_jax.data.images import ImagesSpec
-from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import create_state, optimiser
 from atis_jax.validation import SettingError, UserError
@@ -46,7 +45,7 @@ from experiments.settings import CodesignSettings
             dict(energy=dict(preset="horowitz_45nm", dac="sar_8b"), hardware=dict(dac_bits=10)),
             r"config.energy.dac = 'sar_8b' is a published converter of 8 bits, and the hardware's has 10",
         ),
-        (dict(scorer=RandomSpec()), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
+        (dict(scorer=dict(kind="random")), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
         (
             dict(evaluation=dict(capacities=(9,))),
             r"config.evaluation.capacities has 1 entries for 2 layers; give one per layer, or none",
@@ -139,7 +138,7 @@ def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(mon
 @pytest.mark.slow
 def test_a_wrong_start_from_makes_no_folder(tmp_path):
     settings, path, key = changed(start_from=str(tmp_path / "nothing")), tmp_path / "run", jax.random.key(0)
-    model, stages = experiments.codesign.build_model(settings, split()), experiments.codesign.plan(settings, key)
+    model, stages = experiments.build.build_model(settings, split()), experiments.codesign.plan(settings, key)
     with pytest.raises(UserError, match="holds no run"), open_run(path, settings) as folder:
         experiments.codesign.train_stages(settings, folder, model, stages, split(), key)
     assert not path.exists()
@@ -147,14 +146,15 @@ def test_a_wrong_start_from_makes_no_folder(tmp_path):
 
 def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
     """The adaptive threshold watches tokens that reach it: of those the first layer leaves, 0.4/0.6 are to stay."""
-    settings, targets, make = changed(scorer=dict(adaptive_rate_v=1e-3)), [], experiments.build.make_method
+    settings, targets = changed(scorer=dict(adaptive_rate_v=1e-3)), []
+    made = experiments.build.make_method
 
-    def noted(spec, hardware, target):
+    def make_method(spec, hardware, target):
         targets.append(np.asarray(target))
-        return make(spec, hardware, target)
+        return made(spec, hardware, target)
 
-    monkeypatch.setattr(experiments.build, "make_method", noted)
-    model, state = experiments.codesign.build_model(settings, split()), types.SimpleNamespace(params={})
+    monkeypatch.setattr(experiments.build, "make_method", make_method)
+    model, state = experiments.build.build_model(settings, split()), types.SimpleNamespace(params={})
     experiments.codesign.codesign_setup(settings, model, "analog")
     experiments.measure.ready(settings, model, state, "analog")
     assert len(targets) == 2
