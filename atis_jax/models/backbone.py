@@ -112,6 +112,13 @@ def window(width: int) -> Visible:
     return lambda query, key: (key <= query) & (key > query - width)
 
 
+def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
+    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
+    cosine, sine = (part[:, None] for part in turn)
+    a, b = jnp.split(values, 2, axis=-1)
+    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
+
+
 def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array, "B H N"]:
     """Each group's gate handed to its heads: head h belongs to group floor(h G / H). G must divide H."""
     return jnp.moveaxis(jnp.repeat(gate_BxNxG, heads // gate_BxNxG.shape[-1], axis=-1), -1, 1)

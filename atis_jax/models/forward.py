@@ -19,7 +19,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.kernels import Kernel, Softmax
 from atis_jax.numerics import layer_of, pytree, stack, static
 from atis_jax.pruning.masks import at_fixed_rate, cascade, protect, training_gate
-from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to
+from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to, written_back
 from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.scoring.method import ON_OUTPUT, Method, mean_over_examples, scored
 from atis_jax.scoring.types import Context, Decision
@@ -216,7 +216,8 @@ def gathered_forward(
     """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
 
     Hard comparators, no gradient path meant. Survivors keep their order and their original position, by which the
-    read noise is keyed, so the decisions equal those of ``masked_forward`` up to rounding.
+    read noise is keyed, so the decisions equal those of ``masked_forward`` up to rounding. A head that reads every
+    token reads a pruned one as it came into the layer that pruned it, in both.
 
     Raises:
         ValueError: if ``capacities`` is not one number per layer, grows down the layers, or leaves no room for the
@@ -277,10 +278,12 @@ def run_layers(
         capacities: tokens that each layer has room for, to really remove the others; None leaves them masked.
 
     Returns:
-        The stream behind the last layer; the layers' records (None without a method) and attention, leaves (L, ...).
+        The stream behind the last layer, whole again where the head reads every token; the layers' records (None
+        without a method) and attention, leaves (L, ...).
     """
     depth, full = run.model.depth, (spread(stream.counted, stream.x.shape[0]), stream.x.shape[1])
     blocks = run.model.blocks(params)
+    start, whole = stream, stream.x if capacities is not None and reads_every_token(run.model) else None
     found = []
     for layers in stretches(run, depth):
 
@@ -305,10 +308,16 @@ def run_layers(
         for number in layers:
             capacity = None if capacities is None else capacities[number]
             stream, one = body(stream, Layer(number, layer_of(blocks, number), _of_layer(inputs, number)), capacity)
+            whole = None if whole is None else written_back(whole, stream)
             told.append(one)
         found.append(stack(told))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves) if len(leaves) > 1 else leaves[0], *found)
-    return stream, joined
+    return stream if whole is None else dataclasses.replace(start, x=whole), joined
+
+
+def reads_every_token(model: Model) -> bool:
+    """Whether the head says something of every token, pruned ones too."""
+    return model.shape().head_tokens > 1
 
 
 def stretches(run: Pass, depth: int) -> Iterator[range]:
@@ -342,7 +351,7 @@ def one_layer(
     model, method, batch = run.model, run.method, stream.x.shape[0]
     needs = (*run.needs, *(() if method is None else sorted(method.needs - set(run.needs))))
     dropout = None if run.dropout is None else jax.random.fold_in(run.dropout, layer.number)
-    reached, overflow = stream, jnp.zeros((batch,), jnp.int32)
+    entered, reached, overflow = stream, stream, jnp.zeros((batch,), jnp.int32)
     said = None if method is None else keep_everything(stream)
     state = None if layer.scorer is None else layer.scorer.state
     factor = None
@@ -370,6 +379,8 @@ def one_layer(
     state = method.remember(state, attended)
     assert said is not None and stream.alive is not None
     alive, voltage, probability = stream.alive, said.voltage, said.keep_probability
+    if capacity is None and method.cascade and reads_every_token(model):
+        stream = dataclasses.replace(stream, x=jnp.where(jnp.any(alive, axis=-1, keepdims=True), stream.x, entered.x))
     if capacity is not None:
         here, before = jnp.any(alive, axis=-1), jnp.any(reached.alive, axis=-1)  # type: ignore[arg-type]
         alive = back_to_full(alive.astype(stream.x.dtype), stream.position, here, full[1], 0.0).astype(bool)

@@ -54,6 +54,14 @@ def merge_into(stream: Stream, into: Int[Array, "B N"]) -> Stream:
     return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=size)
 
 
+def written_back(whole: Float[Array, "B M D"], stream: Stream) -> Float[Array, "B M D"]:
+    """The tokens of the full sequence with those that are alive as they are now, at their original positions."""
+    assert stream.alive is not None
+    position = spread(stream.position, whole.shape[0])
+    target = jnp.where(jnp.any(stream.alive, axis=-1), position, whole.shape[1])
+    return jax.vmap(lambda rows, at, x: rows.at[at].set(x, mode="drop"))(whole, target, stream.x)
+
+
 def back_to_full(
     values: Float[Array, "B C G"], position: Int[Array, "B C"], present: Bool[Array, "B C"], tokens: int, fill: float
 ) -> Float[Array, "B N G"]:

@@ -85,9 +85,10 @@ class Attended:
 
     Attributes:
         received: (B, H, N) attention that each token receives, averaged over the query rows of tokens ``present``.
-        cls_row: (B, H, N) attention that each receives from the first token.
+        cls_row: (B, H, N) attention that each receives from the token the answer is read from: the first, or of a
+            decoder the last word.
         keys: (B, H, N, K) keys, before they are turned by their positions.
-        query: (B, H, D) the first token's query pulled back to token space, W_k q / sqrt(K).
+        query: (B, H, D) the same token's query pulled back to token space, W_k q / sqrt(K).
         full: (B, H, N, N) every weight, rows are queries.
     """
 

@@ -25,6 +25,7 @@ from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
 from experiments.export.bundle import bundle_from
+from experiments.export.contents import RETARGET
 from experiments.export.read_back import decisions, recorded, test_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
@@ -94,7 +95,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {"name": new.settings.data.name, "split": "test", "examples": len(new.test)},
+        "dataset": measure.described(new.settings, new.test),
         "retarget": {
             "old": settings.old,
             "new": settings.new,
@@ -122,7 +123,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, RETARGET)
     return summary
 
 

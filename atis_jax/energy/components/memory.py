@@ -52,10 +52,10 @@ def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, t
 
 
 def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
-    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each."""
+    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each of a plain network."""
     if tokens.attended is None:
         return jnp.zeros(())
-    moved = 2 * network.width * preset.network_bytes
+    moved = 2 * network.keys * preset.network_bytes
     return moved * byte_j(preset, memory.cache) * jnp.sum(tokens.attended - tokens.kept)
 
 
