@@ -145,7 +145,7 @@ class Run:
 
     def _inputs(self, chip: int | None, temperature_c: float) -> tuple[ScorerInputs, Key | None]:
         """What the scorers need on a chip, and the key of its noise."""
-        key = rng.stream(jax.random.key(0 if chip is None else chip), "evaluation")
+        key = rng.key_of(jax.random.key(0 if chip is None else chip), "evaluation")
         depth, method = self.model.depth, self.method
         if chip is None:
             built = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), method.perfect_chip())

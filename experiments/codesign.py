@@ -148,7 +148,7 @@ def train_stages(
 
 def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
     """The stages in order. All but the first see the same batches."""
-    data_key = rng.stream(root, "data")
+    data_key = rng.key_of(root, "data")
     seeds = [int(jax.random.bits(jax.random.fold_in(data_key, i))) for i in range(2)]
     hard = np.asarray(is_hard(jnp.arange(settings.tune.steps), settings.tune.steps, settings.pruning))
 
@@ -184,7 +184,7 @@ def prepare(
     kind = settings.scorer.kind if stage.name == "codesign" else stage.name
     setup, transform = codesign_setup(settings, model, kind)
     examples = fed(settings, train, slice(SURVEYED))
-    design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
+    design_key = jax.random.fold_in(rng.key_of(root, "init"), 1)
     wanted = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth))
 
     @jax.jit
@@ -198,7 +198,7 @@ def prepare(
 def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:
     """The untrained network and its optimiser."""
     # Jitted: operation by operation it would take longer than the first hundred steps.
-    params = jax.jit(model.init)(rng.stream(root, "init"))
+    params = jax.jit(model.init)(rng.key_of(root, "init"))
     return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
 
 

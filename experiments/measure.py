@@ -71,7 +71,7 @@ def measure(
 ) -> dict[str, Any]:
     """Everything ``summary.json`` holds but the wall clock; writes ``artifacts.npz`` on the way."""
     batches = list(eval_batches(settings.data, test))
-    key = rng.stream(root, "evaluation")
+    key = rng.key_of(root, "evaluation")
     design = ready(settings, model, trained["codesign"], settings.scorer.kind)
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task

@@ -125,7 +125,7 @@ class Method:
         proportional: whether a key's weight grows with the tokens merged into it.
         relaxes: whether decisions are soft while training; else always hard.
         tracked: whether its design has a ``threshold`` that can follow the kept fraction.
-        stream: the random stream of its noise (``rng.STREAMS``).
+        noise_stream: the random stream of its noise (``rng.STREAMS``).
         chance: whether it needs a key even where read noise is off.
 
     Attributes:
@@ -144,7 +144,7 @@ class Method:
     proportional: bool = False
     relaxes: bool = True
     tracked: bool = False
-    stream: str = "read_noise"
+    noise_stream: str = "read_noise"
     chance: bool = False
 
     def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):

@@ -36,7 +36,7 @@ class Random(Method):
 
     Spec = RandomSpec
     relaxes = False
-    stream = "random_scorer"
+    noise_stream = "random_scorer"
     chance = True
 
     def check(self, place: Place) -> None:
