@@ -34,7 +34,7 @@ from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.training.survey import survey
-from atis_jax.validation import UserError
+from atis_jax.validation import UnknownKind, UserError
 from experiments import measure
 from experiments.build import build_method, build_model, build_task, fed
 from experiments.codesign_report.contents import CODESIGN, DENSE
@@ -60,7 +60,7 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     # Only the data say how many tokens there are, and of how many values each is made.
-    settings.check_raw(model)
+    settings.check_model(model)
     if settings.evaluation.capacities:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
@@ -230,6 +230,8 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
     try:
         stored = read_json(folder / "config.json")
         other = from_config_dict(CodesignSettings, stored)
+    except UnknownKind as error:
+        raise UserError(f"config.start_from = {str(folder)!r} cannot be read here: {error}") from error
     except (OSError, ValueError) as error:
         raise UserError(
             f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"

@@ -25,7 +25,7 @@ from atis_jax.scoring.registry import make_method
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.validation import SettingError
-from experiments.codesign import build_model
+from experiments.build import build_model
 
 MODEL, HARDWARE, SPEC = build_model(SETTINGS, split()), get_preset("nominal"), SETTINGS.scorer
 DEPTH, COUNT = 2, 40
@@ -40,13 +40,13 @@ def perfect():
 
 @pytest.fixture(scope="module")
 def tokens(perfect):
-    return record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0)["image"], COUNT, jax.random.key(1))
+    return record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0), COUNT, jax.random.key(1))
 
 
 @pytest.mark.slow
 def test_recorded_tokens_are_those_that_reach_each_layer(perfect, tokens):
     """Against the masked forward pass: every recorded score is one of a token alive there, each at most once."""
-    out = jax.jit(lambda p: masked_forward(MODEL, p, SCORER, batch(0)["image"], perfect, None))(lively_params(MODEL))
+    out = jax.jit(lambda p: masked_forward(MODEL, p, SCORER, batch(0), perfect, None))(lively_params(MODEL))
     assert tokens.inputs.shape == (DEPTH, COUNT, SPEC.inputs) and tokens.score_v.shape == (DEPTH, COUNT, 1)
     before = np.ones(out.alive.shape[1:3], bool)
     for layer in range(DEPTH):
@@ -81,8 +81,8 @@ def test_chips_calibrated_with_them_get_designs_of_their_own(tokens, perfect):
 
 
 def test_too_few_tokens_says_how_many_there_are(perfect):
-    with pytest.raises(SettingError, match=r"calibration.tokens = 1000, but only 128 tokens of the 8 images"):
-        record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0)["image"], 1000, jax.random.key(1))
+    with pytest.raises(SettingError, match=r"calibration.tokens = 1000, but only 128 tokens of the 8 examples"):
+        record_tokens(MODEL, lively_params(MODEL), SCORER, perfect, batch(0), 1000, jax.random.key(1))
 
 
 @pytest.mark.slow

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 from scipy.special import logsumexp
-from tiny_training import QUICK, batch, changed, design_for, lively_params, memory_for, split
+from tiny_training import QUICK, TASK, batch, changed, design_for, lively_params, memory_for, split
 
 from atis_jax.training import losses
 from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step, task_terms
 from atis_jax.validation import SettingError
-from experiments.codesign import build_model, codesign_setup
+from experiments.build import build_model
+from experiments.codesign import codesign_setup
 
 LOSSES = np.random.default_rng(0).normal(1.0, 0.5, 12).astype(np.float32)
 CHIPS, IMAGES, CLASSES = 4, 3, 5
@@ -64,7 +65,7 @@ def test_equal_chips_are_not_counted_twice():
     np.testing.assert_array_equal(losses.worst_chips(jnp.ones(4), 0.5), [0.5, 0.5, 0.0, 0.0])
 
 
-def terms_of(logits, objective, fraction=0.5, analog=True):
+def terms_of(logits, objective, fraction=0.5, fabricated=True):
     """Terms of one step; label smoothing 0.1, distillation weighed 0.5 at temperature 2."""
     rng = np.random.default_rng(2)
     labels, teacher = rng.integers(0, CLASSES, CHIPS * IMAGES), rng.normal(0, 2, (CHIPS * IMAGES, CLASSES))
@@ -73,8 +74,14 @@ def terms_of(logits, objective, fraction=0.5, analog=True):
         loss=dict(distill=0.5, distill_temperature=2.0),
         codesign=dict(objective=objective, cvar_fraction=fraction, chips_per_step=CHIPS),
     )
-    setup = SimpleNamespace(stage=settings.tune, loss=settings.loss, codesign=settings.codesign, analog=analog)
-    return task_terms(setup, logits, labels, jnp.asarray(teacher)), labels, teacher
+    setup = SimpleNamespace(
+        stage=settings.tune,
+        loss=settings.loss,
+        codesign=settings.codesign,
+        task=TASK,
+        method=SimpleNamespace(fabricated=fabricated),
+    )
+    return task_terms(setup, logits, {"label": labels}, jnp.asarray(teacher)), labels, teacher
 
 
 @pytest.mark.parametrize("fraction", [0.25, 0.5])
@@ -104,7 +111,7 @@ def test_both_terms_are_averaged_over_the_chips_with_the_worst_sum(fraction, x64
 def test_a_scorer_without_chips_and_a_fraction_of_one_keep_the_mean_to_the_bit():
     logits = jnp.asarray(np.random.default_rng(1).normal(0, 2, (CHIPS * IMAGES, CLASSES)), jnp.float32)
     mean = terms_of(logits, "mean")[0]
-    for other in (terms_of(logits, "cvar", 1.0)[0], terms_of(logits, "cvar", 0.25, analog=False)[0]):
+    for other in (terms_of(logits, "cvar", 1.0)[0], terms_of(logits, "cvar", 0.25, fabricated=False)[0]):
         assert {name: np.asarray(value).tobytes() for name, value in other.items()} == {
             name: np.asarray(value).tobytes() for name, value in mean.items()
         }
@@ -117,7 +124,7 @@ def first_step(objective, fraction):
         model=dict(depth=1), pruning=dict(kept=(0.6,)), codesign=dict(objective=objective, cvar_fraction=fraction)
     )
     model = build_model(settings, split())
-    setup, transform = codesign_setup(settings, model, split(), "analog")
+    setup, transform = codesign_setup(settings, model, "analog")
     start = create_state(lively_params(model), design_for(settings), memory_for(settings), jax.random.key(0), transform)
     return codesign_step(setup, transform), (start, batch(), lively_params(model, seed=9))
 

@@ -13,14 +13,27 @@ import numpy as np
 import optax
 import pytest
 import resume_config
-from atis_jax.training.calibrate import layer_tokens, starting_design
-from tiny_training import BATCH, QUICK, SETTINGS, batch, changed, design_for, lively_params, memory_for, split
+from tiny_training import (
+    QUICK,
+    SETTINGS,
+    TASK,
+    batch,
+    changed,
+    design_for,
+    lively_params,
+    memory_for,
+    split,
+    started_on,
+    weighted,
+)
 
-from atis_jax.circuits import get_preset, nominal_environment, sample_chip, with_fields
+from atis_jax.circuits import get_preset, nominal_environment, with_fields
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.checks import check_knobs
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
+from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.scoring.atis.sharing import SHARED
 from atis_jax.scoring.registry import make_method
 from atis_jax.training import agreement, evaluate
@@ -28,22 +41,26 @@ from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.leaves import to_storage
 from atis_jax.training.state import TrainState, create_state, optimiser
+from atis_jax.training.survey import survey
 from atis_jax.validation import SettingError
 from experiments import codesign, measure
-from experiments.codesign import build_model, codesign_setup, codesign_step
+from experiments.build import build_method, build_model
+from experiments.codesign import codesign_setup, codesign_step
 from experiments.design_summary import design_summary
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings, check_knobs
+from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
-HARDWARE = get_preset("nominal")
+HARDWARE, METHOD = get_preset("nominal"), build_method(SETTINGS, "analog")
+IMAGES = jnp.asarray(SPLIT.columns["image"], jnp.float32) / 255.0
 DEPTH, INPUTS, TOKENS = 2, 8, 16
 EVERYTHING = dict(input_gates=True, trainable_bits=True, trainable_full_scale=True)
 # Six inputs on and three: the second layer's least is a clear no.
 RAW = np.array([[0.9, -0.4, 0.2, 0.1, 0.7, -0.2, 0.3, 1.1], [-0.3, 0.5, -0.1, -0.8, 0.4, -0.6, 0.6, -2.0]])
+METHOD_WITH_KNOBS = build_method(changed(scorer=EVERYTHING), "analog")
 quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
@@ -62,9 +79,9 @@ def stored(tree) -> dict[str, bytes]:
 
 def setup_of(settings, kind="analog", design=None):
     """A step's setup and optimiser, and the state before it; from a starting design, as a run makes them."""
-    setup, transform = codesign_setup(settings, MODEL, SPLIT, kind)
+    setup, transform = codesign_setup(settings, MODEL, kind)
     if design is None:
-        design = started(setup.spec)
+        design = started(setup.method.spec)
     return (
         setup,
         transform,
@@ -81,8 +98,8 @@ def start_of(settings, kind="analog", design=None):
 @functools.cache
 def started(spec):
     """The starting design of a scorer."""
-    params, images = lively_params(MODEL), jnp.asarray(SPLIT.images, jnp.float32) / 255.0
-    make = quick_jit(lambda key: starting_design(key, MODEL, params, spec, HARDWARE, images)[0])
+    params, method = lively_params(MODEL), make_method(spec, HARDWARE)
+    make = quick_jit(lambda key: started_on(key, MODEL, params, method, IMAGES)[0])
     return make(jax.random.key(7))
 
 
@@ -112,7 +129,7 @@ def test_knobs_move_at_their_own_rate_and_rest_with_the_scorer():
     values = {"network": {"w": jnp.ones((2, 2))}, "design": with_knobs(design_for())}
     stage = dataclasses.replace(SETTINGS.tune, steps=10, warmup=0.1)
     rates = dataclasses.replace(SETTINGS.codesign, knob_learning_rate=0.1, scorer_until=0.5)
-    transform = optimiser(stage, rates, knobs=True)
+    transform = optimiser(stage, rates, METHOD_WITH_KNOBS, knobs=True)
 
     @quick_jit
     def sizes(values):
@@ -132,7 +149,7 @@ def test_knobs_move_at_their_own_rate_and_rest_with_the_scorer():
 
 def test_without_knobs_an_optimisers_state_is_what_was_stored_before():
     """The names of every leaf, so that a run that was stopped before there were knobs can go on."""
-    design, transform = design_for(), optimiser(SETTINGS.tune, SETTINGS.codesign)
+    design, transform = design_for(), optimiser(SETTINGS.tune, SETTINGS.codesign, METHOD)
     state = create_state(lively_params(MODEL), design, memory_for(), jax.random.key(0), transform)
     names = set(to_storage(state)[0])
     assert not any("knob" in name or any(knob in name for knob in KNOBS) for name in names)
@@ -141,7 +158,7 @@ def test_without_knobs_an_optimisers_state_is_what_was_stored_before():
         with_knobs(design),
         memory_for(),
         jax.random.key(0),
-        optimiser(SETTINGS.tune, SETTINGS.codesign, knobs=True),
+        optimiser(SETTINGS.tune, SETTINGS.codesign, METHOD_WITH_KNOBS, knobs=True),
     )
     # With knobs the currents' scale is trained as one of them.
     moved = {name for name in names if name.startswith("opt_state") and name.endswith("bias_scale")}
@@ -176,7 +193,7 @@ def test_a_shared_gradient_is_the_mean_over_layers():
     start = dataclasses.replace(design_for(), input_gate=jnp.asarray(RAW, jnp.float32))
     design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
     setups = [
-        codesign_setup(changed(scorer=dict(input_gates=True, shared=shared)), MODEL, SPLIT, "analog")[0]
+        codesign_setup(changed(scorer=dict(input_gates=True, shared=shared)), MODEL, "analog")[0]
         for shared in (False, True)
     ]
     # Without the energy: what a shared design reads from memory is charged once, so there the two differ.
@@ -199,7 +216,7 @@ def test_knobs_do_not_feel_the_swing():
 
     Tokens are detached: a later layer's scores would carry some of it to the knobs of those before.
     """
-    setup, _ = codesign_setup(changed(scorer=EVERYTHING, codesign=dict(detach_network=True)), MODEL, SPLIT, "analog")
+    setup, _ = codesign_setup(changed(scorer=EVERYTHING, codesign=dict(detach_network=True)), MODEL, "analog")
     of = quick_jit(lambda design, swing: gradient_of(weighed(setup, swing=swing), design))
     with_it, without = (jax.device_get(of(with_knobs(design_for()), swing)) for swing in (20.0, 0.0))
     for name in KNOBS:
@@ -274,19 +291,16 @@ def test_gates_of_a_moving_prototype_train(moving):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["digital", "random"])
 def test_controls_of_a_design_with_knobs_train_and_are_measured(kind):
-    counts = jnp.asarray([9.6, 6.4]) if kind == "random" else None
+    shares = jnp.asarray([0.6, 0.4]) if kind == "random" else None
     settings = changed(scorer=dict(**EVERYTHING, shared=True))
-    step, state = start_of(settings, kind, counts)
+    step, state = start_of(settings, kind, shares)
     after, metrics = run(step, state, 2)
     assert np.isfinite(metrics["loss"])
     if kind == "digital":
         assert "dac_bits_per_layer" not in metrics  # it has no converters
         assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
         assert stored(after.design.projection) != stored(state.design.projection)
-    batches = [
-        batch(number) | {"weight": np.ones(BATCH, np.float32), "number": BATCH * number + np.arange(BATCH)}
-        for number in range(2)
-    ]
+    batches = [weighted(0), weighted(1)]
     found = measure.controls(settings, MODEL, {kind: after}, batches, np.array([0.5, 0.25]), jax.random.key(1))
     assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
     if kind == "random":  # as many as it is given: eight of sixteen, then four
@@ -296,9 +310,9 @@ def test_controls_of_a_design_with_knobs_train_and_are_measured(kind):
 @pytest.fixture(scope="module")
 def ledger_case():
     settings = changed(scorer=EVERYTHING, energy=dict(dac="capacitive"))
-    costs = run_ledger(settings, MODEL, settings.scorer, channels=1)
-    kept, query = jnp.asarray([0.5, 0.25]), memory_for().query
-    return costs, jax.jit(lambda design: costs.pruned(kept, design, query)), with_knobs(design_for())
+    costs, method = run_bill(settings, MODEL), build_method(settings, "analog")
+    kept, memory = jnp.asarray([0.5, 0.25]), memory_for()
+    return costs, jax.jit(lambda design: method.bill(costs, kept, design, memory)), with_knobs(design_for())
 
 
 def test_the_ledger_charges_what_is_built(ledger_case):
@@ -345,9 +359,9 @@ def test_the_ledgers_slope_is_the_cost_of_building_one_more(ledger_case):
 @pytest.fixture(scope="module")
 def on_a_chip():
     """A design with gates and reduced bits on one chip, and what runs it."""
-    spec = dataclasses.replace(SETTINGS.scorer, **EVERYTHING)
-    evaluator = Evaluator(MODEL, lively_params(MODEL), make_method(spec, HARDWARE), spec, HARDWARE, scored=range(DEPTH))
-    draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, spec, DEPTH, 1, sample_chip))
+    method = make_method(dataclasses.replace(SETTINGS.scorer, **EVERYTHING), HARDWARE)
+    evaluator = Evaluator(MODEL, lively_params(MODEL), method, range(DEPTH), TASK)
+    draw = quick_jit(lambda key: evaluate.chips_for(key, method, DEPTH, 1))
     chip = layer_of(draw(jax.random.key(0)), 0)
     inputs = ScorerInputs(with_knobs(design_for()), chip, nominal_environment(HARDWARE), memory_for())
     return evaluator, inputs
@@ -356,13 +370,10 @@ def on_a_chip():
 @pytest.mark.slow
 def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
     evaluator, inputs = on_a_chip
-    batches = [
-        batch(number) | {"weight": np.ones(BATCH, np.float32), "number": BATCH * number + np.arange(BATCH)}
-        for number in range(2)
-    ]
-    counted = evaluate.count(evaluator.masked(), batches, inputs, jax.random.key(1))
+    batches = [weighted(0), weighted(1)]
+    counted = evaluate.count(evaluator.masked(), TASK, batches, inputs, jax.random.key(1))
     assert 0.02 < counted.kept[1] / (16 * TOKENS) < counted.kept[0] / (16 * TOKENS) < 0.98
-    capacities = evaluate.capacities_for(counted.largest, TOKENS, range(DEPTH))
+    capacities = evaluate.capacities_for(counted.largest, MODEL, range(DEPTH))
     found = agreement.masked_against_gathered(evaluator, capacities, batches, inputs, jax.random.key(1))
     assert found.decisions == 16 * TOKENS + int(counted.kept[0])
     assert found.unequal_outside == 0 and found.overflow == 0
@@ -384,17 +395,17 @@ def test_curves_are_those_of_what_is_built(on_a_chip):
 
 def test_the_summary_says_what_was_chosen(on_a_chip):
     evaluator, inputs = on_a_chip
-    found = design_summary(inputs.design, evaluator.spec, HARDWARE, range(DEPTH))
+    found = design_summary(inputs.design, evaluator.method, range(DEPTH))
     assert found["inputs_per_layer"] == [6, 3] and found["dac_bits_per_layer"] == [3, 5]
     np.testing.assert_allclose(found["full_scale_v_per_layer"], [0.08, 0.15], rtol=1e-5)
     assert (found["shared"], found["projection"]) == (False, "learned")
-    plain = design_summary(design_for(), SETTINGS.scorer, HARDWARE, range(1, DEPTH))
+    plain = design_summary(design_for(), METHOD, range(1, DEPTH))
     assert plain["inputs_per_layer"] == [None, 8] and plain["dac_bits_per_layer"] == [None, 6]
     raw = np.asarray(design_for().bias_scale, np.float64)[1]
     assert plain["largest_bias_a_per_layer"][1] == pytest.approx(4e-9 * 25 ** (1 / (1 + np.exp(-raw))), rel=1e-5)
-    assert "dac_bits_per_layer" not in design_summary(design_for(), SETTINGS.scorer, get_preset("ideal"), range(DEPTH))
-    digital = dataclasses.replace(SETTINGS.scorer, kind="digital")
-    assert set(design_summary(design_for(), digital, HARDWARE, range(DEPTH))) == {
+    ideal = make_method(SETTINGS.scorer, get_preset("ideal"))
+    assert "dac_bits_per_layer" not in design_summary(design_for(), ideal, range(DEPTH))
+    assert set(design_summary(design_for(), build_method(SETTINGS, "digital"), range(DEPTH))) == {
         "inputs_per_layer",
         "shared",
         "projection",
@@ -410,9 +421,8 @@ def start_with(**fields):
 @functools.cache
 def tokens_of_training() -> np.ndarray:
     """What the layers' scorers see of the training images, (L, images x tokens, width)."""
-    images = jnp.asarray(SPLIT.images, jnp.float32) / 255.0
-    tokens = quick_jit(lambda params: layer_tokens(MODEL, params, images))(lively_params(MODEL))
-    return np.asarray(tokens, np.float64).reshape(DEPTH, -1, 16)
+    told = quick_jit(lambda params: survey(MODEL, params, METHOD, {"image": IMAGES}))(lively_params(MODEL))
+    return np.asarray(conditioned(told.seen, "tokens"), np.float64)[:, :, 1:].reshape(DEPTH, -1, 16)
 
 
 @pytest.mark.slow
@@ -434,13 +444,13 @@ def test_knobs_change_nothing_else_of_the_start():
 
 @pytest.mark.slow
 def test_gates_start_in_the_order_of_what_inputs_add_to_the_scores():
-    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.7 / 2 U_T) over the training tokens."""
+    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.689 / 2 U_T) over the training tokens."""
     _, design = start_with(**EVERYTHING)
     tokens = tokens_of_training()
     for layer in range(DEPTH):
         gain = 0.01 * 1000.0 ** (1 / (1 + np.exp(-float(design.input_gain[layer]))))
         u = gain * tokens[layer] @ np.asarray(design.projection[layer], np.float64).T
-        moved = np.tanh(u * 0.1 * 0.7 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
+        moved = np.tanh(u * 0.1 * 0.689 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
         worth = np.sqrt((moved**2).mean(axis=0)) * np.abs(np.tanh(np.asarray(design.prototype[layer, 0], np.float64)))
         np.testing.assert_array_equal(np.argsort(design.input_gate[layer]), np.argsort(worth))
 
@@ -516,4 +526,4 @@ def test_a_whole_run_with_every_knob(tmp_path):
     assert summary["agreement"]["decisions_unequal_outside_margin"] == 0
     assert (tmp_path / "run" / "report.html").exists()
     read = load_trained(tmp_path / "run").trained
-    assert design_summary(read.state.design, read.evaluator.spec, read.evaluator.hardware, range(DEPTH)) == chosen
+    assert design_summary(read.state.design, read.evaluator.method, range(DEPTH)) == chosen

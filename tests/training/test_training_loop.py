@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_training import CLASSES, SETTINGS, SIDE, batch, lively_params, split
+from tiny_training import CLASSES, SETTINGS, SIDE, TASK, batch, lively_params, split
 
 import experiments.loop
 from atis_jax.training import losses
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import create_state, optimiser
 from atis_jax.training.step import dense_step
-from experiments.codesign import build_model
+from experiments.build import build_model
 from experiments.loop import Loop, Stage, stage_checkpoints, steps_done
 from experiments.metrics import MetricsLog, read_metrics
 from experiments.progress import Progress
@@ -64,7 +64,7 @@ def stage(steps=6):
 def dense():
     """The dense step and the state it starts from."""
     transform = optimiser(SETTINGS.dense, SETTINGS.codesign)
-    step = dense_step(MODEL, SETTINGS.dense, transform)
+    step = dense_step(MODEL, TASK, SETTINGS.dense, transform)
     return step, lambda: create_state(lively_params(MODEL), (), (), jax.random.key(0), transform)
 
 

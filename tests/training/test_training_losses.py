@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from atis_jax.scoring.atis import losses as atis_losses
 from atis_jax.training import losses
 
 B, N, G, L = 5, 7, 2, 3
+COUNTED = np.arange(N)[None] > 0  # all but CLS
 
 
 def log_softmax(a):
@@ -68,10 +70,10 @@ def soft_count(probability, alive):
 
 def test_expected_kept_is_the_hard_count_with_the_soft_counts_gradient():
     probability, alive = masks(3)
-    found = jax.jit(losses.expected_kept)(probability, alive)
+    found = jax.jit(losses.expected_kept)(probability, alive, COUNTED)
     np.testing.assert_allclose(found, alive.any(-1)[:, :, 1:].mean((1, 2)), rtol=1e-6)
     weight = np.array([1.0, -2.0, 0.5])
-    slope = np.asarray(jax.jit(jax.grad(lambda p: losses.expected_kept(p, alive) @ weight))(probability))
+    slope = np.asarray(jax.jit(jax.grad(lambda p: losses.expected_kept(p, alive, COUNTED) @ weight))(probability))
     direction = np.random.default_rng(4).normal(size=probability.shape)
     step, wide = 1e-5, probability.astype(np.float64)
     ahead, behind = (soft_count(wide + sign * step * direction, alive) @ weight for sign in (1, -1))
@@ -88,10 +90,10 @@ def test_raising_a_threshold_lowers_the_count_at_the_rate_of_the_normal_law():
         return jax.scipy.stats.norm.cdf((voltage - theta) / width)
 
     def kept(theta):
-        return losses.expected_kept(probability(theta), jnp.asarray(voltage > theta))[0]
+        return losses.expected_kept(probability(theta), jnp.asarray(voltage > theta), COUNTED)[0]
 
     def error(theta, target):
-        return losses.keep_rate(kept(theta)[None], target[None])
+        return atis_losses.keep_rate(kept(theta)[None], target[None], np.ones(1, np.float32))
 
     slope = float(jax.jit(jax.grad(kept))(0.02))
     tokens = voltage[0, :, 1:, 0].astype(np.float64)
@@ -106,8 +108,10 @@ def test_raising_a_threshold_lowers_the_count_at_the_rate_of_the_normal_law():
 
 
 def test_keep_rate_is_the_sum_of_squares():
-    found = losses.keep_rate(jnp.asarray([0.5, 0.4, 0.1]), jnp.asarray([0.5, 0.2, 0.2]))
-    np.testing.assert_allclose(found, 0.04 + 0.01, rtol=1e-5)
+    kept, target = jnp.asarray([0.5, 0.4, 0.1]), jnp.asarray([0.5, 0.2, 0.2])
+    np.testing.assert_allclose(atis_losses.keep_rate(kept, target, np.ones(3)), 0.04 + 0.01, rtol=1e-5)
+    # A layer without a scorer has no miss of its own.
+    np.testing.assert_allclose(atis_losses.keep_rate(kept, target, np.array([1.0, 1.0, 0.0])), 0.04, rtol=1e-5)
 
 
 def test_attention_agreement_is_the_binary_cross_entropy_over_scored_layers():
@@ -116,13 +120,13 @@ def test_attention_agreement_is_the_binary_cross_entropy_over_scored_layers():
     scored = np.array([0.0, 1.0, 1.0], np.float32)
     p = probability.astype(np.float64).mean(-1)
     entropy = -(important * np.log(p) + (1 - important) * np.log(1 - p))[:, :, 1:].mean((1, 2))
-    agreement = jax.jit(jax.value_and_grad(losses.attention_agreement))
-    found, _ = agreement(probability, important, scored)
+    agreement = jax.jit(jax.value_and_grad(atis_losses.attention_agreement))
+    found, _ = agreement(probability, important, scored, COUNTED)
     np.testing.assert_allclose(found, entropy[1:].mean(), rtol=1e-5)
     sure = (important[..., None] * np.ones(G)).astype(np.float32)  # probabilities of 0 and 1
-    value, slope = agreement(sure, important, scored)
-    assert float(value) < 2 * losses.PROBABILITY_FLOOR and np.all(np.isfinite(slope))
-    assert agreement(sure, important, np.zeros(L, np.float32))[0] == 0.0
+    value, slope = agreement(sure, important, scored, COUNTED)
+    assert float(value) < 2 * atis_losses.PROBABILITY_FLOOR and np.all(np.isfinite(slope))
+    assert agreement(sure, important, np.zeros(L, np.float32), COUNTED)[0] == 0.0
 
 
 def test_score_swing_is_mean_and_spread_of_what_the_comparator_sees():
@@ -135,11 +139,37 @@ def test_score_swing_is_mean_and_spread_of_what_the_comparator_sees():
         for group in range(2):
             values = voltage[layer, :, 1:, group][seen[layer, :, 1:, group]].astype(np.float64) / 0.5
             misses.append(values.mean() ** 2 + (values.std() - 1 / 3) ** 2)
-    scored = np.array([0.0, 1.0, 1.0], np.float32)
-    swing = jax.jit(jax.value_and_grad(lambda voltage, seen: losses.score_swing(voltage, seen, 0.5, scored)))
+    scored, counted = np.array([0.0, 1.0, 1.0], np.float32), np.arange(9)[None] > 0
+    swing = jax.jit(jax.value_and_grad(lambda *given: atis_losses.score_swing(*given, 0.5, scored, counted)))
     found, _ = swing(voltage, seen)
     np.testing.assert_allclose(found, np.mean(misses), rtol=1e-3)
     # Scores without any spread, and a layer nobody reaches, have finite slopes.
     _, flat = swing(np.full_like(voltage, 0.1), seen)
     _, none = swing(voltage, np.zeros_like(seen))
     assert np.all(np.isfinite(flat)) and not np.any(none)
+
+
+def test_tokens_that_do_not_count_change_no_term():
+    """Three of padding behind every example, with scores and decisions as wild as may be."""
+    probability, alive = masks(8)
+    voltage, important = normal(9, L, B, N, G), np.random.default_rng(10).random((L, B, N)) < 0.4
+    scored = np.array([0.0, 1.0, 1.0], np.float32)
+
+    @jax.jit
+    def terms(probability, alive, voltage, important, counted):
+        return (
+            losses.expected_kept(probability, alive, counted),
+            atis_losses.score_swing(voltage, alive, 0.5, scored, counted),
+            atis_losses.attention_agreement(probability, important, scored, counted),
+        )
+
+    def padded(leaf, value):
+        return np.concatenate([leaf, np.full_like(leaf[:, :, :3], value)], axis=2)
+
+    counted = np.pad(np.broadcast_to(COUNTED, (B, N)), ((0, 0), (0, 3)))
+    expected = terms(probability, alive, voltage, important, COUNTED)
+    found = terms(
+        padded(probability, 0.9), padded(alive, True), padded(voltage, 100.0), padded(important, True), counted
+    )
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_training import changed
 
-from atis_jax.training.schedule import codesign_knobs, is_hard, learning_rate
+from atis_jax.training.schedule import is_hard, learning_rate, schedule
 from atis_jax.training.spec import PruningSpec, StageSpec
 from atis_jax.validation import SettingError
 from experiments.codesign import plan
@@ -31,18 +31,18 @@ def test_the_shortest_stages_have_finite_rates(steps, warmup):
     assert np.all(np.isfinite(found)) and np.all((found >= 0) & (found <= 1))
 
 
-def test_knobs_go_from_open_wide_and_soft_to_their_ends():
+def test_the_schedule_goes_from_open_wide_and_soft_to_their_ends():
     pruning = PruningSpec(kept=(0.5, 0.2), ramp=0.4, hard_from=0.7, smoothing_start=0.3, smoothing_end=0.05)
     target = jnp.asarray([0.5, 0.2])
-    knobs = jax.vmap(lambda step: codesign_knobs(step, 100, pruning, target))(jnp.arange(101))
-    np.testing.assert_allclose(knobs.target[0], 1.0)
-    np.testing.assert_allclose(knobs.target[20], (1 + np.asarray(target)) / 2, rtol=1e-6)  # half way down the cosine
-    np.testing.assert_allclose(knobs.target[40:], np.tile(target, (61, 1)), rtol=1e-6)
-    assert np.all(np.diff(np.asarray(knobs.target), axis=0) <= 1e-7)
-    assert knobs.smoothing[0] == pytest.approx(0.3)
-    assert knobs.smoothing[35] == pytest.approx(np.sqrt(0.3 * 0.05), rel=1e-5)  # geometric
-    np.testing.assert_allclose(knobs.smoothing[70:], 0.05, rtol=1e-5)
-    np.testing.assert_array_equal(knobs.hardness, np.arange(101) >= 70)
+    found = jax.vmap(lambda step: schedule(step, 100, pruning, target))(jnp.arange(101))
+    np.testing.assert_allclose(found.target[0], 1.0)
+    np.testing.assert_allclose(found.target[20], (1 + np.asarray(target)) / 2, rtol=1e-6)  # half way down the cosine
+    np.testing.assert_allclose(found.target[40:], np.tile(target, (61, 1)), rtol=1e-6)
+    assert np.all(np.diff(np.asarray(found.target), axis=0) <= 1e-7)
+    assert found.smoothing[0] == pytest.approx(0.3)
+    assert found.smoothing[35] == pytest.approx(np.sqrt(0.3 * 0.05), rel=1e-5)  # geometric
+    np.testing.assert_allclose(found.smoothing[70:], 0.05, rtol=1e-5)
+    np.testing.assert_array_equal(found.hardness, np.arange(101) >= 70)
 
 
 @pytest.mark.parametrize("hard_from", [0.0, 0.05, 0.07, 0.15, 0.25, 0.65, 0.7, 0.75, 1.0])
@@ -51,7 +51,7 @@ def test_records_call_a_step_hard_exactly_when_its_gates_were(steps, hard_from):
     settings = changed(tune=dict(steps=steps), pruning=dict(hard_from=hard_from))
     stage = plan(settings, jax.random.key(0))[1]
     assert stage.name == "codesign"
-    hardness = jax.vmap(lambda s: codesign_knobs(s, steps, settings.pruning, jnp.ones(2)).hardness)(jnp.arange(steps))
+    hardness = jax.vmap(lambda s: schedule(s, steps, settings.pruning, jnp.ones(2)).hardness)(jnp.arange(steps))
     assert [stage.phase(step) for step in range(1, steps + 1)] == ["hard" if h else "soft" for h in hardness]
     np.testing.assert_array_equal(is_hard(jnp.arange(steps), steps, settings.pruning), hardness)
 

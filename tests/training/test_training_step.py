@@ -13,6 +13,7 @@ import pytest
 from tiny_training import (
     QUICK,
     SETTINGS,
+    TASK,
     batch,
     changed,
     design_for,
@@ -26,11 +27,13 @@ from atis_jax.circuits import get_preset, sample_chip
 from atis_jax.training.leaves import to_storage
 from atis_jax.training.state import create_state, labels, optimiser
 from atis_jax.training.step import dense_step, draw_hardware, dropout_key
-from experiments.codesign import build_model, codesign_setup, fresh_dense, plan
+from experiments.build import build_method, build_model
+from experiments.codesign import codesign_setup, fresh_dense, plan
 from experiments.codesign import codesign_step as make_codesign_step
 
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
+METHOD = build_method(SETTINGS, "analog")
 quick_jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
@@ -53,7 +56,7 @@ def counted_jit(step):
 @pytest.fixture(scope="module")
 def dense():
     transform = optimiser(SETTINGS.dense, SETTINGS.codesign)
-    step = counted_jit(dense_step(MODEL, SETTINGS.dense, transform))
+    step = counted_jit(dense_step(MODEL, TASK, SETTINGS.dense, transform))
     return step, lambda seed: create_state(lively_params(MODEL), (), (), jax.random.key(seed), transform)
 
 
@@ -68,7 +71,7 @@ def keep_rate_alone():
 
 
 def codesign_of(settings):
-    setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
+    setup, transform = codesign_setup(settings, MODEL, "analog")
     step = counted_jit(make_codesign_step(setup, transform))
 
     def start(seed, threshold=0.0):
@@ -154,7 +157,7 @@ def tracked():
         pruning=dict(ramp=0.0),
         scorer=dict(groups=groups, arrangement="grouped"),
     )
-    setup, transform = codesign_setup(settings, MODEL, SPLIT, "analog")
+    setup, transform = codesign_setup(settings, MODEL, "analog")
 
     def start(threshold):
         design = dataclasses.replace(design_for(settings), threshold=jnp.full((2, groups), threshold))
@@ -219,7 +222,8 @@ def test_thresholds_have_their_own_rate_and_no_warm_up(codesign):
 )
 def test_fixed_parts_of_a_design_do_not_move(projection, prototype, frozen):
     values = {"network": {"w": jnp.ones((2, 2))}, "design": design_for()}
-    transform = optimiser(dataclasses.replace(SETTINGS.tune, warmup=0.0), SETTINGS.codesign, projection, prototype)
+    method = build_method(changed(scorer=dict(projection=projection, prototype=prototype)), "analog")
+    transform = optimiser(dataclasses.replace(SETTINGS.tune, warmup=0.0), SETTINGS.codesign, method)
 
     def twice(values):
         ones = jax.tree.map(jnp.ones_like, values)
@@ -237,7 +241,7 @@ def test_the_scorer_rests_after_its_share_and_the_rest_goes_on():
     """Half of ten steps: its rate is zero from the sixth update on."""
     values = {"network": {"w": jnp.ones((2, 2))}, "design": design_for()}
     stage = dataclasses.replace(SETTINGS.tune, steps=10, warmup=0.1)
-    transform = optimiser(stage, dataclasses.replace(SETTINGS.codesign, scorer_until=0.5))
+    transform = optimiser(stage, dataclasses.replace(SETTINGS.codesign, scorer_until=0.5), METHOD)
 
     @quick_jit
     def sizes(values):
@@ -255,16 +259,16 @@ def test_the_scorer_rests_after_its_share_and_the_rest_goes_on():
     assert np.all(np.asarray(moved["network"]["w"])[1:9] > 0)
 
 
-def test_the_random_controls_counts_are_nobodys_to_train():
-    values = {"network": {"w": jnp.ones(2)}, "design": jnp.asarray([8.0, 4.0])}
-    assert labels(values, "learned", "static") == {"network": {"w": "network"}, "design": "frozen"}
+def test_the_random_controls_shares_are_nobodys_to_train():
+    values = {"network": {"w": jnp.ones(2)}, "design": jnp.asarray([0.5, 0.25])}
+    assert labels(values, build_method(SETTINGS, "random")) == {"network": {"w": "network"}, "design": "frozen"}
 
 
 def traced_streams(monkeypatch, kind, **sections) -> set[str]:
     settings = changed(**sections)
     model = build_model(settings, SPLIT)
-    setup, transform = codesign_setup(settings, model, SPLIT, kind)
-    design = design_for(settings) if kind != "random" else jnp.asarray([9.6, 6.4])
+    setup, transform = codesign_setup(settings, model, kind)
+    design = design_for(settings) if kind != "random" else jnp.asarray([0.6, 0.4])
     state = create_state(lively_params(model), design, memory_for(settings), jax.random.key(0), transform)
     used, real = set(), rng.step_key
 
@@ -301,7 +305,7 @@ def test_chip_and_temperature_are_what_their_streams_say_and_nothing_else():
     hardware = get_preset(SETTINGS.hardware.preset)
     drawn = []
     for sections in ({}, dict(codesign=dict(read_noise=False), loss=dict(keep=1.0), scorer=dict(prototype="ema"))):
-        setup, _ = codesign_setup(changed(**sections), MODEL, SPLIT, "analog")
+        setup, _ = codesign_setup(changed(**sections), MODEL, "analog")
         drawn.append(quick_jit(lambda key, s=setup: draw_hardware(s, key, step))(root))
     (chip, environment), (chip_again, environment_again) = drawn
     assert stored(chip) == stored(chip_again)
@@ -331,7 +335,7 @@ def test_settings_of_the_scorer_leave_data_and_first_parameters_alone():
         assert {stage.data_seed for stage in plan(settings, root)} == set(seeds)
         assert build_model(settings, SPLIT) == MODEL  # and so, from the same stream, the same first parameters
     assert {stage.data_seed for stage in plan(SETTINGS, jax.random.key(1))}.isdisjoint(seeds)
-    first = fresh_dense(SETTINGS, MODEL, SPLIT, root).params
+    first = fresh_dense(SETTINGS, MODEL, root).params
     assert not np.any(first["params"]["head"]["kernel"])  # undecided at first
 
 

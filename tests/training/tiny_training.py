@@ -16,9 +16,13 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.vit import ModelSpec
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.atis.start import starting_design
+from atis_jax.scoring.method import Method
 from atis_jax.scoring.types import initial_state
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.training.state import stacked
+from atis_jax.training.survey import survey
+from atis_jax.training.task import Classify
 from experiments.settings import CodesignSettings, EvaluationSpec
 
 SIDE, CLASSES, BATCH, EXAMPLES = 8, 3, 8, 40
@@ -28,6 +32,7 @@ QUICK = {
     "xla_cpu_use_fusion_emitters": False,
 }
 """Compiler options: slower code, made in a quarter of the time."""
+TASK = Classify()
 
 SETTINGS = CodesignSettings(
     data=ImagesSpec(name="numbered", augmentation="none", batch_size=BATCH, eval_batch_size=BATCH),
@@ -63,12 +68,18 @@ def split() -> Split:
     )
 
 
-def batch(seed: int = 0):
+def batch(seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {
         "image": rng.random((BATCH, SIDE, SIDE, 1), dtype=np.float32),
         "label": rng.integers(0, CLASSES, BATCH).astype(np.int32),
     }
+
+
+def weighted(seed: int = 0, real: int = BATCH) -> dict[str, np.ndarray]:
+    """An evaluation batch of which the first ``real`` examples count; batches of other seeds have other numbers."""
+    weight = (np.arange(BATCH) < real).astype(np.float32)
+    return batch(seed) | {"weight": weight, "number": BATCH * seed + np.arange(BATCH, dtype=np.int32)}
 
 
 def lively_params(model: Model, seed: int = 0):
@@ -102,6 +113,12 @@ def design_for(settings: CodesignSettings = SETTINGS, seed: int = 0, threshold: 
         threshold=rng.normal(threshold, 0.01, (depth, groups)),
     )
     return Design(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()})
+
+
+def started_on(key, model: Model, params, method: Method, images):
+    """``starting_design`` of an ATIS method on images, and what of them it was made from."""
+    told = survey(model, params, method, {"image": images})
+    return *starting_design(key, method.spec, method.hardware, told), told
 
 
 def memory_for(settings: CodesignSettings = SETTINGS, seed: int = 0):

@@ -1,4 +1,4 @@
-"""A stream of images against plain loops over images, layers and tokens in float64 NumPy."""
+"""Images in time against plain loops over images, layers and tokens in float64 NumPy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy_vit import QUICK, images_for, lively_params, tiny_model
 from atis_jax.circuits import Environment, get_preset, nominal_chip, with_fields
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.models.sequence import keep_bit_changes, sequence_forward
+from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
@@ -48,7 +49,7 @@ def tiny():
     )
     design = Design(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()})
     query = jnp.asarray(rng.normal(size=(DEPTH, 1, WIDTH)), jnp.float32)
-    return model, lively_params(model, images), images, design, query
+    return model, lively_params(model), images, design, query
 
 
 def between(raw, low, high):
@@ -77,7 +78,7 @@ def pulled_back_query(model, p, x):
     return np.mean(parts, axis=0)
 
 
-def plain_stream(tiny, spec):
+def plain_sequence(tiny, spec):
     """Everything one image, one layer, one token at a time; also the least distance of a score from its edge."""
     model, params, images, design, query = tiny
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)["params"]
@@ -115,8 +116,10 @@ def plain_stream(tiny, spec):
             kept.append(sum(bits) / model.tokens)
             pairs.append(max(len(bits) - 1, 0))
             toggles.append(sum(a != b for a, b in zip(bits, bits[1:], strict=False)))
-            q[layer] = (1 - EMA_RATE) * q[layer] + EMA_RATE * pulled_back_query(model, p[f"blocks_{layer}"], x)
-            x = numpy_vit.block(model, p[f"blocks_{layer}"], x, index, np.ones((len(index), 1)))[0]
+            if spec.prototype == "ema":
+                pulled = pulled_back_query(model, layer_of(p["blocks"], layer), x)
+                q[layer] = (1 - EMA_RATE) * q[layer] + EMA_RATE * pulled
+            x = numpy_vit.block(model, layer_of(p["blocks"], layer), x, index, np.ones((len(index), 1)))[0]
         logits = numpy_vit.dense(numpy_vit.layer_norm(x[0], p["norm"]), p["head"])
         values = (np.argmax(logits), kept, pairs, toggles, list(ybar), list(shift), [part.copy() for part in q])
         for name, value in zip(found, values, strict=True):
@@ -128,20 +131,20 @@ def plain_stream(tiny, spec):
 @pytest.mark.parametrize("name", CASES)
 def test_the_scan_is_the_plain_loop_over_images_and_tokens(tiny, name):
     model, params, images, design, query = tiny
-    spec = ScorerSpec(inputs=INPUTS, **CASES[name])
+    spec = ScorerSpec(inputs=INPUTS, ema_rate=EMA_RATE, **CASES[name])
     chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * DEPTH), nominal_chip(HARDWARE, spec.geometry))
     state = jax.vmap(lambda q: initial_state(1, WIDTH, q))(query)
-    scorer = make_method(spec, HARDWARE, jnp.asarray(TARGET, jnp.float32))
+    method = make_method(spec, HARDWARE, jnp.asarray(TARGET, jnp.float32))
 
-    def stream(params, images, kelvin, state):
+    def in_time(params, images, kelvin, state):
         environment = Environment(jnp.float32(300.15), jnp.float32(HARDWARE.supply_v))
         inputs = ScorerInputs(design, chip, environment, state)
-        return sequence_forward(model, params, scorer, images, kelvin, inputs, None, ema_rate=EMA_RATE)
+        return sequence_forward(model, params, method, {"image": images}, kelvin, inputs, None)
 
     kelvin = jnp.asarray(KELVIN, jnp.float32)
-    run = jax.jit(stream, compiler_options=QUICK)
+    run = jax.jit(in_time, compiler_options=QUICK)
     out = run(params, images, kelvin, state)
-    wanted, margin = plain_stream(tiny, spec)
+    wanted, margin = plain_sequence(tiny, spec)
     assert margin > 2e-6, "a score lies within rounding of its edge: the comparison would be chance"
     np.testing.assert_array_equal(out.pairs, wanted["pairs"])
     np.testing.assert_array_equal(out.toggles, wanted["toggles"])
@@ -152,7 +155,7 @@ def test_the_scan_is_the_plain_loop_over_images_and_tokens(tiny, name):
     np.testing.assert_allclose(out.state.query[:, :, 0], wanted["query"], rtol=1e-4, atol=1e-4)
     assert 0.1 < wanted["kept"].mean() < 0.9  # neither everything nor nothing
 
-    # The memory crosses from image to image: the second half alone is another stream, unless given that memory.
+    # The memory crosses from image to image: the second half alone is another one, unless given that memory.
     # (The first half follows it, so that the program is the same; what comes later changes nothing before.)
     half = IMAGES // 2
     middle = jax.tree.map(lambda leaf: np.asarray(leaf)[half - 1], out.state)
@@ -178,9 +181,9 @@ def test_changes_are_counted_between_tokens_that_reached_the_comparator():
 def test_one_temperature_for_each_image(tiny):
     model, params, images, design, query = tiny
     state = jax.vmap(lambda q: initial_state(1, WIDTH, q))(query)
-    scorer = make_method(ScorerSpec(inputs=INPUTS), HARDWARE)
+    method = make_method(ScorerSpec(inputs=INPUTS), HARDWARE)
     inputs = ScorerInputs(design, None, None, state)
-    with pytest.raises(ValueError, match=r"shape \(3,\) for 12 images; give one for each"):
-        sequence_forward(model, params, scorer, images, jnp.full(3, 300.0), inputs, None)
+    with pytest.raises(ValueError, match=r"shape \(3,\) for 12 examples; give one for each"):
+        sequence_forward(model, params, method, {"image": images}, jnp.full(3, 300.0), inputs, None)
     with pytest.raises(ValueError, match="needs an environment"):
-        sequence_forward(model, params, scorer, images, jnp.full(12, 300.0), inputs, None)
+        sequence_forward(model, params, method, {"image": images}, jnp.full(12, 300.0), inputs, None)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from atis_jax.training.energy_term import array_current_a, network_shape
-from tiny_training import SETTINGS, SIDE, changed, design_for, lively_params, memory_for, split
+from tiny_training import SETTINGS, SIDE, TASK, changed, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import get_preset, with_fields
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import attention_macs, mlp_macs
+from atis_jax.models.kernels import Softmax
+from atis_jax.numerics import layer_of
+from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.atis.ledger import array_current_a
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
-from experiments.codesign import build_model, codesign_setup
-from experiments.ledgers import run_ledger
+from experiments.build import build_model
+from experiments.codesign import codesign_setup
+from experiments.ledgers import run_bill
 from experiments.measure import Trained, energy_summary
 
 SPLIT = split()
@@ -57,17 +60,20 @@ def matrix_macs(function, *args) -> int:
 def test_macs_are_those_of_the_traced_program(changes):
     settings = changed(model=changes)
     model = build_model(settings, SPLIT)
-    shape = network_shape(model, channels=1)
+    shape = model.shape()
     params, image = lively_params(model), jnp.zeros((1, SIDE, SIDE, 1))
-    assert matrix_macs(lambda p, x: model.apply(p, x, method="embed"), params, image) == shape.stem_macs
+    assert matrix_macs(lambda p, x: model.embed(p, {"image": x}), params, image) == shape.stem_macs
 
-    tokens = jnp.zeros((1, model.tokens + 1, model.spec.width))
-    block = matrix_macs(lambda p, x: model.apply(p, 0, x, method="block"), params, tokens)
-    pulled_back_query = model.spec.width**2  # not part of inference: for prototypes only
-    everyone = jnp.float32(model.tokens + 1)
-    assert block - pulled_back_query == float(attention_macs(shape, everyone) + mlp_macs(shape, everyone))
-    head = matrix_macs(lambda p, x: model.apply(p, x, method="classify"), params, tokens)
-    assert head == shape.width * shape.classes
+    position = jnp.arange(model.length)[None]
+    stream = Stream(jnp.zeros((1, model.length, model.width)), position, position < 1)
+    block, everyone = layer_of(model.blocks(params), 0), jnp.float32(model.length)
+    attend = matrix_macs(lambda p, s: model.attend(p, s, Softmax()), block, stream)
+    assert attend == float(attention_macs(shape, everyone))
+    # The CLS query pulled back to token space is for prototypes that follow it, and made for no other.
+    asked = matrix_macs(lambda p, s: model.attend(p, s, Softmax(), {"query"}), block, stream)
+    assert asked == attend + model.width**2
+    assert matrix_macs(model.feed, block, stream) == float(mlp_macs(shape, everyone))
+    assert matrix_macs(model.read_out, params, stream) == shape.width * shape.classes
 
 
 def summed_currents(design) -> np.ndarray:
@@ -87,14 +93,14 @@ def test_array_current_is_the_sum_of_bias_currents():
 def test_the_summarys_ledger_is_the_losss(kind):
     settings = changed(scorer=dict(kind=kind))
     model = build_model(settings, SPLIT)
-    setup, _ = codesign_setup(settings, model, SPLIT, kind)
+    setup, _ = codesign_setup(settings, model, kind)
     design, memory, kept = design_for(settings), memory_for(settings), np.array([0.55, 0.3])
-    ratio = setup.energy_ratio(jnp.asarray(kept, jnp.float32), design, memory.query)
+    ratio = setup.energy_ratio(jnp.asarray(kept, jnp.float32), design, memory)
 
-    hardware = settings.hardware.build()
     state = TrainState(jnp.zeros(()), {}, design, memory, {}, jax.random.key(0))
-    evaluator = Evaluator(model, {}, make_method(setup.spec, hardware), setup.spec, hardware, range(model.spec.depth))
-    summary = energy_summary(settings, model, Trained(evaluator, state), kept, channels=1)
+    method = make_method(settings.scorer, settings.hardware.build())
+    evaluator = Evaluator(model, {}, method, range(model.depth), TASK)
+    summary = energy_summary(settings, model, Trained(evaluator, state), kept)
     np.testing.assert_allclose(ratio, summary["total_j"] / summary["dense_j"], rtol=1e-5)
     np.testing.assert_allclose(summary["total_j"], sum(summary["ledger_j"].values()), rtol=1e-5)
     # The rivals at the same fractions: what pruning saves without the analog part.
@@ -104,17 +110,24 @@ def test_the_summarys_ledger_is_the_losss(kind):
     np.testing.assert_allclose(scoring, summary["digital_j"] - summary["digital_folded_j"], rtol=1e-3)
 
 
-def ledger_of(settings=SETTINGS, **changes):
-    """The run's ledger, with fields of it replaced."""
-    costs = run_ledger(settings, build_model(settings, SPLIT), settings.scorer, channels=1)
-    return dataclasses.replace(costs, **changes)
+def ledger_of(settings=SETTINGS, hardware=None):
+    """The scorer's lines in a run's ledger."""
+    hardware = settings.hardware.build() if hardware is None else hardware
+    return make_method(settings.scorer, hardware).ledger(run_bill(settings, build_model(settings, SPLIT)))
+
+
+def spent_by(kind: str, kept, design, **fields):
+    """What a method is charged."""
+    settings = changed(scorer=fields)
+    method = make_method(settings.scorer_of(kind), settings.hardware.build())
+    return method.bill(run_bill(settings, build_model(settings, SPLIT)), kept, design, memory_for())
 
 
 def test_the_analog_lines_by_hand():
     """Bias current, supply and token time; DAC bits; tokens each layer's scorer still sees; memory."""
     design = design_for()
-    costs = ledger_of(changed(energy=dict(token_time_s=2e-6)))
-    spent = costs.pruned(jnp.asarray([0.5, 0.25]), design, memory_for().query)
+    lines = ledger_of(changed(energy=dict(token_time_s=2e-6)))
+    spent = lines.analog(jnp.asarray([0.5, 0.25]), design, memory_for().query)
     scored = np.array([16.0, 8.0])  # the second layer looks at what the first left
     currents = summed_currents(design)
     full_scale_v = get_preset("nominal").dac.full_scale_v
@@ -136,16 +149,11 @@ def test_the_analog_lines_by_hand():
 
 
 def test_layers_without_a_scorer_are_charged_none():
-    design = design_for()
-    layers = run_ledger(changed(pruning=dict(first_layer=1, kept=(0.5,))), ledger_model(), SETTINGS.scorer, 1).layers
-    assert layers == (False, True)
+    design, settings = design_for(), changed(pruning=dict(first_layer=1, kept=(0.5,)))
+    assert run_bill(settings, build_model(settings, SPLIT)).layers == (False, True)
     ideal = ledger_of(hardware=get_preset("ideal"))
     assert ideal.scorer(design).dac_bits == 8  # charged as int8
     assert ledger_of().scorer(design).dac_bits == 6
-
-
-def ledger_model():
-    return build_model(SETTINGS, SPLIT)
 
 
 def test_the_bits_in_use_are_charged():
@@ -155,19 +163,18 @@ def test_the_bits_in_use_are_charged():
 
 
 def test_random_pruning_is_charged_the_network_alone():
-    costs = ledger_of(spec=dataclasses.replace(SETTINGS.scorer, kind="random"))
-    everything = costs.pruned(jnp.ones(2), design_for(), memory_for().query)
-    np.testing.assert_allclose(everything.total_j, costs.dense().total_j, rtol=1e-6)
+    everything = spent_by("random", jnp.ones(2), jnp.ones(2))
+    dense = run_bill(SETTINGS, build_model(SETTINGS, SPLIT)).dense()
+    np.testing.assert_allclose(everything.total_j, dense.total_j, rtol=1e-6)
     assert float(everything.scoring_j) == 0.0
-    half = costs.pruned(jnp.full(2, 0.5), design_for(), memory_for().query)
+    half = spent_by("random", jnp.full(2, 0.5), jnp.ones(2))
     assert float(half.mlp_j) < 0.6 * float(everything.mlp_j)
 
 
 def test_a_moving_prototype_does_not_fold():
     found = {}
     for prototype in ("static", "ema"):
-        spec = dataclasses.replace(SETTINGS.scorer, kind="digital", prototype=prototype)
-        spent = ledger_of(spec=spec).pruned(jnp.asarray([0.5, 0.25]), design_for(), memory_for().query)
+        spent = spent_by("digital", jnp.asarray([0.5, 0.25]), design_for(), prototype=prototype)
         found[prototype] = float(spent.projection_j + spent.score_j)
     scored = 24
     np.testing.assert_allclose(found["static"], scored * 16 * PRESET.score_mac_j, rtol=1e-5)  # d a token
@@ -176,15 +183,15 @@ def test_a_moving_prototype_does_not_fold():
 
 def test_the_ratios_slope_is_its_finite_difference():
     model = build_model(SETTINGS, SPLIT)
-    setup, _ = codesign_setup(SETTINGS, model, SPLIT, "analog")
-    design, query = design_for(), memory_for().query
+    setup, _ = codesign_setup(SETTINGS, model, "analog")
+    design, memory = design_for(), memory_for()
     ratio = jax.jit(setup.energy_ratio)
-    by_kept, by_design = jax.jit(jax.grad(setup.energy_ratio, argnums=(0, 1)))(jnp.asarray([0.5, 0.3]), design, query)
+    by_kept, by_design = jax.jit(jax.grad(setup.energy_ratio, argnums=(0, 1)))(jnp.asarray([0.5, 0.3]), design, memory)
     assert np.all(np.asarray(by_kept) > 0)  # a token more costs more
     step = 0.05  # in float32 a wide step: the ledger is a quadratic in the counts, which central differences hit
     for layer in range(2):
         moved = [jnp.asarray([0.5, 0.3]).at[layer].add(sign * step) for sign in (1, -1)]
-        slope = (float(ratio(moved[0], design, query)) - float(ratio(moved[1], design, query))) / (2 * step)
+        slope = (float(ratio(moved[0], design, memory)) - float(ratio(moved[1], design, memory))) / (2 * step)
         np.testing.assert_allclose(by_kept[layer], slope, rtol=1e-3)
     # Currents: a larger bias costs more, through the exponential of its range.
     assert np.all(np.asarray(by_design.bias_scale) > 0)
