@@ -32,8 +32,8 @@ class EvaluationSpec:
     temperature_c: tuple[float, ...] = setting(
         (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, least=1, doc="temperatures, dealt to the chips in turn"
     )
-    agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
-    pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
+    agreement_examples: int = setting(1000, low=1, doc="examples for masked against gathered, and for attention")
+    pictures: int = setting(6, low=1, high=8, doc="examples drawn in the report")
     capacities: tuple[int, ...] = setting(
         (),
         low=1,
