@@ -16,6 +16,7 @@ from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import Batch, eval_batches
+from atis_jax.data.registry import make_dataset
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
@@ -70,7 +71,7 @@ def measure(
 ) -> dict[str, Any]:
     """Everything ``summary.json`` holds but the wall clock; writes ``artifacts.npz`` on the way."""
     batches = list(eval_batches(settings.data, test))
-    key = rng.stream(root, "evaluation")
+    key = rng.key_of(root, "evaluation")
     design = ready(settings, model, trained["codesign"], settings.scorer.kind)
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
@@ -145,6 +146,7 @@ def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     return {
         "name": settings.data.name,
         "split": "test",
+        "unit": make_dataset(settings.data).unit,
         "examples": len(test),
         "class_names": list(test.class_names),
     }
@@ -250,9 +252,9 @@ def pictures(
     key: jax.Array,
     test: Split,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Kept patches, score distributions and agreement with attention, on one chip."""
+    """Kept tokens, score distributions and agreement with attention, on one chip."""
     masked = trained.evaluator.masked()
-    model = trained.evaluator.model
+    model, dataset = trained.evaluator.model, make_dataset(settings.data)
 
     @jax.jit
     def attention_received(batch):
@@ -281,7 +283,7 @@ def pictures(
     score_LxBxT = voltage.max(axis=-1)[:, :, first:]
     edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, counted[:, first:], trained.evaluator.scored)
     arrays = {
-        "images": batches[0]["image"][shown],
+        **dataset.show({name: column[shown] for name, column in batches[0].items()}),
         "labels": batches[0]["label"][shown],
         "predicted": logits[shown].argmax(axis=-1),
         "kept": np.moveaxis(kept_LxBxT, 0, 1)[shown],
@@ -290,6 +292,9 @@ def pictures(
         "score_hist_keep": keep,
         "score_hist_prune": prune,
     }
+    grid = getattr(model, "grid", None)
+    if grid is not None:  # a network whose tokens lie in rows and columns says so
+        arrays["grid"] = np.asarray(grid)
     if inputs.chip is not None:
         arrays["threshold_v"] = np.stack(
             [

@@ -104,6 +104,10 @@ class Dataset(Protocol):
         """Stored columns of some examples as a model is fed them, nothing varied."""
         ...
 
+    def show(self, fed: Columns) -> Columns:
+        """What a report draws of some examples as a model was fed them, by the names of its arrays."""
+        ...
+
     def draw(self, split: Split) -> Draw:
         """Training examples at these numbers as a model is fed them, varied at random."""
         ...

@@ -265,6 +265,10 @@ class Images:
         """Bytes to [0, 1]."""
         return {"image": augment.to_float(columns["image"])}
 
+    def show(self, fed: Columns) -> Columns:
+        """The pictures."""
+        return {"images": fed["image"]}
+
     def draw(self, split: Split) -> Draw:
         """Training images at these numbers, varied anew."""
         spec = self.spec

@@ -117,6 +117,10 @@ class ToyText:
         """As they are stored."""
         return {name: columns[name] for name in ("token", "real")}
 
+    def show(self, fed: Columns) -> Columns:
+        """Nothing is drawn of sentences yet."""
+        return {}
+
     def draw(self, split: Split) -> Draw:
         """Training sentences at these numbers; nothing is varied."""
         return lambda index, rng: self.feed({name: column[index] for name, column in split.columns.items()})

@@ -60,6 +60,19 @@ class ModelSpec:
                 "half of a head's dimensions turn with the row, half with the column, in pairs"
             )
 
+    def check_raw(self) -> None:
+        """Whether each token is made of its own patch's pixels alone.
+
+        Raises:
+            SettingError: of its neighbours' too.
+        """
+        if self.stem != "linear":
+            raise SettingError(
+                f"config.model.stem = {self.stem!r} with a scorer of raw pixels (config.scorer.source = 'pixels'); its "
+                "tokens are made of their neighbours' pixels too, so a pruned patch would be needed all the same: set "
+                "model.stem = 'linear'"
+            )
+
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
         """Patches from top to bottom and from left to right of an image of ``rows`` x ``columns`` pixels.
 

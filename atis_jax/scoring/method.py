@@ -90,6 +90,25 @@ class Trail:
     tracked: bool = static(default=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a run puts a method into: its other sections, as far as they are a method's business.
+
+    Attributes:
+        network: section ``model``; every one has ``depth``, ``width`` and ``heads``.
+        pruning: section ``pruning``; ``scored(depth)`` are the layers in which the method decides.
+        hardware: section ``hardware``, as the config gives it; ``Method.hardware`` is what it stands for.
+        energy: section ``energy``.
+        codesign: section ``codesign``.
+    """
+
+    network: Any
+    pruning: Any
+    hardware: Any
+    energy: Any
+    codesign: Any
+
+
 class Method:
     """Which tokens stay.
 
@@ -106,7 +125,7 @@ class Method:
         proportional: whether a key's weight grows with the tokens merged into it.
         relaxes: whether decisions are soft while training; else always hard.
         tracked: whether its design has a ``threshold`` that can follow the kept fraction.
-        stream: the random stream of its noise (``rng.STREAMS``).
+        noise_stream: the random stream of its noise (``rng.STREAMS``).
         chance: whether it needs a key even where read noise is off.
 
     Attributes:
@@ -125,7 +144,7 @@ class Method:
     proportional: bool = False
     relaxes: bool = True
     tracked: bool = False
-    stream: str = "read_noise"
+    noise_stream: str = "read_noise"
     chance: bool = False
 
     def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):
@@ -134,6 +153,25 @@ class Method:
         choose(ON_OUTPUT, self.gates, "method.gates")
         if self.merges and self.groups != 1:
             raise SettingError(f"method.reduces = {self.reduces!r} with {self.groups} head groups; give it one")
+
+    @classmethod
+    def built_on(cls, spec: Any, hardware: Hardware) -> Hardware:
+        """A preset without the parts that a method of this section does without."""
+        return hardware
+
+    def check(self, place: Place) -> None:
+        """Whether it can be the scorer of a run with these other sections; asked before anything starts.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
+
+    def check_raw(self, values: int) -> None:
+        """Whether it can look at tokens made of ``values`` raw numbers each; asked where ``raw`` is True.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
 
     @property
     def groups(self) -> int:

@@ -25,6 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from atis_jax.config import differing_fields
 from atis_jax.strict_json import read_json
+from atis_jax.training.earlier import blocks_stacked, has_blocks_apart
 from atis_jax.training.leaves import dtype_name, from_storage, named_leaves, to_storage
 from atis_jax.typing import PyTree
 from atis_jax.validation import UserError
@@ -52,7 +53,7 @@ class Checkpoints:
     def __init__(
         self,
         directory: str | os.PathLike,
-        config_hash: str,
+        config_hash: str | None,
         keep: int = 2,
         *,
         config: Mapping[str, Any] | None = None,
@@ -62,14 +63,16 @@ class Checkpoints:
 
         Args:
             directory: the folder that holds the checkpoints.
-            config_hash: ``config_hash(settings)``; checkpoints of another hash are refused.
+            config_hash: ``config_hash(settings)``; checkpoints of another hash are refused. None: none are.
             keep: how many of the newest checkpoints stay.
             config: ``as_dict(settings, results_only=True)``, stored in each checkpoint so that a refusal can
                 name the fields that differ.
-            read_only: touch nothing in the folder, which another process may be writing to.
+            read_only: touch nothing in the folder, which another process may be writing to. Networks of earlier
+                versions can be read then; to go on with such a run is refused.
 
         Raises:
-            CheckpointError: the folder cannot be written, or holds checkpoints of another config.
+            CheckpointError: the folder cannot be written, or holds checkpoints of another config or of an earlier
+                version.
         """
         if keep < 1:
             raise ValueError(f"keep = {keep} must be at least 1")
@@ -85,6 +88,8 @@ class Checkpoints:
             ) from error
         for step in self.steps():
             self._refuse_other_config(step)
+            if not read_only:
+                self._refuse_earlier_version(step)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
@@ -96,6 +101,14 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         """The newest step that has a checkpoint, None if there is none."""
         return max(self.steps(), default=None)
+
+    def config_of(self, step: int) -> dict[str, Any]:
+        """The config that a checkpoint was saved with.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+        """
+        return self._read_record(step)["config"]
 
     def save(
         self,
@@ -196,7 +209,7 @@ class Checkpoints:
         record = self._read_record(step)
         self._verify(step, record)
         wanted, definition = named_leaves(abstract_state)
-        leaves = record["leaves"]
+        leaves, parts = blocks_stacked(record["leaves"])
         if part is not None:
             wanted = {f"{part}.{name}": leaf for name, leaf in wanted.items()}
             leaves = {name: leaf for name, leaf in leaves.items() if name.startswith(f"{part}.")}
@@ -209,6 +222,9 @@ class Checkpoints:
             arrays = ocp.load(self._folder(step) / _ARRAYS, like) if like else {}
         except Exception as error:  # the storage library raises many kinds
             raise self._damaged(step, f"the arrays cannot be read ({error})") from error
+        for name, of_layer in parts.items():
+            if leaves.get(name, {}).get("stored"):
+                arrays[name] = np.stack([arrays[part] for part in of_layer])
         values = [from_storage(arrays.get(name), leaves[name], leaf) for name, leaf in wanted.items()]
         return jax.tree.unflatten(definition, values), record["data_position"], record["extra"]
 
@@ -259,12 +275,24 @@ class Checkpoints:
             record = self._read_record(step)
         except CheckpointError:
             return  # damage is reported when the checkpoint is asked for
-        if record["config_hash"] != self.config_hash:
+        if self.config_hash is not None and record["config_hash"] != self.config_hash:
             lines = differing_fields(record["config"], self._config) if record["config"] and self._config else []
             raise CheckpointError(
                 f"{self._folder(step)}: belongs to another config"
                 + (":\n  " + "\n  ".join(lines) if lines else "")
                 + "\nUse that config, or another --workdir."
+            )
+
+    def _refuse_earlier_version(self, step: int) -> None:
+        try:
+            names = self._read_record(step)["leaves"]
+        except CheckpointError:
+            return
+        if has_blocks_apart(names):
+            raise CheckpointError(
+                f"{self._folder(step)}: written by an earlier version of this program, which kept every block of the "
+                "network apart. This version reads such a run once it is finished, and does not go on with it: go on "
+                "with the version that began it, or start again in another --workdir."
             )
 
     def _verify(self, step: int, record: dict[str, Any]) -> None:

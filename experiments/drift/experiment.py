@@ -20,6 +20,7 @@ from atis_jax.scoring.atis.analog import Analog
 from atis_jax.validation import UserError, choose
 from experiments import measure
 from experiments.drift.arms import MODE_OF, RAMP, Arm, Sequence, make_sequence, run_arms, sample_chips, unpruned_correct
+from experiments.drift.contents import DRIFT
 from experiments.drift.loop import dead_bands, record, step_response
 from experiments.drift.query import query_response
 from experiments.drift.response import limit_cycle, settling
@@ -109,7 +110,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, DRIFT)
     return summary
 
 

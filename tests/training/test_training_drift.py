@@ -16,6 +16,7 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.validation import SettingError, UserError
 from experiments import measure
+from experiments.build import build_method
 from experiments.drift import arms as drift_arms
 from experiments.drift import experiment as drift
 from experiments.drift.settings import DriftSettings
@@ -35,9 +36,9 @@ def test_what_is_loaded_is_what_was_trained(finished_run):
     assert int(run.trained.state.step) == run.settings.tune.steps and run.folder == folder
     batches = list(eval_batches(run.settings.data, run.test))
     perfect = measure.perfect_inputs(run.trained, run.settings.model.depth)
-    assert (
-        evaluate.count(run.trained.evaluator.masked(), batches, perfect, None).accuracy == summary["accuracy"]["ideal"]
-    )
+    evaluator = run.trained.evaluator
+    counted = evaluate.count(evaluator.masked(), evaluator.task, batches, perfect, None)
+    assert counted.accuracy == summary["accuracy"]["ideal"]
     assert np.array_equal(jax.random.key_data(run.root), jax.random.key_data(jax.random.key(run.settings.seed)))
 
 
@@ -139,8 +140,8 @@ def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch, c
 
 def test_a_run_with_a_digital_scorer_has_no_temperature(finished_run, tmp_path, monkeypatch):
     run = load_trained(finished_run)
-    spec = dataclasses.replace(run.trained.evaluator.spec, kind="digital")
-    trained = dataclasses.replace(run.trained, evaluator=dataclasses.replace(run.trained.evaluator, spec=spec))
+    digital = build_method(run.settings, "digital")
+    trained = dataclasses.replace(run.trained, evaluator=dataclasses.replace(run.trained.evaluator, method=digital))
     monkeypatch.setattr(drift, "load_trained", lambda path: dataclasses.replace(run, trained=trained))
     settings = DriftSettings(checkpoint=str(finished_run))
     with open_run(tmp_path / "run", settings) as run_folder, pytest.raises(UserError, match="has a digital scorer"):

@@ -31,6 +31,7 @@ from atis_jax.circuits import get_preset, nominal_environment, with_fields
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.checks import check_knobs
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
 from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.scoring.atis.sharing import SHARED
@@ -48,7 +49,7 @@ from experiments.codesign import codesign_setup, codesign_step
 from experiments.design_summary import design_summary
 from experiments.ledgers import run_bill
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings, check_knobs
+from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
 SPLIT = split()
@@ -443,13 +444,13 @@ def test_knobs_change_nothing_else_of_the_start():
 
 @pytest.mark.slow
 def test_gates_start_in_the_order_of_what_inputs_add_to_the_scores():
-    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.7 / 2 U_T) over the training tokens."""
+    """By hand, float64: the spread of w_j tanh(u_j x 0.1 V x 0.689 / 2 U_T) over the training tokens."""
     _, design = start_with(**EVERYTHING)
     tokens = tokens_of_training()
     for layer in range(DEPTH):
         gain = 0.01 * 1000.0 ** (1 / (1 + np.exp(-float(design.input_gain[layer]))))
         u = gain * tokens[layer] @ np.asarray(design.projection[layer], np.float64).T
-        moved = np.tanh(u * 0.1 * 0.7 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
+        moved = np.tanh(u * 0.1 * 0.689 / (2 * 1.380649e-23 * 300.15 / 1.602176634e-19))
         worth = np.sqrt((moved**2).mean(axis=0)) * np.abs(np.tanh(np.asarray(design.prototype[layer, 0], np.float64)))
         np.testing.assert_array_equal(np.argsort(design.input_gate[layer]), np.argsort(worth))
 

@@ -103,8 +103,8 @@ def test_killed_in_every_stage_it_ends_as_if_never_stopped(places):
     memory = np.frombuffer(expected["codesign/step_00000006"][0]["scorer_state.query"], np.float32)
     assert np.any(memory != np.frombuffer(expected["codesign/step_00000004"][0]["scorer_state.query"], np.float32))
 
-    counts = np.frombuffer(expected["random/step_00000006"][0]["design"], np.float32)
-    np.testing.assert_array_equal(counts, [8.0])  # half of 16 tokens: the control's counts are not trained
+    shares = np.frombuffer(expected["random/step_00000006"][0]["design"], np.float32)
+    np.testing.assert_array_equal(shares, [0.5])  # half of the tokens: the control's shares are not trained
 
     summaries = [without_wall_clock(json.loads((folder / "summary.json").read_text())) for folder in (whole, killed)]
     assert summaries[0] == summaries[1]

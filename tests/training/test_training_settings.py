@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_training import SETTINGS, changed, split
 
+import experiments.build
 import experiments.codesign
 import experiments.measure
 from atis_jax.circuits.presets import get_preset
@@ -137,7 +138,7 @@ def test_capacities_that_do_not_fit_the_images_stop_the_run_before_it_trains(mon
 @pytest.mark.slow
 def test_a_wrong_start_from_makes_no_folder(tmp_path):
     settings, path, key = changed(start_from=str(tmp_path / "nothing")), tmp_path / "run", jax.random.key(0)
-    model, stages = experiments.codesign.build_model(settings, split()), experiments.codesign.plan(settings, key)
+    model, stages = experiments.build.build_model(settings, split()), experiments.codesign.plan(settings, key)
     with pytest.raises(UserError, match="holds no run"), open_run(path, settings) as folder:
         experiments.codesign.train_stages(settings, folder, model, stages, split(), key)
     assert not path.exists()
@@ -146,10 +147,15 @@ def test_a_wrong_start_from_makes_no_folder(tmp_path):
 def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
     """The adaptive threshold watches tokens that reach it: of those the first layer leaves, 0.4/0.6 are to stay."""
     settings, targets = changed(scorer=dict(adaptive_rate_v=1e-3)), []
-    for module in (experiments.codesign, experiments.measure):
-        monkeypatch.setattr(module, "make_method", lambda spec, hardware, target: targets.append(np.asarray(target)))
-    model, state = experiments.codesign.build_model(settings, split()), types.SimpleNamespace(params={})
-    experiments.codesign.codesign_setup(settings, model, split(), "analog")
+    made = experiments.build.make_method
+
+    def make_method(spec, hardware, target):
+        targets.append(np.asarray(target))
+        return made(spec, hardware, target)
+
+    monkeypatch.setattr(experiments.build, "make_method", make_method)
+    model, state = experiments.build.build_model(settings, split()), types.SimpleNamespace(params={})
+    experiments.codesign.codesign_setup(settings, model, "analog")
     experiments.measure.ready(settings, model, state, "analog")
     assert len(targets) == 2
     for target in targets:
