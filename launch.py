@@ -57,12 +57,14 @@ def _parse(argv: Sequence[str]) -> tuple[flags.FlagValues, str]:
     argument = command_line.value_of("config", argv)
     if argument is None:
         raise UserError("--config is missing; give one, as in --config=configs/quickstart.py (--help lists them all)")
+    config = command_line.load_config(argument)
+    argv = command_line.without({"config"}, command_line.choose_kinds(config, argv))
     # Checked here first: ml_collections reports a misspelt field through several unrelated exceptions.
-    command_line.check_overrides(command_line.load_config(argument), argv)
+    command_line.check_overrides(config, argv)
     values = flags.FlagValues()  # its own, so that a second command line in this process knows nothing of the first
     values.append_flag_values(flags.FLAGS)  # those of absl and other libraries
     help_text = "Path of the config file, as in configs/quickstart.py."
-    config_flags.DEFINE_config_file("config", None, help_text, values, sys_argv=argv)
+    config_flags.DEFINE_config_dict("config", config, help_text, values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "Folder of the run; runs/<config name> unless given.", values)
     sweep_flags.define(values)
     try:

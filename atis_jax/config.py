@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from ml_collections import config_dict
 
 from atis_jax.validation import (
+    CODE_MARK,
+    Kinds,
     Rule,
     SettingError,
     alternatives,
     annotations_of,
     check_value,
+    field_names,
     rule_of,
     short_repr,
     unknown_field,
@@ -29,6 +32,9 @@ _ABSENT = "(absent)"
 def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, path: str = "config") -> _T:
     """``config`` as an instance of the dataclass ``cls``, sections and all.
 
+    A tagged section becomes the dataclass that its ``kind`` names; without one it is of the default's kind. Nothing
+    is imported for it: a stored config cannot name code to run.
+
     Args:
         cls: a frozen dataclass whose fields may be dataclasses themselves.
         config: a ConfigDict or a plain mapping (as read back from ``config.json``); fields left out take
@@ -36,22 +42,29 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
         path: dotted name of ``config``, for messages.
 
     Raises:
-        SettingError: for an unknown field (with the nearest real one), a wrong type, or a value out of range.
+        SettingError: for an unknown field (with the nearest real one), one of another kind, a wrong type, or a value
+            out of range.
+        UnknownKind: for a section of a kind that is not registered.
     """
     if not _is_section(config):
-        raise SettingError(f"{path} = {short_repr(config)} must be a section with the fields: {', '.join(_names(cls))}")
+        raise SettingError(
+            f"{path} = {short_repr(config)} must be a section with the fields: {', '.join(field_names(cls))}"
+        )
     hints = annotations_of(cls)
     values: dict[str, Any] = {}
     given = dict(config.items())
     for name in given:
-        if name not in _names(cls):
-            raise unknown_field(path, name if isinstance(name, str) else short_repr(name), _names(cls))
+        if name not in field_names(cls):
+            raise unknown_field(path, name if isinstance(name, str) else short_repr(name), field_names(cls))
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         where = f"{path}.{field.name}"
         if field.name in given:
             value = given[field.name]
             section = _section_class(hints[field.name])
-            if section is not None and not isinstance(value, section) and value is not None:
+            kinds = rule_of(field).kinds
+            if kinds is not None and _is_section(value):
+                values[field.name] = section_of_kind(kinds, value, where)
+            elif section is not None and not isinstance(value, section) and value is not None:
                 values[field.name] = from_config_dict(section, value, where)
             else:
                 values[field.name] = check_value(value, hints[field.name], rule_of(field), where)
@@ -61,6 +74,31 @@ def from_config_dict(cls: type[_T], config: Mapping | config_dict.ConfigDict, pa
         else:
             _check_chosen(field.default, rule_of(field), where)
     return cls(**values)
+
+
+def section_of_kind(kinds: Kinds, config: Mapping | config_dict.ConfigDict, path: str) -> Any:
+    """A tagged section as the dataclass of its kind. Nothing is imported.
+
+    Args:
+        kinds: what it may be.
+        config: its fields; without ``kind`` it is of the default's.
+        path: dotted name of the section, for messages.
+
+    Raises:
+        SettingError: see ``from_config_dict``; a field of another kind is said to be one.
+        UnknownKind: its kind is not registered.
+    """
+    kind = config.get("kind", kinds.default)
+    section, given = kinds.section(kind, f"{path}.kind"), dict(config.items())
+    for name in given:
+        others = () if name in field_names(section) else kinds.of(name)
+        if others:
+            raise SettingError(
+                f"{path}.{name} is a field of kind {' or '.join(map(repr, others))}, and {path}.kind = {kind!r} has "
+                f"none; leave it out, or choose another kind\nThe fields of {path} are: "
+                f"{', '.join(field_names(section))}"
+            )
+    return from_config_dict(section, {**given, "kind": kind}, path)
 
 
 def _check_chosen(value: Any, rule: Rule, where: str) -> None:
@@ -77,7 +115,8 @@ def to_config_dict(settings: Any) -> config_dict.ConfigDict:
     """A locked ConfigDict holding the settings of a dataclass instance, or the defaults of a dataclass type.
 
     A config file starts from this and assigns what differs; a misspelt assignment fails there and then.
-    A field that may be None accepts any type here and is checked by ``from_config_dict``.
+    A field that may be None accepts any type here and is checked by ``from_config_dict``. A tagged section changes
+    its fields with its kind (``TaggedSection``).
     """
     config = _unlocked(settings() if isinstance(settings, type) else settings)
     return config.lock()
@@ -88,13 +127,49 @@ def _unlocked(settings: Any) -> config_dict.ConfigDict:
     config = config_dict.ConfigDict()
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if dataclasses.is_dataclass(value):
+        kinds = rule_of(field).kinds
+        if kinds is not None:
+            config[field.name] = TaggedSection(_unlocked(value), kinds, f"config.{field.name}")
+        elif dataclasses.is_dataclass(value):
             config[field.name] = _unlocked(value)
         elif len(alternatives(hints[field.name])) > 1:
             config[field.name] = config_dict.FieldReference(value, field_type=object)
         else:
             config[field.name] = value
     return config
+
+
+class TaggedSection(config_dict.ConfigDict):
+    """A tagged section: assigning its ``kind`` gives it the fields of that kind, at their defaults.
+
+    Kinds that share a dataclass share its fields, which then stay as they are. A kind ``package.module:Class`` is
+    imported and registered: who assigns it is a config file or the command line, never a stored config, which is read
+    as a plain mapping.
+    """
+
+    def __init__(self, section: Any = None, kinds: Kinds | None = None, path: str = "config"):
+        object.__setattr__(self, "_kinds", None)
+        super().__init__(section)
+        object.__setattr__(self, "_kinds", kinds)
+        object.__setattr__(self, "_path", path)
+
+    def __setitem__(self, key, value):
+        if key != "kind" or self._kinds is None or value == self.kind:
+            super().__setitem__(key, value)
+            return
+        if self._kinds.load is not None and isinstance(value, str) and CODE_MARK in value:
+            self._kinds.load(value)
+        wanted = self._kinds.section(value, f"{self._path}.kind")
+        if wanted is not self._kinds.sections.get(self.kind):
+            fresh = _unlocked(wanted(kind=value))
+            self._fields.clear()
+            self._fields.update(fresh._fields)
+        super().__setitem__(key, value)
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        object.__setattr__(self, "_kinds", state["_kinds"])
+        object.__setattr__(self, "_path", state["_path"])
 
 
 def as_dict(settings: Any, *, results_only: bool = False) -> dict[str, Any]:
@@ -119,29 +194,44 @@ def results_part(cls: type, stored: Mapping) -> dict[str, Any]:
 
     Fields that ``cls`` no longer has stay in, so that they show up as a difference.
     """
-    hints = annotations_of(cls)
-    rules = {field.name: rule_of(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    out: dict[str, Any] = {}
+    fields, out = _fields(cls), {}
     for name, value in stored.items():
-        if name in rules and not rules[name].affects_result:
+        if name in fields and not rule_of(fields[name]).affects_result:
             continue
-        section = _section_class(hints[name]) if name in rules else None
-        out[name] = results_part(section, value) if section and isinstance(value, Mapping) else value
+        section = _stored_section(cls, fields.get(name), value)
+        out[name] = results_part(section, value) if section else value
     return out
 
 
-def paths_expanded(cls: type, stored: Mapping) -> dict[str, Any]:
-    """``stored`` with the ``~`` of its paths as settings of ``cls`` have them; an older version stored it as given."""
-    hints = annotations_of(cls)
-    rules = {field.name: rule_of(field) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    out: dict[str, Any] = dict(stored)
+def as_stored_now(cls: type, stored: Mapping) -> dict[str, Any]:
+    """``stored`` (the content of a ``config.json``) as settings of ``cls`` are written today.
+
+    An older version wrote the ``~`` of a path as given, and had no kinds of data and networks.
+    """
+    fields, out = _fields(cls), dict(stored)
     for name, value in stored.items():
-        section = _section_class(hints[name]) if name in rules else None
-        if section and isinstance(value, Mapping):
-            out[name] = paths_expanded(section, value)
-        elif name in rules and rules[name].path:
+        section = _stored_section(cls, fields.get(name), value)
+        if section:
+            kinds = rule_of(fields[name]).kinds
+            out[name] = as_stored_now(section, value if kinds is None else {"kind": kinds.default, **value})
+        elif name in fields and rule_of(fields[name]).path:
             out[name] = _expanded(value)
     return out
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(cls)}
+
+
+def _stored_section(cls: type, field: dataclasses.Field | None, value: Any) -> type | None:
+    """The dataclass of a stored section; None for a plain value, and where its kind is not known here."""
+    if field is None or not isinstance(value, Mapping):
+        return None
+    kinds = rule_of(field).kinds
+    if kinds is None:
+        return _section_class(annotations_of(cls)[field.name])
+    kind = value.get("kind", kinds.default)
+    return kinds.sections.get(kind) if isinstance(kind, str) else None
 
 
 def _expanded(value: Any) -> Any:
@@ -194,17 +284,16 @@ def _section_class(annotation: Any) -> type | None:
     return None
 
 
-def _names(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
-
-
 __all__ = [
+    "TaggedSection",
     "as_dict",
+    "as_stored_now",
     "config_hash",
     "differing_fields",
     "from_config_dict",
-    "paths_expanded",
     "results_part",
+    "section_of_kind",
+    "stored_hash",
     "to_config_dict",
     "to_json",
 ]

@@ -9,7 +9,7 @@ import jax
 STREAMS = ("init", "data", "chip", "read_noise", "score_bits", "temperature", "random_scorer", "evaluation", "dropout")
 
 
-def stream(root: jax.Array, name: str) -> jax.Array:
+def key_of(root: jax.Array, name: str) -> jax.Array:
     """The key of the stream ``name``: ``fold_in(root, crc32(name))``.
 
     Args:
@@ -26,4 +26,4 @@ def stream(root: jax.Array, name: str) -> jax.Array:
 
 def step_key(root: jax.Array, name: str, step: jax.Array | int) -> jax.Array:
     """The key of stream ``name`` at training step ``step``; needs no state, so a resumed run draws the same."""
-    return jax.random.fold_in(stream(root, name), step)
+    return jax.random.fold_in(key_of(root, name), step)

@@ -10,7 +10,7 @@ import reprlib
 import types
 import typing
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -29,6 +29,57 @@ class SettingError(UserError, ValueError):
     """A setting is misspelt, of the wrong type, or out of range."""
 
 
+CODE_MARK = ":"
+"""Between module and class in a kind that is code of one's own."""
+
+
+class UnknownKind(SettingError):
+    """A tagged section is of a kind that is not registered in this process."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kinds:
+    """What a tagged section may be of: its field ``kind`` picks the dataclass of its fields.
+
+    Attributes:
+        sections: name of a kind to its dataclass, which has a field ``kind``. Read at every use: more may be added.
+        default: the kind of a section that names none, as those of runs from before there were kinds.
+        load: imports and registers the kind ``package.module:Class``; None where a section has none of one's own.
+        remedy: what to do first where such a kind is not registered, ``{kind}`` in place of its name.
+    """
+
+    sections: Mapping[str, type]
+    default: str
+    load: Callable[[str], None] | None = None
+    remedy: str = ""
+
+    def section(self, kind: Any, path: str) -> type:
+        """The dataclass of a section of ``kind``; imports nothing.
+
+        Args:
+            kind: what the section's field ``kind`` says.
+            path: dotted name of that field, for the message.
+
+        Raises:
+            UnknownKind: it is not registered; lists those that are, or says how to register one's own.
+        """
+        if isinstance(kind, str) and kind in self.sections:
+            return self.sections[kind]
+        if self.load is not None and isinstance(kind, str) and CODE_MARK in kind:
+            remedy = self.remedy.format(kind=kind)
+            raise UnknownKind(f"{path} = {short_repr(kind)} is code of one's own that is not registered here; {remedy}")
+        near = did_you_mean(kind, self.sections)
+        raise UnknownKind(f"{path} = {short_repr(kind)} is not one of: {', '.join(self.sections)}{near}")
+
+    def __deepcopy__(self, memo: Any) -> Kinds:
+        """Itself: a copy would miss what is registered later."""
+        return self
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """The kinds whose sections have a field ``name``."""
+        return tuple(kind for kind, section in self.sections.items() if name in field_names(section))
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """What a setting may be.
@@ -45,6 +96,7 @@ class Rule:
         distinct: no element of a tuple comes twice.
         ascending: the elements of a tuple rise from each to the next; none twice.
         path: the setting is the path of a file or folder; ``~`` stands for the user's home.
+        kinds: the setting is a section whose ``kind`` picks its dataclass.
     """
 
     low: float | None = None
@@ -58,6 +110,7 @@ class Rule:
     distinct: bool = False
     ascending: bool = False
     path: bool = False
+    kinds: Kinds | None = None
 
 
 def setting(
@@ -74,6 +127,7 @@ def setting(
     distinct: bool = False,
     ascending: bool = False,
     path: bool = False,
+    kinds: Kinds | None = None,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -90,6 +144,7 @@ def setting(
         distinct: True for a tuple whose elements must all differ.
         ascending: True for a tuple whose elements must rise.
         path: True for the path of a file or folder, whose ``~`` becomes the user's home.
+        kinds: for a tagged section, what it may be of; ``default`` is then the section of one that names none.
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
@@ -106,6 +161,7 @@ def setting(
         distinct=distinct,
         ascending=ascending,
         path=path,
+        kinds=kinds,
     )
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):
@@ -116,6 +172,11 @@ def setting(
 def rule_of(field: dataclasses.Field) -> Rule:
     """The rule of a field; a field made without ``setting`` has an empty one."""
     return field.metadata.get("rule", Rule())
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """The names of a dataclass's fields."""
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def annotations_of(cls: type) -> dict[str, Any]:
@@ -160,6 +221,8 @@ def check_value(value: Any, annotation: Any, rule: Rule, path: str) -> Any:
     Raises:
         SettingError: for a wrong type or a value outside the rule.
     """
+    if rule.kinds is not None:
+        return _check_tagged(value, rule.kinds, path)
     kinds = alternatives(annotation)
     if value is None and type(None) in kinds:
         return None
@@ -171,6 +234,21 @@ def check_value(value: Any, annotation: Any, rule: Rule, path: str) -> Any:
     wanted = " or ".join(describe(kind) for kind in kinds)
     none = ", or None" if optional(annotation) else ""
     raise SettingError(f"{path} = {short_repr(value)} is a {type(value).__name__}; give {wanted}{none}{_about(rule)}")
+
+
+def _check_tagged(value: Any, kinds: Kinds, path: str) -> Any:
+    """``value`` if it is a section of the dataclass that its kind names."""
+    if not dataclasses.is_dataclass(value) or not hasattr(value, "kind"):
+        raise SettingError(
+            f"{path} = {short_repr(value)} is no section; give one of the kinds: {', '.join(kinds.sections)}"
+        )
+    wanted = kinds.section(value.kind, f"{path}.kind")
+    if not isinstance(value, wanted):
+        raise SettingError(
+            f"{path} is a {type(value).__name__} with {path}.kind = {value.kind!r}, whose section is a "
+            f"{wanted.__name__}; give that one"
+        )
+    return value
 
 
 def _convert(value: Any, kind: Any, rule: Rule, path: str) -> tuple[bool, Any]:

@@ -26,6 +26,7 @@ from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.strict_json import read_json
 from atis_jax.training import evaluate
 from atis_jax.training.checkpoints import Checkpoints
@@ -33,9 +34,10 @@ from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.training.survey import survey
-from atis_jax.validation import UserError
+from atis_jax.validation import UnknownKind, UserError
 from experiments import measure
 from experiments.build import build_method, build_model, build_task, fed
+from experiments.codesign_report.contents import CODESIGN, DENSE
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
 from experiments.ledgers import run_bill
@@ -58,16 +60,16 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     # Only the data say how many tokens there are, and of how many values each is made.
-    settings.check_raw(model)
+    settings.check_model(model)
     if settings.evaluation.capacities:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
-    if settings.scorer.kind == "analog":
+    if isinstance(build_method(settings, settings.scorer.kind), Analog):
         summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, CODESIGN)
     return summary
 
 
@@ -106,7 +108,7 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, DENSE)
     return summary
 
 
@@ -146,7 +148,7 @@ def train_stages(
 
 def plan(settings: CodesignSettings, root: jax.Array) -> list[Stage]:
     """The stages in order. All but the first see the same batches."""
-    data_key = rng.stream(root, "data")
+    data_key = rng.key_of(root, "data")
     seeds = [int(jax.random.bits(jax.random.fold_in(data_key, i))) for i in range(2)]
     hard = np.asarray(is_hard(jnp.arange(settings.tune.steps), settings.tune.steps, settings.pruning))
 
@@ -182,7 +184,7 @@ def prepare(
     kind = settings.scorer.kind if stage.name == "codesign" else stage.name
     setup, transform = codesign_setup(settings, model, kind)
     examples = fed(settings, train, slice(SURVEYED))
-    design_key = jax.random.fold_in(rng.stream(root, "init"), 1)
+    design_key = jax.random.fold_in(rng.key_of(root, "init"), 1)
     wanted = jnp.asarray(settings.pruning.kept_per_layer(settings.model.depth))
 
     @jax.jit
@@ -196,7 +198,7 @@ def prepare(
 def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:
     """The untrained network and its optimiser."""
     # Jitted: operation by operation it would take longer than the first hundred steps.
-    params = jax.jit(model.init)(rng.stream(root, "init"))
+    params = jax.jit(model.init)(rng.key_of(root, "init"))
     return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
 
 
@@ -228,6 +230,8 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
     try:
         stored = read_json(folder / "config.json")
         other = from_config_dict(CodesignSettings, stored)
+    except UnknownKind as error:
+        raise UserError(f"config.start_from = {str(folder)!r} cannot be read here: {error}") from error
     except (OSError, ValueError) as error:
         raise UserError(
             f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"

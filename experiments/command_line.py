@@ -7,8 +7,9 @@ import importlib.util
 import inspect
 import os
 import re
+import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from absl import flags
 from ml_collections import config_dict
 from ml_collections.config_flags import tuple_parser
 
+from atis_jax.config import TaggedSection
 from atis_jax.validation import SettingError, UserError, describe, unknown_field
 
 _PARSERS: dict[type, flags.ArgumentParser] = {
@@ -102,6 +104,7 @@ def _returned(argument: str, function: str, optional: bool = False) -> Any:
         spec = importlib.util.spec_from_file_location("launched_config", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses that it defines look up their annotations
         spec.loader.exec_module(module)
         if optional and not hasattr(module, function):
             return None
@@ -119,6 +122,49 @@ def _returned(argument: str, function: str, optional: bool = False) -> Any:
         raise UserError(f"{_where(path, error)}: {error}") from error
     except Exception as error:
         raise UserError(f"{_where(path, error)}: {type(error).__name__}: {_bare(error)}") from error
+
+
+def without(flags_given: Collection[str], argv: Sequence[str]) -> list[str]:
+    """The command line without these flags and their values."""
+    left, skip = [], False
+    for argument, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, _ = argument.partition("=")
+        ours = argument.startswith("-") and name.lstrip("-") in flags_given
+        if not (ours or skip):
+            left.append(argument)
+        skip = ours and not equals and not after.startswith("-")
+    return left
+
+
+def choose_kinds(config: config_dict.ConfigDict, argv: Sequence[str]) -> list[str]:
+    """Give every tagged section the kind that the command line asks for, before any of its fields is set.
+
+    Args:
+        config: changed in place: the section then has the fields of that kind, at their defaults.
+        argv: the command line, whose overrides ``--config.a.kind=value`` count, wherever they stand.
+
+    Returns:
+        The command line without them.
+
+    Raises:
+        SettingError: there is no such kind, or code of one's own that it names cannot be imported.
+    """
+    chosen = {name: value for name, value in overrides(argv) if value is not None and is_kind(config, name)}
+    set_kinds(config, chosen)
+    return without({f"config.{name}" for name in chosen}, argv)
+
+
+def set_kinds(config: config_dict.ConfigDict, overrides: Mapping[str, Any]) -> None:
+    """Set the kinds of tagged sections among some overrides, by dotted field."""
+    for name, value in overrides.items():
+        if is_kind(config, name):
+            config[name.partition(".")[0]].kind = value
+
+
+def is_kind(config: config_dict.ConfigDict, name: str) -> bool:
+    """Whether a dotted field is the kind of a tagged section."""
+    section, _, field = name.partition(".")
+    return field == "kind" and isinstance(config.get(section), TaggedSection)
 
 
 def check_overrides(config: config_dict.ConfigDict, argv: Sequence[str]) -> None:

@@ -48,13 +48,40 @@ def settings_markdown() -> str:
             if section not in told:
                 told[section] = cls, field.name
                 parts.append(_fields_table(section, dataclasses.fields(section)))
+                parts += _other_kinds(field, section)
     return "\n\n".join(parts).replace("``", "`")
+
+
+def _other_kinds(field: dataclasses.Field, section: type) -> list[str]:
+    """A tagged section's kinds beside that of its default."""
+    parts: list[str] = []
+    for other in sections_of(field):
+        if other is section:
+            continue
+        rows = [one for one in dataclasses.fields(other) if one.name != "kind"]
+        names = " or ".join(f"`{kind}`" for kind in kinds_of(field, other))
+        parts += [f"#### config.{field.name} of kind {names}", _first_line(other)]
+        parts += [_fields_table(other, rows)] if rows else []
+    return parts
+
+
+def kinds_of(field: dataclasses.Field, section: type) -> list[str]:
+    """The kinds of a tagged section whose fields are those of ``section``."""
+    kinds = rule_of(field).kinds
+    return [] if kinds is None else [kind for kind, one in kinds.sections.items() if one is section]
+
+
+def sections_of(field: dataclasses.Field) -> list[type]:
+    """The dataclasses that a section may be, that of its default first; none for a plain field."""
+    section, kinds = section_of(field), rule_of(field).kinds
+    others = () if kinds is None else kinds.sections.values()
+    return [] if section is None else list(dict.fromkeys((section, *others)))
 
 
 def settings_classes() -> set[type]:
     """Every class that ``settings_markdown`` has a table of."""
     found = {registry.load(experiment)[0] for experiment in registry.EXPERIMENTS.values()}
-    return found | {section for cls in found for section in map(section_of, dataclasses.fields(cls)) if section}
+    return found | {section for cls in found for field in dataclasses.fields(cls) for section in sections_of(field)}
 
 
 def _first_line(cls: type) -> str:
@@ -81,6 +108,7 @@ def _other_defaults(field: dataclasses.Field, section: type) -> str:
 
 
 def _fields_table(cls: type, fields: Any) -> str:
+    """A row a field."""
     hints = annotations_of(cls)
     rows = ["| field | default | may be | meaning |", "|---|---|---|---|"]
     for field in fields:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from atis_jax.formatting import accuracy, accuracy_decimals, equal_words, percent, si, significant, writable
-from atis_jax.report.circuits import loops_equal, population_words
 from atis_jax.report.formatting import imperfection
+from experiments.export.words import loops_equal
+from experiments.spice.words import population_words
 
 Rows = Iterable[tuple[str, str]]
 Summary = Mapping[str, Any]

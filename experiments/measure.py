@@ -16,9 +16,11 @@ from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import Batch, eval_batches
+from atis_jax.data.registry import make_dataset
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
+from atis_jax.pruning.stream import spread
 from atis_jax.scoring.atis.analog import realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
@@ -69,7 +71,7 @@ def measure(
 ) -> dict[str, Any]:
     """Everything ``summary.json`` holds but the wall clock; writes ``artifacts.npz`` on the way."""
     batches = list(eval_batches(settings.data, test))
-    key = rng.stream(root, "evaluation")
+    key = rng.key_of(root, "evaluation")
     design = ready(settings, model, trained["codesign"], settings.scorer.kind)
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
@@ -144,6 +146,7 @@ def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     return {
         "name": settings.data.name,
         "split": "test",
+        "unit": make_dataset(settings.data).unit,
         "examples": len(test),
         "class_names": list(test.class_names),
     }
@@ -182,7 +185,7 @@ def measure_chips(
     """Accuracy and counts on freshly sampled chips: hard comparators, read noise, tokens really removed."""
     method, task = trained.evaluator.method, trained.evaluator.task
     count = settings.evaluation.chips if method.fabricated else 1
-    depth, tokens = settings.model.depth, trained.evaluator.model.tokens
+    depth = settings.model.depth
     offered = np.asarray(settings.evaluation.temperature_c)
     temperature_c = offered[np.arange(count) % len(offered)]
     chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, count)
@@ -208,7 +211,7 @@ def measure_chips(
             trained.evaluator, compiled, capacities, batches, on(number), noise[number], not given
         )
         accuracy.append(total.accuracy)
-        kept.append(total.kept / total.examples / tokens)
+        kept.append(total.kept_fraction)
         overflow += total.overflow
     return Chips(chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow)
 
@@ -230,13 +233,13 @@ def controls(
         if kind in trained:
             control = ready(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
-            if kind == "random":
-                inputs = dataclasses.replace(inputs, design=jnp.asarray(kept, jnp.float32))
+            design = control.evaluator.method.scheduled(inputs.design, jnp.asarray(kept, jnp.float32))
+            inputs = dataclasses.replace(inputs, design=design)
             noise = jax.random.fold_in(key, 10 + number)
             run, task = control.evaluator.masked(), control.evaluator.task
             counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
-            found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept / counted.examples / model.tokens))
+            found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept_fraction))
     return found
 
 
@@ -249,9 +252,9 @@ def pictures(
     key: jax.Array,
     test: Split,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Kept patches, score distributions and agreement with attention, on one chip."""
+    """Kept tokens, score distributions and agreement with attention, on one chip."""
     masked = trained.evaluator.masked()
-    model = trained.evaluator.model
+    model, dataset = trained.evaluator.model, make_dataset(settings.data)
 
     @jax.jit
     def attention_received(batch):
@@ -264,23 +267,23 @@ def pictures(
     for batch in batches:
         out = masked(batch, inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))
         real = batch["weight"] > 0
-        alive, voltage, logits, received = jax.device_get(
-            (out.alive, out.voltage, out.logits, attention_received(batch))
+        alive, voltage, logits, counted, received = jax.device_get(
+            (out.alive, out.voltage, out.logits, spread(out.counted, len(real)), attention_received(batch))
         )
         score, kept = voltage.max(axis=-1)[:, :, first:], alive.any(axis=-1)[:, :, first:]
-        s, r = agreement.attention_agreement(score[:, real], kept[:, real], received[:, real])
+        s, r = agreement.attention_agreement(score[:, real], kept[:, real], received[:, real], counted[real][:, first:])
         spearman.append(s)
         recall.append(r)
-        outs.append((alive, voltage, logits))
-    alive, voltage, logits = outs[0]
+        outs.append((alive, voltage, logits, counted))
+    alive, voltage, logits, counted = outs[0]
     # Spread over the batch: stored sets are often in order of class.
     examples = int(batches[0]["weight"].sum())
     shown = np.unique(np.linspace(0, examples - 1, settings.evaluation.pictures).round().astype(int))
     kept_LxBxT = alive.any(axis=-1)[:, :, first:]
     score_LxBxT = voltage.max(axis=-1)[:, :, first:]
-    edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, trained.evaluator.scored)
+    edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, counted[:, first:], trained.evaluator.scored)
     arrays = {
-        "images": batches[0]["image"][shown],
+        **dataset.show({name: column[shown] for name, column in batches[0].items()}),
         "labels": batches[0]["label"][shown],
         "predicted": logits[shown].argmax(axis=-1),
         "kept": np.moveaxis(kept_LxBxT, 0, 1)[shown],
@@ -289,6 +292,9 @@ def pictures(
         "score_hist_keep": keep,
         "score_hist_prune": prune,
     }
+    grid = getattr(model, "grid", None)
+    if grid is not None:  # a network whose tokens lie in rows and columns says so
+        arrays["grid"] = np.asarray(grid)
     if inputs.chip is not None:
         arrays["threshold_v"] = np.stack(
             [
@@ -303,12 +309,14 @@ def pictures(
     return arrays, mean_spearman, mean_recall
 
 
-def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, scored: range):
+def histograms(kept_LxBxT: np.ndarray, score_LxBxT: np.ndarray, counted_BxT: np.ndarray, scored: range):
     """Per layer, edges and counts of the scores of tokens kept and pruned there (of those that reached it)."""
     edges, keep, prune = [], [], []
-    before = np.ones_like(kept_LxBxT[0])
+    before = counted_BxT
     for layer, (kept, score) in enumerate(zip(kept_LxBxT, score_LxBxT, strict=True)):
-        low, high = (float(score.min()), float(score.max())) if layer in scored else (-1.0, 1.0)
+        low, high = (
+            (float(score[counted_BxT].min()), float(score[counted_BxT].max())) if layer in scored else (-1.0, 1.0)
+        )
         edge = np.linspace(low, max(high, low + 1e-6), HISTOGRAM_BINS + 1)
         has_scorer = layer in scored
         edges.append(edge)

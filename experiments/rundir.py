@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from atis_jax.config import (
     as_dict,
+    as_stored_now,
     config_hash,
     differing_fields,
-    paths_expanded,
     results_part,
     stored_hash,
     to_json,
@@ -216,7 +216,7 @@ def belongs_to_run(path: Path, settings: Any) -> bool:
             f"{', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}); choose a new folder"
         )
     stored = results_part(type(settings), _read_config(path))
-    lines = differing_fields(paths_expanded(type(settings), stored), as_dict(settings, results_only=True))
+    lines = differing_fields(as_stored_now(type(settings), stored), as_dict(settings, results_only=True))
     if lines:
         shown = "\n  ".join(lines[:12]) + (f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else "")
         raise RunDirError(

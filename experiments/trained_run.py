@@ -12,19 +12,15 @@ from atis_jax.config import from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import load_split
 from atis_jax.models.backbone import Model
-from atis_jax.strict_json import read_json
+from atis_jax.run import STAGE, check_finished, no_run, read_config, restore
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
-from atis_jax.validation import UserError
 from experiments import codesign, measure
 from experiments.build import build_model
 from experiments.inputs import Input
 from experiments.loop import Stage
 from experiments.measure import Trained
 from experiments.settings import CodesignSettings
-
-STAGE = "codesign"
-"""The stage whose checkpoint is read: the network trained together with the configured scorer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +66,7 @@ def load_trained(folder: str | Path) -> TrainedRun:
     folder = Path(folder)
     settings, stored_as = _settings_of(folder)
     store = Checkpoints(folder / "checkpoints" / STAGE, stored_as, read_only=True)
-    done = store.latest_step()
-    if done != settings.tune.steps:
-        raise UserError(
-            f"{str(folder)!r} is no finished co-design run: it has "
-            + ("no checkpoint" if done is None else f"done {done} of the {settings.tune.steps} steps")
-            + f" of stage {STAGE!r}; launch its config again to finish it"
-        )
+    done = check_finished(folder, store, settings.tune.steps)
     train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
@@ -87,25 +77,19 @@ def load_trained(folder: str | Path) -> TrainedRun:
         stage = Stage(STAGE, settings.tune.steps, 0, 0, lambda step: STAGE)
         return codesign.prepare(settings, stage, model, train, root, {"dense": dense})[1]
 
-    wanted = jax.eval_shape(states)
-    found = {part: store.restore(getattr(wanted, part), part=part)[0] for part in ("params", "design", "scorer_state")}
+    found = restore(store, jax.eval_shape(states))
     state = TrainState(step=jnp.asarray(done, jnp.int32), opt_state=(), key=root, **found)
-    trained = measure.ready(settings, model, jax.tree.map(jnp.asarray, state), settings.scorer.kind)
+    trained = measure.ready(settings, model, state, settings.scorer.kind)
     return TrainedRun(settings, model, trained, train, test, root, folder)
 
 
 def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
     """The settings in ``folder`` and the hash its checkpoints carry."""
+    stored = read_config(folder)
     try:
-        stored = read_json(folder / "config.json")
-        if isinstance(stored, dict) and stored.get("experiment") != "codesign":
-            raise ValueError(f"its experiment is {stored.get('experiment')!r}, not 'codesign'")
         settings = from_config_dict(CodesignSettings, stored)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{str(folder)!r} holds no co-design run ({error}); give the folder of a finished one, such as "
-            "runs/quickstart (python launch.py --config=configs/quickstart.py makes it)"
-        ) from error
+    except ValueError as error:
+        raise no_run(folder, error) from error
     return settings, stored_hash(results_part(CodesignSettings, stored))
 
 

@@ -16,7 +16,7 @@ _ALPHA_CHANNELS = (2, 4)
 
 
 def check_features(name: str, features: Mapping[str, Any]) -> None:
-    """Whether a data set has square 8-bit images of known channels and a class for each; nothing is decoded.
+    """Whether a data set has 8-bit images of known channels and a class for each; nothing is decoded.
 
     Args:
         name: of the data set, for the message.
@@ -54,7 +54,7 @@ def check_image_shape(name: str, shape: Sequence[int | None], coded: bool) -> No
         coded: whether images are stored as PNG or JPEG, where two or four channels mean that one is opacity.
 
     Raises:
-        DatasetError: no channel axis, no pixels, not square, an unknown number of channels, or opacity among them.
+        DatasetError: no channel axis, no pixels, an unknown number of channels, or opacity among them.
     """
     told = " x ".join("?" if length is None else str(length) for length in shape) or "no axes"
     if len(shape) != 3:
@@ -62,14 +62,9 @@ def check_image_shape(name: str, shape: Sequence[int | None], coded: bool) -> No
             f"data set {name!r} has images of shape ({told}); rows, columns and channels are read: give grey images a "
             "channel axis of length 1"
         )
-    height, width, channels = shape
+    channels = shape[2]
     if 0 in shape:
         raise DatasetError(f"data set {name!r} has images of shape ({told}), which hold no pixels")
-    if height is not None and width is not None and height != width:
-        raise DatasetError(
-            f"data set {name!r} has images of {height} x {width} pixels; patches tile a square image: crop or pad them "
-            "to a square, or choose another data.name"
-        )
     if channels is None:
         raise DatasetError(
             f"data set {name!r} does not say how many channels its images have; prepare it with their number in the "

@@ -28,6 +28,7 @@ class Facts:
         std: standard deviation of the same.
         vocabulary: different token numbers; 0 where examples are no text.
         length: tokens of the longest example.
+        mean_length: tokens of a training example on average, without padding: what an example is charged for.
     """
 
     classes: int
@@ -38,6 +39,7 @@ class Facts:
     std: tuple[float, ...] = ()
     vocabulary: int = 0
     length: int = 0
+    mean_length: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,10 @@ class Dataset(Protocol):
 
     def feed(self, columns: Columns) -> Columns:
         """Stored columns of some examples as a model is fed them, nothing varied."""
+        ...
+
+    def show(self, fed: Columns) -> Columns:
+        """What a report draws of some examples as a model was fed them, by the names of its arrays."""
         ...
 
     def draw(self, split: Split) -> Draw:

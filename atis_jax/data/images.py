@@ -30,7 +30,7 @@ _READ_BLOCK = 512
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # Channel mean and standard deviation of the training images in [0, 1], by channel_statistics() on
-    # load(spec, "train").images; tests/data_tests/test_data_source.py computes them again.
+    # load(spec, "train").columns["image"]; tests/data_tests/test_data_source.py computes them again.
     "cluttered_digits": ((0.146658,), (0.185078,)),
     "cifar10": ((0.491250, 0.482090, 0.446521), (0.245232, 0.242782, 0.260629)),
 }
@@ -42,7 +42,7 @@ class ImagesSpec:
 
     Attributes:
         kind: what an example is.
-        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2", of square 8-bit images with a class.
+        name: a TFDS name, e.g. "cluttered_digits", "cifar10", "cifar10:3.0.2", of 8-bit images with a class.
         data_dir: where TFDS keeps prepared data; None: ~/.cache/atis_jax/datasets for the embedded data set,
             TFDS's own default for others.
         batch_size: training images in a batch.
@@ -59,7 +59,7 @@ class ImagesSpec:
     """
 
     kind: str = setting("images", choices=("images",), doc="what an example is")
-    name: str = setting(EMBEDDED, doc="TFDS name of a set of square 8-bit images, each with a class")
+    name: str = setting(EMBEDDED, doc="TFDS name of a set of 8-bit images, each with a class")
     data_dir: str | None = setting(None, path=True, doc="where prepared data sets are kept", affects_result=False)
     batch_size: int = setting(64, low=1, high=100_000, doc="training images in a batch")
     eval_batch_size: int = setting(382, low=1, high=100_000, doc="images in an evaluation batch")
@@ -123,7 +123,7 @@ def load(spec: ImagesSpec, split: str) -> Split:
         split: "train", "test" or what the data set calls its splits.
 
     Raises:
-        DatasetError: not prepared, damaged, no such split, or not square 8-bit images of one size, each with a class.
+        DatasetError: not prepared, damaged, no such split, or not 8-bit images of one size, each with a class.
         SettingError: more examples are asked for than there are.
     """
     builder = _builder(spec)
@@ -264,6 +264,10 @@ class Images:
     def feed(self, columns: Columns) -> Columns:
         """Bytes to [0, 1]."""
         return {"image": augment.to_float(columns["image"])}
+
+    def show(self, fed: Columns) -> Columns:
+        """The pictures."""
+        return {"images": fed["image"]}
 
     def draw(self, split: Split) -> Draw:
         """Training images at these numbers, varied anew."""

@@ -7,12 +7,15 @@ from typing import Any
 
 from atis_jax.data.dataset import Dataset, Split
 from atis_jax.data.images import Images, ImagesSpec
-from atis_jax.validation import choose
+from atis_jax.data.text import ToyText, ToyTextSpec
+from atis_jax.validation import Kinds, choose
 
-DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images}
+DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images, "toy_text": ToyText}
 """What makes a data set of its section of the config."""
-SECTIONS: dict[str, type] = {"images": ImagesSpec}
-"""The section of each."""
+SECTIONS: dict[str, type] = {"images": ImagesSpec, "toy_text": ToyTextSpec}
+"""The section of each: with ``name``, ``batch_size`` and ``eval_batch_size``."""
+KINDS = Kinds(SECTIONS, default="images")
+"""What the section ``data`` of a config may be."""
 
 
 def make_dataset(spec: Any) -> Dataset:

@@ -41,7 +41,7 @@ class Ledger:
         normalisation_j: normalising the tokens that a scorer or an attention looks at.
         scorer_memory_j: what scoring reads from memory: tokens, and its own weights.
         projection_j: bringing scored tokens from d to N in digital.
-        score_j: digital inner product with the prototype; zero for an analog scorer.
+        score_j: digital inner product with the prototype, or whatever else a rival adds up; zero for an analog scorer.
         dac_j: conversions, and holding them for converters that take turns.
         ota_j: bias current over the time the array is on, and the input lines.
         tia_j: op-amp power over that time.
@@ -116,7 +116,7 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "normalisation": ("normalise_multiply_j", "normalise_add_j"),
     "scorer_memory": _MEMORY_ENTRIES,
     "projection": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
-    "score": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j"),
+    "score": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
     "dac": ("dac_j_per_bit", "dac_unit_f", "fabric_unit_f", "hold_f"),
     "ota": ("ota_dynamic_j", "line_f"),
     "tia": ("tia_w",),
@@ -240,11 +240,12 @@ def checked_tokens(network: NetworkShape, tokens: Tokens) -> Tokens:
         SettingError: a count that is negative or not finite, or a vector that is not of length ``depth``.
     """
     check_tokens(tokens)
-    attended = tokens.attended
+    attended, fed = tokens.attended, tokens.fed
     return Tokens(
         scored=per_layer(tokens.scored, network, "tokens.scored"),
         kept=per_layer(tokens.kept, network, "tokens.kept"),
         attended=None if attended is None else per_layer(attended, network, "tokens.attended"),
+        fed=None if fed is None else per_layer(fed, network, "tokens.fed"),
     )
 
 

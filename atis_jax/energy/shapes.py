@@ -41,6 +41,8 @@ class NetworkShape:
             scoring.
         pixel_values: numbers a camera converts for one patch; 0 where the signal does not come from a camera.
         sent_bytes: bytes of the result that are sent over the air, 0 where it stays.
+        key_width: numbers of a token's keys, all heads together; fewer than d where query heads share them, 0: d.
+        mlp_maps: matrices of the MLP: up and down, or those and a gate.
 
     Raises:
         SettingError: for a count below its bound.
@@ -57,14 +59,32 @@ class NetworkShape:
     head_tokens: int = static(default=1)
     pixel_values: int = static(default=0)
     sent_bytes: int = static(default=0)
+    key_width: int = static(default=0)
+    mlp_maps: int = static(default=2)
 
     def __post_init__(self):
-        _check_counts(self, "network", zero_allowed=("stem_macs", "protected", "pixel_values", "sent_bytes", "classes"))
+        zero_allowed = ("stem_macs", "protected", "pixel_values", "sent_bytes", "classes", "key_width")
+        _check_counts(self, "network", zero_allowed=zero_allowed)
+
+    @property
+    def keys(self) -> int:
+        """Numbers of a token's keys, and of its values."""
+        return self.key_width or self.width
+
+    @property
+    def attention_weights(self) -> int:
+        """Weights of a layer's Q, K, V and output maps: 2 d^2 + 2 d k, k numbers of a token's keys."""
+        return 2 * self.width * (self.width + self.keys)
+
+    @property
+    def mlp_weights(self) -> int:
+        """Weights of a layer's MLP: 2 d m, 3 d m with a gate."""
+        return self.mlp_maps * self.width * self.mlp_width
 
     @property
     def weights(self) -> int:
-        """Weights of all layers' matrices: L (4 d^2 + 2 d m). Embedding and head not counted."""
-        return self.depth * (4 * self.width**2 + 2 * self.width * self.mlp_width)
+        """Weights of all layers' matrices: L (4 d^2 + 2 d m) of a plain one. Embedding and head not counted."""
+        return self.depth * (self.attention_weights + self.mlp_weights)
 
 
 @pytree
@@ -141,14 +161,23 @@ class Tokens:
 
     Attributes:
         scored: (L,) tokens the scorer of each layer looks at; ignored where a layer has none.
-        kept: (L,) tokens that go through each layer (kept by any prototype).
+        kept: (L,) tokens that go through each layer (kept by any prototype); through its attention alone where ``fed``
+            is given.
         attended: (L,) tokens each of them attends to; None for those that go through the layer with it. More than
             that where keys come from a cache.
+        fed: (L,) tokens that go through each MLP; None for those that go through the attention before it. Fewer where
+            they are removed between the two.
     """
 
     scored: Float[Array, "L"]
     kept: Float[Array, "L"]
     attended: Float[Array, "L"] | None = None
+    fed: Float[Array, "L"] | None = None
+
+    @property
+    def in_mlp(self) -> Float[Array, "L"]:
+        """(L,) tokens that go through each MLP."""
+        return self.kept if self.fed is None else self.fed
 
 
 def check_tokens(tokens: Tokens) -> None:
@@ -157,7 +186,7 @@ def check_tokens(tokens: Tokens) -> None:
     Raises:
         SettingError: a count that is negative or not finite.
     """
-    for name in ("scored", "kept", "attended"):
+    for name in ("scored", "kept", "attended", "fed"):
         if (value := getattr(tokens, name)) is not None:
             check_number(value, f"tokens.{name}", 0.0, "counts of at least 0")
 
@@ -193,6 +222,8 @@ def attention_macs(
 ) -> Float[Array, "*s"]:
     """4 d^2 n + 2 n k d: Q, K, V and output maps, then Q K^T and the weighted sum of values.
 
+    Where query heads share keys the maps are smaller, the two products are not.
+
     Args:
         network: shape; gives d.
         tokens: n that go through the layer, protected ones included.
@@ -200,12 +231,12 @@ def attention_macs(
     """
     d = float(network.width)
     keys = tokens if attended is None else attended
-    return 4.0 * d * d * tokens + 2.0 * d * tokens * keys
+    return float(network.attention_weights) * tokens + 2.0 * d * tokens * keys
 
 
 def mlp_macs(network: NetworkShape, tokens: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """2 d m n: up to the hidden width m and back, for n tokens."""
-    return 2.0 * network.width * network.mlp_width * tokens
+    """2 d m n: up to the hidden width m and back, for n tokens; 3 d m n with a gate."""
+    return float(network.mlp_weights) * tokens
 
 
 def all_tokens(network: NetworkShape) -> Float[Array, "L"]:

@@ -13,10 +13,13 @@ import numpy as np
 from atis_jax.circuits.frontend import Program
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.export.errors import ExportError
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.design import Design, layer_design
 from atis_jax.scoring.atis.knobs import designed_hardware
 from atis_jax.scoring.atis.program import program
 from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.registry import METHODS
+from atis_jax.validation import choose
 
 CALIBRATIONS = ("as designed", "calibrated")
 
@@ -69,7 +72,7 @@ class Bundle:
     accuracy: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if self.spec.kind != "analog":
+        if not issubclass(choose(METHODS, self.spec.kind, "scorer.kind"), Analog):
             raise ExportError(
                 f"scorer.kind = {self.spec.kind!r} has no circuit to export; export a run with scorer.kind = 'analog'"
             )

@@ -112,18 +112,25 @@ def window(width: int) -> Visible:
     return lambda query, key: (key <= query) & (key > query - width)
 
 
+def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
+    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
+    cosine, sine = (part[:, None] for part in turn)
+    a, b = jnp.split(values, 2, axis=-1)
+    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
+
+
 def expand_groups(gate_BxNxG: Float[Array, "B N G"], heads: int) -> Float[Array, "B H N"]:
     """Each group's gate handed to its heads: head h belongs to group floor(h G / H). G must divide H."""
     return jnp.moveaxis(jnp.repeat(gate_BxNxG, heads // gate_BxNxG.shape[-1], axis=-1), -1, 1)
 
 
-def key_gate(stream: Stream, heads: int, proportional: bool = False) -> Float[Array, "B H 1 N"] | None:
-    """What each key's weight is multiplied by: its gate, 0 for padding, and its size where ``proportional``."""
+def key_gate(stream: Stream, heads: int) -> Float[Array, "B H 1 N"] | None:
+    """What each key's weight is multiplied by: its gate, 0 for padding, its size where sizes are ``proportional``."""
     gate = None if stream.gate is None else expand_groups(stream.gate, heads)
     if stream.real is not None:
         real = stream.real[:, None].astype(stream.x.dtype)
         gate = real if gate is None else gate * real
-    if proportional and stream.size is not None:
+    if stream.proportional and stream.size is not None:
         size = stream.size[:, None]
         gate = size if gate is None else gate * size
     return None if gate is None else jnp.broadcast_to(gate, (gate.shape[0], heads, gate.shape[-1]))[:, :, None]

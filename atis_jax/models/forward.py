@@ -19,12 +19,12 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.kernels import Kernel, Softmax
 from atis_jax.numerics import layer_of, pytree, stack, static
 from atis_jax.pruning.masks import at_fixed_rate, cascade, protect, training_gate
-from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to
+from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to, written_back
 from atis_jax.pruning.stream import Attended, Stream, spread
-from atis_jax.scoring.method import Method, mean_over_examples, scored
+from atis_jax.scoring.method import ON_OUTPUT, Method, mean_over_examples, scored
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Int, Key, PyTree
-from atis_jax.validation import SettingError
+from atis_jax.validation import SettingError, choose
 
 EVERY_LAYER = range(2**31)
 """The scored layers of a network that has a scorer in front of all of them, however many they are."""
@@ -196,7 +196,7 @@ def masked_forward(
         dropout_key: turns dropout on.
     """
     run = Pass(model, kernel, method, scored, relaxation or Relaxation(), dropout=dropout_key)
-    start = model.embed(params, batch, raw=method.raw).opened(method.groups, sized=method.proportional)
+    start = opened_for(method, model.embed(params, batch, raw=method.raw))
     stream, (trail, _) = run_layers(run, params, start, inputs, key)
     return _pruned(model.read_out(params, stream), trail, start)
 
@@ -216,7 +216,8 @@ def gathered_forward(
     """Tokens are really removed: attention and MLP run on a packed sequence of ``capacities[layer]`` tokens.
 
     Hard comparators, no gradient path meant. Survivors keep their order and their original position, by which the
-    read noise is keyed, so the decisions equal those of ``masked_forward`` up to rounding.
+    read noise is keyed, so the decisions equal those of ``masked_forward`` up to rounding. A head that reads every
+    token reads a pruned one as it came into the layer that pruned it, in both.
 
     Raises:
         ValueError: if ``capacities`` is not one number per layer, grows down the layers, or leaves no room for the
@@ -243,9 +244,16 @@ def gathered_layers(
 ) -> Pruned:
     """``gathered_forward`` from the embedded tokens on, which many chips can share."""
     run = Pass(model, kernel, method, scored)
-    start = stream.opened(method.groups, sized=method.proportional)
+    start = opened_for(method, stream)
     last, (trail, _) = run_layers(run, params, start, inputs, key, capacities)
     return _pruned(model.read_out(params, last), trail, start)
+
+
+def opened_for(method: Method, stream: Stream) -> Stream:
+    """The embedded stream as ``method`` wants it: head groups, sizes, and what it has travel along."""
+    start = stream.opened(method.groups, sized=method.merges, proportional=method.proportional)
+    own = jax.tree.map(lambda leaf: spread(leaf, start.x.shape[0]), method.along(start))
+    return start if own is None else dataclasses.replace(start, along={**(start.along or {}), "own": own})
 
 
 def run_layers(
@@ -270,10 +278,12 @@ def run_layers(
         capacities: tokens that each layer has room for, to really remove the others; None leaves them masked.
 
     Returns:
-        The stream behind the last layer; the layers' records (None without a method) and attention, leaves (L, ...).
+        The stream behind the last layer, whole again where the head reads every token; the layers' records (None
+        without a method) and attention, leaves (L, ...).
     """
     depth, full = run.model.depth, (spread(stream.counted, stream.x.shape[0]), stream.x.shape[1])
     blocks = run.model.blocks(params)
+    start, whole = stream, stream.x if capacities is not None and reads_every_token(run.model) else None
     found = []
     for layers in stretches(run, depth):
 
@@ -298,10 +308,16 @@ def run_layers(
         for number in layers:
             capacity = None if capacities is None else capacities[number]
             stream, one = body(stream, Layer(number, layer_of(blocks, number), _of_layer(inputs, number)), capacity)
+            whole = None if whole is None else written_back(whole, stream)
             told.append(one)
         found.append(stack(told))
     joined = jax.tree.map(lambda *leaves: jnp.concatenate(leaves) if len(leaves) > 1 else leaves[0], *found)
-    return stream, joined
+    return stream if whole is None else dataclasses.replace(start, x=whole), joined
+
+
+def reads_every_token(model: Model) -> bool:
+    """Whether the head says something of every token, pruned ones too."""
+    return model.shape().head_tokens > 1
 
 
 def stretches(run: Pass, depth: int) -> Iterator[range]:
@@ -335,17 +351,18 @@ def one_layer(
     model, method, batch = run.model, run.method, stream.x.shape[0]
     needs = (*run.needs, *(() if method is None else sorted(method.needs - set(run.needs))))
     dropout = None if run.dropout is None else jax.random.fold_in(run.dropout, layer.number)
-    reached, overflow = stream, jnp.zeros((batch,), jnp.int32)
+    entered, reached, overflow = stream, stream, jnp.zeros((batch,), jnp.int32)
     said = None if method is None else keep_everything(stream)
     state = None if layer.scorer is None else layer.scorer.state
+    factor = None
 
     def decide(site: str, attended: Attended | None):
-        nonlocal stream, state, said, reached, overflow
+        nonlocal stream, state, said, reached, overflow, factor
         here = method is not None and method.site == site
         if here and decides:
             reached = stream
             said, state = score_layer(run, layer, stream, attended, full[0], key)
-            stream = apply_decision(run, stream, said)
+            stream, factor = apply_decision(run, stream, said)
         if here and capacity is not None:
             stream, overflow = pack_to(stream, capacity)
 
@@ -354,12 +371,16 @@ def one_layer(
     decide("before_mlp", attended)
     stream = model.feed(layer.block, stream, dropout)
     decide("after_feed", attended)
+    if factor is not None and capacity is None:  # it is one where tokens are really removed: decisions are hard there
+        stream = dataclasses.replace(stream, x=stream.x * factor)
     given = Attended(**{name: getattr(attended, name) for name in run.needs})
     if method is None:
         return stream, (None, given)
     state = method.remember(state, attended)
     assert said is not None and stream.alive is not None
     alive, voltage, probability = stream.alive, said.voltage, said.keep_probability
+    if capacity is None and method.cascade and reads_every_token(model):
+        stream = dataclasses.replace(stream, x=jnp.where(jnp.any(alive, axis=-1, keepdims=True), stream.x, entered.x))
     if capacity is not None:
         here, before = jnp.any(alive, axis=-1), jnp.any(reached.alive, axis=-1)  # type: ignore[arg-type]
         alive = back_to_full(alive.astype(stream.x.dtype), stream.position, here, full[1], 0.0).astype(bool)
@@ -368,27 +389,40 @@ def one_layer(
     return stream, (Record(alive, voltage, probability, overflow, state), given)
 
 
-def apply_decision(run: Pass, stream: Stream, said: Decision) -> Stream:
-    """The stream with what the method decided: tokens gated out of the softmax, dimmed, or merged."""
+def apply_decision(run: Pass, stream: Stream, said: Decision) -> tuple[Stream, Float[Array, "B N 1"] | None]:
+    """The stream with what the method decided: tokens gated out of the softmax, or merged.
+
+    Returns:
+        The stream, and what the block's output is to be multiplied by: None but for ``Method.gates`` "output".
+    """
     method, relaxation = run.method, run.relaxation
-    assert method is not None and stream.alive is not None and stream.gate is not None
-    if said.into is not None:
-        return merge_into(stream, said.into)
+    assert method is not None
+    if said.along is not None:
+        stream = dataclasses.replace(stream, along={**stream.along, "own": said.along})
+    assert stream.alive is not None and stream.gate is not None
+    if method.merges:
+        assert said.into is not None
+        return merge_into(stream, said.into), None
     before = stream.alive if method.cascade else stream.opened(method.groups).alive
     assert before is not None
     hardness = relaxation.hardness if method.relaxes else 1.0
     gate = protect(training_gate(said.keep_probability, said.keep, hardness), stream.protected)
     alive = cascade(said.keep, before, stream.protected)
-    if method.gates == "output":
-        x = stream.x * jnp.max(gate, axis=-1, keepdims=True)
-        return dataclasses.replace(stream, x=x, alive=alive, gate=stream.gate * _shut(gate, relaxation))
-    return dataclasses.replace(stream, alive=alive, gate=stream.gate * gate if method.cascade else gate)
+    if choose(ON_OUTPUT, method.gates, "method.gates"):
+        hard = is_hard(run)
+        open_ = stream.opened(method.groups).gate
+        assert open_ is not None
+        shut = jnp.where(hard, alive.astype(gate.dtype), open_)
+        factor = jnp.where(hard, 1.0, jnp.max(gate, axis=-1, keepdims=True))
+        return dataclasses.replace(stream, alive=alive, gate=shut), factor
+    gate = stream.gate * gate if method.cascade else gate
+    return dataclasses.replace(stream, alive=alive, gate=gate), None
 
 
-def _shut(gate: Float[Array, "B N G"], relaxation: Relaxation) -> Float[Array, "B N G"]:
-    """The softmax gate of a method that dims outputs: shut where the decision is hard, open while it is soft."""
-    shut = jax.lax.stop_gradient(gate > 0).astype(gate.dtype)
-    return jnp.where(jnp.asarray(relaxation.hardness) >= 1.0, shut, jnp.ones_like(shut))
+def is_hard(run: Pass) -> Bool[Array, ""]:
+    """Whether decisions are hard, with no trace of the soft ones."""
+    assert run.method is not None
+    return jnp.asarray(run.relaxation.hardness if run.method.relaxes else 1.0) >= 1.0
 
 
 def score_layer(
@@ -407,7 +441,8 @@ def score_layer(
     method, inputs = run.method, layer.scorer
     assert method is not None and inputs is not None
     seen, reaching = method.sees(stream)
-    seen = jax.lax.stop_gradient(seen) if run.relaxation.detach_network else seen
+    if run.relaxation.detach_network:
+        seen, attended = jax.lax.stop_gradient((seen, attended))
 
     def decided(design):
         return score_batch(
@@ -419,6 +454,9 @@ def score_layer(
     apart = method.apart(inputs.design)
     if apart is not None:  # the same numbers: XLA computes them once
         said = dataclasses.replace(said, voltage=decided(apart)[0].voltage)
+    if choose(ON_OUTPUT, method.gates, "method.gates"):
+        p = said.keep_probability
+        said = dataclasses.replace(said, keep_probability=jnp.where(is_hard(run), jax.lax.stop_gradient(p), p))
     if run.relaxation.fixed_rate:
         assert stream.alive is not None
         steady = at_fixed_rate(said.keep_probability, stream.alive & stream.counted[..., None])
@@ -451,14 +489,16 @@ def score_batch(
         jnp.sum(counted if full is None else full, axis=-1),
         stream.size,
         attended,
+        None if stream.present is None else spread(stream.present, batch),
+        stream.along.get("own") if stream.along else None,
         example_keys(key, number, batch),
     )
 
     def on_chip(chip, environment, given):
-        tokens, alive, position, counted, full, size, attended, keys = given
+        tokens, alive, position, counted, full, size, attended, present, along, keys = given
         context = Context(
             alive=alive, position=position, counted=counted, full=full, state=inputs.state, smoothing=smoothing,
-            attended=attended, size=size, layer=number,
+            attended=attended, size=size, layer=number, present=present, along=along,
         )  # fmt: skip
         return scored(method, inputs.design, chip, environment, tokens, context, keys)
 

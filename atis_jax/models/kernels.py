@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.pruning.stream import Attended
 from atis_jax.typing import Key
-from atis_jax.validation import choose
+from atis_jax.validation import check_settings, choose, setting
 
 PRUNED_HEADROOM = 30.0
 """exp of this is far from overflow, also as a sum of squares in a gradient's norm, and far above any ratio of attention
@@ -35,8 +35,8 @@ class Kernel(Protocol):
         q: Float[Array, "B H N K"],
         k: Float[Array, "B H M K"],
         v: Float[Array, "B H M K"],
-        visible: Bool[Array, "B 1 N M"] | None,
-        gate: Float[Array, "B H #N M"] | None,
+        visible: Bool[Array, "#B #H N M"] | None,
+        gate: Float[Array, "#B #H #N M"] | None,
         *,
         rows: Bool[Array, "B N"] | None = None,
         needs: Collection[str] = (),
@@ -103,6 +103,10 @@ def gated_softmax(
     return weight / (total if visible is None else jnp.where(total > 0, total, 1.0))
 
 
+Keeps = Callable[[Float[Array, "A N M"], Bool[Array, "A N M"]], Bool[Array, "A N M"]]
+"""Which pairs of those that are open stay, by their logits."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Softmax:
     """``gated_softmax`` of Q K^T, in the network's own arithmetic.
@@ -118,19 +122,74 @@ class Softmax:
     ) -> tuple[Float[Array, "B H N K"], Attended]:
         """See ``Kernel``."""
         del chip, environment, key
-        # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
-        q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
-        logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
-        if visible is not None:
-            visible = per_head(visible, q.shape[1])
-        attention = gated_softmax(logits, None if gate is None else per_head(gate, q.shape[1]), self.secant, visible)
-        mixed = jnp.einsum("anm,amk->ank", attention, v_AxMxK).reshape(q.shape)
-        return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
+        return mix(q, k, v, visible, gate, rows, needs, self.secant)
 
 
-def per_head(values: Array, heads: int) -> Array:
-    """(B, 1 or H, N, M) as (B H, N, M)."""
-    return jnp.broadcast_to(values, (values.shape[0], heads, *values.shape[2:])).reshape(-1, *values.shape[2:])
+@dataclasses.dataclass(frozen=True)
+class PairThreshold:
+    """Softmax over the query-key pairs whose logit reaches a threshold; the others weigh nothing.
+
+    Pair (i, j) stays if a_ij >= min(threshold, max_j a_ij), a_ij = q_i . k_j / sqrt(K): what one comparator behind each
+    product decides. The maximum is over the keys that the row may see and whose gate is open, so a row that sees any
+    keeps one at least. Hard, without a gradient of the threshold. The rule of LeOPArd (Li et al. 2022, arXiv
+    2204.03227), whose thresholds are learned, one a layer.
+
+    Attributes:
+        threshold: of the logit, no unit.
+        secant: which gradient a pruned key's gate has.
+
+    Raises:
+        SettingError: the threshold is not finite.
+    """
+
+    threshold: float = setting(0.0, doc="logit below which a query-key pair is pruned")
+    secant: bool = setting(False, doc="which gradient a pruned key's gate has")
+
+    def __post_init__(self):
+        check_settings(self, "kernel")
+
+    def __call__(
+        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
+    ) -> tuple[Float[Array, "B H N K"], Attended]:
+        """See ``Kernel``."""
+        del chip, environment, key
+        return mix(q, k, v, visible, gate, rows, needs, self.secant, self.keeps)
+
+    def keeps(self, logits: Float[Array, "A N M"], open_: Bool[Array, "A N M"]) -> Bool[Array, "A N M"]:
+        """Pairs that stay."""
+        largest = jnp.max(jnp.where(open_, logits, -jnp.inf), axis=-1, keepdims=True)
+        return logits >= jnp.minimum(self.threshold, largest)
+
+
+def mix(
+    q: Float[Array, "B H N K"],
+    k: Float[Array, "B H M K"],
+    v: Float[Array, "B H M K"],
+    visible: Bool[Array, "#B #H N M"] | None,
+    gate: Float[Array, "#B #H #N M"] | None,
+    rows: Bool[Array, "B N"] | None,
+    needs: Collection[str],
+    secant: bool,
+    keeps: Keeps | None = None,
+) -> tuple[Float[Array, "B H N K"], Attended]:
+    """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``; over the pairs that ``keeps`` leaves, if given."""
+    # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
+    batch, heads = q.shape[:2]
+    q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
+    logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
+    visible = None if visible is None else per_head(visible, batch, heads)
+    gate = None if gate is None else per_head(gate, batch, heads)
+    if keeps is not None:
+        seen = jnp.ones(logits.shape, bool) if visible is None else visible
+        visible = seen & keeps(logits, seen if gate is None else seen & (gate > 0))
+    attention = gated_softmax(logits, gate, secant, visible)
+    mixed = jnp.einsum("anm,amk->ank", attention, v_AxMxK).reshape(q.shape)
+    return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
+
+
+def per_head(values: Array, batch: int, heads: int) -> Array:
+    """(B or 1, H or 1, N, M) as (B H, N, M)."""
+    return jnp.broadcast_to(values, (batch, heads, *values.shape[2:])).reshape(-1, *values.shape[2:])
 
 
 def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, needs: Collection[str]) -> Attended:
@@ -149,7 +208,7 @@ def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, ne
     )
 
 
-KERNELS: dict[str, Callable[..., Kernel]] = {"softmax": Softmax}
+KERNELS: dict[str, Callable[..., Kernel]] = {"softmax": Softmax, "pair_threshold": PairThreshold}
 """Kernels by name; each makes one from its own options."""
 
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -20,9 +19,8 @@ from jaxtyping import Array, Float
 
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
-from atis_jax.models.backbone import key_gate
+from atis_jax.models import blocks
 from atis_jax.models.kernels import Kernel
-from atis_jax.numerics import stack
 from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -50,11 +48,7 @@ class ModelSpec:
 
     def __post_init__(self):
         check_settings(self, "model")
-        if self.width % self.heads:
-            raise SettingError(
-                f"model.heads = {self.heads} does not divide model.width = {self.width}; choose a divisor of the width"
-            )
-
+        blocks.check_heads(self)
         if self.stem == "conv" and self.patch % 2:
             raise SettingError(
                 f"model.patch = {self.patch} must be even for model.stem = 'conv', which first takes squares of two "
@@ -64,6 +58,19 @@ class ModelSpec:
             raise SettingError(
                 f"model.width / model.heads = {self.width // self.heads} must be a multiple of 4 for model.rotary: "
                 "half of a head's dimensions turn with the row, half with the column, in pairs"
+            )
+
+    def check_raw(self) -> None:
+        """Whether each token is made of its own patch's pixels alone.
+
+        Raises:
+            SettingError: of its neighbours' too.
+        """
+        if self.stem != "linear":
+            raise SettingError(
+                f"config.model.stem = {self.stem!r} with a scorer of raw pixels (config.scorer.source = 'pixels'); its "
+                "tokens are made of their neighbours' pixels too, so a pruned patch would be needed all the same: set "
+                "model.stem = 'linear'"
             )
 
     def grid(self, rows: int, columns: int) -> tuple[int, int]:
@@ -126,73 +133,6 @@ def neighbourhood(x_BxRxSxC: Float[Array, "B R S C"]) -> Float[Array, "B R S 9*C
     return jnp.concatenate(shifted, axis=-1)
 
 
-class Block(nn.Module):
-    """Pre-norm attention and MLP.
-
-    The norm before attention has no scale and no bias of its own (they fold into the q, k, v map), so the scorer,
-    which looks at the same normalised token, and the attention see one and the same vector.
-    """
-
-    spec: ModelSpec
-
-    def setup(self):
-        """Declare the parts."""
-        spec = self.spec
-        self.qkv_kernel = self.param("qkv_kernel", nn.initializers.lecun_normal(), (spec.width, 3 * spec.width))
-        self.qkv_bias = self.param("qkv_bias", nn.initializers.zeros, (3 * spec.width,))
-        self.norm_attention = nn.LayerNorm(use_scale=False, use_bias=False)
-        self.out = nn.Dense(spec.width)
-        self.norm_mlp = nn.LayerNorm()
-        self.up = nn.Dense(spec.mlp_width)
-        self.down = nn.Dense(spec.width)
-        self.drop = nn.Dropout(spec.dropout)
-
-    def attend(
-        self, stream: Stream, turn, kernel: Kernel, needs: Collection[str], deterministic: bool = True
-    ) -> tuple[Float[Array, "B N D"], Attended]:
-        """Tokens after attention, and what was asked for of it. ``turn`` is ``rotary_turn`` of the positions, or None.
-
-        The CLS query pulled back to token space is W_k q / sqrt(K): its inner product with a normalised token is that
-        head's attention logit up to a constant (with rotary positions: the logit before the key is turned).
-        """
-        heads = self.spec.heads
-        batch, tokens, width = stream.x.shape
-        key_width = width // heads
-        # Dense layers see (B N, D): XLA on CPU runs a plain matrix product, and its gradient, about twice as fast as
-        # the same contraction with a batch axis in it.
-        x = stream.x.reshape(-1, width)
-        qkv = (self.norm_attention(x) @ self.qkv_kernel + self.qkv_bias).reshape(batch, tokens, 3, heads, key_width)
-        q, k, v = jnp.transpose(qkv, (2, 0, 3, 1, 4))
-        q = q / jnp.sqrt(key_width)
-        query, keys = q[:, :, 0], k
-        if turn is not None:
-            q, k = rotate(q, turn), rotate(k, turn)
-        mixed, attended = kernel(q, k, v, None, key_gate(stream, heads), rows=stream.real, needs=needs)
-        mixed = jnp.moveaxis(mixed, 1, 2).reshape(-1, width)
-        x = x + self.drop(self.out(mixed), deterministic=deterministic)
-        if "query" in needs:
-            key_kernel_DxHxK = self.qkv_kernel.reshape(width, 3, heads, key_width)[:, 1]
-            pulled = jnp.einsum("dhk,bhk->bhd", key_kernel_DxHxK, query)
-            attended = dataclasses.replace(attended, query=pulled)
-        if "keys" in needs:
-            attended = dataclasses.replace(attended, keys=keys)
-        return x.reshape(stream.x.shape), attended
-
-    def feed(self, x_BxNxD: Float[Array, "B N D"], deterministic: bool = True) -> Float[Array, "B N D"]:
-        """Tokens after the MLP."""
-        x = x_BxNxD.reshape(-1, x_BxNxD.shape[-1])
-        hidden = nn.gelu(self.up(self.norm_mlp(x)))
-        return (x + self.drop(self.down(hidden), deterministic=deterministic)).reshape(x_BxNxD.shape)
-
-    def __call__(self, x_BxNxD: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
-        """Both, ungated: makes every parameter."""
-        from atis_jax.models.kernels import Softmax
-
-        nothing = jnp.zeros(x_BxNxD.shape[:2], int)
-        x, _ = self.attend(Stream(x_BxNxD, nothing, nothing > 0), None, Softmax(), ())
-        return self.feed(x)
-
-
 def rotary_turn(rows: int, columns: int, key_width: int) -> tuple[Float[np.ndarray, "N J"], Float[np.ndarray, "N J"]]:
     """Cosine and sine of the angles by which each position's pairs of dimensions turn, J = K / 2.
 
@@ -208,13 +148,6 @@ def rotary_turn(rows: int, columns: int, key_width: int) -> tuple[Float[np.ndarr
     return np.cos(angle), np.sin(angle)
 
 
-def rotate(values: Float[Array, "B H N K"], turn: tuple[Array, Array]) -> Float[Array, "B H N K"]:
-    """Turn each pair (i, i + K/2) of dimensions by its token's angle; ``turn`` is (B, N, J), B may be 1."""
-    cosine, sine = (part[:, None] for part in turn)
-    a, b = jnp.split(values, 2, axis=-1)
-    return jnp.concatenate([a * cosine - b * sine, a * sine + b * cosine], axis=-1)
-
-
 class Network(nn.Module):
     """Patch stem, CLS token, learned positions, ``depth`` blocks, norm, linear head on CLS."""
 
@@ -228,7 +161,7 @@ class Network(nn.Module):
         self.stem = Stem(spec)
         self.cls = self.param("cls", nn.initializers.normal(0.02), (1, 1, spec.width))
         self.position = self.param("position", nn.initializers.normal(0.02), (1, self.tokens + 1, spec.width))
-        self.blocks = [Block(spec) for _ in range(spec.depth)]
+        self.blocks = [blocks.Block(spec) for _ in range(spec.depth)]
         self.norm = nn.LayerNorm()
         self.head = nn.Dense(self.classes, kernel_init=nn.initializers.zeros)
 
@@ -311,9 +244,8 @@ class VisionTransformer:
     def init(self, key: Key) -> PyTree:
         """Untrained parameters; those of the blocks stacked, leaves (L, ...)."""
         facts = self.facts
-        made = dict(self._network.init(key, jnp.zeros((1, facts.rows, facts.columns, facts.channels)))["params"])
-        blocks = [made.pop(f"blocks_{layer}") for layer in range(self.depth)]
-        return {"params": {**made, "blocks": stack(blocks)}}
+        made = self._network.init(key, jnp.zeros((1, facts.rows, facts.columns, facts.channels)))
+        return {"params": blocks.stacked_blocks(dict(made["params"]), self.depth)}
 
     def embed(self, params: PyTree, batch: Mapping[str, Any], raw: bool = False) -> Stream:
         """Patches behind CLS, positions added; ``raw`` adds each patch's pixels."""
@@ -333,22 +265,13 @@ class VisionTransformer:
         """See ``Model``."""
         turn = None
         if self.spec.rotary:
-            turn = tuple(
-                jnp.asarray(part)[stream.position]
-                for part in rotary_turn(*self.grid, self.spec.width // self.spec.heads)
-            )
-        rngs = {} if dropout is None else {"dropout": jax.random.fold_in(dropout, 0)}
-        out = Block(self.spec).apply(
-            {"params": block}, stream, turn, kernel, tuple(needs), dropout is None, method="attend", rngs=rngs
-        )
-        x, attended = cast(tuple[Array, Attended], out)
-        return dataclasses.replace(stream, x=x), attended
+            cosine, sine = rotary_turn(*self.grid, self.spec.width // self.spec.heads)
+            turn = jnp.asarray(cosine)[stream.position], jnp.asarray(sine)[stream.position]
+        return blocks.attend(self.spec, block, stream, turn, kernel, needs, dropout)
 
     def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
         """See ``Model``."""
-        rngs = {} if dropout is None else {"dropout": jax.random.fold_in(dropout, 1)}
-        x = Block(self.spec).apply({"params": block}, stream.x, dropout is None, method="feed", rngs=rngs)
-        return dataclasses.replace(stream, x=cast(Array, x))
+        return blocks.feed(self.spec, block, stream, dropout)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
         """Logits from CLS, which is first whatever was removed."""

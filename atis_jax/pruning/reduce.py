@@ -22,14 +22,20 @@ def pack_to(stream: Stream, capacity: int) -> tuple[Stream, Int[Array, "B"]]:
     source, valid, overflow = jax.vmap(pack, in_axes=(0, None))(jnp.any(stream.alive, axis=-1), capacity)
     moved = rows(stream, source)
     alive = moved.alive & valid[..., None]
-    return dataclasses.replace(moved, alive=alive, gate=alive.astype(stream.x.dtype)), overflow
+    size = None if moved.size is None else jnp.where(valid, moved.size, 0.0)
+    return dataclasses.replace(moved, alive=alive, gate=alive.astype(stream.x.dtype), size=size), overflow
 
 
 def merge_into(stream: Stream, into: Int[Array, "B N"]) -> Stream:
     """Tokens merged into others: each ``into[i]`` becomes the mean of all that go there, weighed by their size.
 
-    A token that stays goes into itself. What was merged away is dead where it stood; ``size`` says how many tokens
-    each one stands for. Needs one head group (``stream.opened(1, sized=True)``).
+    x_j = sum_(i into j) size_i x_i / sum_(i into j) size_i, i alive (Bolya et al. 2023, arXiv 2210.09461).
+    A token that stays goes into itself. What was merged away is dead where it stood, its value as it was and its size
+    0; the sizes go on adding up to the tokens there were. Needs one head group (``stream.opened(1, sized=True)``).
+
+    Args:
+        stream: in front of the merge.
+        into: where each goes; a token that stays, and no other, receives.
     """
     assert stream.alive is not None and stream.gate is not None and stream.size is not None
     batch, tokens, _ = stream.x.shape
@@ -45,7 +51,15 @@ def merge_into(stream: Stream, into: Int[Array, "B N"]) -> Stream:
     x = jnp.where(size[..., None] > 0, summed / divisor, stream.x)
     alive = stream.alive & stays[..., None]
     gate = jnp.where(stays[..., None], stream.gate, 0.0)
-    return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=jnp.where(stays, size, stream.size))
+    return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=size)
+
+
+def written_back(whole: Float[Array, "B M D"], stream: Stream) -> Float[Array, "B M D"]:
+    """The tokens of the full sequence with those that are alive as they are now, at their original positions."""
+    assert stream.alive is not None
+    position = spread(stream.position, whole.shape[0])
+    target = jnp.where(jnp.any(stream.alive, axis=-1), position, whole.shape[1])
+    return jax.vmap(lambda rows, at, x: rows.at[at].set(x, mode="drop"))(whole, target, stream.x)
 
 
 def back_to_full(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from atis_jax.numerics import pytree
+from atis_jax.numerics import pytree, static
 
 
 @pytree
@@ -28,8 +28,11 @@ class Stream:
         real: (B, N) False for padding, which is never scored, attended to or counted. None: there is no padding.
         alive: (B, N, G) tokens that a head group still attends to. None: nothing has been decided, all are.
         gate: (B, N, G) how far each is open in the softmax, 0 to 1; with a gradient while training. None: fully.
-        size: (B, N) how many tokens were merged into each. None: one everywhere.
-        along: leaves (B, N, ...) that travel with the tokens: raw pixels, a method's running sums.
+        size: (B, N) how many tokens each stands for: 1, more once others were merged into it, 0 for one that was merged
+            away and for padding. None: nothing merges.
+        along: None, or leaves (B, N, ...) that travel with the tokens: ``raw``, what each was made of; ``own``, the
+            method's (``Method.along``).
+        proportional: whether a key's weight grows with its size. Static.
     """
 
     x: Float[Array, "B N D"]
@@ -40,25 +43,40 @@ class Stream:
     gate: Float[Array, "B N G"] | None = None
     size: Float[Array, "B N"] | None = None
     along: Any = None
+    proportional: bool = static(default=False)
 
     @property
     def counted(self) -> Bool[Array, "B N"]:
         """Tokens that are a method's to judge: real ones that are not protected."""
         return ~self.protected if self.real is None else self.real & ~self.protected
 
-    def opened(self, groups: int, sized: bool = False) -> Stream:
+    @property
+    def present(self) -> Bool[Array, "B N"] | None:
+        """Tokens that are there for others: real, and open to some head group. None: all are.
+
+        Not ``alive``: what a soft decision only weighs is there. The query rows of these alone count: a dead token has
+        one where it is masked, and none once it is really removed.
+        """
+        if self.gate is None:
+            return self.real
+        open_ = jnp.any(self.gate > 0, axis=-1)
+        return open_ if self.real is None else open_ & self.real
+
+    def opened(self, groups: int, sized: bool = False, proportional: bool = False) -> Stream:
         """The stream before anything was decided, by ``groups`` head groups: every real token alive, gates open.
 
         Args:
             groups: G.
             sized: also count how many tokens are merged into each, from one.
+            proportional: keys weigh as much as that.
         """
         batch, tokens, _ = self.x.shape
         alive = jnp.ones((batch, tokens, groups), bool)
         if self.real is not None:
             alive = alive & self.real[..., None]
-        size = jnp.ones((batch, tokens), self.x.dtype) if sized and self.size is None else self.size
-        return dataclasses.replace(self, alive=alive, gate=alive.astype(self.x.dtype), size=size)
+        size = alive[..., 0].astype(self.x.dtype) if sized and self.size is None else self.size
+        gate = alive.astype(self.x.dtype)
+        return dataclasses.replace(self, alive=alive, gate=gate, size=size, proportional=proportional)
 
 
 @pytree
@@ -66,10 +84,11 @@ class Attended:
     """What a block's attention was, in the parts that were asked for; the others are None.
 
     Attributes:
-        received: (B, H, N) attention that each token receives, averaged over the real query rows.
-        cls_row: (B, H, N) attention that each receives from the first token.
+        received: (B, H, N) attention that each token receives, averaged over the query rows of tokens ``present``.
+        cls_row: (B, H, N) attention that each receives from the token the answer is read from: the first, or of a
+            decoder the last word.
         keys: (B, H, N, K) keys, before they are turned by their positions.
-        query: (B, H, D) the first token's query pulled back to token space, W_k q / sqrt(K).
+        query: (B, H, D) the same token's query pulled back to token space, W_k q / sqrt(K).
         full: (B, H, N, N) every weight, rows are queries.
     """
 

@@ -1,4 +1,4 @@
-"""Figures and one self-contained HTML page from a run's files: ``write_report(run_dir)``.
+"""Figures and one self-contained HTML page from a run's files: ``write_report(run_dir, contents)``.
 
 Needs a run folder only (see ``run_files`` for what may be in it): no device, no data set, no network code.
 """

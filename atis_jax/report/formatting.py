@@ -40,7 +40,7 @@ __all__ = [
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """``1 chip``, ``64 chips``, ``10,000 images``."""
+    """``1 chip``, ``64 chips``, ``10,000 runs``."""
     return f"{number:,}{_SPACE}{noun if number == 1 else plural or noun + 's'}"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atis_jax.report import montecarlo
-from atis_jax.report.circuits import equal_words
-from atis_jax.report.formatting import count, duration, percent, si, significant
+from atis_jax.report.formatting import count, duration, equal_words, percent, si, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, chips_of, points_to, sample_of, temperature_words
-from atis_jax.report.strips.verdict import energy_standing
+from atis_jax.report.standing import energy_standing
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class Numbers:
     absent: tuple[tuple[str, str], ...]
 
 
-def numbers(run: RunFiles) -> Numbers:
-    """Numbers of summary.json; those it does not have are listed, not guessed."""
+def numbers(run: RunFiles, own: Sequence[Row] = ()) -> Numbers:
+    """Numbers of summary.json; those it does not have are listed, not guessed. ``own``: the experiment's lines."""
     missing: list[tuple[str, str]] = []
     rows = [*_accuracy(run, missing), *_tokens(run, missing), *_energy(run, missing)]
-    rows += [*_cost(run), *_checks(run)]
+    rows += [*own, *_checks(run)]
     if "summary.json" in run.missing:
         missing = [("Every number", run.missing["summary.json"])]
     return Numbers(tuple(rows), tuple(missing))
@@ -82,23 +81,24 @@ def _standard_error(sample: Sample, accuracy: float) -> str:
 
 
 def _tokens(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
-    rows = []
+    rows, tokens = [], run.words.tokens.capitalize()
     for what, name in (
-        ("Patches pruned, averaged over layers", "tokens.pruned_fraction"),
-        ("Patches pruned, last layer", "tokens.pruned_fraction_final_layer"),
+        (f"{tokens} pruned, averaged over layers", "tokens.pruned_fraction"),
+        (f"{tokens} pruned, last layer", "tokens.pruned_fraction_final_layer"),
     ):
         value = _wanted(run, what, name, missing)
         if value is not None:
-            rows.append(Row(what, percent(value), "class token not counted"))
+            rows.append(Row(what, percent(value), f"{run.words.protected} not counted"))
     return rows
 
 
 def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
-    total = _wanted(run, "Energy per image", "energy.total_j", missing, run.number)
+    what = f"Energy per {run.words.unit}"
+    total = _wanted(run, what, "energy.total_j", missing, run.number)
     if total is None:
         return []
     preset = run.table("energy").get("preset")
-    rows = [Row("Energy per image", si(total, "J"), f"energy preset {preset}" if preset else "")]
+    rows = [Row(what, si(total, "J"), f"energy preset {preset}" if preset else "")]
     for what, name in (
         ("the dense network without a scorer", "dense_j"),
         ("the same with a digital scorer", "digital_j"),
@@ -110,10 +110,6 @@ def _energy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
         standing = energy_standing(total, other)
         rows.append(Row(f"Energy against {what}", standing.words if standing else "", f"its own is {si(other, 'J')}"))
     return rows
-
-
-def _cost(run: RunFiles) -> list[Row]:
-    return [Row(*row) for row in montecarlo.cost(run)]
 
 
 def _checks(run: RunFiles) -> list[Row]:

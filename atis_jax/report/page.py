@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from atis_jax.report.contents import Contents
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import CODESIGN, sections_for
 from atis_jax.report.formatting import join
 from atis_jax.report.numbers import numbers
 from atis_jax.report.run_files import RunFiles, read_run
 from atis_jax.report.section import Picture, Section, Strip, Table
-from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing, save
 from atis_jax.report.templates import page_template
 
@@ -38,17 +37,8 @@ _PACKAGES = (
 TABLES = "tables"
 """Folder of a run for tables that are too long for the page."""
 
-STRIP_PICTURES = tuple(
-    f"strip_{name}"
-    for name in (
-        *("accuracy", "energy", "input", "export", "retarget", "who_wins"),
-        *("yield", "noise", "temperature", "precision", "drift"),
-    )
-)
-"""Names of every figure that a strip may have."""
 
-
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run_dir: str | Path, contents: Contents) -> Path:
     """Write ``figures/*.png`` (and small ``.svg``), ``tables/*.csv`` and ``report.html`` into a run folder.
 
     The same files give the same bytes. Figures of an earlier report that this one does not draw are removed,
@@ -57,6 +47,7 @@ def write_report(run_dir: str | Path) -> Path:
     Args:
         run_dir: a folder with config.json, summary.json, metrics.jsonl, artifacts.npz, each of which may be
             absent: what it would have shown is then listed at the end of the page with the reason.
+        contents: of the experiment that the run was of.
 
     Returns:
         The path of report.html.
@@ -65,10 +56,10 @@ def write_report(run_dir: str | Path) -> Path:
         ReportError: no such folder, a damaged file, values that contradict each other, or a folder that
             cannot be written.
     """
-    run = read_run(run_dir)
+    run = read_run(run_dir, contents.arrays)
     try:
         (run.path / "figures").mkdir(exist_ok=True)
-        html = render(run)
+        html = render(run, contents)
         target = run.path / "report.html"
         unfinished = run.path / ".report.html.part"
         unfinished.write_text(html, encoding="utf-8")
@@ -78,18 +69,17 @@ def write_report(run_dir: str | Path) -> Path:
     return target
 
 
-def render(run: RunFiles) -> str:
+def render(run: RunFiles, contents: Contents) -> str:
     """Draw and save the figures; the page as a string."""
-    table = numbers(run)
-    entries = sections_for(run.experiment)
+    table = numbers(run, contents.rows(run))
     # A run that trains nothing does not lack a training run's numbers.
-    absent = list(table.absent) if any(set(CODESIGN) & set(entry.experiments) for entry in entries) else []
+    absent = list(table.absent) if contents.trained else []
     sections: list[dict[str, Any]] = []
     asides: list[dict[str, str]] = []
     with drawing():
-        strip = strip_of(run)
-        pictures = _strip_pictures(strip, run.path / "figures")
-        for entry in entries:
+        strip = _strip(run, contents)
+        pictures = _strip_pictures(strip, contents, run.path / "figures")
+        for entry in (entry for entry in contents.sections if entry.meant(run)):
             try:
                 section = entry.build(run)
             except Absent as reason:
@@ -123,10 +113,17 @@ def render(run: RunFiles) -> str:
     )
 
 
-def _strip_pictures(strip: Strip, folder: Path) -> list[dict[str, Any]]:
+def _strip(run: RunFiles, contents: Contents) -> Strip:
+    try:
+        return contents.strip(run)
+    except Absent as reason:
+        return Strip(f"Not measured yet: {reason}.")
+
+
+def _strip_pictures(strip: Strip, contents: Contents, folder: Path) -> list[dict[str, Any]]:
     """The strip's figures, drawn; those of an earlier report that this one does not draw are removed."""
     drawn = {f"{picture.name}{ending}" for picture in strip.pictures for ending in (".png", ".svg")}
-    for name in (f"{name}{ending}" for name in STRIP_PICTURES for ending in (".png", ".svg")):
+    for name in (f"{name}{ending}" for name in contents.strip_figures for ending in (".png", ".svg")):
         if name not in drawn:
             (folder / name).unlink(missing_ok=True)
     return [_picture(picture, folder) | {"wide": picture.wide} for picture in strip.pictures]

@@ -1,4 +1,4 @@
-"""What the number of test images allows to be said of accuracies: their error, their digits, whether two differ."""
+"""What the number of test examples allows to be said of accuracies: their error, their digits, whether two differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACE = "\u00a0"
 
 @dataclass(frozen=True)
 class Sample:
-    """The test images that accuracies were counted on.
+    """The test examples that accuracies were counted on.
 
     Attributes:
         examples: how many; None where the run does not say, and then no error is known.
@@ -24,7 +24,7 @@ class Sample:
     examples: int | None
 
     def error(self, accuracy: float) -> float | None:
-        """One standard error of an accuracy: that of a binomial share, at least one image's worth."""
+        """One standard error of an accuracy: that of a binomial share, at least one example's worth."""
         if self.examples is None or not math.isfinite(accuracy):
             return None
         return sampling_error(accuracy, self.examples)
@@ -37,7 +37,7 @@ class Sample:
         """1 more accurate, -1 less, 0 no difference: the bands of one standard error overlap. None: not known.
 
         With bands of equal width the difference is at most 1.4 of its own standard errors where they touch, were the
-        images drawn anew for each; they are the same, so it is a cautious rule.
+        examples drawn anew for each; they are the same, so it is a cautious rule.
         """
         errors = self.error(ours), self.error(theirs)
         if errors[0] is None or errors[1] is None:
@@ -52,14 +52,14 @@ class Sample:
             return f"{self.words(ours)} accurate against {self.words(theirs)}, whose error is not known"
         if sign == 0:
             return "accuracy does not differ"
-        # As if drawn anew for each; on the same images the error of a difference is smaller.
+        # As if drawn anew for each; on the same examples the error of a difference is smaller.
         error = math.hypot(self.error(ours) or 0.0, self.error(theirs) or 0.0)
         size = points_to(abs(ours - theirs), error)
         return f"{size} {'more' if ours > theirs else 'less'} accurate"
 
 
 def sample_of(run: RunFiles) -> Sample:
-    """The test images of a run."""
+    """The test examples of a run."""
     examples = run.number("dataset.examples")
     return Sample(None if examples is None or not examples >= 1 else int(examples))
 

@@ -8,9 +8,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.energy.baselines import dense_ledger
-from atis_jax.energy.ledger import Ledger
+from atis_jax.energy.components.memory import byte_j
+from atis_jax.energy.components.projection import mac_of_format_j
+from atis_jax.energy.ledger import Ledger, with_network
 from atis_jax.energy.shapes import NetworkShape, Tokens
 from atis_jax.energy.spec import EnergySpec
+from atis_jax.validation import choose
+
+_LEAVES = {"before_attention": (False, False), "before_mlp": (True, False), "after_feed": (True, True)}
+"""Whether what a site removes has been through the layer's attention, and through its MLP."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +33,17 @@ class Bill:
     network: NetworkShape
     layers: tuple[bool, ...]
 
-    def tokens(self, kept: Float[Array, "L"]) -> Tokens:
-        """Counts at kept fractions ``kept`` (after each layer): a layer scores what the one before left."""
+    def tokens(self, kept: Float[Array, "L"], site: str = "before_attention") -> Tokens:
+        """Counts at kept fractions ``kept`` (after each layer): a layer scores what the one before left.
+
+        Args:
+            kept: fractions.
+            site: where in the layer the others leave (``scoring.method.SITES``).
+        """
         count = kept * self.network.tokens
-        return Tokens(jnp.concatenate([jnp.full((1,), float(self.network.tokens)), count[:-1]]), count)
+        incoming = jnp.concatenate([jnp.full((1,), float(self.network.tokens)), count[:-1]])
+        attention, mlp = choose(_LEAVES, site, "method.site")
+        return Tokens(incoming, incoming if attention else count, fed=incoming if mlp else count)
 
     def dense(self) -> Ledger:
         """The network with every token."""
@@ -38,4 +51,30 @@ class Bill:
 
     def unscored(self, kept: Float[Array, "L"]) -> Ledger:
         """With fewer tokens, chosen at no cost."""
-        return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), self.tokens(kept))
+        return self.scored(kept)
+
+    def scored(self, kept: Float[Array, "L"], site: str = "before_attention", **scoring: Float[Array, ""]) -> Ledger:
+        """With fewer tokens, and what choosing them costs.
+
+        Args:
+            kept: fractions after each layer.
+            site: where in the layer the others leave.
+            **scoring: lines of ``energy.ledger.SCORING_LINES`` with their ``_j``.
+        """
+        prices, memory = self.energy.prices(), self.energy.memory()
+        return with_network(prices, self.network, None, self.tokens(kept, site), memory, False, **scoring)
+
+    @property
+    def has_scorer(self) -> Float[Array, "L"]:
+        """1 for layers with a scorer, 0 for others."""
+        return jnp.asarray(self.layers, float)
+
+    @property
+    def mac_j(self) -> float:
+        """A multiply-accumulate of a score, in ``energy.score_format``."""
+        return mac_of_format_j(self.energy.prices(), self.energy.score_format)
+
+    @property
+    def number_j(self) -> float:
+        """Moving one number of a token in or out of memory."""
+        return self.energy.prices().network_bytes * byte_j(self.energy.prices(), self.energy.tokens)

@@ -23,12 +23,14 @@ from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
-from atis_jax.validation import check_settings, choose, setting
+from atis_jax.validation import SettingError, check_settings, choose, setting
 
 SITES = ("before_attention", "before_mlp", "after_feed")
 """Where in a block a method decides: on the tokens as they come, or knowing this block's attention."""
-REDUCTIONS = ("prune", "merge")
-GATES = ("softmax", "output")
+MERGES = {"prune": False, "merge": True}
+"""Whether tokens go into others; else out."""
+ON_OUTPUT = {"softmax": False, "output": True}
+"""Whether a soft decision multiplies what the block makes of a token; else it weighs the token as a key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +90,25 @@ class Trail:
     tracked: bool = static(default=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """What a run puts a method into: its other sections, as far as they are a method's business.
+
+    Attributes:
+        network: section ``model``; every one has ``depth``, ``width`` and ``heads``.
+        pruning: section ``pruning``; ``scored(depth)`` are the layers in which the method decides.
+        hardware: section ``hardware``, as the config gives it; ``Method.hardware`` is what it stands for.
+        energy: section ``energy``.
+        codesign: section ``codesign``.
+    """
+
+    network: Any
+    pruning: Any
+    hardware: Any
+    energy: Any
+    codesign: Any
+
+
 class Method:
     """Which tokens stay.
 
@@ -96,13 +117,15 @@ class Method:
         needs: parts of ``Attended`` that ``score`` or ``remember`` read.
         surveys: parts of ``Attended`` that ``begin`` reads.
         site: where in the block it decides, one of ``SITES``.
-        reduces: "prune" takes tokens out, "merge" puts each into another (``Decision.into``).
-        gates: "softmax": the decision weighs a token as a key; "output": it multiplies what the block makes of it.
+        reduces: "prune" takes tokens out, "merge" puts each into another (``Decision.into``); one head group then.
+        gates: "softmax": the decision weighs a token as a key. "output": while soft it multiplies what the whole block
+            makes of a token, wherever in it the decision was taken, and no attention sees it; once hard it shuts the
+            token out of the softmax, multiplies nothing, and has no gradient (LTP's two stages).
         cascade: whether a token pruned once stays pruned.
         proportional: whether a key's weight grows with the tokens merged into it.
         relaxes: whether decisions are soft while training; else always hard.
         tracked: whether its design has a ``threshold`` that can follow the kept fraction.
-        stream: the random stream of its noise (``rng.STREAMS``).
+        noise_stream: the random stream of its noise (``rng.STREAMS``).
         chance: whether it needs a key even where read noise is off.
 
     Attributes:
@@ -121,19 +144,44 @@ class Method:
     proportional: bool = False
     relaxes: bool = True
     tracked: bool = False
-    stream: str = "read_noise"
+    noise_stream: str = "read_noise"
     chance: bool = False
 
     def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):
         self.spec, self.hardware, self.target = spec, hardware, target
         choose(dict.fromkeys(SITES), self.site, "method.site")
-        choose(dict.fromkeys(REDUCTIONS), self.reduces, "method.reduces")
-        choose(dict.fromkeys(GATES), self.gates, "method.gates")
+        choose(ON_OUTPUT, self.gates, "method.gates")
+        if self.merges and self.groups != 1:
+            raise SettingError(f"method.reduces = {self.reduces!r} with {self.groups} head groups; give it one")
+
+    @classmethod
+    def built_on(cls, spec: Any, hardware: Hardware) -> Hardware:
+        """A preset without the parts that a method of this section does without."""
+        return hardware
+
+    def check(self, place: Place) -> None:
+        """Whether it can be the scorer of a run with these other sections; asked before anything starts.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
+
+    def check_raw(self, values: int) -> None:
+        """Whether it can look at tokens made of ``values`` raw numbers each; asked where ``raw`` is True.
+
+        Raises:
+            SettingError: it cannot; names field, value and remedy.
+        """
 
     @property
     def groups(self) -> int:
         """G, head groups that are decided for apart."""
         return 1
+
+    @property
+    def merges(self) -> bool:
+        """Whether tokens go into others."""
+        return choose(MERGES, self.reduces, "method.reduces")
 
     @property
     def raw(self) -> bool:
@@ -182,6 +230,13 @@ class Method:
         """What it looks at, and which of the tokens reach it."""
         assert stream.alive is not None
         return stream.x, stream.alive
+
+    def along(self, stream: Stream) -> Any:
+        """What travels along with each token from the first layer on, leaves (B, N, ...): a running sum, an order.
+
+        ``score`` finds it in ``context.along``, and says in ``Decision.along`` what it is afterwards. None: nothing.
+        """
+        return None
 
     def labels(self, design: Any) -> Any:
         """Which optimiser moves each leaf: a tree of "scorer", "knob", "threshold", "frozen", or one for all."""
@@ -257,6 +312,8 @@ def scored(
         attended=None if context.attended is None else 0,  # type: ignore[arg-type]
         size=None if context.size is None else 0,  # type: ignore[arg-type]
         layer=None,  # type: ignore[arg-type]
+        present=None if context.present is None else 0,  # type: ignore[arg-type]
+        along=None if context.along is None else 0,
     )
     run = jax.vmap(method.score, in_axes=(None, None, None, 0, axes, None if key is None else 0))
     return run(design, chip, environment, tokens, context, key)

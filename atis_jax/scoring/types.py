@@ -28,12 +28,14 @@ class Decision:
         keep: (n, G) the decision taken in this very use, read noise included.
         into: (n,) the token that each is merged into, by place in the sequence given; itself for one that stays.
             None for a method that does not merge.
+        along: what travels along with each token from here on, in the shape of ``Context.along``; None: as it was.
     """
 
     voltage: Float[Array, "n G"]
     keep_probability: Float[Array, "n G"]
     keep: Bool[Array, "n G"]
     into: Int[Array, "n"] | None = None
+    along: Any = None
 
 
 @pytree
@@ -68,6 +70,8 @@ class Context:
         attended: of the block just run, in the parts that the method needs; None in front of the attention.
         size: (n,) how many tokens were merged into each; None where nothing merges.
         layer: which layer this is.
+        present: (n,) tokens whose queries were asked and whose keys were seen (``Stream.present``); None: all.
+        along: leaves (n, ...), what the method has travel along with each token (``Method.along``).
     """
 
     alive: Bool[Array, "n G"]
@@ -79,6 +83,8 @@ class Context:
     attended: Attended | None = None
     size: Float[Array, "n"] | None = None
     layer: Int[Array, ""] | int = 0
+    present: Bool[Array, "n"] | None = None
+    along: Any = None
 
 
 class Scorer(Protocol):

@@ -78,7 +78,7 @@ def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Arra
     has_scorer = jnp.asarray([layer in scored for layer in range(a.alive.shape[0])])[:, None, None, None]
     compared = a.before & reached[:, :, None, None] & has_scorer & a.counted[..., None]
     untouched = image_same_so_far[-1] & real
-    difference = jnp.max(jnp.abs(a.logits - b.logits), axis=-1)
+    difference = jnp.max(jnp.abs(a.logits - b.logits), axis=tuple(range(1, a.logits.ndim)))  # of every word, too
     return (
         jnp.sum(compared),
         jnp.sum(compared & near),
@@ -115,7 +115,10 @@ def _margins(
 
 
 def attention_agreement(
-    score: Float[np.ndarray, "*s T"], keep: Bool[np.ndarray, "*s T"], received: Float[np.ndarray, "*s T"]
+    score: Float[np.ndarray, "*s T"],
+    keep: Bool[np.ndarray, "*s T"],
+    received: Float[np.ndarray, "*s T"],
+    counted: Bool[np.ndarray, "*#s T"] | None = None,
 ) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
     """Rank agreement between score and attention: the paper's Phase 1 question.
 
@@ -123,17 +126,22 @@ def attention_agreement(
         score: scores of all unprotected tokens.
         keep: which of them are kept after that layer.
         received: attention each receives in the dense network, averaged over heads and query rows.
+        counted: which tokens are a method's to judge, the others are left out; None: all.
 
     Returns:
         Spearman rank correlation, and recall: of the k most attended tokens, the share that is among the k kept
-        ones (k differs from image to image). Recall of an image that keeps nothing is 0.
+        ones (k differs from example to example). Recall of an example that keeps nothing is 0.
     """
-    a, b = ranks(score), ranks(received)
-    a, b = (r - r.mean(axis=-1, keepdims=True) for r in (a, b))
+    counted = np.broadcast_to(True if counted is None else counted, score.shape)
+    # Tokens left out come last, and lend no one a rank.
+    a, b, last = (ranks(np.where(counted, values, np.inf)) for values in (score, received, -received))
+    total = np.maximum(counted.sum(axis=-1, keepdims=True), 1)
+    a, b = (np.where(counted, r - np.where(counted, r, 0.0).sum(axis=-1, keepdims=True) / total, 0.0) for r in (a, b))
     norm = np.sqrt((a * a).sum(axis=-1) * (b * b).sum(axis=-1))
     spearman = (a * b).sum(axis=-1) / np.maximum(norm, 1e-12)
+    keep = keep & counted
     kept = keep.sum(axis=-1)
-    attended = ranks(-received) < kept[..., None]
+    attended = last < kept[..., None]
     recall = (attended & keep).sum(axis=-1) / np.maximum(kept, 1)
     return spearman, recall
 

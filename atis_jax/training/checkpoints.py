@@ -53,7 +53,7 @@ class Checkpoints:
     def __init__(
         self,
         directory: str | os.PathLike,
-        config_hash: str,
+        config_hash: str | None,
         keep: int = 2,
         *,
         config: Mapping[str, Any] | None = None,
@@ -63,7 +63,7 @@ class Checkpoints:
 
         Args:
             directory: the folder that holds the checkpoints.
-            config_hash: ``config_hash(settings)``; checkpoints of another hash are refused.
+            config_hash: ``config_hash(settings)``; checkpoints of another hash are refused. None: none are.
             keep: how many of the newest checkpoints stay.
             config: ``as_dict(settings, results_only=True)``, stored in each checkpoint so that a refusal can
                 name the fields that differ.
@@ -101,6 +101,14 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         """The newest step that has a checkpoint, None if there is none."""
         return max(self.steps(), default=None)
+
+    def config_of(self, step: int) -> dict[str, Any]:
+        """The config that a checkpoint was saved with.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged.
+        """
+        return self._read_record(step)["config"]
 
     def save(
         self,
@@ -267,7 +275,7 @@ class Checkpoints:
             record = self._read_record(step)
         except CheckpointError:
             return  # damage is reported when the checkpoint is asked for
-        if record["config_hash"] != self.config_hash:
+        if self.config_hash is not None and record["config_hash"] != self.config_hash:
             lines = differing_fields(record["config"], self._config) if record["config"] and self._config else []
             raise CheckpointError(
                 f"{self._folder(step)}: belongs to another config"

@@ -84,7 +84,8 @@ class Count:
     Attributes:
         correct: right answers.
         examples: how many were seen.
-        kept: (L,) unprotected tokens kept, summed over images.
+        kept: (L,) counted tokens kept, summed over examples.
+        counted: tokens that were a method's to judge, neither protected nor padding, summed over examples.
         largest: (L,) most tokens any example kept.
         overflow: tokens that found no room.
     """
@@ -92,6 +93,7 @@ class Count:
     correct: float
     examples: float
     kept: np.ndarray
+    counted: float
     largest: np.ndarray
     overflow: int
 
@@ -99,6 +101,11 @@ class Count:
     def accuracy(self) -> float:
         """Share of right answers."""
         return self.correct / self.examples
+
+    @property
+    def kept_fraction(self) -> np.ndarray:
+        """(L,) share of the counted tokens that is kept."""
+        return self.kept / self.counted
 
 
 def count(
@@ -112,11 +119,12 @@ def count(
     for batch in batches:
         out = run(batch, inputs, example_keys(key, batch["number"]))
         totals.append(_tally(task, out, batch))
-    correct, examples, kept, largest, overflow = zip(*jax.device_get(totals), strict=True)
+    correct, examples, kept, counted, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
         correct=float(np.sum(correct)),
         examples=float(np.sum(examples)),
         kept=np.sum(kept, axis=0),
+        counted=float(np.sum(counted)),
         largest=np.max(largest, axis=0),
         overflow=int(np.sum(overflow)),
     )
@@ -140,6 +148,7 @@ def _tally(task, out, batch):
         jnp.sum(task.right(out.logits, batch) * weight),
         jnp.sum(weight),
         jnp.sum(kept_LxB, axis=1),
+        jnp.sum(jnp.sum(out.counted, axis=-1) * weight),
         jnp.max(kept_LxB, axis=1),
         jnp.sum(out.overflow * (weight > 0)),
     )

@@ -105,13 +105,13 @@ def total(tally: Tally) -> Tally:
 
 def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
     """Chip ``number`` of the fabrication run ``key``: an array for each layer, leaves (L, ...)."""
-    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "chip"), number), depth)
+    keys = jax.random.split(jax.random.fold_in(rng.key_of(key, "chip"), number), depth)
     return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry))(keys)
 
 
 def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
     """A key for each example on a chip: a chip that sees the same example twice meets the same noise."""
-    on_chip = jax.random.fold_in(rng.stream(key, "read_noise"), chip)
+    on_chip = jax.random.fold_in(rng.key_of(key, "read_noise"), chip)
     return jax.vmap(jax.random.fold_in, (None, 0))(on_chip, number)
 
 

@@ -66,7 +66,7 @@ def score_bits(
     linear = with_fields(fine, {"ota.law": "linear", "tia.swing_v": math.inf})
     perfect, nominal = nominal_chip(fine, spec.geometry), nominal_environment(fine)
     with_all_bits = dataclasses.replace(spec, trainable_bits=False)
-    keys = jax.random.split(jax.random.fold_in(rng.stream(key, "score_bits"), cell.chip), len(inputs))
+    keys = jax.random.split(jax.random.fold_in(rng.key_of(key, "score_bits"), cell.chip), len(inputs))
 
     def layer(design, trimmed, chip, query, inputs, key) -> ScoreBits:
         measured = _scores(trimmed, spec, made, chip, environment, query, inputs, key)

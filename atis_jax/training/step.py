@@ -101,7 +101,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         now = schedule(state.step, setup.stage.steps, setup.pruning, target)
         chip, environment = draw_hardware(setup, state.key, state.step)
-        noise = rng.step_key(state.key, method.stream, state.step)
+        noise = rng.step_key(state.key, method.noise_stream, state.step)
         out = masked_forward(
             model,
             values["network"],

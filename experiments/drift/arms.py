@@ -112,7 +112,7 @@ class Arm:
 def make_sequence(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Sequence:
     """Test images in a random order (stored sets are often in order of class), each used once."""
     count = settings.images or len(run.test)
-    keys = jax.random.split(rng.stream(root, "data"))
+    keys = jax.random.split(rng.key_of(root, "data"))
     order = np.asarray(jax.random.permutation(keys[0], len(run.test)))[:count]
     clean = np.asarray(fed(run.settings, run.test, order)["image"])
     change, arrived = round(settings.change_from * count), round(settings.change_until * count)
@@ -134,7 +134,7 @@ def make_sequence(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> 
 
 def sample_chips(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> Chip:
     """The chips of every arm: leaves (chips, L, ...)."""
-    method, key = run.trained.evaluator.method, rng.stream(root, "chip")
+    method, key = run.trained.evaluator.method, rng.key_of(root, "chip")
     chips = chips_for(key, method, run.settings.model.depth, settings.chips)
     assert chips is not None  # ``run`` refuses a scorer that is no circuit
     return chips
@@ -142,7 +142,7 @@ def sample_chips(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> C
 
 def run_arms(settings: DriftSettings, run: TrainedRun, stream: Sequence, root: jax.Array) -> Iterator[Arm]:
     """Every arm. Scenarios that differ in data alone run side by side in one compiled scan for each structure."""
-    chips, noise = sample_chips(settings, run, root), rng.stream(root, "read_noise")
+    chips, noise = sample_chips(settings, run, root), rng.key_of(root, "read_noise")
     own = run.trained.evaluator.hardware.thermal.bias
     for bias in dict.fromkeys((own, "fixed_charge")):
         for mode in MODES:

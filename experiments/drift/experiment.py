@@ -16,9 +16,11 @@ import jax
 import numpy as np
 
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.validation import UserError, choose
 from experiments import measure
 from experiments.drift.arms import MODE_OF, RAMP, Arm, Sequence, make_sequence, run_arms, sample_chips, unpruned_correct
+from experiments.drift.contents import DRIFT
 from experiments.drift.loop import dead_bands, record, step_response
 from experiments.drift.query import query_response
 from experiments.drift.response import limit_cycle, settling
@@ -38,7 +40,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     trained = load_trained(settings.checkpoint)
-    if trained.trained.evaluator.spec.kind != "analog":
+    if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer, which "
             "no temperature moves; give a run with scorer.kind = 'analog'"
@@ -108,7 +110,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, DRIFT)
     return summary
 
 

@@ -57,7 +57,7 @@ def record(settings: DriftSettings, run: TrainedRun, images: np.ndarray, chips: 
     volts, thresholds = [], []
     for number in range(settings.chips):
         inputs = run.trained.inputs(layer_of(chips, number), environment)
-        key = jax.random.fold_in(rng.stream(root, "evaluation"), number)
+        key = jax.random.fold_in(rng.key_of(root, "evaluation"), number)
         parts = []
         for first in range(0, len(images), size):
             part = images[first : first + size]

@@ -35,6 +35,7 @@ from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
+from experiments.energy.contents import SCENARIOS
 from experiments.energy.maps import check_maps, described, map_arrays, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
@@ -87,7 +88,7 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     }
     write_arrays_atomically(folder.path / "artifacts.npz", map_arrays(maps))
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, SCENARIOS)
     return summary
 
 

@@ -17,12 +17,15 @@ from atis_jax.export.store import read_bundle, write_bundle, write_folder
 from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, find_ngspice, ngspice_version
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError, choose
+from experiments import measure
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
+from experiments.export.contents import EXPORT
 from experiments.export.rasp import rasp_target
 from experiments.export.read_back import Tokens, measured, test_tokens
 from experiments.export.settings import TARGETS, ExportSettings
@@ -57,7 +60,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         except SpiceError as error:
             raise UserError(f"{error}; or write the netlists alone: config.simulate = False") from error
     trained = load_trained(settings.checkpoint)
-    if trained.trained.evaluator.spec.kind != "analog":
+    if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
             "no circuit to export; give a run with scorer.kind = 'analog'"
@@ -83,13 +86,13 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {"name": trained.settings.data.name, "split": "test", "examples": len(trained.test)},
+        "dataset": measure.described(trained.settings, trained.test),
         "export": {"checkpoint": settings.checkpoint, "accuracy": dict(bundle.accuracy), "targets": targets},
         "gates": gates,
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, EXPORT)
     return summary
 
 

@@ -61,7 +61,7 @@ def recorded(run: TrainedRun, split: Split, examples: int, count: int, key: jax.
 
 def test_tokens(run: TrainedRun, bundle: Bundle, count: int, examples: int, seed: int) -> Tokens:
     """``count`` tokens of each layer from the first test examples, drawn from those that reach its comparator."""
-    found = recorded(run, run.test, examples, count, rng.stream(jax.random.key(seed), "evaluation"))
+    found = recorded(run, run.test, examples, count, rng.key_of(jax.random.key(seed), "evaluation"))
     inputs = np.asarray(found.inputs)
     keep = decisions(run.trained.state.design, bundle, run.trained.evaluator.hardware, inputs)
     return Tokens(inputs, np.asarray(found.score_v), keep)
@@ -150,7 +150,7 @@ def measured(
     batches = list(eval_batches(settings.data, run.test))
     depth = settings.model.depth
     ideal = evaluate.count(mine.masked(), mine.task, batches, measure.perfect_inputs(trained, depth), None)
-    key, noise = (rng.stream(jax.random.key(seed), name) for name in ("chip", "read_noise"))
+    key, noise = (rng.key_of(jax.random.key(seed), name) for name in ("chip", "read_noise"))
     environment = nominal_environment(hardware)
     drawn = evaluate.chips_for(key, method, depth, chips)
     accuracies, kept = [], []

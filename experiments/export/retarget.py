@@ -25,6 +25,7 @@ from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
 from experiments.export.bundle import bundle_from
+from experiments.export.contents import RETARGET
 from experiments.export.read_back import decisions, recorded, test_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
@@ -94,7 +95,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {"name": new.settings.data.name, "split": "test", "examples": len(new.test)},
+        "dataset": measure.described(new.settings, new.test),
         "retarget": {
             "old": settings.old,
             "new": settings.new,
@@ -122,24 +123,24 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, RETARGET)
     return summary
 
 
 def _chips(settings: RetargetSettings, run: TrainedRun) -> Any:
     """The same chips for both designs, leaves (chips, L, ...)."""
-    key = rng.stream(jax.random.key(settings.seed), "chip")
+    key = rng.key_of(jax.random.key(settings.seed), "chip")
     return evaluate.chips_for(key, run.trained.evaluator.method, run.settings.model.depth, settings.chips)
 
 
 def _calibrated(settings: RetargetSettings, run: TrainedRun, chips: Any) -> Trim:
     """Trims of every chip with this run's design, leaves (chips, L, ...)."""
     evaluator, calibration = run.trained.evaluator, settings.calibration
-    key = rng.stream(jax.random.key(settings.seed), "data")
+    key = rng.key_of(jax.random.key(settings.seed), "data")
     tokens = recorded(run, run.train, TOKEN_IMAGES, calibration.tokens, key)
     design, query = run.trained.state.design, run.trained.state.scorer_state.query
     environment = nominal_environment(evaluator.hardware)
-    keys = jax.random.split(rng.stream(jax.random.key(settings.seed), "read_noise"), settings.chips)
+    keys = jax.random.split(rng.key_of(jax.random.key(settings.seed), "read_noise"), settings.chips)
 
     @jax.jit
     def one(chip, key):
@@ -174,5 +175,5 @@ def _accuracy(settings: RetargetSettings, run: TrainedRun, batches: list, design
     """Of a design on one chip with read noise."""
     evaluator = run.trained.evaluator
     inputs = ScorerInputs(design, chip, nominal_environment(evaluator.hardware), run.trained.state.scorer_state)
-    key = jax.random.fold_in(rng.stream(jax.random.key(settings.seed), "evaluation"), number)
+    key = jax.random.fold_in(rng.key_of(jax.random.key(settings.seed), "evaluation"), number)
     return evaluate.count(evaluator.masked(), evaluator.task, batches, inputs, key).accuracy

@@ -47,7 +47,7 @@ class Target:
 
 def training_inputs(run: TrainedRun, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Array inputs (L, t, N) of training tokens, and the shares (L, G) of them that the perfect chip keeps."""
-    found = recorded(run, run.train, TRAIN_IMAGES, TRAIN_TOKENS, rng.stream(jax.random.key(seed), "data"))
+    found = recorded(run, run.train, TRAIN_IMAGES, TRAIN_TOKENS, rng.key_of(jax.random.key(seed), "data"))
     return np.asarray(found.inputs), np.asarray(found.kept_fraction)
 
 

@@ -187,4 +187,4 @@ def _sort(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def fabrication_key(seed: int) -> jax.Array:
     """The root of every chip and every read of an evaluation."""
-    return rng.stream(jax.random.key(seed), "evaluation")
+    return rng.key_of(jax.random.key(seed), "evaluation")

@@ -18,6 +18,7 @@ from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
+from experiments.montecarlo.contents import NOISE
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.verdicts import distance, mean_change, paired_errors, told
@@ -97,7 +98,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     }
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, NOISE)
     return summary
 
 

@@ -30,6 +30,7 @@ from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.calibration import calibrated, check_calibration, recorded
+from experiments.montecarlo.contents import PRECISION
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -136,7 +137,7 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     write_text_atomically(folder.path / TABLE, points_csv(designs, grid))
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, PRECISION)
     return summary
 
 

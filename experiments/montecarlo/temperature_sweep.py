@@ -23,6 +23,7 @@ from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.calibration import calibrated
+from experiments.montecarlo.contents import TEMPERATURE
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.verdicts import mean_change
@@ -101,7 +102,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     }
     write_arrays_atomically(folder.path / "artifacts.npz", arrays | gm)
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, TEMPERATURE)
     return summary
 
 

@@ -14,6 +14,7 @@ from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms, failing
 from experiments.montecarlo.calibration import calibrated, check_calibration
+from experiments.montecarlo.contents import YIELD
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.montecarlo.yields_summary import summarise
@@ -45,7 +46,7 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     }
     write_arrays_atomically(folder.path / "artifacts.npz", arrays | found.arrays)
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, YIELD)
     return summary
 
 

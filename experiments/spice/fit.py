@@ -21,6 +21,7 @@ from atis_jax.spice.simulator import find_ngspice, ngspice_version
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import combined, mismatched
+from experiments.spice.contents import FIT
 from experiments.spice.settings import FitSettings
 
 PRESET, CURVES = "hardware.json", "curves.csv"
@@ -100,7 +101,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, FIT)
     print(f"use it with --config.hardware.preset={folder.path / PRESET}", flush=True)
     return summary
 

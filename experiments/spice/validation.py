@@ -36,6 +36,7 @@ from atis_jax.units import ELEMENTARY_CHARGE_C, celsius_to_kelvin
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import Characterised, characterise, mismatched, population
+from experiments.spice.contents import VALIDATION
 from experiments.spice.gates import GATE_GM, GATE_NOISE, GATE_SETTLING, GATE_SINGLE, GATE_SUM, gates_summary
 from experiments.spice.settings import ValidationSettings
 
@@ -84,7 +85,7 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)
-    write_report(folder.path)
+    write_report(folder.path, VALIDATION)
     return summary
 
 

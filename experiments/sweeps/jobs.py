@@ -15,6 +15,7 @@ from submitit.helpers import DelayedSubmission
 
 from atis_jax.config import from_config_dict
 from atis_jax.numerics import keep_freed_memory
+from atis_jax.scoring.registry import register, resolve
 from atis_jax.validation import UserError
 from experiments import registry
 from experiments.compile_cache import keep_compiled_programs
@@ -34,6 +35,7 @@ class RunJob:
         visible_gpus: ``CUDA_VISIBLE_DEVICES`` of the launcher, for workers of this machine; see ``__call__``.
         own_process: whether the process exists for this run alone.
         cores: of this machine, that the run keeps to; None for any.
+        methods: those of one's own that the launcher's config named: kind and ``package.module:Class``.
     """
 
     sweep: Path
@@ -43,6 +45,7 @@ class RunJob:
     visible_gpus: str | None
     own_process: bool
     cores: tuple[int, ...] | None = None
+    methods: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __call__(self) -> None:
         """Run or go on with the run; its folder remembers how far it came.
@@ -64,6 +67,8 @@ class RunJob:
 
         records.write_run(state="running", **about)
         try:
+            for kind, code in self.methods.items():
+                register(kind, resolve(code))
             settings_class, run = registry.load(self.experiment)
             settings: Any = from_config_dict(settings_class, self.config)
             with open_run(self.sweep / self.name, settings) as folder:

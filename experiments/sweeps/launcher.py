@@ -11,6 +11,7 @@ from pathlib import Path
 from ml_collections import config_dict
 
 from atis_jax.config import as_dict
+from atis_jax.scoring.registry import registered
 from atis_jax.validation import UserError
 from experiments.files import write_json_atomically
 from experiments.sweeps import collect, executors, store
@@ -145,6 +146,7 @@ class _Launch:
                     visible_gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
                     own_process=self._spec.executor != "debug",
                     cores=self._cores.take(name) if self._spec.executor == "local" else None,
+                    methods=registered(),
                 )
                 for name in names
             ]

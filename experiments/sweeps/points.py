@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -13,6 +14,7 @@ from ml_collections import config_dict
 from atis_jax.config import as_dict, from_config_dict
 from atis_jax.validation import SettingError, unknown_field
 from experiments import registry
+from experiments.command_line import set_kinds
 
 SEED = "seed"
 """The field that repeats a design."""
@@ -50,8 +52,7 @@ def points_of(config: config_dict.ConfigDict, space: Any) -> list[Point]:
         )
     if not space:
         raise SettingError("get_sweep() returned an empty sweep; give it at least one point")
-    base = config.to_dict()
-    points = [_point(base, overrides, i) for i, overrides in enumerate(space)]
+    points = [_point(config, overrides, i) for i, overrides in enumerate(space)]
     _check_distinct(points)
     return points
 
@@ -82,7 +83,7 @@ def check_not_overridden(points: Sequence[Point], names: Sequence[str]) -> None:
             )
 
 
-def _point(base: Mapping[str, Any], overrides: Mapping[str, Any], index: int) -> Point:
+def _point(config: config_dict.ConfigDict, overrides: Mapping[str, Any], index: int) -> Point:
     where = f"point {index} of the sweep ({_shown(overrides)})"
     if not overrides:
         raise SettingError(f"{where} sets no field; give it at least one")
@@ -90,7 +91,12 @@ def _point(base: Mapping[str, Any], overrides: Mapping[str, Any], index: int) ->
     named = {str(name).removeprefix("config."): value for name, value in overrides.items()}
     if len(named) < len(overrides):
         raise SettingError(f"{where} sets a field twice, with and without 'config.'; leave one out")
-    values = _copied(base)
+    based = copy.deepcopy(config)
+    try:
+        set_kinds(based, named)
+    except SettingError as error:
+        raise SettingError(f"{where}: {error}") from error
+    values = based.to_dict()
     for name, value in named.items():
         _assign(values, name, value, where)
     try:
@@ -100,10 +106,6 @@ def _point(base: Mapping[str, Any], overrides: Mapping[str, Any], index: int) ->
         raise SettingError(f"{where}: {error}") from error
     checked = {name: value_of(settings, name) for name in named}
     return Point(_name(checked, where), checked, settings, entry)
-
-
-def _copied(values: Any) -> Any:
-    return {name: _copied(value) for name, value in values.items()} if isinstance(values, Mapping) else values
 
 
 def _assign(values: dict[str, Any], name: str, value: Any, where: str) -> None:

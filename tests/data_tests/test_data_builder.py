@@ -82,7 +82,7 @@ def test_split_is_where_a_form_starts_and_no_digit_is_in_both():
 
 
 def test_placements_of_a_digit_differ(data_dir):
-    images = load_split(ImagesSpec(data_dir=str(data_dir)), "test").images.reshape(382, 5, -1)
+    images = load_split(ImagesSpec(data_dir=str(data_dir)), "test").columns["image"].reshape(382, 5, -1)
     assert all(len({i.tobytes() for i in five}) == 5 for five in images)
 
 
@@ -160,7 +160,7 @@ def test_unwritable_directory_is_named(tmp_path):
 def test_reading_and_batching_never_import_tensorflow(data_dir):
     code = (
         "import sys\n"
-        "from atis_jax.data.source import ImagesSpec\n"
+        "from atis_jax.data.images import ImagesSpec\n"
         "from atis_jax.data.pipeline import eval_batches, train_iterator\n"
         f"spec = ImagesSpec(data_dir={str(data_dir)!r})\n"
         "next(train_iterator(spec, 1)); next(eval_batches(spec))\n"

@@ -53,14 +53,17 @@ def test_bad_field_is_named_with_its_bound(fields, message):
 def test_embedded_split_and_its_statistics(data_dir):
     spec = ImagesSpec(data_dir=str(data_dir))
     train, test = load_split(spec, "train"), load_split(spec, "test")
-    assert train.images.shape == (1415, 32, 32, 1)
-    assert test.images.shape == (1910, 32, 32, 1)
-    assert train.images.dtype == np.uint8
+    assert train.columns.keys() == test.columns.keys() == {"image"}
+    assert train.columns["image"].shape == (1415, 32, 32, 1)
+    assert test.columns["image"].shape == (1910, 32, 32, 1)
+    assert train.columns["image"].dtype == np.uint8
     assert train.labels.dtype == np.int32
     assert train.class_names == tuple("0123456789")
-    assert train.boxes.shape == (1415, 4)
-    np.testing.assert_allclose(channel_statistics(train.images), STATISTICS["cluttered_digits"], atol=1e-6)
-    np.testing.assert_array_equal(train.mean, test.mean)
+    assert train.extra["box"].shape == (1415, 4)
+    assert train.extra["digit"].shape == (1415, 8, 8)
+    np.testing.assert_allclose(channel_statistics(train.columns["image"]), STATISTICS["cluttered_digits"], atol=1e-6)
+    assert train.facts == test.facts
+    assert (train.facts.classes, train.facts.rows, train.facts.columns, train.facts.channels) == (10, 32, 32, 1)
 
 
 def test_channel_statistics_equal_numpy():
@@ -73,7 +76,7 @@ def test_channel_statistics_equal_numpy():
 def test_subset_is_the_first_examples(data_dir):
     whole = load_split(ImagesSpec(data_dir=str(data_dir)), "test")
     part = load_split(ImagesSpec(data_dir=str(data_dir), eval_examples=700), "test")
-    np.testing.assert_array_equal(part.images, whole.images[:700])
+    np.testing.assert_array_equal(part.columns["image"], whole.columns["image"][:700])
     with pytest.raises(SettingError, match=r"data\.eval_examples = 1911 .*1910 examples.*lower it"):
         load_split(ImagesSpec(data_dir=str(data_dir), eval_examples=1911), "test")
 
@@ -146,11 +149,11 @@ def test_damaged_description_is_reported(data_dir, tmp_path):
 def test_cifar10_reads_and_its_statistics_are_the_stated_ones():
     spec = ImagesSpec(name="cifar10", data_dir=str(SHARED), augmentation="flip_crop", eval_examples=500)
     train, test = load_split(spec, "train"), load_split(spec, "test")
-    assert train.images.shape == (50000, 32, 32, 3)
-    assert test.images.shape == (500, 32, 32, 3)
+    assert train.columns["image"].shape == (50000, 32, 32, 3)
+    assert test.columns["image"].shape == (500, 32, 32, 3)
     np.testing.assert_array_equal(np.bincount(train.labels), [5000] * 10)
     assert train.class_names[:3] == ("airplane", "automobile", "bird")
-    np.testing.assert_allclose(channel_statistics(train.images), STATISTICS["cifar10"], atol=1e-6)
+    np.testing.assert_allclose(channel_statistics(train.columns["image"]), STATISTICS["cifar10"], atol=1e-6)
 
 
 @pytest.mark.skipif(not (SHARED / "glue").is_dir(), reason=f"no prepared GLUE in {SHARED}")

@@ -12,6 +12,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
 
+from atis_jax.data.dataset import Facts
 from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.front_end import CORES, DACS, FrontEnd
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, ledger
@@ -25,7 +26,11 @@ from atis_jax.energy.shapes import (
     attention_macs,
     mlp_macs,
 )
-from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.models.kernels import Softmax
+from atis_jax.models.registry import make_model
+from atis_jax.models.vit import ModelSpec
+from atis_jax.numerics import layer_of
+from atis_jax.pruning.stream import Stream
 from atis_jax.validation import SettingError
 
 
@@ -192,17 +197,24 @@ def dot_macs(jaxpr):
     return total
 
 
-def test_a_block_of_the_model_does_the_multiply_accumulates_that_are_charged():
-    """Traced from the Flax model, not from formulas. On top it pulls the CLS query back to token space (d^2),
-    which only the moving-average prototype reads; the docs list it as left out."""
+@pytest.mark.parametrize(("needs", "pulled_back"), [((), 0), (("query",), 24 * 24)])
+def test_a_block_of_the_model_does_the_multiply_accumulates_that_are_charged(needs, pulled_back):
+    """Traced from the model, not from formulas. Where a method asks for the first token's query (the moving-average
+    prototype does), the block pulls it back to token space (d^2) on top; the docs list it as left out."""
     spec = ModelSpec(width=24, depth=1, heads=3, mlp_width=40, patch=4)
-    model = VisionTransformer(spec, classes=10, tokens=16)
-    image, tokens = jnp.zeros((1, 16, 16, 1)), jnp.zeros((1, 17, 24))
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    traced = jax.make_jaxpr(lambda v, x: model.apply(v, 0, x, method="block"))(variables, tokens)
+    model = make_model(spec, Facts(classes=10, rows=16, columns=16, channels=1, mean=(0.0,), std=(1.0,)))
+    position = jnp.arange(17)[None]
+
+    def block(params, x):
+        one = layer_of(model.blocks(params), 0)
+        stream, _ = model.attend(one, Stream(x, position, position < 1), Softmax(), needs)
+        return model.feed(one, stream).x
+
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    traced = jax.make_jaxpr(block)(params, jnp.zeros((1, 17, 24)))
     network = NetworkShape(tokens=16, width=24, depth=1, heads=3, mlp_width=40, classes=10, stem_macs=0)
     charged = attention_macs(network, 17.0) + mlp_macs(network, 17.0)
-    assert dot_macs(traced.jaxpr) - 24 * 24 == charged
+    assert dot_macs(traced.jaxpr) - pulled_back == charged
 
 
 def test_multiplexing_costs_switching_not_more_conversions():

@@ -246,6 +246,51 @@ def test_a_finished_run_stays_as_it_is_and_damage_is_repaired(tmp_path, monkeypa
     assert result_of(run) == before
 
 
+@pytest.fixture
+def drawing(tmp_path):
+    """A config with a tagged section of analog and digital scorers' fields, and of the random control's none."""
+    path = tmp_path / "drawing.py"
+    path.write_text(
+        "from atis_jax.config import to_config_dict\n"
+        "from experiments.settings import CodesignSettings\n\n\n"
+        "def get_config():\n"
+        "    config = to_config_dict(CodesignSettings)\n"
+        "    config.scorer.inputs = 16\n"
+        "    return config\n"
+    )
+    return f"--config={path}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "scorer"),
+    [
+        ([], {"kind": "analog", "inputs": 16}),
+        (["--config.scorer.kind=digital"], {"kind": "digital", "inputs": 16}),
+        (["--config.scorer.kind", "random"], {"kind": "random"}),
+        (["--config.scorer.inputs=8", "--config.scorer.kind=digital"], {"kind": "digital", "inputs": 8}),
+        (["--config.scorer.kind=random", "--config.scorer.kind=digital"], {"kind": "digital", "inputs": 16}),
+    ],
+)
+def test_a_kind_is_chosen_before_any_other_override(drawing, flags, scorer):
+    values, _ = launch._parse(["launch.py", *flags, drawing])
+    found = values["config"].value.scorer.to_dict()
+    assert {name: found[name] for name in scorer} == scorer
+    assert len(found) > 1 or scorer == {"kind": "random"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config.scorer.kind=anlog"], "config.scorer.kind = 'anlog' is not one of: analog.*did you mean 'analog'"),
+        (["--config.scorer.kind=random", "--config.scorer.inputs=3"], "config.scorer.inputs does not exist"),
+        (["--config.data.kind=sounds"], "config.data.kind = 'sounds' is not one of: images"),
+    ],
+)
+def test_a_kind_that_is_not_there_and_fields_of_another_are_refused(drawing, flags, message):
+    with pytest.raises(SettingError, match=message):
+        launch._parse(["launch.py", drawing, *flags])
+
+
 def test_overrides_reach_the_run_and_the_folder_takes_the_configs_name(tmp_path, monkeypatch, capfd, tiny):
     overrides = ["--config.training.bits=None", "--config.training.widths=(5,)", "--config.training.log"]
     code, out, err = in_process(monkeypatch, capfd, tmp_path, [CONFIG + ":fast", *overrides])

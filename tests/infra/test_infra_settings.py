@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,33 @@ from ml_collections import config_dict
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
 from atis_jax.config import (
     as_dict,
+    as_stored_now,
     config_hash,
     differing_fields,
     from_config_dict,
     results_part,
+    stored_hash,
     to_config_dict,
     to_json,
 )
-from atis_jax.validation import SettingError, UserError, annotations_of, check_settings, choose, rule_of, setting
+from atis_jax.validation import (
+    Kinds,
+    SettingError,
+    UnknownKind,
+    UserError,
+    annotations_of,
+    check_settings,
+    choose,
+    rule_of,
+    setting,
+)
 from experiments import registry
 from experiments.docs_tables import section_of
+from experiments.rundir import open_run
+from experiments.settings import CodesignSettings
+
+OLD = sorted((Path(__file__).parents[1] / "data" / "configs").glob("*_before_kinds.json"))
+"""Stored by runs from before data and networks had kinds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +82,37 @@ class Strict:
     gain: float = 1.0
     count: int = 1
     note: str = ""
+
+    def __post_init__(self):
+        check_settings(self, "config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    kind: str = setting("disc", choices=("disc", "ball"))
+    radius: float = setting(1.0, low=0.0)
+
+    def __post_init__(self):
+        check_settings(self, "shape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    kind: str = setting("box")
+    sides: tuple[float, ...] = setting((1.0, 1.0), low=0.0)
+    depth: int | None = setting(None, low=1)
+    shelf: str | None = setting(None, path=True, affects_result=False)
+
+    def __post_init__(self):
+        check_settings(self, "shape")
+
+
+SHAPES = Kinds({"disc": Round, "ball": Round, "box": Box}, default="disc")
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    shape: Any = setting(Round, kinds=SHAPES)
 
     def __post_init__(self):
         check_settings(self, "config")
@@ -200,6 +249,101 @@ def test_differing_fields_are_named():
         "config.inner.steps: 10 there, 11 now",
         "config.gone: 1 there, (absent) now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("section", "made"),
+    [
+        ({}, Round()),
+        ({"radius": 2}, Round(radius=2.0)),
+        ({"kind": "ball"}, Round(kind="ball")),
+        ({"kind": "box", "sides": [3], "depth": 4}, Box(sides=(3.0,), depth=4)),
+    ],
+)
+def test_a_kind_picks_the_dataclass_of_its_section(section, made):
+    assert from_config_dict(Drawing, {"shape": section}).shape == made
+
+
+@pytest.mark.parametrize(
+    ("section", "parts"),
+    [
+        ({"kind": "bx"}, ["config.shape.kind = 'bx' is not one of: disc, ball, box; did you mean 'box'?"]),
+        ({"kind": None}, ["config.shape.kind = None is not one of: disc, ball, box"]),
+        ({"kind": "os:system"}, ["config.shape.kind = 'os:system' is not one of"]),
+        ({"kind": "box", "radius": 1.0}, ["config.shape.radius is a field of kind 'disc' or 'ball'", "'box' has none"]),
+        ({"sides": (1.0,)}, ["config.shape.sides is a field of kind 'box'", "config.shape.kind = 'disc' has none"]),
+        ({"kind": "box", "sizes": (1.0,)}, ["config.shape.sizes does not exist; did you mean 'sides'"]),
+        ({"kind": "box", "depth": 0}, ["config.shape.depth = 0 is below"]),
+        (3, ["config.shape = 3 is no section; give one of the kinds: disc, ball, box"]),
+        (Inner(), ["is no section"]),
+    ],
+)
+def test_what_no_kind_has_is_refused_naming_it(section, parts):
+    with pytest.raises(SettingError) as caught:
+        from_config_dict(Drawing, {"shape": section})
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+def test_a_section_of_another_class_than_its_kind_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+        kind: str = "box"
+
+    with pytest.raises(SettingError, match=r"config.shape is a Other with config.shape.kind = 'box'.* is a Box; give"):
+        Drawing(Other())
+
+
+@pytest.mark.parametrize("shape", [Round(radius=2.0), Round(kind="ball"), Box(depth=3)])
+def test_a_tagged_section_comes_back_from_file_and_config(shape):
+    settings = Drawing(shape)
+    assert from_config_dict(Drawing, json.loads(to_json(settings))) == settings
+    assert from_config_dict(Drawing, to_config_dict(settings)) == settings
+    assert results_part(Drawing, as_dict(settings)) == as_dict(settings, results_only=True)
+
+
+def test_in_a_config_file_a_kind_brings_its_fields():
+    config = to_config_dict(Drawing)
+    config.shape.radius = 2.0
+    config.shape.kind = "ball"  # the same fields, which stay
+    assert from_config_dict(Drawing, config).shape == Round(kind="ball", radius=2.0)
+    config.shape.kind = "box"
+    config.shape.depth = 3  # may be None, so of any type here
+    assert from_config_dict(Drawing, config).shape == Box(depth=3)
+    with pytest.raises(AttributeError, match="radius"):
+        config.shape.radius = 1.0
+    with pytest.raises(UnknownKind, match=r"config.shape.kind = 'cube' is not one of: disc, ball, box"):
+        config.shape.kind = "cube"
+
+
+def test_kinds_are_read_when_they_are_asked_for(monkeypatch):
+    with monkeypatch.context() as later:
+        later.setitem(SHAPES.sections, "crate", Box)
+        assert from_config_dict(Drawing, {"shape": {"kind": "crate", "depth": 1}}).shape.depth == 1
+    with pytest.raises(UnknownKind):
+        from_config_dict(Drawing, {"shape": {"kind": "crate"}})
+
+
+@pytest.mark.parametrize("file", OLD, ids=lambda file: file.stem)
+def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
+    stored = json.loads(file.read_text())
+    settings = from_config_dict(CodesignSettings, stored)
+    kinds = {"data": {"kind": "images"}, "model": {"kind": "vit"}}
+    assert as_dict(settings) == {
+        name: kinds.get(name, {}) | value if name in kinds else value for name, value in stored.items()
+    }
+    assert differing_fields(as_stored_now(CodesignSettings, stored), as_dict(settings)) == []
+
+
+@pytest.mark.parametrize("file", OLD, ids=lambda file: file.stem)
+def test_a_run_from_before_there_were_kinds_goes_on_under_its_own_hash(file, tmp_path):
+    """Kinds are in the hash of a new run; the checkpoints of an old one carry that of its config as stored."""
+    (tmp_path / "config.json").write_text(file.read_text())
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
+    stored = json.loads(file.read_text())
+    settings = from_config_dict(CodesignSettings, stored)
+    with open_run(tmp_path, settings) as folder:
+        assert folder.resumed and folder.config_hash == stored_hash(results_part(CodesignSettings, stored))
+        assert folder.config_hash != config_hash(settings)
 
 
 def test_every_temperature_has_the_bounds_of_the_model():

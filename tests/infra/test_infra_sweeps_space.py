@@ -144,6 +144,16 @@ def test_names_and_values_of_points():
     assert swept_fields(made) == ["seed", "training.widths", "training.bits", "training.rate"]
 
 
+def test_a_point_may_choose_a_kind_and_set_its_fields():
+    config = command_line.load_config("configs/quickstart.py")
+    config.scorer.kind = "random"
+    made = points_of(config, [{"scorer.inputs": 8, "scorer.kind": "digital"}, {"scorer.kind": "analog"}])
+    assert [point.settings.scorer.inputs for point in made] == [8, 32]
+    assert set(config.scorer) == {"kind"}, "a point changes its own copy"
+    with pytest.raises(SettingError, match=r"point 0 .*config.scorer.kind = 'digitl' is not one of"):
+        points_of(config, [{"scorer.kind": "digitl"}])
+
+
 def test_an_override_of_a_swept_field_is_refused():
     made = points(product({"seed": [0, 1]}))
     check_not_overridden(made, ["training.rate"])

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from atis_jax.models.vit import ModelSpec, expand_groups, gated_softmax, rotary_turn, rotate
+from atis_jax.models.backbone import expand_groups, rotate
+from atis_jax.models.kernels import gated_softmax
+from atis_jax.models.vit import ModelSpec, rotary_turn
 from atis_jax.validation import SettingError
 
 KEYS = 6
@@ -106,15 +108,15 @@ def test_head_h_belongs_to_group_floor_h_g_over_heads():
 
 def test_rotary_products_depend_on_the_difference_of_places_alone():
     """Moving query and key by the same rows and columns leaves their product; CLS does not turn."""
-    grid, width, heads = 6, 8, 1
-    turned = rotary_turn(grid, width)
+    rows, columns, width = 6, 7, 8
+    turned = tuple(jnp.asarray(part)[None] for part in rotary_turn(rows, columns, width))
     rng = np.random.default_rng(3)
-    q, k = (jnp.asarray(np.tile(rng.normal(size=width), (1, grid * grid + 1, 1)), jnp.float32) for _ in range(2))
-    products = np.asarray(jnp.einsum("ank,amk->nm", rotate(q, turned, heads), rotate(k, turned, heads)))
-    np.testing.assert_allclose(rotate(q, turned, heads)[:, 0], q[:, 0])
+    q, k = (jnp.asarray(np.tile(rng.normal(size=width), (1, 1, rows * columns + 1, 1)), jnp.float32) for _ in range(2))
+    products = np.asarray(jnp.einsum("ahnk,ahmk->nm", rotate(q, turned), rotate(k, turned)))
+    np.testing.assert_allclose(rotate(q, turned)[:, :, 0], q[:, :, 0])
 
     def at(row, column):
-        return 1 + row * grid + column
+        return 1 + row * columns + column
 
     for (r1, c1), (r2, c2) in [((0, 1), (2, 3)), ((3, 0), (1, 2))]:
         for row, column in [(1, 0), (0, 2), (2, 1)]:
@@ -123,7 +125,7 @@ def test_rotary_products_depend_on_the_difference_of_places_alone():
     apart = products[at(0, 0), at(0, 0)] - products[at(0, 0), [at(0, 1), at(1, 0), at(1, 1)]]
     assert np.abs(apart).min() > 1e-3  # rows, columns and both are told apart
     # Lengths are kept: a turn, not a stretch.
-    np.testing.assert_allclose(jnp.linalg.norm(rotate(q, turned, 1), axis=-1), jnp.linalg.norm(q, axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(jnp.linalg.norm(rotate(q, turned), axis=-1), jnp.linalg.norm(q, axis=-1), rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,11 @@ def test_impossible_networks_are_refused_by_name(fields, message):
 
 
 def test_a_patch_that_does_not_fit_the_image_lists_those_that_do():
-    assert ModelSpec(patch=4).grid(32) == 8
+    assert ModelSpec(patch=4).grid(32, 24) == (8, 6)
     with pytest.raises(
-        SettingError, match=r"model.patch = 6 does not divide the image side 32.*\[1, 2, 4, 8, 16, 32\]"
+        SettingError, match=r"model.patch = 6 does not divide the image's 32 x 24 pixels.*\[1, 2, 4, 8\]"
     ):
-        ModelSpec(patch=6).grid(32)
+        ModelSpec(patch=6).grid(32, 24)
 
 
 def test_a_pruned_key_far_above_the_kept_ones_takes_nothing_from_them():

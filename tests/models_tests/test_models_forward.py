@@ -16,6 +16,7 @@ from numpy_vit import QUICK, images_for, lively_params, tiny_model
 from atis_jax.circuits import Environment, get_preset, realise, sample_chip, with_fields
 from atis_jax.models.forward import (
     UNSEEN_V,
+    Relaxation,
     ScorerInputs,
     check_capacities,
     dense_forward,
@@ -27,7 +28,7 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.program import program
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
-from atis_jax.scoring.rivals.random import random_scorer
+from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.scoring.types import initial_state
 from atis_jax.validation import SettingError
 
@@ -35,6 +36,7 @@ IMAGES = 6
 # No converter steps: scores are continuous, so a margin in volts is the whole story (steps: see the evaluation).
 HARDWARE = with_fields(get_preset("nominal"), {"dac.bits": None})
 MARGIN_V = 1e-5
+EMA_RATE = 0.25
 
 
 @pytest.fixture(scope="module", params=["rotary-grouped-ema", "plain-consensus-static"])
@@ -42,15 +44,16 @@ def case(request):
     """A network, scorer and chip; the masked pass jitted, with its result under read noise."""
     rotary = request.param.startswith("rotary")
     model = tiny_model(rotary=rotary, stem="conv" if rotary else "linear", depth=3 if rotary else 2)
-    first_layer, groups, depth = int(rotary), 2 if rotary else 1, model.spec.depth
+    first_layer, groups, depth = int(rotary), 2 if rotary else 1, model.depth
     spec = ScorerSpec(
         inputs=8,
         groups=groups,
         arrangement="grouped" if rotary else "consensus",
         prototype="ema" if rotary else "static",
+        ema_rate=EMA_RATE,
     )
     images, rng = images_for(1, IMAGES), np.random.default_rng(2)
-    params = lively_params(model, images)
+    params = lively_params(model)
     leaves = dict(
         projection=rng.normal(0, 0.25, (depth, 8, 16)),
         input_gain=rng.normal(0.3, 0.1, depth),
@@ -65,22 +68,19 @@ def case(request):
     query = jnp.asarray(rng.normal(size=(depth, groups, 16)), jnp.float32)
     state = jax.vmap(lambda q: initial_state(groups, 16, q))(query)
     inputs = ScorerInputs(design, layer_of(chips, 0), Environment(jnp.float32(310.0), jnp.float32(1.8)), state)
-    scorer = make_method(spec, HARDWARE)
-    ema_rate = 0.25 if rotary else 0.0
+    method = make_method(spec, HARDWARE)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def masked(params, images, inputs, key, smoothing, hardness):
         return masked_forward(
             model,
             params,
-            scorer,
-            images,
+            method,
+            {"image": images},
             inputs,
             key,
             scored=range(first_layer, depth),
-            ema_rate=ema_rate,
-            smoothing=smoothing,
-            hardness=hardness,
+            relaxation=Relaxation(smoothing, hardness),
         )
 
     def gathered(capacities):
@@ -89,13 +89,12 @@ def case(request):
             return gathered_forward(
                 model,
                 params,
-                scorer,
-                images,
+                method,
+                {"image": images},
                 inputs,
                 key,
                 capacities=capacities,
                 scored=range(first_layer, depth),
-                ema_rate=ema_rate,
             )
 
         return run
@@ -108,7 +107,7 @@ def case(request):
         inputs=inputs,
         others=jax.tree.map(lambda leaf: leaf[1:], chips),  # three more
         first_layer=first_layer,
-        ema_rate=ema_rate,
+        follows=rotary,
         depth=depth,
         masked=masked,
         gathered=gathered,
@@ -250,33 +249,38 @@ def test_cls_is_never_pruned(case):
 
 
 def test_the_moving_average_follows_this_batchs_queries(case):
-    """q <- (1-r) q + r mean; at rate zero the state is the same arrays."""
+    """q <- (1-r) q + r mean; with a static prototype the state is the same arrays."""
     before, after = np.asarray(case.inputs.state.query), np.asarray(case.hard.state.query)
-    if case.ema_rate == 0.0:
+    if not case.follows:
         np.testing.assert_array_equal(before, after)
         return
     # Layer 0 keeps everything, so its queries are the dense network's: W_k q / sqrt(K) in float64.
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), case.params)["params"]
     width, heads = 16, 2
-    kernel, bias = p["blocks_0"]["qkv_kernel"], p["blocks_0"]["qkv_bias"]
+    kernel, bias = p["blocks"]["qkv_kernel"][0], p["blocks"]["qkv_bias"][0]
     pulled = np.zeros((IMAGES, heads, width))
     for number in range(IMAGES):
         cls = numpy_vit.layer_norm(numpy_vit.embed(case.model, p, case.images[number])[0])
         for head in range(heads):
             q = (cls @ kernel + bias)[head * 8 : head * 8 + 8]
             pulled[number, head] = kernel[:, width + head * 8 : width + head * 8 + 8] @ q / np.sqrt(8)
-    expected = (1 - case.ema_rate) * before[0] + case.ema_rate * pulled.mean(0)
+    expected = (1 - EMA_RATE) * before[0] + EMA_RATE * pulled.mean(0)
     np.testing.assert_allclose(after[0], expected, atol=1e-5)
     assert np.abs(after[1:] - before[1:]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("rotary", "stem"), [(True, "conv"), (False, "linear")])
-def test_dense_pass_is_float64_numpy(rotary, stem):
-    model = tiny_model(rotary=rotary, stem=stem, patch=4)  # two by two patches; the conv stem's squares regrouped
-    images = images_for(4, 2)
-    params = lively_params(model, images, seed=1)
-    run = jax.jit(lambda p, x: dense_forward(model, p, x), compiler_options=QUICK)
-    logits, received, from_cls, queries = run(params, images)
+@pytest.mark.parametrize(
+    ("rotary", "stem", "size"),
+    [(True, "conv", (8, 8)), (False, "linear", (8, 8)), (True, "conv", (8, 12)), (True, "linear", (12, 4))],
+)
+def test_dense_pass_is_float64_numpy(rotary, stem, size):
+    model = tiny_model(size, rotary=rotary, stem=stem, patch=4)  # a few patches; the conv stem's squares regrouped
+    images = images_for(4, 2, size)
+    params = lively_params(model, seed=1)
+    needs = {"received", "cls_row", "query"}
+    run = jax.jit(lambda p, x: dense_forward(model, p, {"image": x}, needs=needs), compiler_options=QUICK)
+    logits, attended = run(params, images)
+    received, from_cls, queries = attended.received, attended.cls_row, attended.query
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)["params"]
     for number in range(2):
         expected, attention = numpy_vit.forward(model, params, images[number])
@@ -295,14 +299,16 @@ def test_dense_pass_is_float64_numpy(rotary, stem):
 @pytest.mark.slow
 def test_random_scorer_keeps_exact_counts_in_both_passes():
     model, images = tiny_model(), images_for(7, 4)
-    params = lively_params(model, images)
-    state = jax.vmap(lambda _: initial_state(1, 16))(jnp.arange(2))
-    inputs = ScorerInputs(jnp.asarray([9.0, 4.0]), None, None, state)
-    masked = jax.jit(lambda p, x, i, k: masked_forward(model, p, random_scorer(), x, i, k), compiler_options=QUICK)
-    gathered = jax.jit(
-        lambda p, x, i, k: gathered_forward(model, p, random_scorer(), x, i, k, capacities=(10, 5)),
-        compiler_options=QUICK,
-    )
+    params = lively_params(model)
+    method, inputs = make_method(RandomSpec(), HARDWARE), ScorerInputs(jnp.asarray([9.0, 4.0]) / 16, None, None, ())
+
+    def masked_run(params, images, inputs, key):
+        return masked_forward(model, params, method, {"image": images}, inputs, key)
+
+    def gathered_run(params, images, inputs, key):
+        return gathered_forward(model, params, method, {"image": images}, inputs, key, capacities=(10, 5))
+
+    masked, gathered = (jax.jit(run, compiler_options=QUICK) for run in (masked_run, gathered_run))
     a = masked(params, images, inputs, jax.random.key(8))
     b = gathered(params, images, inputs, jax.random.key(8))
     np.testing.assert_array_equal(counts_of(a.alive), [[10] * 4, [5] * 4])
@@ -314,7 +320,7 @@ def test_random_scorer_keeps_exact_counts_in_both_passes():
 @pytest.mark.slow
 def test_detaching_keeps_the_scorers_gradient_out_of_the_network():
     model, images = tiny_model(depth=1), images_for(9, 2)
-    params = lively_params(model, images)
+    params = lively_params(model)
     spec = ScorerSpec(inputs=8, kind="digital")
     rng = np.random.default_rng(3)
     design = Design(
@@ -330,8 +336,8 @@ def test_detaching_keeps_the_scorers_gradient_out_of_the_network():
     def gradient(detach):
         def probability(params, design):
             whole = dataclasses.replace(inputs, design=design)
-            scorer = make_method(spec, HARDWARE)
-            out = masked_forward(model, params, scorer, images, whole, None, smoothing=0.3, detach_network=detach)
+            relaxation, method = Relaxation(smoothing=0.3, detach_network=detach), make_method(spec, HARDWARE)
+            out = masked_forward(model, params, method, {"image": images}, whole, None, relaxation=relaxation)
             return jnp.sum(out.probability)
 
         return jax.jit(jax.grad(probability, argnums=(0, 1)), compiler_options=QUICK)(params, design)
@@ -354,15 +360,15 @@ def test_detaching_keeps_the_scorers_gradient_out_of_the_network():
 )
 def test_impossible_capacities_are_named(capacities, message):
     with pytest.raises(SettingError, match=message):
-        check_capacities(capacities, 2, 16)
-    check_capacities((17, 1), 2, 16)
+        check_capacities(capacities, tiny_model())
+    check_capacities((17, 1), tiny_model())
 
 
 @pytest.mark.slow
 def test_dropout_needs_a_key_and_changes_with_it():
     model, images = tiny_model(depth=1, dropout=0.5), images_for(10, 2)
-    params = lively_params(model, images)
-    run = jax.jit(lambda p, x, k: dense_forward(model, p, x, k)[0], compiler_options=QUICK)
+    params = lively_params(model)
+    run = jax.jit(lambda p, x, k: dense_forward(model, p, {"image": x}, dropout_key=k)[0], compiler_options=QUICK)
     off, one, two = (np.asarray(run(params, images, k)) for k in (None, jax.random.key(1), jax.random.key(2)))
     np.testing.assert_allclose(off[0], numpy_vit.forward(model, params, images[0])[0], atol=2e-5)
     assert np.abs(one - off).max() > 1e-2 and np.abs(one - two).max() > 1e-2

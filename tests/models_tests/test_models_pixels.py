@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_vit
 import pytest
-from atis_jax.models.sensor import patch_pixels
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
-from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
+from atis_jax.data.dataset import Facts
+from atis_jax.models.forward import Relaxation, ScorerInputs, gathered_forward, masked_forward
 from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
-from atis_jax.scoring.rivals.random import random_scorer
+from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.scoring.types import initial_state
 
 IMAGES, DEPTH, TOKENS, VALUES, GROUPS = 6, 3, 16, 4, 2
@@ -28,7 +28,7 @@ SENSOR = with_fields(get_preset("nominal"), {"dac.bits": None})
 SPEC = ScorerSpec(
     source="pixels", projection="selection", inputs=VALUES, arrangement="grouped", groups=GROUPS, differential=True
 )
-WHERE = {"scored": range(1), "source": "pixels"}
+WHERE = {"scored": range(1)}
 MARGIN_V = 1e-5
 FULL = (TOKENS + 1,) * DEPTH
 
@@ -57,18 +57,18 @@ def state_for(groups: int = GROUPS):
 def case():
     """A network and a chip at 310 K; both passes jitted, the masked one's result under read noise."""
     model, images = tiny_model(stem="linear", depth=DEPTH), images_for(1, IMAGES)
-    params, scorer = lively_params(model, images), make_method(SPEC, SENSOR)
+    params, method = lively_params(model), make_method(SPEC, SENSOR)
     draw = jax.jit(jax.vmap(lambda k: sample_chip(k, SENSOR, SPEC.geometry)), compiler_options=QUICK)
     chip = draw(jax.random.split(jax.random.key(3), DEPTH))
     inputs = ScorerInputs(design_for(), chip, Environment(jnp.float32(310.0), jnp.float32(1.8)), state_for())
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def masked(images, key):
-        return masked_forward(model, params, scorer, images, inputs, key, **WHERE)
+        return masked_forward(model, params, method, {"image": images}, inputs, key, **WHERE)
 
     @functools.partial(jax.jit, static_argnums=2, compiler_options=QUICK)
     def gathered(images, key, capacities):
-        return gathered_forward(model, params, scorer, images, inputs, key, capacities=capacities, **WHERE)
+        return gathered_forward(model, params, method, {"image": images}, inputs, key, capacities=capacities, **WHERE)
 
     return types.SimpleNamespace(
         model=model,
@@ -104,19 +104,19 @@ def painted(images, patches_BxT, value) -> np.ndarray:
 def test_pixels_are_the_patches_scaled_channel_by_channel():
     spec = ModelSpec(width=16, depth=1, heads=2, mlp_width=16, patch=4, stem="linear")
     mean, std = (0.1, 0.5, 0.9), (0.2, 0.3, 0.4)
-    model = VisionTransformer(spec, classes=2, tokens=4, mean=mean, std=std)
+    model = VisionTransformer(spec, Facts(classes=2, rows=8, columns=8, channels=3, mean=mean, std=std))
     images = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
     expected = squares((images - np.asarray(mean)) / np.asarray(std), 4)
-    found = np.asarray(patch_pixels(model, jnp.asarray(images)))
+    params = lively_params(model)
+    stream = model.embed(params, {"image": jnp.asarray(images)}, raw=True)
+    found = np.asarray(stream.along["raw"])
     assert found.shape == (3, 5, 48)
     np.testing.assert_array_equal(found[:, 0], 0.0)
     np.testing.assert_allclose(found[:, 1:], expected, atol=1e-5)
     # The order is that of the stem's rows: its matrix makes the tokens of them.
-    params = lively_params(model, images)
     stem = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)["params"]
     tokens = expected @ stem["stem"]["patch"]["kernel"] + stem["stem"]["patch"]["bias"] + stem["position"][:, 1:]
-    embedded = model.apply(params, images, method="embed")
-    np.testing.assert_allclose(embedded[:, 1:], tokens, atol=1e-4)
+    np.testing.assert_allclose(stream.x[:, 1:], tokens, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -124,8 +124,9 @@ def test_a_digital_score_is_the_inner_product_with_raw_pixels(case):
     """In float64 from the images; a normalised patch, or one seen by a later layer's row, would score otherwise."""
     spec = dataclasses.replace(SPEC, kind="digital", differential=False)
     inputs = dataclasses.replace(case.inputs, chip=None, environment=None)
+    method = make_method(spec, SENSOR)
     run = jax.jit(
-        lambda x: masked_forward(case.model, case.params, make_method(spec, SENSOR), x, inputs, None, **WHERE),
+        lambda x: masked_forward(case.model, case.params, method, {"image": x}, inputs, None, **WHERE),
         compiler_options=QUICK,
     )
     out, d = run(case.images), jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), vars(case.inputs.design))
@@ -201,9 +202,11 @@ def test_masked_logits_do_not_depend_on_pruned_patches_while_they_stay_pruned(ca
 def test_a_stem_that_overlaps_would_need_the_pruned_patches():
     """Why it is refused: kept tokens are made of pruned neighbours' pixels."""
     model, images = tiny_model(stem="conv", depth=DEPTH), images_for(1, IMAGES)
-    params, scorer = lively_params(model, images), make_method(dataclasses.replace(SPEC, kind="digital"), SENSOR)
+    params, method = lively_params(model), make_method(dataclasses.replace(SPEC, kind="digital"), SENSOR)
     inputs = ScorerInputs(design_for(), None, None, state_for())
-    run = jax.jit(lambda x: masked_forward(model, params, scorer, x, inputs, None, **WHERE), compiler_options=QUICK)
+    run = jax.jit(
+        lambda x: masked_forward(model, params, method, {"image": x}, inputs, None, **WHERE), compiler_options=QUICK
+    )
     plain = run(images)
     pruned = ~np.asarray(plain.alive[0]).any(-1)[:, 1:]
     # The pixels of another pruned patch of the image are pruned too.
@@ -216,11 +219,11 @@ def test_a_stem_that_overlaps_would_need_the_pruned_patches():
 
 @pytest.mark.slow
 def test_random_pruning_counts_at_the_sensor_and_nowhere_else(case):
-    inputs = ScorerInputs(jnp.asarray([5.0, 2.0, 1.0]), None, None, state_for(1))
+    method, inputs = make_method(RandomSpec(), SENSOR), ScorerInputs(jnp.asarray([5.0, 2.0, 1.0]) / 16, None, None, ())
 
     def run(forward, **more):
         return jax.jit(
-            lambda x, k: forward(case.model, case.params, random_scorer(), x, inputs, k, **WHERE, **more),
+            lambda x, k: forward(case.model, case.params, method, {"image": x}, inputs, k, **WHERE, **more),
             compiler_options=QUICK,
         )(case.images, jax.random.key(8))
 
@@ -234,9 +237,10 @@ def test_the_class_token_never_comes_to_the_sensors_comparator(case):
     """Its adaptive threshold follows the 16 patches alone: a low-pass written out, one image at a time."""
     spec = dataclasses.replace(SPEC, kind="digital", differential=False, adaptive_rate_v=1e-9, activity_rate=0.1)
     inputs = ScorerInputs(design_for(), None, None, state_for())
-    scorer = make_method(spec, SENSOR, jnp.full(DEPTH, 0.5))
+    method = make_method(spec, SENSOR, jnp.full(DEPTH, 0.5))
     run = jax.jit(
-        lambda x: masked_forward(case.model, case.params, scorer, x, inputs, None, **WHERE), compiler_options=QUICK
+        lambda x: masked_forward(case.model, case.params, method, {"image": x}, inputs, None, **WHERE),
+        compiler_options=QUICK,
     )
     for number in range(2):
         out = run(case.images[number : number + 1])
@@ -256,13 +260,13 @@ def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
     chip = jax.tree.map(lambda leaf: jnp.stack([leaf] * DEPTH), nominal_chip(hardware, spec.geometry))
     kelvin = 330.0
     inputs = dataclasses.replace(case.inputs, chip=chip, environment=Environment(jnp.float32(kelvin), jnp.float32(1.8)))
-    scorer = make_method(spec, hardware)
+    method = make_method(spec, hardware)
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def voltages(keys):
-        images = case.images[:1]
+        batch = {"image": case.images[:1]}
         return jax.lax.map(
-            lambda k: masked_forward(case.model, case.params, scorer, images, inputs, k, **WHERE).voltage[0, 0, 1:],
+            lambda k: masked_forward(case.model, case.params, method, batch, inputs, k, **WHERE).voltage[0, 0, 1:],
             keys,
         )
 
@@ -273,7 +277,8 @@ def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
 
     @functools.partial(jax.jit, compiler_options=QUICK)
     def still(images):
-        return masked_forward(case.model, case.params, scorer, images, inputs, None, **WHERE).voltage[0, :, 1:]
+        batch = {"image": images}
+        return masked_forward(case.model, case.params, method, batch, inputs, None, **WHERE).voltage[0, :, 1:]
 
     slope = []
     for value in range(4):
@@ -303,8 +308,9 @@ def test_the_soft_gates_gradient_to_the_prototype_is_a_finite_difference(case, x
 
     def loss(prototype):
         inputs = ScorerInputs(dataclasses.replace(design, prototype=prototype), None, None, state)
-        scorer = make_method(spec, SENSOR)
-        out = masked_forward(case.model, params, scorer, images, inputs, None, smoothing=0.3, hardness=0.0, **WHERE)
+        relaxation, batch = Relaxation(smoothing=0.3, hardness=0.0), {"image": images}
+        method = make_method(spec, SENSOR)
+        out = masked_forward(case.model, params, method, batch, inputs, None, relaxation=relaxation, **WHERE)
         return jnp.sum(out.logits[:, 0] ** 2)
 
     run, step = jax.jit(jax.value_and_grad(loss), compiler_options=QUICK), 1e-4

@@ -11,6 +11,7 @@ import pytest
 from tiny_run import MODEL, SPEC, arm
 
 from atis_jax.scoring.atis.calibration import CalibrationSpec, CalibrationTokens, Trim
+from atis_jax.scoring.registry import make_method
 from atis_jax.validation import UserError
 from experiments.montecarlo import calibration
 from experiments.montecarlo.calibration import calibrated, trim_file
@@ -79,8 +80,8 @@ def test_trims_of_another_arm_or_damaged_are_refused(measured, tmp_path):
 @pytest.mark.slow
 def test_a_moving_prototype_is_calibrated_with_the_query_it_holds():
     one = arm(chips=2, temperature_c=(27.0,))
-    spec = dataclasses.replace(SPEC, prototype="ema")
-    one = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, spec=spec))
+    method = make_method(dataclasses.replace(SPEC, prototype="ema"), one.evaluator.hardware)
+    one = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, method=method))
     inputs = np.random.default_rng(0).uniform(-1, 1, (MODEL.depth, 32, SPEC.inputs)).astype(np.float32)
     scores = np.zeros((MODEL.depth, 32, SPEC.groups), np.float32)
     tokens = CalibrationTokens(inputs, scores, np.full((MODEL.depth, SPEC.groups), 0.5, np.float32))

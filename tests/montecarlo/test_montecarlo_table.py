@@ -61,21 +61,22 @@ def test_damage_is_named_by_its_line(tmp_path):
 @pytest.mark.slow
 def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
     test = load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
-    images, labels = fixed_inputs("cluttered_digits", test, 100)
-    assert images.shape[0] == 100 and len(set(labels.tolist())) == 10
-    more, their = fixed_inputs("cluttered_digits", test, len(test) + 50)
-    assert (more[: len(test)] == test.images).all()
+    examples, labels = fixed_inputs("cluttered_digits", test, 100)
+    assert len(examples["image"]) == 100 and len(set(labels.tolist())) == 10
+    drawn, their = fixed_inputs("cluttered_digits", test, len(test) + 50)
+    more, stored = drawn["image"], test.columns["image"]
+    assert (more[: len(test)] == stored).all()
     assert len(more) == len(their) == len(test) + 50
     assert (their[len(test) :] == test.labels[:50]).all()
-    assert not any((canvas == test.images).all(axis=(1, 2, 3)).any() for canvas in more[len(test) :])
+    assert not any((canvas == stored).all(axis=(1, 2, 3)).any() for canvas in more[len(test) :])
     again, _ = fixed_inputs("cluttered_digits", test, len(test) + 50)
-    assert (again == more).all()
+    assert (again["image"] == more).all()
 
 
 @pytest.mark.slow
 def test_more_inputs_than_a_stored_set_has_are_refused(tmp_path):
     test = load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
-    stored = type(test)(**{**vars(test), "digits": None})
+    stored = type(test)(**{**vars(test), "extra": {}})
     with pytest.raises(SettingError, match="montecarlo.examples = 9999 is above the 1910 test inputs of 'x'"):
         fixed_inputs("x", stored, 9999)
 

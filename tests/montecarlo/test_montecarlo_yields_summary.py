@@ -36,7 +36,7 @@ def found():
         for chip in CHIPS
         for lost, gained in chip
     ]
-    model = SimpleNamespace(spec=SimpleNamespace(depth=1))
+    model = SimpleNamespace(depth=1)
     arm = SimpleNamespace(labels={"calibration": "none"}, evaluator=SimpleNamespace(model=model))
     summary, _ = summarise(settings, SimpleNamespace(rows=rows, ideal=[0.9]), [arm])
     return summary["yield"][0]

@@ -8,18 +8,21 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from atis_jax.training.calibrate import starting_design
 
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.circuits.presets import get_preset
-from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.data.dataset import Facts
+from atis_jax.data.images import Images, ImagesSpec
+from atis_jax.models.registry import make_model
+from atis_jax.models.vit import ModelSpec
 from atis_jax.scoring.atis.calibration import no_trim
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
-from atis_jax.scoring.types import initial_state
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.montecarlo import Cells
 from atis_jax.training.state import TrainState
+from atis_jax.training.survey import survey
+from atis_jax.training.task import Classify
 from experiments.montecarlo.engine import Arm
 
 SIDE, CLASSES, EXAMPLES = 8, 3, 20
@@ -42,33 +45,36 @@ def optimised(wanted: bool):
         jax.config.update(name, before)
 
 
-def data() -> tuple[np.ndarray, np.ndarray]:
+DATASET = Images(ImagesSpec())
+
+
+def data() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Examples as stored, and their labels."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
-    return images, rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+    return {"image": images}, rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
 
 
 @functools.cache
 def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
     """An untrained network whose head is random, and a design whose thresholds cut through the scores."""
-    model = VisionTransformer(MODEL, classes=CLASSES, tokens=(SIDE // MODEL.patch) ** 2)
-    hardware = get_preset(preset)
-    images = jnp.asarray(data()[0], jnp.float32) / 255.0
+    facts = Facts(classes=CLASSES, rows=SIDE, columns=SIDE, channels=1, mean=(0.0,), std=(1.0,))
+    model, method = make_model(MODEL, facts), make_method(SPEC, get_preset(preset), jnp.asarray(TARGET))
+    batch = DATASET.feed(data()[0])
 
     def start():
         # Large weights: what is pruned must matter to the answer of an untrained network.
-        params = jax.tree.map(lambda leaf: 3.0 * leaf, model.init(jax.random.key(0), images[:1]))
+        params = jax.tree.map(lambda leaf: 3.0 * leaf, model.init(jax.random.key(0)))
         head = jax.random.normal(jax.random.key(5), params["params"]["head"]["kernel"].shape)
         params = {"params": {**params["params"], "head": {**params["params"]["head"], "kernel": head}}}
-        design, query = starting_design(jax.random.key(1), model, params, SPEC, hardware, images)
+        shown = survey(model, params, method, batch)
+        design, state = method.begin(jax.random.key(1), shown, jnp.asarray(TARGET))
         design = type(design)(**{**vars(design), "threshold": jnp.full_like(design.threshold, -0.1)})
-        state = jax.vmap(lambda q: initial_state(SPEC.groups, MODEL.width, q))(query)
         return params, jax.tree.map(jnp.asarray, design), state
 
     params, design, state = jax.jit(start, compiler_options=QUICK)()
     trained = TrainState(jnp.asarray(1), params, design, state, (), jax.random.key(0))
-    scorer = make_method(SPEC, hardware, jnp.asarray(TARGET))
-    return Evaluator(model, params, scorer, SPEC, hardware, range(MODEL.depth)), trained
+    return Evaluator(model, params, method, range(MODEL.depth), Classify()), trained
 
 
 def arm(chips: int = 3, temperature_c: tuple[float, ...] = (0.0, 70.0), factor: float = 1.0, preset: str = "nominal"):

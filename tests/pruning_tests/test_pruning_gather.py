@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from atis_jax.pruning.gather import BUCKETS, choose_capacity, pack, scatter_back
-from atis_jax.pruning.masks import PROTECTED
 
 TOKENS = 9
 CAPACITIES = (1, 2, 5, 9)  # few shapes, few compilations
@@ -55,16 +54,16 @@ def test_packing_twice_is_packing_what_both_keep(first, second):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(1, 300), st.data())
-def test_capacity_is_the_smallest_bucket_that_holds_the_count(tokens, data):
+@given(st.integers(1, 300), st.integers(0, 3), st.data())
+def test_capacity_is_the_smallest_bucket_that_holds_the_count(tokens, protected, data):
     count = data.draw(st.integers(0, tokens))
-    capacity = choose_capacity(count, tokens)
+    capacity = choose_capacity(count, tokens, protected)
     step = max(1, tokens // BUCKETS)
-    assert count + PROTECTED <= capacity <= tokens + PROTECTED
-    assert capacity - PROTECTED - count < step
-    assert (capacity - PROTECTED) % step == 0 or capacity == tokens + PROTECTED
+    assert count + protected <= capacity <= tokens + protected
+    assert capacity - protected - count < step
+    assert (capacity - protected) % step == 0 or capacity == tokens + protected
     # Few shapes, whatever the counts.
-    assert len({choose_capacity(c, tokens) for c in range(tokens + 1)}) <= 2 * BUCKETS + 1
+    assert len({choose_capacity(c, tokens, protected) for c in range(tokens + 1)}) <= 2 * BUCKETS + 1
 
 
 @pytest.mark.parametrize("count", [-1, 65])

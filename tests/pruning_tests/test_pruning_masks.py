@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from atis_jax.pruning.masks import (
-    PROTECTED,
     at_fixed_rate,
     cascade,
     kept_fraction,
@@ -23,47 +22,58 @@ from atis_jax.pruning.masks import (
     training_gate,
 )
 
-LAYERS, IMAGES, TOKENS, GROUPS = 4, 2, 7, 2  # one shape, one compilation
-decisions = hnp.arrays(bool, (LAYERS, IMAGES, TOKENS, GROUPS))
+LAYERS, EXAMPLES, TOKENS, GROUPS = 4, 2, 7, 2  # one shape, one compilation
+PROTECTED = np.isin(np.arange(TOKENS), (0, TOKENS - 1))
+"""The first token and the last: CLS, and what a language model is at."""
+decisions = hnp.arrays(bool, (LAYERS, EXAMPLES, TOKENS, GROUPS))
 
 
 def cascaded(keep):
-    alive = jnp.ones((IMAGES, TOKENS, GROUPS), bool)
+    alive = jnp.ones((EXAMPLES, TOKENS, GROUPS), bool)
     trail = []
     for layer in range(LAYERS):
-        alive = cascade(jnp.asarray(keep[layer]), alive)
+        alive = cascade(jnp.asarray(keep[layer]), alive, PROTECTED[None])
         trail.append(np.asarray(alive))
     return np.stack(trail)
 
 
 @settings(max_examples=60, deadline=None)
 @given(decisions)
-def test_a_pruned_token_never_comes_back_and_cls_never_goes(keep):
+def test_a_pruned_token_never_comes_back_and_a_protected_one_never_goes(keep):
     alive = cascaded(keep)
-    assert alive[:, :, :PROTECTED].all()
+    assert alive[:, :, PROTECTED].all()
     for layer in range(LAYERS):
         # By the definition: alive after a layer means kept by it and by every one before.
-        expected = keep[: layer + 1, :, PROTECTED:].all(axis=0)
-        np.testing.assert_array_equal(alive[layer, :, PROTECTED:], expected)
+        expected = keep[: layer + 1, :, ~PROTECTED].all(axis=0)
+        np.testing.assert_array_equal(alive[layer][:, ~PROTECTED], expected)
 
 
 @settings(max_examples=60, deadline=None)
-@given(decisions)
-def test_counts_are_of_unprotected_tokens_that_any_group_keeps(keep):
+@given(decisions, hnp.arrays(bool, (EXAMPLES, TOKENS)))
+def test_counts_are_of_counted_tokens_that_any_group_keeps(keep, counted):
+    """Of unprotected ones, in examples of different length."""
+    counted[:, 1], counted[:, PROTECTED] = True, False
     alive = cascaded(keep)[-1]
-    expected = [[any(alive[i, t]) for t in range(PROTECTED, TOKENS)] for i in range(IMAGES)]
-    np.testing.assert_array_equal(kept_tokens(jnp.asarray(alive)), np.sum(expected, axis=1))
-    np.testing.assert_allclose(kept_fraction(jnp.asarray(alive)), np.mean(expected), rtol=1e-6)
+    expected = [[any(alive[i, t]) for t in range(TOKENS) if counted[i, t]] for i in range(EXAMPLES)]
+    np.testing.assert_array_equal(kept_tokens(jnp.asarray(alive), counted), [sum(one) for one in expected])
+    np.testing.assert_allclose(kept_fraction(jnp.asarray(alive), counted), np.mean(sum(expected, [])), rtol=1e-6)
+
+
+def test_what_is_counted_may_be_one_row_for_all_examples():
+    alive = np.random.default_rng(0).random((EXAMPLES, TOKENS, GROUPS)) < 0.4
+    one, all_ = ~PROTECTED[None], np.tile(~PROTECTED, (EXAMPLES, 1))
+    np.testing.assert_array_equal(kept_tokens(alive, one), kept_tokens(alive, all_))
+    assert float(kept_fraction(alive, one)) == float(kept_fraction(alive, all_))
 
 
 def test_protecting_sets_one_and_stops_the_gradient_there_only():
     gate = jnp.full((1, TOKENS, GROUPS), 0.3)
-    protected = protect(gate)
-    np.testing.assert_array_equal(protected[:, :PROTECTED], 1.0)
-    np.testing.assert_array_equal(protected[:, PROTECTED:], gate[:, PROTECTED:])
-    gradient = jax.grad(lambda g: jnp.sum(protect(g)))(gate)
-    np.testing.assert_array_equal(gradient[:, :PROTECTED], 0.0)
-    np.testing.assert_array_equal(gradient[:, PROTECTED:], 1.0)
+    protected = protect(gate, PROTECTED[None])
+    np.testing.assert_array_equal(protected[:, PROTECTED], 1.0)
+    np.testing.assert_array_equal(protected[:, ~PROTECTED], gate[:, ~PROTECTED])
+    gradient = jax.grad(lambda g: jnp.sum(protect(g, PROTECTED[None])))(gate)
+    np.testing.assert_array_equal(gradient[:, PROTECTED], 0.0)
+    np.testing.assert_array_equal(gradient[:, ~PROTECTED], 1.0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -87,10 +97,9 @@ def test_the_training_gate_blends_soft_and_hard_with_the_gradient_of_the_soft(pr
 def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_sum():
     """Against SciPy: solve for the threshold that restores sum(p) after each score's step, and difference."""
     rng, width, h = np.random.default_rng(0), 0.4, 1e-4
-    voltage, pull = rng.normal(0, 0.5, (IMAGES, TOKENS)), rng.normal(size=(IMAGES, TOKENS))
-    counted = rng.random((IMAGES, TOKENS)) < 0.7
-    alive = counted | (np.arange(TOKENS) < PROTECTED)
-    counted[:, :PROTECTED] = False
+    voltage, pull = rng.normal(0, 0.5, (EXAMPLES, TOKENS)), rng.normal(size=(EXAMPLES, TOKENS))
+    counted = rng.random((EXAMPLES, TOKENS)) < 0.7
+    counted[:, PROTECTED] = False
 
     def probability(v, threshold):
         return scipy.stats.norm.cdf((v - threshold) / width)
@@ -102,7 +111,7 @@ def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_su
         return np.sum(pull * probability(v, threshold) * counted)
 
     def loss_jax(v, threshold):
-        p = at_fixed_rate(jax.scipy.stats.norm.cdf((v - threshold) / width)[..., None], jnp.asarray(alive)[..., None])
+        p = at_fixed_rate(jax.scipy.stats.norm.cdf((v - threshold) / width)[..., None], jnp.asarray(counted)[..., None])
         return jnp.sum(pull * p[..., 0] * counted)
 
     with jax.enable_x64():
@@ -134,10 +143,10 @@ def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
 @given(
     hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32, allow_subnormal=False), unique=True),
     hnp.arrays(bool, (TOKENS,)),
-    st.integers(0, TOKENS - PROTECTED),
+    st.integers(0, TOKENS - PROTECTED.sum()),
 )
 def test_top_fraction_is_the_count_best_alive_and_the_protected(score, alive, count):
-    alive[:PROTECTED] = True
-    chosen = np.asarray(top_fraction(jnp.asarray(score)[None], jnp.asarray(alive)[None], count))[0]
-    order = sorted((t for t in range(PROTECTED, TOKENS) if alive[t]), key=lambda t: -score[t])
-    assert set(np.flatnonzero(chosen)) == set(range(PROTECTED)) | set(order[:count])
+    alive[PROTECTED] = True
+    chosen = np.asarray(top_fraction(jnp.asarray(score)[None], jnp.asarray(alive)[None], count, PROTECTED[None]))[0]
+    order = sorted((t for t in np.flatnonzero(~PROTECTED) if alive[t]), key=lambda t: -score[t])
+    assert set(np.flatnonzero(chosen)) == set(np.flatnonzero(PROTECTED)) | set(order[:count])

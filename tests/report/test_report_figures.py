@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ from matplotlib.patches import Rectangle
 
 from atis_jax.energy.ledger import LINES, SCORING_LINES
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import patches, sections_for
-from atis_jax.report.figures.agreement import agreement
-from atis_jax.report.figures.chips import chip_accuracy
-from atis_jax.report.figures.energy import NETWORK_PARTS, SCORER_PARTS, energy
-from atis_jax.report.figures.patches import kept_patches
-from atis_jax.report.figures.pruning import kept_per_layer, score_distributions
-from atis_jax.report.figures.training import training_curves
-from atis_jax.report.figures.transfer import dac_transfer, integral_nonlinearity, ota_transfer
-from atis_jax.report.run_files import read_run
+from atis_jax.report.run_files import RunFiles, read_run
 from atis_jax.report.style import ANALOG, DENSE, RANDOM, drawing
+from experiments.codesign_report import patches
+from experiments.codesign_report.agreement import agreement
+from experiments.codesign_report.chips import chip_accuracy
+from experiments.codesign_report.contents import CODESIGN
+from experiments.codesign_report.energy import NETWORK_PARTS, SCORER_PARTS, energy
+from experiments.codesign_report.patches import kept_patches
+from experiments.codesign_report.pruning import kept_per_layer, score_distributions
+from experiments.codesign_report.tokens import kept_tokens
+from experiments.codesign_report.training import training_curves
+from experiments.codesign_report.transfer import dac_transfer, integral_nonlinearity, ota_transfer
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def run(tmp_path):
 
 def build(builder, run):
     with drawing():
-        section = builder(read_run(run))
+        section = builder(read_run(run, CODESIGN.arrays))
     (picture,) = section.pictures
     return picture, dict(section.absent)
 
@@ -124,9 +127,9 @@ def test_tile_leaves_kept_pixels_alone_and_washes_out_the_others():
     image = np.random.default_rng(0).random((8, 8, 3)) * 0.5  # darker than the wash everywhere
     kept = np.zeros((4, 4), bool)
     kept[1, 2] = kept[3, 0] = True
-    tile = patches.tile(image, kept, 4)
+    tile = patches.tile(image, kept, (4, 4))
     side = tile.shape[0] // 4
-    whole = patches.tile(image, None, 4)
+    whole = patches.tile(image, None, (4, 4))
     for row in range(4):
         for column in range(4):
             where = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
@@ -138,6 +141,46 @@ def test_tile_leaves_kept_pixels_alone_and_washes_out_the_others():
                 hatched = np.isclose(tile[where], patches._HATCH).all(-1)
                 assert 0.1 < hatched.mean() < 0.25
     np.testing.assert_array_equal(whole[::side, ::side], image[::2, ::2])
+
+
+@pytest.mark.parametrize("grid", [(2, 3), (3, 1)])
+def test_a_tile_of_rows_and_columns_puts_each_patch_in_its_place(grid):
+    rows, columns = grid
+    image = np.zeros((2 * rows, 2 * columns, 1))
+    kept = np.ones(grid, bool)
+    kept[rows - 1, 0] = False
+    tile = patches.tile(image, kept, grid)
+    side = tile.shape[0] // rows
+    assert tile.shape == (side * rows, side * columns, 3)
+    dropped = tile.any(-1).reshape(rows, side, columns, side).any((1, 3))
+    np.testing.assert_array_equal(dropped, ~kept)
+
+
+def test_patches_of_images_that_are_no_squares(run):
+    edit_arrays(run / "artifacts.npz", grid=np.array([2, 8]), images=np.zeros((2, 4, 16, 3)))
+    picture, _ = build(kept_patches, run)
+    assert picture.figure.axes[1].get_images()[0].get_array().shape[:2] == (56, 224)
+    edit_arrays(run / "artifacts.npz", grid=np.array([3, 8]))
+    with pytest.raises(ReportError, match="16 patches an image, but 'grid' says 3 x 8"):
+        build(kept_patches, run)
+
+
+def test_kept_tokens_are_a_row_a_layer_and_padding_is_blank(run):
+    kept, real = np.ones((2, 2, 16), bool), np.ones((2, 16), bool)
+    kept[:, 1, 4:], real[0, 8:] = False, False
+    edit_arrays(run / "artifacts.npz", images=None, kept=kept, real=real)
+    edit_json(run / "summary.json", dataset={"unit": "sentence"})
+    picture, _ = build(kept_tokens, run)
+    state = picture.figure.axes[0].collections[0].get_array()
+    np.testing.assert_array_equal(state, [[2] * 8 + [0] * 8, [2] * 4 + [1] * 4 + [0] * 8])
+    assert "works on 33 % of the tokens" in plain(picture.caption), "4 of 8 and 4 of 16"
+
+
+@pytest.mark.parametrize(("unit", "name"), [(None, "kept_patches"), ("image", "kept_patches"), ("text", "kept_tokens")])
+def test_only_images_have_patches(unit, name):
+    run = RunFiles(Path("x"), summary={"dataset": {"unit": unit}})
+    names = [name for entry in CODESIGN.sections if entry.meant(run) for name in entry.figures]
+    assert {"kept_patches", "kept_tokens"} & set(names) == {name}
 
 
 @pytest.mark.parametrize(("layers", "images", "tiles"), [(1, 9, 16), (7, 1, 8)])
@@ -215,7 +258,7 @@ def test_layers_without_a_scorer_have_no_panel_of_scores(run):
     assert "keeps 40 %." in plain(picture.caption) and "narrowest" not in picture.caption
     edit_arrays(run / "artifacts.npz", score_hist_keep=0 * keep, score_hist_prune=0 * prune)
     with pytest.raises(Absent, match="count no token"):
-        score_distributions(read_run(run))
+        score_distributions(read_run(run, CODESIGN.arrays))
 
 
 @pytest.mark.parametrize("chips", [1, 2, 64])
@@ -321,7 +364,7 @@ def test_agreement_with_layers_that_have_no_value(run):
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
-    for entry in sections_for("codesign"):
+    for entry in (entry for entry in CODESIGN.sections if entry.figures != ("kept_tokens",)):
         picture, absent = build(entry.build, run)
         assert picture.caption and picture.alt and absent == {}, entry.title
         if picture.name == "kept_patches":

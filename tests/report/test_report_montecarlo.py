@@ -6,25 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from atis_jax.report.montecarlo import precision_answer
-from atis_jax.report.numbers import numbers
+from atis_jax.report.contents import Contents
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Strip
-from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing
+from experiments.drift.contents import DRIFT
+from experiments.montecarlo.contents import NOISE, PRECISION, TEMPERATURE, YIELD
+from experiments.montecarlo.figures.precision import precision_answer
 
 
 def plain(text: str) -> str:
     return text.replace("\u00a0", " ")
 
 
-def strip(**summary) -> Strip:
+def strip(contents: Contents, **summary) -> Strip:
     with drawing():
-        return strip_of(RunFiles(Path("x"), summary=summary))
+        return contents.strip(RunFiles(Path("x"), summary=summary))
 
 
-def said(**summary) -> str:
-    return plain(strip(**summary).sentence)
+def said(contents: Contents, **summary) -> str:
+    return plain(strip(contents, **summary).sentence)
 
 
 def words_of(picture) -> list[str]:
@@ -47,7 +48,7 @@ def test_yield_tells_who_wins_when_intervals_are_apart(later, verdict):
     within = {"fraction": 0.904, "low": 0.85, "high": 0.95, "unresolved": 0}
     arm = {"run": "one", "calibration": "none", "chips": 200, "limit": 0.01, "within": within}
     after = {**arm, "calibration": "threshold+table", "within": {**later, "unresolved": 7}}
-    found = strip(**{"yield": [arm, after]})
+    found = strip(YIELD, **{"yield": [arm, after]})
     share = f"{100 * later['fraction']:.0f} %"
     assert plain(found.sentence) == (
         "Of 200 sampled chips these stay within 1 point of the perfect chip at every temperature: 90 % as fabricated "
@@ -55,7 +56,7 @@ def test_yield_tells_who_wins_when_intervals_are_apart(later, verdict):
     )
     assert words_of(found.pictures[0]) == ["90 %", share], "half an interval is 2 to 6 points: no decimals"
     assert numbers_of(found) == {"so near the limit that other inputs could turn them": "7 chips"}
-    alone = said(**{"yield": [arm]})
+    alone = said(YIELD, **{"yield": [arm]})
     assert alone.endswith("at every temperature: 90 % as fabricated.")
 
 
@@ -76,7 +77,7 @@ def test_noise_tells_all_together_and_the_costliest_alone():
         ("offset", 8.0, -0.4, 0.02, 32),
         ("kappa", 8.0, 0.0, 0.001, 32),
     )
-    found = strip(noise=points, ranking={"8": ["offset", "kappa"]}, limit=0.01)
+    found = strip(NOISE, noise=points, ranking={"8": ["offset", "kappa"]}, limit=0.01)
     assert plain(found.sentence) == (
         "At the design's own size all imperfections together do not differ from the perfect chip; OTA offset loses "
         "most when enlarged 8 times, 40 points."
@@ -87,10 +88,10 @@ def test_noise_tells_all_together_and_the_costliest_alone():
     }
     assert words_of(found.pictures[0]) == ["−40", "0"]
     costly = noise_points(("all", 1.0, -0.012, 0.003, 30))
-    assert said(noise=costly, ranking={}, limit=0.01) == (
+    assert said(NOISE, noise=costly, ranking={}, limit=0.01) == (
         "At the design's own size all imperfections together lose 1.2 points of accuracy."
     )
-    assert said(noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("OTA offset loses most")
+    assert said(NOISE, noise=points[4:], ranking={"8": ["offset"]}, limit=0.01).startswith("OTA offset loses most")
 
 
 def thermal_entry(bias, name, celsius, change, half=0.01):
@@ -107,15 +108,17 @@ def test_temperature_tells_the_worst_bias_and_what_helps_it():
         thermal_entry("fixed_charge", "table", 85.0, -0.02),
         thermal_entry("ptat", "none", 85.0, -0.01),
     ]
-    found = strip(temperature=entries)
+    found = strip(TEMPERATURE, temperature=entries)
     assert plain(found.sentence) == (
         "From 0 to 85 °C fixed charge bias loses most, 30 points of accuracy at its worst; compensation 'table' wins, "
         "2 points lost."
     )
     assert words_of(found.pictures[0]) == ["−30", "−1", "−2"]
     same = [*entries[:2], thermal_entry("fixed_charge", "table", 85.0, -0.29)]
-    assert said(temperature=same).endswith("compensation 'table' does not differ from that.")
-    assert said(temperature=entries[2:3]).startswith("From 85 to 85 °C fixed charge, table bias loses most")
+    assert said(TEMPERATURE, temperature=same).endswith("compensation 'table' does not differ from that.")
+    assert said(TEMPERATURE, temperature=entries[2:3]).startswith(
+        "From 85 to 85 °C fixed charge, table bias loses most"
+    )
 
 
 def drift_of(arms, after_images=1000):
@@ -141,15 +144,15 @@ def test_drift_tells_where_a_fixed_threshold_is_driven_farthest(accuracy, verdic
         drift_arm("brightness", "fixed", 0.487, 0.861),
         drift_arm("brightness", "adaptive", 0.01, accuracy),
     ]
-    found = strip(drift=drift_of(arms))
+    found = strip(DRIFT, drift=drift_of(arms))
     assert plain(found.sentence) == (
         "A change of brightness drives a fixed threshold 49 points off the wanted share of tokens, an adaptive one 1 "
         f"point: there the adaptive one wins, {verdict}."
     )
     assert numbers_of(found)["accuracy then with nothing pruned (96.9 % before the change)"] == "86 %"
     ramp = drift_arm("ramp", "fixed", 0.4, 0.8, "fixed_charge")
-    assert said(drift=drift_of([ramp])).startswith("A temperature ramp under fixed charge bias drives")
-    assert said(drift=drift_of(arms[:1])).startswith("Nothing changed in this stream")
+    assert said(DRIFT, drift=drift_of([ramp])).startswith("A temperature ramp under fixed charge bias drives")
+    assert said(DRIFT, drift=drift_of(arms[:1])).startswith("Nothing changed in this stream")
 
 
 def test_precision_answers_from_the_counts():
@@ -162,13 +165,13 @@ def test_precision_answers_from_the_counts():
     knee = {"median": 2.51, "low": 1.0, "high": 3.21, "designs": 12, "without": 1, "at_most": 2}
     precision = {"claim": {"design": claim}, "limit": 0.01, "kept_limit": 0.02, "chips": 4, "examples": 1000}
     told = {**precision, "knee": {"design": knee}}
-    found = strip(precision=told)
+    found = strip(PRECISION, precision=told)
     assert plain(found.sentence) == (
         "With 4 to 6 effective bits 6 of 6 combinations hold, with fewer 4 of 10: the paper's claim holds."
     )
     assert words_of(found.pictures[0]) == ["4 of 10", "6 of 6", "2 of 2"]
     failed = {"design": {**claim, "within": {"points": 6, "hold": 5}}}
-    assert said(precision={**told, "claim": failed}).endswith("the paper's claim fails in 1.")
+    assert said(PRECISION, precision={**told, "claim": failed}).endswith("the paper's claim fails in 1.")
     assert plain(precision_answer(RunFiles(Path("x"), summary={"precision": told}))) == (
         "Of 6 combinations with 4 to 6 effective bits 6 hold, of 10 with fewer 4 (they lose at most 1.00 points and "
         "keep at most 2.00 points more tokens, mean of 4 chips on 1,000 inputs). From 2.6 effective bits on no "
@@ -180,14 +183,15 @@ def test_precision_answers_from_the_counts():
     assert text.endswith("7 designs of 12 fail even with the most effective bits.")
 
 
+def run_of(account) -> RunFiles:
+    return RunFiles(Path("x"), summary={"montecarlo": account})
+
+
 def test_the_cost_is_a_line_of_the_table():
     memory = {"peak_resident_bytes": 300 * 2**20, "budget_bytes": 4096 * 2**20}
     account = {"cells": 5000, "examples": 512, "inputs_per_s": 5900.0, "devices": 2, "memory": memory}
-    rows = {
-        row.what: (row.value, row.compared)
-        for row in numbers(RunFiles(Path("x"), summary={"montecarlo": account})).rows
-    }
+    rows = {row.what: (row.value, row.compared) for row in YIELD.rows(run_of(account))}
     assert rows["Cells (a chip in one condition) x inputs"][0] == "5,000 x 512"
-    resumed = numbers(RunFiles(Path("x"), summary={"montecarlo": {**account, "cells_computed_here": 64}})).rows
+    resumed = YIELD.rows(run_of({**account, "cells_computed_here": 64}))
     assert resumed[0].compared.endswith("2\u00a0devices, 64 of the cells in the last attempt")
     assert rows["Largest resident memory"] == ("300 MiB", "of a budget of 4,096 MiB")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib
 import pytest
 from fake_run import edit_arrays, edit_json, write_fake_run, write_json
 
-from atis_jax.report import ReportError, figures, style, write_report
-from atis_jax.report.__main__ import main
+from atis_jax.report import ReportError, style, write_report
+from atis_jax.report.contents import Contents, Entry
 from atis_jax.report.errors import Absent
-from atis_jax.report.figures import SECTIONS, Entry, sections_for
+from atis_jax.report.run_files import RunFiles
+from atis_jax.report.section import Strip
+from experiments import registry
+from experiments.codesign_report.contents import CODESIGN
+from experiments.report import main
 
-TRAINED = sections_for("codesign")
+TRAINED = [entry for entry in CODESIGN.sections if entry.meant(RunFiles(Path("x")))]
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -58,7 +64,7 @@ def written(tmp_path_factory):
     before = dict(matplotlib.rcParams)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style, "DPI", 50)
-        path = write_report(folder)
+        path = write_report(folder, CODESIGN)
     assert dict(matplotlib.rcParams) == before
     return path, Page(path.read_text(encoding="utf-8"))
 
@@ -118,7 +124,7 @@ def test_text_from_outside_is_escaped_and_absences_are_listed(tmp_path):
     for name in ("energy", "strip_input"):
         (run / "figures" / f"{name}.png").write_bytes(b"from an earlier report")
     (run / "figures" / "mine.png").write_bytes(b"somebody else's")
-    page = Page(write_report(run).read_text(encoding="utf-8"))
+    page = Page(write_report(run, CODESIGN).read_text(encoding="utf-8"))
     assert not page.attributes("script") and not page.attributes("i")
     assert page.text.count(evil) >= 5
     assert page.headings == [
@@ -153,7 +159,7 @@ def test_the_same_files_give_the_same_bytes(tmp_path, monkeypatch):
     edit_json(run / "summary.json", energy=None)
 
     def content():
-        write_report(run)
+        write_report(run, CODESIGN)
         return {p.relative_to(run): p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
     first = content()
@@ -162,19 +168,46 @@ def test_the_same_files_give_the_same_bytes(tmp_path, monkeypatch):
     assert drawn == {f"{name}.{ending}" for name in ("training", "strip_accuracy") for ending in ("png", "svg")}
 
 
-def test_a_section_is_drawn_and_missed_only_in_runs_it_is_meant_for(tmp_path, monkeypatch):
+def test_a_page_holds_what_its_experiment_brings_and_misses_nothing_else(tmp_path):
     def build(run):
         raise Absent("nothing was swept")
 
-    swept = Entry("Sweep", ("sweep",), build, ("sweep",))
-    monkeypatch.setattr(figures, "SECTIONS", (*SECTIONS, swept))
-    assert sections_for("sweep") == (swept,)
-    assert sections_for("codesign") == sections_for("unheard_of") == TRAINED
+    def strip(run):
+        return Strip(run.part("swept"))
+
+    swept = Contents(strip, (), (Entry("Sweep", ("sweep",), build),))
     write_json(tmp_path / "summary.json", {"experiment": "sweep"})
-    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    page = Page(write_report(tmp_path, swept).read_text(encoding="utf-8"))
+    assert "Not measured yet: summary.json has no 'swept'." in page.text
     missed = page.text.split("Not in this run")[-1]
     assert "Sweep: nothing was swept." in missed
     assert "Training" not in missed and "Accuracy" not in missed
+
+
+@pytest.mark.parametrize("name", registry.EXPERIMENTS)
+def test_no_two_parts_of_a_page_have_one_name(name):
+    contents = registry.contents_of(name)
+    titles = [entry.title for entry in contents.sections]
+    figures = [*contents.strip_figures, *(name for entry in contents.sections for name in entry.figures)]
+    assert titles and len(set(titles)) == len(titles) and len(set(figures)) == len(figures)
+    assert {*contents.arrays.fractions, *contents.arrays.gaps} <= set(contents.arrays.shapes)
+
+
+def test_a_run_of_an_unknown_experiment_is_shown_as_one_that_trained():
+    assert registry.contents_of("unheard_of") is CODESIGN
+
+
+@pytest.mark.slow
+def test_the_page_of_sentences_says_sentence_and_tokens(tmp_path, monkeypatch):
+    monkeypatch.setattr(style, "DPI", 40)
+    run = write_fake_run(tmp_path / "run", layers=2, images=2, grid=3, steps=30, chips=3)
+    edit_arrays(run / "artifacts.npz", images=None)
+    edit_json(run / "summary.json", dataset={"unit": "sentence"})
+    page = Page(write_report(run, CODESIGN).read_text(encoding="utf-8"))
+    assert "Kept tokens, layer by layer" in page.headings
+    words = page.text.split("Complete configuration")[0] + " ".join(image["alt"] for image in page.attributes("img"))
+    assert "One sentence costs" in words and "Tokens pruned, last layer" in words
+    assert not re.search("image|patch", words, re.IGNORECASE)
 
 
 def test_only_metrics(tmp_path, capsys):
@@ -192,11 +225,16 @@ def test_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
     (tmp_path / "figures").write_text("a file where the folder should be")
     with pytest.raises(ReportError, match="cannot write the report"):
-        write_report(tmp_path)
+        write_report(tmp_path, CODESIGN)
 
 
 @pytest.mark.slow
 def test_import_brings_in_neither_pyplot_nor_the_network_code():
-    code = "import sys, atis_jax.report; print([m for m in ('flax', 'matplotlib.pyplot') if m in sys.modules])"
+    code = (
+        "import sys\n"
+        "from experiments import registry, report\n"
+        "assert all(map(registry.contents_of, registry.EXPERIMENTS))\n"
+        "print([m for m in ('flax', 'grain', 'matplotlib.pyplot') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

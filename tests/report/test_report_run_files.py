@@ -11,6 +11,7 @@ from atis_jax.report.errors import Absent
 from atis_jax.report.numbers import numbers
 from atis_jax.report.run_files import read_run
 from atis_jax.validation import UserError
+from experiments.codesign_report.contents import CODESIGN
 
 
 def plain(text):
@@ -28,9 +29,9 @@ def test_error_type_is_the_launchers():
 
 def test_not_a_run(tmp_path):
     with pytest.raises(ReportError, match="is not a folder"):
-        write_report(tmp_path / "nowhere")
+        write_report(tmp_path / "nowhere", CODESIGN)
     with pytest.raises(ReportError, match="has none of config.json"):
-        write_report(tmp_path)
+        write_report(tmp_path, CODESIGN)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -40,14 +41,14 @@ def test_truncated_artifacts(run, keep):
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content))])
     with pytest.raises(ReportError, match=r"artifacts.npz is damaged .* evaluate again"):
-        write_report(run)
+        write_report(run, CODESIGN)
     assert not (run / "report.html").exists()
 
 
 def test_pickled_artifacts_are_refused(run):
     np.savez(run / "artifacts.npz", images=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ReportError, match="damaged or not an .npz of plain arrays"):
-        read_run(run)
+        read_run(run, CODESIGN.arrays)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_pickled_artifacts_are_refused(run):
 def test_arrays_that_contradict_the_contract(run, changes, words):
     edit_arrays(run / "artifacts.npz", **changes)
     with pytest.raises(ReportError, match=words):
-        read_run(run)
+        read_run(run, CODESIGN.arrays)
 
 
 @pytest.mark.parametrize(
@@ -85,30 +86,30 @@ def test_arrays_that_contradict_the_contract(run, changes, words):
 def test_summary_that_makes_no_sense(run, changes, words):
     edit_json(run / "summary.json", **changes)
     with pytest.raises(ReportError, match=words):
-        numbers(read_run(run))
+        numbers(read_run(run, CODESIGN.arrays))
 
 
 def test_broken_json(run):
     (run / "summary.json").write_text('{"accuracy": ')
     with pytest.raises(ReportError, match=r"summary.json is not valid JSON"):
-        read_run(run)
+        read_run(run, CODESIGN.arrays)
     (run / "summary.json").write_text("[1]")
     with pytest.raises(ReportError, match="must hold one JSON object, found a list"):
-        read_run(run)
+        read_run(run, CODESIGN.arrays)
 
 
 def test_absent_says_which_file_and_what(run):
     edit_arrays(run / "artifacts.npz", kept=None)
     with pytest.raises(Absent, match="^artifacts.npz has no array 'kept'$"):
-        read_run(run).array("kept")
+        read_run(run, CODESIGN.arrays).array("kept")
     (run / "artifacts.npz").unlink()
     with pytest.raises(Absent, match="^artifacts.npz is not in the run folder$"):
-        read_run(run).array("kept")
+        read_run(run, CODESIGN.arrays).array("kept")
 
 
 def test_every_number_and_what_was_not_measured(run):
     edit_json(run / "summary.json", accuracy={"random": None, "ideal": float("nan")})
-    top = numbers(read_run(run))
+    top = numbers(read_run(run, CODESIGN.arrays))
     rows = {plain(row.what): (plain(row.value), plain(row.compared)) for row in top.rows}
     # Binomial standard error of 0.9525 over 2,000 examples: 0.48 points, so tenths are the last digit of all of them.
     dense = rows["Accuracy: dense (nothing pruned, same training budget)"]

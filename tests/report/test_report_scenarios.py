@@ -18,18 +18,26 @@ from atis_jax.energy.constants import ALL
 from atis_jax.energy.presets import PRESET_NAMES, provenance
 from atis_jax.report import page, write_report
 from atis_jax.report.errors import Absent, ReportError
-from atis_jax.report.figures import energy_tables, sections_for
-from atis_jax.report.figures.breakeven import break_even_maps, break_even_numbers, crosses, distinct, edges, read_maps
-from atis_jax.report.figures.deciding import what_decides
-from atis_jax.report.figures.joules import joules
-from atis_jax.report.figures.scenarios import energy_of_a_pass
-from atis_jax.report.plain_words import constant_words
 from atis_jax.report.run_files import RunFiles, read_run
-from atis_jax.report.scenarios import GROUPS, read_scenarios
-from atis_jax.report.strips import strip_of
+from atis_jax.report.standing import rounds_to_one
 from atis_jax.report.style import ANALOG, DIGITAL, drawing, ratio_ticks
-from atis_jax.report.verdicts import outcome, rounds_to_one, rows
 from configs.scenarios import get_config
+from experiments.energy.comparisons import GROUPS, read_scenarios
+from experiments.energy.contents import SCENARIOS
+from experiments.energy.figures import tables
+from experiments.energy.figures.breakeven import (
+    break_even_maps,
+    break_even_numbers,
+    crosses,
+    distinct,
+    edges,
+    read_maps,
+)
+from experiments.energy.figures.deciding import what_decides
+from experiments.energy.figures.joules import joules
+from experiments.energy.figures.passes import energy_of_a_pass
+from experiments.energy.plain_words import constant_words
+from experiments.energy.verdicts import outcome, rows
 
 
 def run_of(summary=None, arrays=None, **changes) -> RunFiles:
@@ -42,7 +50,7 @@ def rows_of(run) -> dict[str, tuple[str, str]]:
 
 def said(run) -> str:
     with drawing():
-        return plain(strip_of(run).sentence)
+        return plain(SCENARIOS.strip(run).sentence)
 
 
 def plain(text: str) -> str:
@@ -63,8 +71,8 @@ def whole():
     """Every part of the page by its name, and what is absent: drawn once."""
     run = run_of(arrays=map_arrays())
     with drawing():
-        sections = [entry.build(run) for entry in sections_for("scenarios")]
-        opening = strip_of(run).pictures
+        sections = [entry.build(run) for entry in SCENARIOS.sections]
+        opening = SCENARIOS.strip(run).pictures
     names = [part.name for section in sections for part in section.pictures] + [part.name for part in opening]
     assert len(names) == len(set(names)) > 10, "a name stands for one part of the page"
     found = {part.name: part for section in sections for part in section.pictures}
@@ -297,7 +305,7 @@ def test_ticks_of_a_ratio_are_inside_apart_and_hold_break_even(low, high):
 
 
 def test_a_design_that_has_not_settled_is_called_unusable():
-    section = energy_tables.latency(run_of())
+    section = tables.latency(run_of())
     first, second = section.pictures
     assert first.table[1][-1] == "no: not settled in its time" and "paper's circuit" in first.caption
     assert plain(second.table[0][2]) == "phase 3, latency: at most 1.00 µs"
@@ -305,20 +313,20 @@ def test_a_design_that_has_not_settled_is_called_unusable():
 
 
 def test_tables_beside_other_peoples_numbers():
-    (counts,) = energy_tables.operation_counts(run_of()).pictures
+    (counts,) = tables.operation_counts(run_of()).pictures
     assert counts.table[1][3] == "−0.22 %" and counts.table[1][5] == "" and "\u200b" in counts.table[1][-1]
-    (outside,) = energy_tables.outside_figures(run_of()).pictures
+    (outside,) = tables.outside_figures(run_of()).pictures
     assert outside.table[1][3] == "0.500" and outside.table[1][-1].startswith("measured, node not given: Somebody")
-    (models,) = energy_tables.model_sizes(run_of()).pictures
+    (models,) = tables.model_sizes(run_of()).pictures
     assert plain(models.table[1][3]) == "25.0 %" and "saves 25.0" in models.caption
-    (paper,) = energy_tables.paper_numbers(run_of()).pictures
+    (paper,) = tables.paper_numbers(run_of()).pictures
     assert paper.table[2][2] == "unlimited" and plain(paper.caption).startswith("Of 2 numbers in the paper 1 come")
 
 
 # What is missing, and what is wrong.
 
 
-@pytest.mark.parametrize("entry", sections_for("scenarios"), ids=lambda entry: entry.title)
+@pytest.mark.parametrize("entry", SCENARIOS.sections, ids=lambda entry: entry.title)
 def test_what_a_run_does_not_have_is_absent(entry):
     with pytest.raises(Absent, match="summary.json has no"):
         entry.build(run_of({"experiment": "scenarios"}))
@@ -353,10 +361,10 @@ def edited(*path, value):
         (what_decides, edited("scenarios", 0, "against", 0, "constants", 0, "range", value=[1]), "must be two numbers"),
         (break_even_maps, edited("maps", value="all"), "'maps' must be a list"),
         (break_even_maps, edited("maps", 0, "x", value=None), r"'maps\[0\].x' must be a table"),
-        (energy_tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
-        (energy_tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
-        (energy_tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
-        (energy_tables.outside_figures, edited("outside", value={"a": 1}), "'outside' must be a list"),
+        (tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
+        (tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
+        (tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
+        (tables.outside_figures, edited("outside", value={"a": 1}), "'outside' must be a list"),
     ],
 )
 def test_values_that_cannot_be_are_refused(builder, run, words):
@@ -379,7 +387,7 @@ def test_maps_that_cannot_be_are_refused(changes, words):
 def test_numbered_arrays_are_checked_against_each_other(tmp_path):
     np.savez(tmp_path / "artifacts.npz", **map_arrays() | {"map1_x": np.ones(2), "map1_dense": np.ones((5, 3))})
     with pytest.raises(ReportError, match="'map1_dense' has 3 along map1_columns, but 'map1_x' says map1_columns = 2"):
-        read_run(tmp_path)
+        read_run(tmp_path, SCENARIOS.arrays)
 
 
 class Shown(HTMLParser):
@@ -423,11 +431,11 @@ def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeyp
     write_json(tmp_path / "summary.json", summary | {"scenarios": five})
     write_json(tmp_path / "config.json", {"paper": {"inputs": 64, "bits": 6, "projection": "learned"}})
     np.savez(tmp_path / "artifacts.npz", **map_arrays())
-    html = write_report(tmp_path).read_text(encoding="utf-8")
+    html = write_report(tmp_path, SCENARIOS).read_text(encoding="utf-8")
     shown = Shown(html).words
     assert 500 < sum(map(len, shown.values())) <= 1500
     assert html.index("Dropping tokens beats") < html.index('id="strip_who_wins"') < html.index("<nav")
-    for entry in sections_for("scenarios"):
+    for entry in SCENARIOS.sections:
         title = entry.title.replace("'", "&#39;")
         assert (f": {title}</li>" if entry.aside else f"<h2>{title}</h2>") in html
     for name in ("contenders", "deployments"):
@@ -441,4 +449,4 @@ def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeyp
     assert "(64\u00a0inputs, 6\u00a0bits, learned projection)" in html
     assert "Every number:" not in html
     drawn_names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
-    assert drawn_names == {"strip_who_wins"} | {n for entry in sections_for("scenarios") for n in entry.figures}
+    assert drawn_names == {"strip_who_wins"} | {n for entry in SCENARIOS.sections for n in entry.figures}

@@ -10,26 +10,38 @@ import numpy as np
 import pytest
 from fake_run import edit_arrays, edit_json, write_json
 
-from atis_jax.report import ReportError, style, write_report
-from atis_jax.report.circuits import answer, bound_words, equal_words, read_gates, value_words
+from atis_jax.report import ReportError, style
 from atis_jax.report.errors import Absent
-from atis_jax.report.figures import sections_for
-from atis_jax.report.figures.closed_loop import closed_loop
-from atis_jax.report.figures.export_targets import target_accuracy, target_needs
-from atis_jax.report.figures.fitted import fitted_curves, fitted_preset, law_residuals
-from atis_jax.report.figures.gates import gates
-from atis_jax.report.figures.spice_arrays import array_sums, spread
-from atis_jax.report.figures.spice_ota import noise_spectra, single_ota
-from atis_jax.report.run_files import read_run
+from atis_jax.report.formatting import equal_words
+from atis_jax.report.gates import bound_words, read_gates, value_words
+from atis_jax.report.run_files import RunFiles, experiment_of
+from atis_jax.report.run_files import read_run as read_files
 from atis_jax.report.section import Picture
-from atis_jax.report.strips import strip_of
 from atis_jax.report.style import drawing
+from experiments import registry
+from experiments.export.figures.closed_loop import closed_loop
+from experiments.export.figures.targets import target_accuracy, target_needs
+from experiments.export.strips import export_words
+from experiments.report import report_again
+from experiments.spice.figures.arrays import array_sums, spread
+from experiments.spice.figures.fitted import fitted_curves, fitted_preset, law_residuals
+from experiments.spice.figures.gates import gates
+from experiments.spice.figures.ota import noise_spectra, single_ota
+from experiments.spice.strips import fit_words, validation_words
 
 BIASES_A = (1e-9, 1e-7)
 
 
 def plain(text):
     return text.replace("\u00a0", " ")
+
+
+def contents_of(run):
+    return registry.contents_of(experiment_of(run))
+
+
+def read_run(run) -> RunFiles:
+    return read_files(run, contents_of(run).arrays)
 
 
 def build(builder, run):
@@ -241,9 +253,9 @@ def edit_target(run, name, **changes):
 def test_page_has_every_section(which, request, monkeypatch):
     run = request.getfixturevalue(which)
     monkeypatch.setattr(style, "DPI", 40)
-    html = write_report(run).read_text()
+    html = report_again(run).read_text()
     headings = re.findall(r"<h2>(.*?)</h2>", html)
-    entries = sections_for(read_run(run).experiment)
+    entries = contents_of(run).sections
     assert headings == [*(entry.title for entry in entries), "Configuration and software"]
     for entry in entries:
         for name in entry.figures:
@@ -281,7 +293,7 @@ def test_without_data_a_section_is_absent(which, builder, request):
 def test_the_strip_of_an_export_says_which_target_loses(export, mean, verdict):
     """One standard error of 95.6 % on 1,910 images is 0.5 points."""
     edit_target(export, "rasp", hardware_mean=mean)
-    strip = build(strip_of, export)
+    strip = build(contents_of(export).strip, export)
     others = "bundle does not differ, SPICE does not differ"
     assert verdict in plain(strip.sentence) and others in plain(strip.sentence)
     (axes,) = strip.pictures[0].figure.axes
@@ -292,12 +304,16 @@ def test_the_strip_of_an_export_says_which_target_loses(export, mean, verdict):
 
 
 def test_strips_of_circuits_are_a_sentence_and_few_numbers(validation, fit):
-    strip = build(strip_of, validation)
+    strip = build(contents_of(validation).strip, validation)
     assert plain(strip.sentence).startswith("All 11 gates hold.") and strip.numbers[0].value == "11 of 11"
     edit_json(validation / "summary.json", spice={"generic": True})
-    warned = build(strip_of, validation)
+    warned = build(contents_of(validation).strip, validation)
     assert warned.note.startswith("Generic transistors") and warned.sentence == strip.sentence
-    assert [plain(number.value) for number in build(strip_of, fit).numbers] == ["0.09 %", "0.07 %", "4 curves"]
+    assert [plain(number.value) for number in build(contents_of(fit).strip, fit).numbers] == [
+        "0.09 %",
+        "0.07 %",
+        "4 curves",
+    ]
 
 
 def test_failing_gates_come_first_and_are_named(export):
@@ -311,7 +327,7 @@ def test_failing_gates_come_first_and_are_named(export):
     ]
     assert table.table[2][-1] == "holds"
     assert "1 of 2 gates hold. Failing: what spice:closed_loop_equal is (90 %, bound: at least 99 %)." in plain(
-        answer(read_run(export))
+        export_words(read_run(export))
     )
 
 
@@ -347,7 +363,7 @@ def test_gates_that_contradict_themselves(validation, change, words):
 
 
 def test_answer_of_a_validation(validation):
-    assert plain(answer(read_run(validation))) == (
+    assert plain(validation_words(read_run(validation))) == (
         "All 11 gates hold. Sums of 8 OTAs, to which nothing was fitted, differ from those of ngspice-39 with sky130 "
         "tt by 0.070 % of the sum of their bias currents (RMS, worst of 2 temperatures)."
     )
@@ -358,7 +374,7 @@ def test_a_generic_process_is_said_first(validation, builder):
     edit_json(validation / "summary.json", spice={"generic": True})
     first, *_ = build(builder, validation).pictures
     assert "no real process" in first.caption and first.table == ()
-    assert answer(read_run(validation)).startswith("Generic transistors")
+    assert build(contents_of(validation).strip, validation).note.startswith("Generic transistors")
 
 
 def test_single_ota_tells_the_worst_of_each(validation):
@@ -481,7 +497,7 @@ def test_preset_in_words_and_spread_with_its_interval(fit):
     edit_json(fit / "summary.json", fit={"spread": [], "devices": []})
     section = build(fitted_preset, fit)
     assert len(section.pictures) == 1 and section.absent[0][0] == "Spread of the fitted devices"
-    assert "too few devices" in answer(read_run(fit))
+    assert "too few devices" in fit_words(read_run(fit))
     wrong = {**groups[0], "spread": {"offset_sigma_v": {"value": 0.005, "low": 0.0038, "high": 0.0042}}}
     edit_json(fit / "summary.json", fit={"spread": [wrong]})
     with pytest.raises(ReportError, match="outside its own interval"):
@@ -489,7 +505,7 @@ def test_preset_in_words_and_spread_with_its_interval(fit):
 
 
 def test_answer_of_a_fit(fit):
-    assert plain(answer(read_run(fit))) == (
+    assert plain(fit_words(read_run(fit))) == (
         "One law gives all 4 curves of ngspice-39, sky130 tt: the RMS error is 0.090 % of the bias current in the "
         "worst of them, 0.070 % where each curve is fitted by itself. The preset hardware.json holds it, with the "
         "spread of 1,000 devices at each of 2 biases."
@@ -611,12 +627,12 @@ def test_only_all_decisions_are_all_of_them(fraction, words):
 
 
 def test_answer_of_an_export(export):
-    text = plain(answer(read_run(export)))
+    text = plain(export_words(read_run(export)))
     assert text.startswith("The design, 95.60 % on the perfect chip, was written for its targets, read back and run;")
     assert "mean accuracy of 3 sampled chips: bundle 95.33 %, SPICE 95.33 %, RASP 3.0 95.33 % and AN231E04" in text
     assert "Of 10 tokens played through the netlists in ngspice, 90.00 % of the decisions equal our model's." in text
     edit_target(export, "spice", generic=True)
-    assert answer(read_run(export)).startswith("Generic transistors")
+    assert build(contents_of(export).strip, export).note.startswith("Generic transistors")
     for builder in (gates, target_accuracy, closed_loop):
         assert "no real process" in build(builder, export).pictures[0].caption
 
@@ -635,7 +651,7 @@ def retarget_run(tmp_path, **changes):
 
 
 def test_retargeting_tells_states_and_cost(tmp_path):
-    page = write_report(retarget_run(tmp_path)).read_text(encoding="utf-8")
+    page = report_again(retarget_run(tmp_path)).read_text(encoding="utf-8")
     assert "4 of 8" in page.replace("\u00a0", " ") and "calibrated anew" in page and "1.00" in page
     assert (tmp_path / "figures" / "retarget.png").exists()
 
@@ -644,4 +660,4 @@ def test_retargeting_that_contradicts_its_arrays_is_refused(tmp_path):
     run = retarget_run(tmp_path)
     np.savez(run / "artifacts.npz", retarget_accuracy=np.full((3, 2), 0.4), retarget_equal=np.full((3, 2), 0.9))
     with pytest.raises(ReportError, match="take both files from one run"):
-        write_report(run)
+        report_again(run)

@@ -12,12 +12,13 @@ from fake_run import fake_arrays, fake_summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atis_jax.report.charts import Bar, Dot, bars, dots
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.sampling import Sample, change_to, percent_to, points_to
-from atis_jax.report.strips import strip_of
-from atis_jax.report.strips.drawing import Bar, Dot, bars, dots
-from atis_jax.report.strips.verdict import Claim, Standing
+from atis_jax.report.standing import Claim, Standing
 from atis_jax.report.style import ANALOG, DENSE, DIGITAL, RANDOM, drawing
+from experiments.codesign_report.contents import CODESIGN
+from experiments.codesign_report.contents import DENSE as DENSE_RUN
 
 KEPT = np.array([0.85, 0.5, 0.27])
 
@@ -39,7 +40,7 @@ def run_of(accuracy=None, energy=None, kind="analog", arrays=None, examples: int
 
 def said(run: RunFiles) -> str:
     with drawing():
-        return plain(strip_of(run).sentence)
+        return plain(CODESIGN.strip(run).sentence)
 
 
 # Who wins, who loses, and when nobody does. One standard error of 95 % on 2,000 images is 0.49 points.
@@ -122,7 +123,7 @@ def test_other_scorers_unfinished_runs_and_dense_ones():
     assert said(RunFiles(Path("x"), missing={"summary.json": "summary.json is not in the run folder"})) == (
         "Not measured yet: summary.json is not in the run folder."
     )
-    strip = strip_of(RunFiles(Path("x"), summary={"experiment": "dense", **_dense(0.9525)}))
+    strip = DENSE_RUN.strip(RunFiles(Path("x"), summary={"experiment": "dense", **_dense(0.9525)}))
     assert plain(strip.sentence) == (
         "The dense network reaches 95.2 % accuracy on 2,000 test images; nothing was pruned, nothing compared."
     )
@@ -167,7 +168,7 @@ def drawn():
     """The strip of a whole run, drawn once."""
     arrays = fake_arrays(np.random.default_rng(0), KEPT, 2, 8, 64)
     with drawing():
-        return strip_of(run_of({"digital": 0.951}, arrays=arrays)), arrays
+        return CODESIGN.strip(run_of({"digital": 0.951}, arrays=arrays)), arrays
 
 
 def test_dots_bars_and_the_input(drawn):
@@ -207,7 +208,7 @@ def test_a_difference_that_nobody_can_judge_is_neither_won_nor_lost_nor_none(ene
 
 def test_what_was_not_measured_is_not_drawn():
     with drawing():
-        strip = strip_of(dataclasses.replace(run_of(), arrays={}, summary={"experiment": "codesign"}))
+        strip = CODESIGN.strip(dataclasses.replace(run_of(), arrays={}, summary={"experiment": "codesign"}))
     assert strip.pictures == () and strip.numbers == ()
     assert strip.sentence == "Not measured yet: summary.json holds no accuracy."
 

@@ -75,10 +75,11 @@ def reference(design: Design, tokens, query=None):
 def context_for(groups: int, tokens: int = TOKENS, query=None, smoothing=0.0, **more) -> Context:
     fields = dict(
         alive=np.ones((tokens, groups), bool),
-        token_index=np.arange(tokens),
+        position=np.arange(tokens),
+        counted=np.arange(tokens) > 0,  # the first is CLS
+        full=tokens - 1,
         state=initial_state(groups, WIDTH, query),
         smoothing=smoothing,
-        token_count=tokens,
     )
     return Context(**(fields | more))
 

@@ -15,7 +15,7 @@ from scoring_reference import INPUTS, key, spec_for
 from scoring_reference import quick_jit as jit
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
-from atis_jax.scoring import calibration as package
+from atis_jax.scoring.atis import calibration as package
 from atis_jax.scoring.atis.calibration import (
     CalibrationSpec,
     CalibrationTokens,

@@ -26,9 +26,10 @@ from scoring_reference import (
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, sample_chip, with_fields
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.scoring.atis.analog import analog
-from atis_jax.scoring.atis.digital import digital
-from atis_jax.training.energy_term import RunLedger
+from atis_jax.scoring.atis.analog import Analog
+from atis_jax.scoring.atis.digital import Digital
+from atis_jax.scoring.atis.ledger import AtisLedger
+from atis_jax.scoring.bill import Bill
 from atis_jax.validation import SettingError
 
 NOMINAL = get_preset("nominal")
@@ -45,7 +46,7 @@ def design():
 def decider(spec, hardware):
     def decide(design, chip, tokens, noise_key):
         environment = nominal_environment(hardware)
-        return analog(spec, hardware)(design, chip, environment, tokens, context_for(GROUPS), noise_key)[0]
+        return Analog(spec, hardware).score(design, chip, environment, tokens, context_for(GROUPS), noise_key)[0]
 
     return quick_jit(decide)
 
@@ -98,7 +99,7 @@ def test_what_is_independent_falls_by_the_square_root_of_two(design):
     hardware = with_fields(NOMINAL, quiet)
     spread = []
     for spec in (SINGLE, DOUBLE):
-        scorer = analog(spec, hardware)
+        scorer = Analog(spec, hardware).score
 
         def offset(k, spec=spec, scorer=scorer):
             chip = sample_chip(k, hardware, spec.geometry)
@@ -114,12 +115,13 @@ def test_the_ledger_pays_for_the_second_array(design):
     """Its currents, lines, amplifiers and floating gates; converters, comparator and the rest are shared."""
     network = NetworkShape(tokens=64, width=WIDTH, depth=2, heads=2, mlp_width=48, classes=10, stem_macs=0)
     energy = EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k")
+    costs = Bill(energy, network, (True, True))
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), design)
     query = jnp.zeros((2, GROUPS, WIDTH))
 
     def ledger(spec):
         def of(kept, designs, query):
-            return RunLedger(energy, network, spec, NOMINAL, (True, True)).analog(kept, designs, query).as_dict()
+            return AtisLedger(costs, spec, NOMINAL).analog(kept, designs, query).as_dict()
 
         return quick_jit(of)(jnp.ones(2), stacked, query)
 
@@ -133,7 +135,7 @@ def test_the_ledger_pays_for_the_second_array(design):
 def test_the_digital_scorer_has_no_halves(design):
     chipless = (None, None, tokens_for(2), context_for(GROUPS), None)
     one, two = (
-        quick_jit(lambda design, spec=spec: digital(spec, NOMINAL)(design, *chipless)[0].voltage)(design)
+        quick_jit(lambda design, spec=spec: Digital(spec, NOMINAL).score(design, *chipless)[0].voltage)(design)
         for spec in (SINGLE, DOUBLE)
     )
     np.testing.assert_array_equal(one, two)

@@ -23,8 +23,8 @@ from scoring_reference import (
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment, with_fields
 from atis_jax.energy.shapes import ARRANGEMENTS, PROJECTIONS
-from atis_jax.scoring.atis.analog import analog
-from atis_jax.scoring.atis.digital import digital
+from atis_jax.scoring.atis.analog import Analog
+from atis_jax.scoring.atis.digital import Digital
 from atis_jax.scoring.atis.program import with_extracted_prototype
 from atis_jax.scoring.atis.projection import initial_projection
 from atis_jax.scoring.atis.spec import PROTOTYPES
@@ -53,7 +53,7 @@ def passes(spec, derivatives: bool):
         return jax.jit(run, compiler_options=QUICK_TO_COMPILE)
 
     # With a read noise key in one of the cases: the ideal chip has no noise for it to move.
-    return both(analog(spec, IDEAL), spec.prototype == "static"), both(digital(spec, IDEAL), False)
+    return both(Analog(spec, IDEAL).score, spec.prototype == "static"), both(Digital(spec, IDEAL).score, False)
 
 
 def random_like(rng, leaf):
@@ -122,14 +122,14 @@ def test_probability_is_the_normal_law_around_the_threshold():
     np.testing.assert_allclose(probability, expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("maker", [analog, digital])
+@pytest.mark.parametrize("maker", [Analog, Digital])
 def test_probability_is_defined_where_a_noiseless_score_sits_on_the_threshold(maker):
     """At evaluation the width of the soft comparator is zero; a score equal to the threshold must not be 0/0."""
     spec = spec_for("consensus", "ema")  # nothing seen yet: all weights zero, the score exactly zero
     design = dataclasses.replace(random_design(0, 1, np.eye(INPUTS, WIDTH)), threshold=jnp.zeros(1))
     chip = nominal_chip(IDEAL, spec.geometry)
     context = context_for(1, query=jnp.zeros((1, WIDTH)))
-    score = jax.jit(lambda *args: maker(spec, IDEAL)(*args, None)[0], compiler_options=QUICK_TO_COMPILE)
+    score = jax.jit(lambda *args: maker(spec, IDEAL).score(*args, None)[0], compiler_options=QUICK_TO_COMPILE)
     decision = score(design, chip, nominal_environment(IDEAL), tokens_for(0), context)
     np.testing.assert_array_equal(decision.voltage, 0.0)
     np.testing.assert_array_equal(decision.keep_probability, 0.5)
@@ -138,11 +138,11 @@ def test_probability_is_defined_where_a_noiseless_score_sits_on_the_threshold(ma
 def test_too_many_inputs_for_the_array_names_the_field():
     small = with_fields(IDEAL, {"max_inputs": INPUTS - 1})
     with pytest.raises(ValueError, match=rf"scorer.inputs = {INPUTS} exceeds the {INPUTS - 1} .*lower scorer.inputs"):
-        analog(spec_for("consensus"), small)
+        Analog(spec_for("consensus"), small)
 
 
 def test_analog_without_a_chip_says_where_to_get_one():
     with pytest.raises(ValueError, match="needs a chip.*nominal_chip"):
-        analog(spec_for("consensus"), IDEAL)(
+        Analog(spec_for("consensus"), IDEAL).score(
             random_design(0, 1, np.eye(INPUTS, WIDTH)), None, None, tokens_for(0), context_for(1), None
         )

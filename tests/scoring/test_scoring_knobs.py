@@ -60,7 +60,7 @@ def program_for(spec):
     def run(dac, design, chip, tokens, noise):
         hardware = dataclasses.replace(HARDWARE, dac=dac)
         context = context_for(spec.groups, smoothing=0.2)
-        return make_method(spec, hardware)(design, chip, ENVIRONMENT, tokens, context, noise)[0]
+        return make_method(spec, hardware).score(design, chip, ENVIRONMENT, tokens, context, noise)[0]
 
     return quick_jit(run)
 
@@ -154,7 +154,7 @@ def test_one_input_stays_on_when_every_gate_closes(preset):
     design = gated_design(3, np.linspace(-3.0, -9.0, INPUTS)[::-1])
     assert np.flatnonzero(input_gates(design, spec)).tolist() == [INPUTS - 1]
     assert float(active_inputs(design, spec)) == 1.0
-    chip, scorer = draw_chip(key(3), hardware, spec.geometry), make_method(spec, hardware)
+    chip, scorer = draw_chip(key(3), hardware, spec.geometry), make_method(spec, hardware).score
 
     def loss(design):
         decision, _ = scorer(design, chip, ENVIRONMENT, tokens_for(2), context_for(3, smoothing=0.2), key(4))
@@ -211,7 +211,8 @@ def test_the_loss_feels_the_bits():
     design = gated_design(1, None, input_gain=-1.0)  # inputs of 0.06: none is beyond the full scale
     chip = draw_chip(key(3), ideal, spec.geometry)
     tokens = tokens_for(6, 4000)
-    scorer, fine = make_method(spec, ideal), make_method(dataclasses.replace(spec, kind="digital"), ideal)
+    scorer = make_method(spec, ideal).score
+    fine = make_method(dataclasses.replace(spec, kind="digital"), ideal).score
     context, environment = context_for(1, 4000), nominal_environment(ideal)
 
     def error(raw):

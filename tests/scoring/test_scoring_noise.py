@@ -21,13 +21,13 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
-from atis_jax.scoring.atis.analog import analog
+from atis_jax.scoring.atis.analog import Analog
 
 NOMINAL = get_preset("nominal")
 SPEC = spec_for("grouped")
 CHIPS = 4
 
-score = analog(SPEC, NOMINAL)
+score = Analog(SPEC, NOMINAL).score
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def one_chip(chips, number=0):
 
 @functools.partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
 def jitted(design, chip, environment, tokens, index, noise_key):
-    context = context_for(SPEC.groups, tokens=tokens.shape[0], token_index=index, token_count=TOKENS)
+    context = context_for(SPEC.groups, tokens=tokens.shape[0], position=index, full=TOKENS - 1)
     return score(design, chip, environment, tokens, context, noise_key)[0]
 
 
@@ -88,7 +88,7 @@ def test_noise_is_one_draw_a_token_and_score_and_none_without_a_key(design, chip
 def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(design):
     """Without any noise before the comparator the probability does not depend on the draw, the voltage does."""
     quiet = with_fields(get_preset("ideal"), {"comparator.noise_v": 1e-3})
-    scorer = jax.jit(lambda *args: analog(SPEC, quiet)(*args)[0], compiler_options=QUICK_TO_COMPILE)
+    scorer = jax.jit(lambda *args: Analog(SPEC, quiet).score(*args)[0], compiler_options=QUICK_TO_COMPILE)
     chip = nominal_chip(quiet, SPEC.geometry)
     environment, context = Environment(300.15, 1.0), context_for(SPEC.groups)
     drawn = [scorer(design, chip, environment, tokens_for(4), context, noise) for noise in (None, key(1), key(2))]

@@ -20,8 +20,8 @@ from scoring_reference import (
 )
 
 from atis_jax.circuits import get_preset, nominal_chip, nominal_environment
-from atis_jax.scoring.atis.analog import analog
-from atis_jax.scoring.atis.digital import digital
+from atis_jax.scoring.atis.analog import Analog
+from atis_jax.scoring.atis.digital import Digital
 from atis_jax.scoring.atis.threshold import sequential_decisions
 from atis_jax.scoring.types import ScorerState, initial_state
 
@@ -160,7 +160,7 @@ def adaptive_pair():
 
         return jax.jit(score, static_argnums=2, compiler_options=QUICK_TO_COMPILE)
 
-    return run(analog(spec, hardware, target)), run(digital(spec, hardware, target))
+    return run(Analog(spec, hardware, target).score), run(Digital(spec, hardware, target).score)
 
 
 @pytest.mark.parametrize("layer", [0, 1])
@@ -196,7 +196,7 @@ def test_the_dead_band_is_the_presets_share_of_the_span_and_off_unless_asked_for
     results = {}
     for asked in (False, True):
         spec = spec_for("consensus", hysteresis=asked)
-        score = jax.jit(analog(spec, hardware), compiler_options=QUICK_TO_COMPILE)
+        score = jax.jit(Analog(spec, hardware).score, compiler_options=QUICK_TO_COMPILE)
         chip = nominal_chip(hardware, spec.geometry)
         context = context_for(1, tokens=60)
         decision, state = score(design, chip, nominal_environment(hardware), tokens, context, None)

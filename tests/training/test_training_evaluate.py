@@ -52,7 +52,9 @@ def with_unused_bits(evaluator, inputs):
     chip = dataclasses.replace(
         inputs.chip, dac_element_error=jnp.concatenate([inputs.chip.dac_element_error, unused], axis=-1)
     )
-    return dataclasses.replace(evaluator, method=make_method(SETTINGS.scorer, hardware)), dataclasses.replace(inputs, chip=chip)
+    return dataclasses.replace(evaluator, method=make_method(SETTINGS.scorer, hardware)), dataclasses.replace(
+        inputs, chip=chip
+    )
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ from atis_jax.circuits import get_preset, nominal_environment, with_fields
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.checks import check_knobs
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates
 from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.scoring.atis.sharing import SHARED
@@ -48,7 +49,7 @@ from experiments.codesign import codesign_setup, codesign_step
 from experiments.design_summary import design_summary
 from experiments.ledgers import run_bill
 from experiments.rundir import open_run
-from experiments.settings import CodesignSettings, check_knobs
+from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
 
 SPLIT = split()

@@ -168,6 +168,8 @@ def test_tokens_that_do_not_count_change_no_term():
 
     counted = np.pad(np.broadcast_to(COUNTED, (B, N)), ((0, 0), (0, 3)))
     expected = terms(probability, alive, voltage, important, COUNTED)
-    found = terms(padded(probability, 0.9), padded(alive, True), padded(voltage, 100.0), padded(important, True), counted)
+    found = terms(
+        padded(probability, 0.9), padded(alive, True), padded(voltage, 100.0), padded(important, True), counted
+    )
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)

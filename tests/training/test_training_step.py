@@ -288,10 +288,10 @@ def test_each_source_of_chance_has_its_own_stream(monkeypatch):
     fixed_and_wet = dict(model=dict(dropout=0.1), codesign=dict(fresh_chip=False))
     assert traced_streams(monkeypatch, "analog", **fixed_and_wet) == everything - {"chip"} | {"dropout"}
     assert traced_streams(monkeypatch, "random") == {"random_scorer"}
-    keys = {jax.random.key_data(rng.stream(jax.random.key(0), name)).tobytes() for name in rng.STREAMS}
+    keys = {jax.random.key_data(rng.key_of(jax.random.key(0), name)).tobytes() for name in rng.STREAMS}
     assert len(keys) == len(rng.STREAMS)
     with pytest.raises(ValueError, match="stream 'read-noise' does not exist; the streams are .*read_noise"):
-        rng.stream(jax.random.key(0), "read-noise")
+        rng.key_of(jax.random.key(0), "read-noise")
 
 
 @pytest.mark.slow

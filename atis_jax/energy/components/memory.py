@@ -16,9 +16,9 @@ from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
 from atis_jax.numerics import straight_through
 from atis_jax.validation import choose
 
-TOKEN_WIDTHS = 12
+ATTENTION_WIDTHS, MLP_WIDTHS = 10, 2
 """d-vectors moved a token and layer: into Q, K, V one and out three, into attention three and out one, output map one
-and one, MLP one in and one out. The MLP's hidden vector, m numbers, is moved twice more."""
+and one; MLP one in and one out. The MLP's hidden vector, m numbers, is moved twice more."""
 
 STATISTICS = 2
 """A token's mean and deviation. A score that reads less than the whole token cannot work them out, so the layer before
@@ -46,15 +46,16 @@ def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> fl
 
 def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
     """Vectors of the tokens kept, in and out of every matrix product, J an image."""
-    moved = (TOKEN_WIDTHS * network.width + 2 * network.mlp_width) * preset.network_bytes
-    return moved * byte_j(preset, memory.tokens) * jnp.sum(tokens.kept + network.protected)
+    attention = ATTENTION_WIDTHS * network.width * jnp.sum(tokens.kept + network.protected)
+    mlp = (MLP_WIDTHS * network.width + 2 * network.mlp_width) * jnp.sum(tokens.in_mlp + network.protected)
+    return preset.network_bytes * byte_j(preset, memory.tokens) * (attention + mlp)
 
 
 def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
-    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each."""
+    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each of a plain network."""
     if tokens.attended is None:
         return jnp.zeros(())
-    moved = 2 * network.width * preset.network_bytes
+    moved = 2 * network.keys * preset.network_bytes
     return moved * byte_j(preset, memory.cache) * jnp.sum(tokens.attended - tokens.kept)
 
 

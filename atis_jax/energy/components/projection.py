@@ -20,8 +20,13 @@ SPARSE_SIGN_BYTES = 0.25
 
 def mac_j(preset: EnergyPreset, scorer: ScorerShape) -> float:
     """A multiply-accumulate in the scorer's number format, J."""
+    return mac_of_format_j(preset, scorer.format)
+
+
+def mac_of_format_j(preset: EnergyPreset, format: str) -> float:
+    """A multiply-accumulate of a score in a number format, J."""
     by_format = {"int4": preset.score_mac_int4_j, "int8": preset.score_mac_j, "fp16": preset.score_mac_fp16_j}
-    return choose(by_format, scorer.format, "scorer.format")
+    return choose(by_format, format, "scorer.format")
 
 
 def projection_j(

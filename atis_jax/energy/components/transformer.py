@@ -16,8 +16,8 @@ def attention_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> 
 
 
 def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[Array, ""]:
-    """MLP of every token kept, over all layers, J an image."""
-    return preset.network_mac_j * jnp.sum(mlp_macs(network, tokens.kept + network.protected))
+    """MLP of every token that reaches it, over all layers, J an image."""
+    return preset.network_mac_j * jnp.sum(mlp_macs(network, tokens.in_mlp + network.protected))
 
 
 def embedding_j(preset: EnergyPreset, network: NetworkShape, embedded: Float[Array, ""]) -> Float[Array, ""]:

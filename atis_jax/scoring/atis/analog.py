@@ -53,8 +53,8 @@ class Analog(Atis):
         super().__init__(spec, hardware, target)
         if spec.inputs > hardware.max_inputs:
             raise SettingError(
-                f"scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of hardware preset "
-                f"{hardware.name!r}; lower scorer.inputs or choose a larger preset"
+                f"config.scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of "
+                f"hardware.preset {hardware.name!r}; lower scorer.inputs or choose a larger preset"
             )
 
     @property

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.energy.shapes import OF_PIXELS
 from atis_jax.pruning.masks import top_fraction
 from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.scoring.atis import losses
+from atis_jax.scoring.atis.checks import check_place
 from atis_jax.scoring.atis.design import Design, threshold_range
 from atis_jax.scoring.atis.knobs import KNOBS, active_inputs, dac_bits, knobs_detached
 from atis_jax.scoring.atis.ledger import AtisLedger
@@ -27,10 +28,10 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.atis.start import starting_design
 from atis_jax.scoring.atis.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.method import Method, Survey, Trail
+from atis_jax.scoring.method import Method, Place, Survey, Trail
 from atis_jax.scoring.types import Context, ScorerState, initial_state
 from atis_jax.typing import Key
-from atis_jax.validation import choose
+from atis_jax.validation import SettingError, choose
 
 _PROJECTION_LABELS = {"learned": "scorer", "gaussian": "frozen", "sparse_sign": "frozen", "selection": "frozen"}
 _PROTOTYPE_LABELS = {"static": "scorer", "ema": "frozen", "extracted": "frozen"}
@@ -53,6 +54,24 @@ class Atis(Method):
         super().__init__(spec, hardware, target)
         if choose(_FOLLOWS_QUERY, spec.prototype, "scorer.prototype") and spec.ema_rate > 0:
             self.needs = frozenset({"query"})
+
+    @classmethod
+    def built_on(cls, spec: ScorerSpec, hardware: Hardware) -> Hardware:
+        """A sensor's voltages are there already: no converter makes them."""
+        at_sensor = choose(OF_PIXELS, spec.source, "scorer.source")
+        return with_fields(hardware, {"dac.bits": None}) if at_sensor else hardware
+
+    def check(self, place: Place) -> None:
+        """See ``scoring.atis.checks``."""
+        check_place(self.spec, self.hardware, place, converts=self.fabricated)
+
+    def check_raw(self, values: int) -> None:
+        """An array has no more inputs than a patch has pixels."""
+        if self.spec.inputs > values:
+            raise SettingError(
+                f"config.scorer.inputs = {self.spec.inputs} exceeds the {values} pixel values of a patch that "
+                f"scorer.source = 'pixels' selects from; lower scorer.inputs to at most {values}, or raise model.patch"
+            )
 
     @property
     def groups(self) -> int:

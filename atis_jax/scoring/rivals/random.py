@@ -11,10 +11,10 @@ from jaxtyping import Array, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.method import Method, Place, Survey
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
-from atis_jax.validation import check_settings, setting
+from atis_jax.validation import SettingError, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,18 @@ class Random(Method):
 
     Spec = RandomSpec
     relaxes = False
-    stream = "random_scorer"
+    noise_stream = "random_scorer"
     chance = True
+
+    def check(self, place: Place) -> None:
+        """A control cannot be what is designed.
+
+        Raises:
+            SettingError: always.
+        """
+        raise SettingError(
+            "config.scorer.kind = 'random' has nothing to design; it is a control: put 'random' into config.compare"
+        )
 
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
         """The wanted share of every layer; no memory."""

@@ -1,0 +1,49 @@
+"""Which chip a scorer is designed for: the section ``hardware`` of a config."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from atis_jax.circuits.dac import MAX_BITS
+from atis_jax.circuits.hardware import Hardware, with_fields
+from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
+from atis_jax.circuits.presets import PRESETS
+from atis_jax.circuits.thermal import BIAS_KINDS
+from atis_jax.fitting.preset_file import marked, named_hardware
+from atis_jax.validation import SettingError, check_settings, setting
+
+
+@dataclasses.dataclass(frozen=True)
+class HardwareSpec:
+    """Which chip the scorer is designed for."""
+
+    preset: str = setting(
+        "nominal", path=True, doc=f"hardware: {', '.join(PRESETS)}, or the file that configs/fit.py wrote"
+    )
+    bias: str | None = setting(None, choices=BIAS_KINDS, doc="bias against temperature; None keeps the preset's")
+    dac_bits: int | None = setting(None, low=1, high=MAX_BITS, doc="of the converters; None keeps the preset's")
+    programming_bits: int | None = setting(None, low=2, high=16, doc="of the currents; None keeps the preset's")
+    imperfections: float = setting(
+        1.0, low=0.0, high=1000.0, doc="factor on every imperfection of the preset: mismatch, offsets, noise"
+    )
+
+    def __post_init__(self):
+        check_settings(self, "hardware")
+        object.__setattr__(self, "preset", marked(self.preset))
+        try:
+            self.build()
+        except ValueError as error:
+            raise SettingError(f"config.hardware: {error}") from error
+
+    def build(self) -> Hardware:
+        """The hardware itself."""
+        wanted = {
+            "thermal.bias": self.bias,
+            "dac.bits": self.dac_bits,
+            "floating_gate.bits": self.programming_bits,
+        }
+        hardware = with_fields(named_hardware(self.preset), {path: v for path, v in wanted.items() if v is not None})
+        try:
+            return scale_imperfections(hardware, dict.fromkeys(IMPERFECTIONS, self.imperfections))
+        except ValueError as error:
+            raise ValueError(f"hardware.imperfections = {self.imperfections} is too large: {error}") from error

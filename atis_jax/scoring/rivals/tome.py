@@ -1,0 +1,154 @@
+"""ToMe (Bolya et al. 2023, arXiv 2210.09461): the tokens most alike are merged, between attention and MLP.
+
+Definitions from the paper and from what the authors' code does (facebookresearch/ToMe, commit af95e4b). Two deviations.
+Tokens keep their place in the sequence: where each would stand in the original, which lists the kept half and then the
+other, travels along as an order, since the next layer's halves go by it. And without a protected token the original
+lists the kept ones by falling score; here they keep their order, as they do there with one.
+
+Shape suffixes: n tokens, K head width, L layers, B examples, N tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from atis_jax.energy.ledger import Ledger
+from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.types import Context, Decision
+from atis_jax.typing import Key
+from atis_jax.validation import check_settings, setting
+
+NO_PAIR = -2.0
+"""Below every cosine: of tokens that may not be merged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TomeSpec:
+    """How many tokens are merged, and in which layers most."""
+
+    kind: str = setting("tome", doc="which scorer decides")
+    merged: int = setting(4, low=0, doc="r, tokens merged in a layer on average; never more than half of those left")
+    inflection: float = setting(
+        0.0, low=-1.0, high=1.0, doc="0: as many in every layer; -1: falling from twice that to none; 1: rising"
+    )
+
+    def __post_init__(self):
+        check_settings(self, "scorer")
+
+    def per_layer(self, depth: int) -> tuple[int, ...]:
+        """Tokens merged in every layer: linear from r (1 - inflection) to r (1 + inflection), rounded down."""
+        first = int(self.merged * (1.0 - self.inflection))
+        last = 2 * self.merged - first
+        return tuple(int(first + layer * (last - first) / max(depth - 1, 1)) for layer in range(depth))
+
+
+class Tome(Method):
+    """Bipartite soft matching of the keys; the design is how many tokens each layer merges, and is not trained."""
+
+    Spec = TomeSpec
+    needs = frozenset({"keys"})
+    site = "before_mlp"
+    reduces = "merge"
+    proportional = True
+    relaxes = False
+
+    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Float[Array, "L"], Any]:
+        """How many merge in every layer, whatever fractions are wanted; no memory."""
+        return jnp.asarray(self.spec.per_layer(survey.seen.shape[0]), float), ()
+
+    def labels(self, design: Any) -> Any:
+        """Nothing is trained."""
+        return "frozen"
+
+    def along(self, stream: Stream) -> Int[Array, "1 N"]:
+        """The order in which the tokens are dealt to the two halves: at first that of the sequence."""
+        return jnp.arange(stream.x.shape[1])[None]
+
+    def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
+        """See ``Method``; ``voltage`` is the token's largest cosine with one that it could go into, its sign turned."""
+        assert context.attended is not None and context.attended.keys is not None
+        alive = context.alive[:, 0]
+        metric = jax.lax.stop_gradient(jnp.mean(context.attended.keys, axis=0))
+        into, order, best = match(metric, context.along, alive, alive & ~context.counted, design)
+        keep = (into == jnp.arange(into.shape[0]))[:, None]
+        unlike = -jnp.where(best > NO_PAIR, best, -1.0)[:, None]
+        return Decision(unlike, keep.astype(tokens.dtype), keep, into, order), context.state
+
+    def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
+        """The network, with MLPs of fewer tokens than its attention, and the matching.
+
+        A layer of n tokens: the mean of the keys over H heads, n (d - K) additions, and its length, 2 n K
+        multiply-accumulates (``projection``); (n/2)^2 cosines of K, the sizes on n^2 H logits, which the first layer
+        could do without, and 3 d for each token merged (``score``); comparisons for the best partner and to sort the
+        half (``comparator``); keys, their mean, and tokens merged in and out of memory.
+        """
+        prices, network, tokens = costs.energy.prices(), costs.network, costs.tokens(kept, self.site)
+        n, merged = tokens.scored + network.protected, tokens.scored - tokens.in_mlp
+        d, head = float(network.width), network.width / network.heads
+        pairs, where = (0.5 * n) ** 2, costs.has_scorer
+
+        def over_layers(count: Float[Array, "L"]) -> Float[Array, ""]:
+            return jnp.sum(where * count)
+
+        compared = pairs + 0.5 * n * jnp.log2(jnp.maximum(0.5 * n, 1.0))
+        return costs.scored(
+            kept,
+            self.site,
+            scorer_memory_j=costs.number_j * over_layers(n * (d + 2.0 * head) + 3.0 * d * merged),
+            projection_j=over_layers(n * (d - head)) * prices.score_add_j + over_layers(2.0 * n * head) * costs.mac_j,
+            score_j=over_layers(pairs * head + 3.0 * d * merged) * costs.mac_j
+            + over_layers(network.heads * n**2) * prices.score_add_j,
+            comparator_j=over_layers(compared) * prices.compare_j,
+        )
+
+
+def match(
+    metric: Float[Array, "n K"],
+    order: Int[Array, "n"],
+    alive: Bool[Array, "n"],
+    protected: Bool[Array, "n"],
+    merged: Float[Array, ""] | int,
+) -> tuple[Int[Array, "n"], Int[Array, "n"], Float[Array, "n"]]:
+    """Bipartite soft matching of the tokens alive.
+
+    Dealt in turn to halves A and B, each of A looks for the one of B with the largest cosine; those of A that find the
+    most alike go into theirs, ``merged`` of them and at most half of what is not protected. Equal ones: the first.
+
+    Args:
+        metric: what is compared.
+        order: the halves are dealt by; any numbers that differ.
+        alive: tokens that take part.
+        protected: those that neither go nor receive.
+        merged: r.
+
+    Returns:
+        Where each goes, by place in ``metric``; itself for one that stays. The order afterwards: what is protected,
+        the rest of A, then B. The best cosine, ``NO_PAIR`` for a token that cannot go.
+    """
+    tokens = jnp.arange(order.shape[0])
+    place = ranked(order, alive)
+    in_a, in_b = alive & (place % 2 == 0), alive & (place % 2 == 1)
+    unit = metric / jnp.maximum(jnp.linalg.norm(metric, axis=-1, keepdims=True), jnp.finfo(metric.dtype).tiny)
+    pair = (in_a & ~protected)[:, None] & (in_b & ~protected)
+    cosine = jnp.where(pair, unit @ unit.T, NO_PAIR)
+    best, partner = jnp.max(cosine, axis=1), jnp.argmax(cosine, axis=1)
+    can_go = jnp.any(pair, axis=1)
+    count = jnp.minimum(merged, jnp.sum(alive & ~protected) // 2)
+    goes = can_go & (ranked(-best, can_go) < count)
+    into = jnp.where(goes, partner, tokens)
+    listed = jnp.where(protected, 0, jnp.where(in_a, 1, 2)) * order.shape[0] + place
+    return into, jnp.where(count > 0, listed, place), best
+
+
+def ranked(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
+    """How many of ``among`` are smaller; of equal ones the first is."""
+    index = jnp.arange(values.shape[0])
+    before = (values < values[:, None]) | ((values == values[:, None]) & (index < index[:, None]))
+    return jnp.sum(before & among, axis=1)

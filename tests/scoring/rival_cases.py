@@ -1,0 +1,128 @@
+"""A tiny network, the same with padding behind its tokens, and the passes and steps that every rival goes through."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits import get_preset
+from atis_jax.data.dataset import Facts
+from atis_jax.energy.baselines import energy_ratio
+from atis_jax.energy.spec import EnergySpec
+from atis_jax.models.forward import Relaxation, ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.registry import make_method
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.training.state import create_state, optimiser
+from atis_jax.training.step import Codesign, codesign_step
+from atis_jax.training.survey import survey
+from atis_jax.training.task import Classify
+
+GOLDEN = Path(__file__).parent.parent / "data" / "golden"
+BATCH, DEPTH, CLASSES, PADDING = 3, 3, 3, 4
+FACTS = Facts(classes=CLASSES, rows=8, columns=8, channels=1, mean=(0.5,), std=(0.3,))
+MODEL = VisionTransformer(ModelSpec(width=16, depth=DEPTH, heads=2, mlp_width=16, patch=2, stem="linear"), FACTS)
+WANTED = jnp.full(DEPTH, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Padded:
+    """``MODEL`` with room for ``PADDING`` tokens that are not there, full of numbers."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(MODEL, name)
+
+    @property
+    def length(self) -> int:
+        return MODEL.length + PADDING
+
+    def embed(self, params, batch, raw=False):
+        stream = MODEL.embed(params, batch, raw)
+        return dataclasses.replace(
+            stream,
+            x=jnp.pad(stream.x, ((0, 0), (0, PADDING), (0, 0)), constant_values=3.0),
+            position=jnp.pad(stream.position, ((0, 0), (0, PADDING)), mode="edge"),
+            protected=jnp.pad(stream.protected, ((0, 0), (0, PADDING))),
+            real=jnp.arange(self.length)[None] < MODEL.length,
+        )
+
+
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        return dict(file)
+
+
+@functools.cache
+def params(seed: int = 0):
+    """Random everywhere, the head included, which starts at zero."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(MODEL.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(0, 0.3, leaf.shape), jnp.float32), shapes)
+
+
+def batch(seed: int = 0) -> dict[str, jnp.ndarray]:
+    rng = np.random.default_rng(seed)
+    examples = jnp.asarray(rng.random((BATCH, 8, 8, 1)), jnp.float32)
+    return {"image": examples, "label": jnp.asarray(rng.integers(0, CLASSES, BATCH))}
+
+
+def method_of(spec):
+    return make_method(spec, get_preset("nominal"))
+
+
+def start(method, **design):
+    """What the method begins with on the tiny network; fields of ``design`` replaced."""
+
+    @jax.jit
+    def begun(params, batch):
+        return method.begin(jax.random.key(0), survey(MODEL, params, method, batch), WANTED)
+
+    made, memory = begun(params(), batch())
+    return ScorerInputs(dataclasses.replace(made, **design) if design else made, None, None, memory)
+
+
+def masked(method, inputs, model=MODEL, hardness: float = 1.0):
+    return _masked(model, method, params(), inputs, jnp.float32(hardness))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _masked(model, method, params, inputs, hardness):
+    return masked_forward(model, params, method, batch(), inputs, None, relaxation=Relaxation(0.1, hardness))
+
+
+def gathered(method, inputs, capacities, model=MODEL):
+    return jax.jit(
+        lambda params, inputs: gathered_forward(model, params, method, batch(), inputs, None, capacities=capacities)
+    )(params(), inputs)
+
+
+def room(out) -> tuple[int, ...]:
+    """Tokens that each layer needs room for."""
+    return tuple(int(most) for most in np.asarray(out.alive[..., 0]).sum(-1).max(-1))
+
+
+def tiny_bill(tokens: str = "none", **shape) -> Bill:
+    energy = EnergySpec(preset="horowitz_45nm", tokens=tokens)
+    return Bill(energy, dataclasses.replace(MODEL.shape(), **shape), (True,) * DEPTH)
+
+
+def step_metrics(method) -> dict[str, Any]:
+    """Metrics of the first co-design step, which is soft, and the design after it."""
+    stage, pruning, codesign = StageSpec(steps=2), PruningSpec(kept=(0.5,), hard_from=0.5), CodesignSpec()
+    costs = tiny_bill()
+    setup = Codesign(
+        MODEL, method, Classify(), stage, pruning, LossSpec(), codesign,
+        lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), costs.dense()),
+    )  # fmt: skip
+    transform = optimiser(stage, codesign, method)
+    inputs = start(method)
+    state = create_state(params(), inputs.design, inputs.state, jax.random.key(0), transform)
+    state, metrics = jax.jit(codesign_step(setup, transform))(state, batch(), params(1))
+    return jax.device_get(metrics | {"design": state.design})

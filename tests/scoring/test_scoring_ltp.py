@@ -1,0 +1,198 @@
+"""LTP: the authors' own numbers, soft and hard passes of a network, padding, protected tokens, training, costs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rival_cases import (
+    DEPTH,
+    MODEL,
+    Padded,
+    batch,
+    gathered,
+    golden,
+    masked,
+    method_of,
+    params,
+    room,
+    start,
+    step_metrics,
+    tiny_bill,
+)
+
+from atis_jax.energy.shapes import NetworkShape
+from atis_jax.models.forward import Relaxation, dense_forward, masked_forward
+from atis_jax.models.kernels import Softmax, told
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.rivals.ltp import LtpSpec, importance, kept_by, soft_mask, starting_thresholds
+
+SPEC = LtpSpec(final_threshold=0.12, temperature=0.02)
+METHOD = method_of(SPEC)
+
+
+def scores_of(attention, mask):
+    """(B, N) importance as the original has it: over the padded length."""
+    rows = jnp.asarray(mask[:, 0, 0] > -1)
+    received = told(jnp.asarray(attention), rows, ("received",)).received
+    return jax.vmap(lambda received, rows: importance(received, jnp.sum(rows), rows.shape[0]))(received, rows)
+
+
+@pytest.mark.parametrize("name", ["absolute_N16", "absolute_floor_N12", "absolute_pad_N24"])
+def test_scores_and_decisions_are_the_originals(name):
+    case = golden(f"ltp/{name}")
+    score = scores_of(case["attention_probs"], case["attention_mask"])
+    np.testing.assert_allclose(score, case["scores"], rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(kept_by(score, case["threshold"]), case["keep"])
+
+
+@pytest.mark.parametrize(("name", "layers", "final"), [("absolute_L12_f0.01", 12, 0.01), ("absolute_L4_f0.3", 4, 0.3)])
+def test_thresholds_start_as_the_originals(name, layers, final):
+    np.testing.assert_allclose(starting_thresholds(final, layers), golden("ltp/layer_schedules")[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["soft_T1e-1_N10", "soft_T1e-3_pad_N16"])
+def test_soft_masks_and_their_slope_are_the_originals(name):
+    case = golden(f"ltp/{name}")
+    temperature = float(case["temperature"])
+    np.testing.assert_allclose(soft_mask(case["scores"], case["threshold"], temperature), case["soft_mask"], rtol=1e-4)
+    slope = jax.grad(lambda theta: jnp.mean(soft_mask(case["scores"], theta, temperature)))(
+        jnp.asarray(case["threshold"])
+    )
+    np.testing.assert_allclose(slope, case["grad_threshold_of_mask_mean"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["model_cascade_L6_pad_N16", "model_cascade_L3_strong"])
+def test_a_cascade_of_layers_is_the_originals(name):
+    """With its own attention of each layer: who is left, to the last token."""
+    case = golden(f"ltp/{name}")
+    alive = case["mask_in_0"][:, 0, 0] > -1
+    for layer in range(1, case["attn_lengths"].shape[0]):
+        np.testing.assert_array_equal(alive.sum(-1), case["attn_lengths"][layer])
+        score = scores_of(case[f"probs_{layer}"], np.where(alive, 0.0, -10000.0)[:, None, None])
+        np.testing.assert_allclose(score, case[f"scores_{layer}"], rtol=1e-5, atol=1e-7)
+        alive = alive & np.asarray(kept_by(score, case[f"threshold_{layer}"]))
+        np.testing.assert_array_equal(alive, case[f"mask_out_{layer}"][:, 0, 0] > -1)
+
+
+def test_network_operations_are_the_originals():
+    """Attention of what comes in, MLP of what is kept."""
+    case = golden("ltp/macs_L3_d8_only_cls")
+    shape = dict(tokens=9, width=8, depth=3, heads=2, mlp_width=32, classes=1, stem_macs=0)
+    costs = dataclasses.replace(tiny_bill(), network=NetworkShape(**shape))
+    price = costs.energy.prices().network_mac_j
+    pruned, dense = METHOD.bill(costs, jnp.zeros(3), None, None), costs.dense()
+    np.testing.assert_allclose((pruned.attention_j + pruned.mlp_j) / price, case["mac"][0], rtol=1e-6)
+    np.testing.assert_allclose((dense.attention_j + dense.mlp_j) / price, case["baseline_mac"][0], rtol=1e-6)
+
+
+def test_sums_and_comparisons_are_charged():
+    costs = tiny_bill()
+    bill, prices, n = METHOD.bill(costs, jnp.asarray([0.5, 0.25, 0.25]), None, None), costs.energy.prices(), [17, 9, 5]
+    np.testing.assert_allclose(bill.score_j, 2 * np.sum(np.square(n)) * prices.score_add_j, rtol=1e-6)
+    np.testing.assert_allclose(bill.comparator_j, np.sum(n) * prices.compare_j, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def passes():
+    inputs = start(METHOD)
+    out = masked(METHOD, inputs)
+    return inputs, out, gathered(METHOD, inputs, room(out))
+
+
+def test_the_case_prunes_some_tokens_and_not_others(passes):
+    kept = np.asarray(passes[1].alive[:, :, 1:, 0]).mean((1, 2))
+    assert kept[0] == 1.0 and 0.05 < kept[2] < kept[1] < 0.95
+    distance = np.abs(np.asarray(passes[1].voltage)[1:, ..., 0] - 0.12 * np.array([1, 2])[:, None, None] / 3)
+    assert distance.min() > 1e-5  # rounding turns no decision
+
+
+def test_removing_pruned_tokens_changes_no_logit(passes):
+    _, hard, packed = passes
+    np.testing.assert_array_equal(hard.alive, packed.alive)
+    np.testing.assert_array_equal(packed.overflow, 0)
+    np.testing.assert_allclose(packed.logits, hard.logits, atol=1e-5)
+
+
+def test_scores_of_what_is_removed_are_missing_and_no_other_differs(passes):
+    _, hard, packed = passes
+    looked = np.asarray(hard.before)
+    np.testing.assert_allclose(
+        np.asarray(packed.voltage)[looked], np.asarray(hard.voltage)[looked], rtol=1e-4, atol=1e-7
+    )
+
+
+def test_hard_masks_are_the_network_without_those_tokens(passes):
+    """Scores of the second layer: the dense attention, which nothing has touched yet."""
+    dense = jax.jit(lambda params: dense_forward(MODEL, params, batch(), needs=("received",))[1])
+    attended = dense(params())
+    expected = np.asarray(attended.received)[1].mean(1)
+    np.testing.assert_allclose(np.asarray(passes[1].voltage)[1, ..., 0], expected, rtol=1e-5)
+
+
+def test_the_class_token_is_never_pruned():
+    shut = start(METHOD, offset=jnp.full(DEPTH, 1000.0))
+    alive = np.asarray(masked(METHOD, shut).alive)[1:, ..., 0]
+    assert alive[..., 0].all() and not alive[..., 1:].any()
+
+
+def test_padding_changes_nothing(passes):
+    inputs, hard, _ = passes
+    out = masked(METHOD, inputs, Padded())
+    assert not np.asarray(out.alive)[:, :, MODEL.length :].any()
+    np.testing.assert_array_equal(out.alive[:, :, : MODEL.length], hard.alive)
+    np.testing.assert_allclose(out.logits, hard.logits, atol=1e-6)
+
+
+def test_soft_masks_multiply_what_a_block_makes_and_no_attention(passes):
+    """The loop written out: blocks of the dense network, their outputs times the soft masks."""
+    inputs, *_ = passes
+    soft = masked(METHOD, inputs, hardness=0.0)
+
+    @jax.jit
+    def through(block, stream):
+        stream, attended = MODEL.attend(block, stream, Softmax(), ("received",))
+        return MODEL.feed(block, stream), attended
+
+    stream, blocks = MODEL.embed(params(), batch()), MODEL.blocks(params())
+    for layer in range(DEPTH):
+        stream, attended = through(layer_of(blocks, layer), stream)
+        score, theta = jnp.mean(attended.received, axis=1), SPEC.final_threshold * layer / DEPTH
+        mask = (
+            np.array(1 / (1 + np.exp(-(np.asarray(score) - theta) / SPEC.temperature)))
+            if layer
+            else np.ones(score.shape)
+        )
+        np.testing.assert_allclose(soft.probability[layer, ..., 0], mask, rtol=1e-4)
+        mask[:, 0] = 1.0
+        stream = dataclasses.replace(stream, x=stream.x * mask[..., None])
+    np.testing.assert_allclose(soft.logits, MODEL.read_out(params(), stream), atol=1e-5)
+
+
+@pytest.mark.parametrize(("hardness", "moves"), [(0.0, True), (1.0, False)], ids=["soft", "hard"])
+def test_thresholds_have_a_gradient_while_soft_alone(passes, hardness, moves):
+    inputs, *_ = passes
+
+    def loss(design):
+        out = masked_forward(
+            MODEL, params(), METHOD, batch(), dataclasses.replace(inputs, design=design), None,
+            relaxation=Relaxation(0.1, hardness),
+        )  # fmt: skip
+        return jnp.sum(out.logits**2) + jnp.sum(out.probability)
+
+    gradient = np.asarray(jax.jit(jax.grad(loss))(inputs.design).offset)
+    assert np.isfinite(gradient).all()
+    assert (np.abs(gradient[1:]) > 1e-6).all() == moves and gradient[0] == 0.0
+
+
+@pytest.mark.slow
+def test_a_codesign_step_adds_the_soft_masks_to_the_loss():
+    metrics = step_metrics(METHOD)
+    soft = masked(METHOD, start(METHOD), hardness=0.0)
+    mean_masks = np.asarray(soft.probability)[:, :, 1:].mean((1, 2, 3))
+    assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
+    np.testing.assert_allclose(metrics["loss_ltp"], SPEC.weight * np.sum(mean_masks), rtol=1e-4)
+    np.testing.assert_allclose(metrics["threshold_per_layer"], starting_thresholds(SPEC.final_threshold, DEPTH))

@@ -1,0 +1,311 @@
+"""ToMe: the authors' own numbers, both passes of a network, padding, protected tokens, training, costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rival_cases import (
+    DEPTH,
+    MODEL,
+    Padded,
+    batch,
+    gathered,
+    golden,
+    masked,
+    method_of,
+    params,
+    room,
+    start,
+    step_metrics,
+    tiny_bill,
+)
+
+from atis_jax.models.backbone import key_gate
+from atis_jax.models.forward import Pass, ScorerInputs, masked_forward, opened_for, run_layers
+from atis_jax.models.kernels import Softmax
+from atis_jax.pruning.reduce import merge_into
+from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.rivals.tome import TomeSpec, match
+from atis_jax.validation import SettingError
+
+MERGED = 3
+METHOD = method_of(TomeSpec(merged=MERGED))
+MERGES = ("merge_cls_T17_r4", "merge_cls_T50_rmax", "merge_cls_distill_T18_r6", "merge_r0")
+
+
+def stream_of(x, size, protected: int = 1) -> Stream:
+    tokens = jnp.arange(x.shape[1])[None]
+    return Stream(jnp.asarray(x), tokens, tokens < protected, size=jnp.asarray(size)).opened(1, sized=True)
+
+
+def original_order(order, alive):
+    """(B, n) places of the tokens alive, as the original lists them."""
+    ranked = np.where(alive, order, np.iinfo(np.int32).max)
+    return np.argsort(ranked, axis=1)[:, : alive.sum(1)[0]]
+
+
+@pytest.fixture(scope="module", params=MERGES)
+def merge(request):
+    case = golden(f"tome/{request.param}")
+    protected = 1 + int(case["distill_token"]) if "distill_token" in case else 1
+    stream = stream_of(case["x"], case["size"][..., 0], protected)
+    order = jnp.broadcast_to(stream.position, stream.x.shape[:2])
+    matched = jax.jit(jax.vmap(match, in_axes=(0, 0, 0, None, None)))
+    into, order, _ = matched(
+        jnp.asarray(case["metric"]), order, stream.alive[..., 0], stream.protected[0], int(case["r"])
+    )
+    return case, stream, into, np.asarray(order)
+
+
+def test_groups_are_the_originals_in_its_order(merge):
+    case, _, into, order = merge
+    into = np.asarray(into)
+    listed = original_order(order, into == np.arange(into.shape[1]))
+    source = (into[:, None, :] == listed[:, :, None]).astype(float)
+    np.testing.assert_array_equal(source, case["source"])
+
+
+def test_merged_tokens_and_sizes_are_the_originals(merge):
+    case, stream, into, order = merge
+    out = jax.jit(merge_into)(stream, into)
+    listed = original_order(order, np.asarray(out.alive[..., 0]))[..., None]
+    np.testing.assert_allclose(np.take_along_axis(np.asarray(out.x), listed, 1), case["wavg"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(np.take_along_axis(np.asarray(out.size)[..., None], listed, 1), case["wavg_size"])
+
+
+def test_without_sizes_a_merge_is_the_plain_mean(merge):
+    case, stream, into, order = merge
+    out = jax.jit(merge_into)(dataclasses.replace(stream, size=jnp.ones_like(stream.size)), into)
+    listed = original_order(order, np.asarray(out.alive[..., 0]))[..., None]
+    np.testing.assert_allclose(
+        np.take_along_axis(np.asarray(out.x), listed, 1), case["merged_mean"], rtol=1e-5, atol=1e-6
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OriginalBlock:
+    """One block of the golden files as a network: ``batch`` holds tokens and sizes."""
+
+    case: Any
+    depth: int = 1
+    length: int = 17
+    tokens: int = 16
+
+    def embed(self, params, batch, raw=False):
+        position = jnp.arange(batch["x"].shape[1])[None]
+        return Stream(batch["x"], position, position < 1, size=batch["size"])
+
+    def blocks(self, params):
+        return {"unused": jnp.zeros(1)}
+
+    def attend(self, block, stream, kernel, needs=(), dropout=None):
+        out, attended, keys = self.attention(norm(stream.x, self.case, "norm1"), stream, kernel, needs, "attn_")
+        return dataclasses.replace(stream, x=stream.x + out), dataclasses.replace(attended, keys=keys)
+
+    def attention(self, x, stream, kernel, needs, names=""):
+        case, heads = self.case, int(self.case["H"])
+        q, k, v = jnp.moveaxis(
+            (x @ case[f"{names}qkv_weight"].T + case[f"{names}qkv_bias"]).reshape(*x.shape[:2], 3, heads, -1),
+            (2, 3),
+            (0, 2),
+        )
+        q = q / np.sqrt(q.shape[-1])
+        mixed, attended = kernel(q, k, v, None, key_gate(stream, heads), rows=stream.present, needs=needs)
+        mixed = jnp.moveaxis(mixed, 1, 2).reshape(x.shape)
+        return mixed @ case[f"{names}proj_weight"].T + case[f"{names}proj_bias"], attended, k
+
+    def feed(self, block, stream, dropout=None):
+        case = self.case
+        hidden = jax.nn.gelu(
+            norm(stream.x, case, "norm2") @ case["mlp_fc1_weight"].T + case["mlp_fc1_bias"], approximate=False
+        )
+        return dataclasses.replace(stream, x=stream.x + hidden @ case["mlp_fc2_weight"].T + case["mlp_fc2_bias"])
+
+    def read_out(self, params, stream):
+        return stream.x[:, 0]
+
+
+def norm(x, case, name):
+    centred = x - jnp.mean(x, -1, keepdims=True)
+    scaled = centred / jnp.sqrt(jnp.mean(centred**2, -1, keepdims=True) + 1e-6)
+    return scaled * case[f"{name}_weight"] + case[f"{name}_bias"]
+
+
+def test_proportional_attention_is_the_originals():
+    case = golden("tome/prop_attn_N10")
+    model, x = OriginalBlock(case), jnp.asarray(case["x"])
+    stream = opened_for(METHOD, stream_of(case["x"], case["size"][..., 0]))
+    out, attended, keys = model.attention(x, stream, Softmax(), ("full",))
+    np.testing.assert_allclose(attended.full, case["attn"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(out, case["out"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(jnp.mean(keys, axis=1), case["metric"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("capacities", [None, (13,)], ids=["masked", "gathered"])
+def test_a_block_is_the_originals(capacities):
+    case = golden("tome/block_N17_r4")
+    model = OriginalBlock(case)
+    start = opened_for(
+        METHOD, model.embed({}, {"x": jnp.asarray(case["x"]), "size": jnp.asarray(case["size"][..., 0])})
+    )
+    inputs = ScorerInputs(jnp.asarray(case["r"], float)[None], None, None, ())
+    run = jax.jit(lambda stream: run_layers(Pass(model, method=METHOD), {}, stream, inputs, None, capacities)[0])
+    out = run(start)
+    listed = original_order(np.asarray(out.along["own"]), np.asarray(out.alive[..., 0]))[..., None]
+    np.testing.assert_allclose(np.take_along_axis(np.asarray(out.x), listed, 1), case["out"], rtol=1e-5, atol=3e-6)
+    np.testing.assert_array_equal(np.take_along_axis(np.asarray(out.size)[..., None], listed, 1), case["size_out"])
+
+
+def listed_groups(vectors_of, merged: int) -> list[set[frozenset[int]]]:
+    """Groups of first tokens after each layer, in NumPy, tokens really listed as the original lists them.
+
+    Args:
+        vectors_of: from layer and list of groups to their (T, K) keys.
+        merged: r.
+    """
+    groups, found = [frozenset([i]) for i in range(MODEL.length)], []
+    for layer in range(DEPTH):
+        m = vectors_of(layer, groups)
+        m = m / np.linalg.norm(m, axis=-1, keepdims=True)
+        cosine = m[::2] @ m[1::2].T
+        cosine[0] = -np.inf
+        going = np.argsort(-cosine.max(1))[: min(merged, (len(groups) - 1) // 2)]
+        a, b = groups[::2], list(groups[1::2])
+        for i in going:
+            b[int(cosine[i].argmax())] |= a[i]
+        groups = [group for i, group in enumerate(a) if i not in going] + b
+        found.append(set(groups))
+    return found
+
+
+def test_later_layers_deal_their_halves_in_the_originals_order():
+    """Three layers of matching on fixed vectors: groups as with tokens really moved about."""
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(DEPTH, MODEL.length, 8)).astype(np.float32)
+
+    def vectors_of(layer, groups):  # a group's vector is that of the token that received the others
+        return np.stack([vectors[layer, owner[group]] for group in groups])
+
+    owner = {frozenset([i]): i for i in range(MODEL.length)}
+    alive, order = jnp.ones(MODEL.length, bool), jnp.arange(MODEL.length)
+    protected = jnp.arange(MODEL.length) < 1
+    member, mine = np.arange(MODEL.length), []
+    for layer in range(DEPTH):
+        into, order, _ = match(jnp.asarray(vectors[layer]), order, alive, protected, MERGED)
+        into = np.asarray(into)
+        member, alive = into[member], alive & (into == np.arange(MODEL.length))
+        groups = {int(i): frozenset(np.flatnonzero(member == i).tolist()) for i in np.flatnonzero(alive)}
+        owner |= {group: place for place, group in groups.items()}
+        mine.append(set(groups.values()))
+    assert listed_groups(vectors_of, MERGED) == mine
+
+
+@pytest.fixture(scope="module")
+def passes():
+    inputs = start(METHOD)
+    out = masked(METHOD, inputs)
+    return inputs, out, gathered(METHOD, inputs, room(out))
+
+
+def test_removing_merged_tokens_changes_no_logit(passes):
+    _, hard, packed = passes
+    np.testing.assert_array_equal(hard.alive, packed.alive)
+    np.testing.assert_array_equal(packed.overflow, 0)
+    np.testing.assert_allclose(packed.logits, hard.logits, atol=1e-5)
+
+
+def test_every_layer_merges_as_many_as_it_should(passes):
+    kept = np.asarray(passes[1].alive[..., 0]).sum(-1)
+    np.testing.assert_array_equal(
+        kept, np.broadcast_to(MODEL.length - MERGED * np.arange(1, DEPTH + 1)[:, None], kept.shape)
+    )
+
+
+def test_the_class_token_is_never_merged(passes):
+    assert np.asarray(passes[1].alive)[:, :, 0].all()
+
+
+def test_sizes_add_up_to_the_tokens():
+    inputs = start(METHOD)
+
+    @jax.jit
+    def run(params, inputs):
+        stream = opened_for(METHOD, MODEL.embed(params, batch()))
+        return run_layers(Pass(MODEL, method=METHOD), params, stream, inputs, None, (14, 11, 8))[0]
+
+    out = run(params(), inputs)
+    np.testing.assert_array_equal(jnp.sum(out.size, axis=1), MODEL.length)
+    assert (np.asarray(out.size)[np.asarray(out.alive[..., 0])] >= 1).all()
+    np.testing.assert_array_equal(out.size[:, 0], 1)
+
+
+def test_padding_changes_nothing_and_never_merges(passes):
+    inputs, hard, _ = passes
+    out = masked(METHOD, inputs, Padded())
+    assert not np.asarray(out.alive)[:, :, MODEL.length :].any()
+    np.testing.assert_array_equal(out.alive[:, :, : MODEL.length], hard.alive)
+    np.testing.assert_allclose(out.logits, hard.logits, atol=1e-6)
+
+
+def test_gradients_pass_through_the_merge_finite():
+    inputs = start(METHOD)
+
+    def loss(params):
+        return jnp.sum(masked_forward(MODEL, params, METHOD, batch(), inputs, None).logits ** 2)
+
+    gradient = jax.tree.leaves(jax.jit(jax.grad(loss))(params()))
+    assert all(np.isfinite(leaf).all() for leaf in gradient)
+    assert max(np.abs(leaf).max() for leaf in gradient) > 1e-3
+
+
+@pytest.mark.slow
+def test_a_codesign_step_trains_the_network_alone():
+    metrics = step_metrics(METHOD)
+    assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
+    np.testing.assert_array_equal(metrics["design"], MERGED)
+    np.testing.assert_allclose(
+        metrics["kept_per_layer"], 1 - MERGED * np.arange(1, DEPTH + 1) / MODEL.tokens, rtol=1e-6
+    )
+
+
+def test_no_layer_merges_more_than_half():
+    out = masked(METHOD, dataclasses.replace(start(METHOD), design=jnp.full(DEPTH, 100.0)))
+    np.testing.assert_array_equal(np.asarray(out.alive[..., 0]).sum(-1)[:, 0], [9, 5, 3])
+
+
+@pytest.mark.parametrize(
+    ("inflection", "expected"), [(0.0, (8,) * 5), (-1.0, (16, 12, 8, 4, 0)), (1.0, (0, 4, 8, 12, 16))]
+)
+def test_schedules(inflection, expected):
+    assert TomeSpec(merged=8, inflection=inflection).per_layer(5) == expected
+
+
+def test_matching_is_charged_and_only_the_mlp_saves_in_the_first_layer():
+    costs, kept = tiny_bill("sram_32k"), jnp.asarray([0.5, 0.5, 0.5])
+    bill, prices = METHOD.bill(costs, kept, None, None), costs.energy.prices()
+    n = np.array([17.0, 9.0, 9.0])  # CLS included
+    attention, mlp = np.sum(4 * 16**2 * n + 2 * 16 * n**2), np.sum(2 * 16 * 16 * np.array([9.0, 9.0, 9.0]))
+    np.testing.assert_allclose(bill.attention_j, attention * prices.network_mac_j, rtol=1e-5)
+    np.testing.assert_allclose(bill.mlp_j, mlp * prices.network_mac_j, rtol=1e-5)
+    cosines, gone = np.sum(n**2 / 4) * 8, 8
+    score = (cosines + 3 * 16 * gone) * prices.score_mac_j + 2 * np.sum(n**2) * prices.score_add_j
+    np.testing.assert_allclose(bill.score_j, score, rtol=1e-5)
+    projection = np.sum(n) * (8 * prices.score_add_j + 2 * 8 * prices.score_mac_j)
+    np.testing.assert_allclose(bill.projection_j, projection, rtol=1e-5)
+    compared = np.sum(n**2 / 4 + n / 2 * np.log2(n / 2))
+    np.testing.assert_allclose(bill.comparator_j, compared * prices.compare_j, rtol=1e-5)
+    moved = (np.sum(n) * (16 + 16) + 3 * 16 * gone) * prices.network_bytes
+    np.testing.assert_allclose(bill.scorer_memory_j, moved * prices.sram_32k_j_per_byte, rtol=1e-5)
+
+
+def test_merging_with_head_groups_is_refused():
+    class Grouped(type(METHOD)):
+        groups = 2
+
+    with pytest.raises(SettingError, match="merge.*2 head groups; give it one"):
+        Grouped(TomeSpec(), METHOD.hardware)

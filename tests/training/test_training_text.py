@@ -1,0 +1,96 @@
+"""Co-design on sentences of different length: the stages run, and the design evaluates as that of images does."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from atis_jax.data.pipeline import eval_batches
+from atis_jax.data.registry import load_split
+from atis_jax.data.text import ToyTextSpec
+from atis_jax.energy.spec import EnergySpec
+from atis_jax.models.encoder import EncoderSpec
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.training import agreement, evaluate
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.validation import setting
+from experiments import codesign, measure
+from experiments.build import build_model
+from experiments.metrics import read_metrics
+from experiments.rundir import open_run
+from experiments.settings import CodesignSettings, EvaluationSpec
+
+pytestmark = pytest.mark.slow
+KEPT = (0.8, 0.6)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSettings(CodesignSettings):
+    """A co-design run on the toy sentences."""
+
+    data: ToyTextSpec = setting(ToyTextSpec)
+    model: EncoderSpec = setting(EncoderSpec)
+
+
+SETTINGS = TextSettings(
+    data=ToyTextSpec(train_examples=256, eval_examples=90, length=16, shortest=6, batch_size=32, eval_batch_size=40),
+    model=EncoderSpec(width=16, depth=2, heads=2, mlp_width=24),
+    scorer=ScorerSpec(inputs=8),
+    energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
+    dense=StageSpec(steps=60, warmup=0.2, learning_rate=1e-2),
+    tune=StageSpec(steps=30, warmup=0.2, learning_rate=3e-3),
+    pruning=PruningSpec(kept=KEPT),
+    loss=LossSpec(attention=0.1),
+    codesign=CodesignSpec(chips_per_step=4),
+    evaluation=EvaluationSpec(chips=2),
+    compare=("random",),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Every stage of a run in a folder of its own, and what there is to evaluate."""
+    train, root = load_split(SETTINGS.data, "train"), jax.random.key(SETTINGS.seed)
+    model = build_model(SETTINGS, train)
+    with open_run(tmp_path_factory.mktemp("text") / "run", SETTINGS) as folder:
+        trained = codesign.train_stages(SETTINGS, folder, model, codesign.plan(SETTINGS, root), train, root)
+    return types.SimpleNamespace(
+        model=model,
+        trained=trained,
+        batches=list(eval_batches(SETTINGS.data)),
+        records=read_metrics(folder.metrics),
+        design=measure.ready(SETTINGS, model, trained["codesign"], "analog"),
+    )
+
+
+def test_every_stage_trains(run):
+    assert run.trained.keys() == {"dense", "codesign", "random"}
+    of = {name: [one for one in run.records if one["stage"] == name] for name in run.trained}
+    assert np.mean([one["accuracy"] for one in of["dense"][-5:]]) > 0.6, "a quarter is chance"
+    for name in ("codesign", "random"):
+        last = of[name][-1]
+        assert np.isfinite(last["loss"]) and 0 < last["energy_ratio"] < 1.5
+        np.testing.assert_allclose(last["kept_per_layer"], KEPT, atol=0.15, err_msg=name)
+
+
+def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
+    evaluator = run.design.evaluator
+    perfect = measure.perfect_inputs(run.design, run.model.depth)
+    ideal = evaluate.count(evaluator.masked(), evaluator.task, run.batches, perfect, None)
+    words = sum(int(batch["real"].sum()) for batch in run.batches)
+    assert (ideal.examples, ideal.counted) == (90, words) and words < 90 * 16
+    np.testing.assert_allclose(ideal.kept_fraction, KEPT, atol=0.25)
+
+    key = jax.random.key(1)
+    chips = measure.measure_chips(SETTINGS, run.design, run.batches, key, ideal)
+    assert chips.overflow == 0 and len(chips.accuracy) == 2
+    inputs = run.design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
+    agreed = agreement.masked_against_gathered(evaluator, chips.capacities, run.batches, inputs, key)
+    assert agreed.unequal_outside == 0 and agreed.overflow == 0 and agreed.max_abs_logit < 1e-4
+    assert agreed.decisions <= 2 * words, "padding is never decided about"
+    assert agreed.equal >= 0.999 * agreed.decisions and agreed.images_compared > 80
