@@ -164,9 +164,11 @@ CASES = {
     "control": (("analog", "digital", "random"), lambda n: build_method(SETTINGS, n)),
     "network": (
         tuple(networks.MODELS),
-        lambda n: network(networks.SECTIONS[n](), SPLIT.facts if n == "vit" else TEXT)
-        if n in networks.SECTIONS
-        else network(renamed(SETTINGS.model, kind=n)),
+        lambda n: (
+            network(networks.SECTIONS[n](), SPLIT.facts if n == "vit" else TEXT)
+            if n in networks.SECTIONS
+            else network(renamed(SETTINGS.model, kind=n))
+        ),
     ),
     "data": (
         tuple(data_registry.DATASETS),
@@ -193,7 +195,10 @@ CASES = {
         lambda n: projection.linear_numbers(NETWORK, renamed(SCORER, projection=n), X),
     ),
     "numbers moved": (shapes.PROJECTIONS, lambda n: memory.moved_numbers(NETWORK, renamed(SCORER, projection=n), X)),
-    "projection's optimiser": (shapes.PROJECTIONS, lambda n: labels({"network": X, "design": DESIGN}, method_with(projection=n))),
+    "projection's optimiser": (
+        shapes.PROJECTIONS,
+        lambda n: labels({"network": X, "design": DESIGN}, method_with(projection=n)),
+    ),
     "format": (shapes.FORMATS, lambda n: projection.mac_j(PRICES, renamed(SCORER, format=n))),
     "bytes of a format": (
         shapes.FORMATS,
@@ -244,9 +249,7 @@ CASES = {
     "bias": (thermal.BIAS_KINDS, lambda n: thermal.bias_scale(X, 0.7, renamed(HARDWARE.thermal, bias=n), 300.0)),
     "stem": (
         choices(type(SETTINGS.model), "stem"),
-        lambda n: jax.eval_shape(
-            dataclasses.replace(MODEL, spec=renamed(MODEL.spec, stem=n)).init, jax.random.key(0)
-        ),
+        lambda n: jax.eval_shape(dataclasses.replace(MODEL, spec=renamed(MODEL.spec, stem=n)).init, jax.random.key(0)),
     ),
     "stem's operations": (
         choices(type(SETTINGS.model), "stem"),
