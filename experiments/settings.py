@@ -17,7 +17,7 @@ from atis_jax.scoring.method import Method, Place
 from atis_jax.scoring.registry import KINDS as SCORERS
 from atis_jax.scoring.registry import METHODS, make_method
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
-from atis_jax.validation import SettingError, check_settings, field_names, setting
+from atis_jax.validation import SettingError, check_settings, choose, field_names, setting
 
 ARMS = ("dense", "digital", "random")
 """What a co-designed network can be compared with, each trained as long in all: without pruning, with the digital
@@ -105,7 +105,7 @@ class CodesignSettings:
 
     def scorer_of(self, kind: str) -> Any:
         """The section ``scorer`` as it is, or that of the control ``kind``: its own fields where they are the same."""
-        wanted = METHODS[kind].Spec
+        wanted = choose(METHODS, kind, "scorer.kind").Spec
         same = field_names(wanted) if isinstance(self.scorer, wanted) else ()
         return wanted(**{name: getattr(self.scorer, name) for name in same} | {"kind": kind})
 
