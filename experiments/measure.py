@@ -124,7 +124,7 @@ def measure(
             "decisions": agreed.decisions,
             "decisions_inside_margin": agreed.inside,
             "decisions_unequal_outside_margin": agreed.unequal_outside,
-            "images_compared": agreed.images_compared,
+            "examples_compared": agreed.examples_compared,
             "rounding_margin_v": agreement.ROUNDING_V,
             "capacities": list(chips.capacities),
             "capacity_overflow": chips.overflow + agreed.overflow,

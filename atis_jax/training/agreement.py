@@ -31,7 +31,7 @@ class Agreement:
         unequal_outside: decisions outside the margin that differ: a fault if not 0.
         equal: decisions that are equal, wherever they lie.
         max_abs_logit: largest difference of a logit over examples whose decisions are all equal.
-        images_compared: number of such examples.
+        examples_compared: number of such examples.
         overflow: tokens that found no room.
     """
 
@@ -40,7 +40,7 @@ class Agreement:
     unequal_outside: int
     equal: int
     max_abs_logit: float
-    images_compared: int
+    examples_compared: int
     overflow: int
 
 
@@ -65,19 +65,19 @@ def masked_against_gathered(
         *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
-    decisions, inside, unequal_outside, equal, images = (int(total) for total in totals)
-    return Agreement(decisions, inside, unequal_outside, equal, largest, images, overflow)
+    decisions, inside, unequal_outside, equal, examples = (int(total) for total in totals)
+    return Agreement(decisions, inside, unequal_outside, equal, largest, examples, overflow)
 
 
 def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], scored: range):
     same = a.alive == b.alive
     lost = jnp.sum(b.overflow * real)
-    image_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
+    example_same_so_far = jnp.cumprod(jnp.all(same, axis=(2, 3)), axis=0).astype(bool)
     real = real & jnp.all(b.overflow == 0, axis=0)  # what found no room is counted as such
-    reached = jnp.concatenate([jnp.ones_like(image_same_so_far[:1]), image_same_so_far[:-1]]) & real
+    reached = jnp.concatenate([jnp.ones_like(example_same_so_far[:1]), example_same_so_far[:-1]]) & real
     has_scorer = jnp.asarray([layer in scored for layer in range(a.alive.shape[0])])[:, None, None, None]
     compared = a.before & reached[:, :, None, None] & has_scorer & a.counted[..., None]
-    untouched = image_same_so_far[-1] & real
+    untouched = example_same_so_far[-1] & real
     difference = jnp.max(jnp.abs(a.logits - b.logits), axis=tuple(range(1, a.logits.ndim)))  # of every word, too
     return (
         jnp.sum(compared),

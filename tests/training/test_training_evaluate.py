@@ -69,7 +69,7 @@ def test_masked_and_gathered_agree_on_a_chip_with_converters_and_noise(evaluator
     assert 0.05 < counted.kept[1] / (13 * TOKENS) < counted.kept[0] / (13 * TOKENS) < 0.95
     assert found.unequal_outside == 0 and found.overflow == 0
     assert found.decisions - found.equal <= found.inside < 0.02 * found.decisions
-    assert found.images_compared >= 12
+    assert found.examples_compared >= 12
     assert found.max_abs_logit < 1e-4
 
     # And the same counts come out of the gathered pass, as it is measured.

@@ -93,4 +93,12 @@ def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
     agreed = agreement.masked_against_gathered(evaluator, chips.capacities, run.batches, inputs, key)
     assert agreed.unequal_outside == 0 and agreed.overflow == 0 and agreed.max_abs_logit < 1e-4
     assert agreed.decisions <= 2 * words, "padding is never decided about"
-    assert agreed.equal >= 0.999 * agreed.decisions and agreed.images_compared > 80
+    assert agreed.equal >= 0.999 * agreed.decisions and agreed.examples_compared > 80
+
+
+def test_what_a_report_draws_of_sentences_is_their_words(run):
+    perfect = measure.perfect_inputs(run.design, run.model.depth)
+    dense, test = run.trained["dense"].params, load_split(SETTINGS.data, "test")
+    arrays, *_ = measure.pictures(SETTINGS, run.design, dense, run.batches[:1], perfect, jax.random.key(2), test)
+    assert not {"images", "grid"} & arrays.keys()
+    assert arrays["real"].shape == arrays["kept"][:, 0].shape and not arrays["real"].all()
