@@ -28,7 +28,8 @@ class Facts:
         std: standard deviation of the same.
         vocabulary: different token numbers; 0 where examples are no text.
         length: tokens of the longest example.
-        mean_length: tokens of a training example on average, without padding: what an example is charged for.
+        mean_length: tokens of a training example on average, without padding: what one is charged for; 0: all are of
+            ``length``.
     """
 
     classes: int

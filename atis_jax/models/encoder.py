@@ -184,7 +184,7 @@ class Encoder:
         del camera
         spec = self.spec
         return NetworkShape(
-            tokens=max(1, round(self.facts.mean_length)),
+            tokens=round(self.facts.mean_length) or self.tokens,
             width=spec.width,
             depth=spec.depth,
             heads=spec.heads,

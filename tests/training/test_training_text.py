@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 
 import jax
@@ -18,7 +17,6 @@ from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
-from atis_jax.validation import setting
 from experiments import codesign, measure
 from experiments.build import build_model
 from experiments.metrics import read_metrics
@@ -29,15 +27,7 @@ pytestmark = pytest.mark.slow
 KEPT = (0.8, 0.6)
 
 
-@dataclasses.dataclass(frozen=True)
-class TextSettings(CodesignSettings):
-    """A co-design run on the toy sentences."""
-
-    data: ToyTextSpec = setting(ToyTextSpec)
-    model: EncoderSpec = setting(EncoderSpec)
-
-
-SETTINGS = TextSettings(
+SETTINGS = CodesignSettings(
     data=ToyTextSpec(train_examples=256, eval_examples=90, length=16, shortest=6, batch_size=32, eval_batch_size=40),
     model=EncoderSpec(width=16, depth=2, heads=2, mlp_width=24),
     scorer=ScorerSpec(inputs=8),
