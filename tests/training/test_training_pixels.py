@@ -114,7 +114,7 @@ def test_a_patch_must_have_the_pixels_that_are_selected(monkeypatch):
     three = dataclasses.replace(split().facts, channels=3, mean=(0.5,) * 3, std=(0.3,) * 3)
 
     def check(settings, facts):
-        settings.check_raw(make_model(settings.model, facts))
+        settings.check_model(make_model(settings.model, facts))
 
     check(sensor(scorer=dict(inputs=12)), three)  # three channels have twelve
     check(changed(scorer=dict(inputs=12)), split().facts)  # and tokens are not pixels
