@@ -19,7 +19,7 @@ from atis_jax.circuits import ota, thermal
 from atis_jax.circuits.presets import get_preset
 from atis_jax.data import cluttered_digits, pipeline
 from atis_jax.data.images import AUGMENTATIONS, ImagesSpec
-from atis_jax.energy import front_end, scenarios, shapes
+from atis_jax.energy import deployments, front_end, shapes
 from atis_jax.energy.components import array, converters, decision, memory, projection, transformer
 from atis_jax.energy.ledger import counts
 from atis_jax.energy.presets import energy_preset
@@ -46,7 +46,7 @@ KEPT = jnp.full(SETTINGS.model.depth, 0.5)
 NETWORK = network_shape(MODEL, channels=1)
 SCORER = run_ledger(SETTINGS, MODEL, SETTINGS.scorer, 1).scorer(DESIGN)
 FRONT_END = front_end.FrontEnd(jnp.ones(2), 1.8, 1e-6)
-TOKENS = shapes.Tokens(16.0 * KEPT, 16.0 * KEPT)
+TOKENS = shapes.TokenCounts(16.0 * KEPT, 16.0 * KEPT)
 IMAGES = jnp.zeros((EXAMPLES, SIDE, SIDE, 1))
 PARAMS = jax.eval_shape(MODEL.init, jax.random.key(0), IMAGES[:1])
 X = jnp.ones(2)
@@ -103,9 +103,9 @@ def drift_structure(mode: str):
     return arms.structure(settings, run, mode, "constant")
 
 
-def scenario(network: str = "gpt2", **names):
-    spec = renamed(scenarios.ScenarioSpec(preset="horowitz_45nm", network="gpt2"), network=network, **names)
-    return scenarios.scenario_tokens(spec, scenarios.scenario_network(spec, NETWORK), pruned=True)
+def deployment(network: str = "gpt2", **names):
+    spec = renamed(deployments.DeploymentSpec(preset="horowitz_45nm", network="gpt2"), network=network, **names)
+    return deployments.deployment_tokens(spec, deployments.deployment_network(spec, NETWORK), pruned=True)
 
 
 def process(name: str):
@@ -214,15 +214,15 @@ CASES = {
     "objective": (choices(type(SETTINGS.codesign), "objective"), task_terms),
     "calibration": (METHODS, calibration),
     "split of digits": (("train", "test"), cluttered_digits.source_digits),
-    "scenario's mode": (scenarios.MODES, lambda n: scenario(mode=n)),
-    "scenario's network": (scenarios.SCENARIO_NETWORKS, lambda n: scenario(network=n)),
+    "deployment's mode": (deployments.MODES, lambda n: deployment(mode=n)),
+    "deployment's network": (deployments.DEPLOYMENT_NETWORKS, lambda n: deployment(network=n)),
     "contender": (
-        scenarios.CONTENDERS,
-        lambda n: scenarios.contender(
+        deployments.CONTENDERS,
+        lambda n: deployments.contender(
             n,
-            scenarios.ScenarioSpec(preset="horowitz_45nm"),
+            deployments.DeploymentSpec(preset="horowitz_45nm"),
             NETWORK,
-            dict.fromkeys(("paper", "codesigned"), scenarios.PointSpec(inputs=8)),
+            dict.fromkeys(("paper", "codesigned"), deployments.PointSpec(inputs=8)),
         ),
     ),
     "process": (PROCESSES, process),
