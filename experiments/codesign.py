@@ -20,7 +20,7 @@ from atis_jax import rng
 from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import check_batch, eval_batches
-from atis_jax.data.registry import load_split
+from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
@@ -133,10 +133,10 @@ def train_stages(
         read["start_from"] = Input(settings.start_from, trained["dense"].params)
     folder.begin()
     check_inputs(folder, read)
-    done = steps_done(folder, stages)
+    done, unit = steps_done(folder, stages), make_dataset(settings.data).unit
     with (
         MetricsLog(folder.metrics, after_step=done) as log,
-        Progress(stages[-1].offset + stages[-1].steps, start_step=done) as bar,
+        Progress(stages[-1].offset + stages[-1].steps, unit=f"{unit}s", start_step=done) as bar,
     ):
         loop = Loop(folder, settings.data, train, log, bar, settings.checkpoint_every)
         for stage in stages:

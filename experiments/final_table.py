@@ -11,6 +11,7 @@ from rich.table import Table
 
 from atis_jax.formatting import accuracy, accuracy_decimals, equal_words, percent, si, significant, writable
 from atis_jax.report.formatting import imperfection
+from atis_jax.report.wording import words_for
 from experiments.export.words import loops_equal
 from experiments.spice.words import population_words
 
@@ -82,7 +83,8 @@ def _agreement(summary: Summary) -> Rows:
 def _energy(summary: Summary) -> Rows:
     energy = summary["energy"]
     preset = f" ({energy['preset']})" if "preset" in energy else ""
-    for key, label in (("dense_j", "energy an image, dense"), ("total_j", "energy an image, pruned")):
+    one = words_for((summary.get("dataset") or {}).get("unit")).one
+    for key, label in (("dense_j", f"energy {one}, dense"), ("total_j", f"energy {one}, pruned")):
         if energy.get(key) is not None:
             yield label + preset, si(energy[key], "J")
     if energy.get("dense_j") and energy.get("total_j") is not None:

@@ -37,7 +37,7 @@ class Progress:
         self,
         total_steps: int,
         *,
-        unit: str = "images",
+        unit: str = "examples",
         start_step: int = 0,
         every_s: float = 10.0,
         stream: IO[str] | None = None,
@@ -46,7 +46,7 @@ class Progress:
 
         Args:
             total_steps: steps of the whole run.
-            unit: what is counted for the rate ("images", "steps").
+            unit: what is counted for the rate, several of them ("examples", "steps").
             start_step: steps already done when a run goes on.
             every_s: seconds between two plain lines.
             stream: where to write, standard error unless given.
@@ -96,12 +96,12 @@ class Progress:
 
         Args:
             step: steps done.
-            count: units done since the last call (the batch size for images).
+            count: units done since the last call (the batch size for examples).
             phase: name of the current part of the schedule.
             loss: training loss.
             accuracy: share of right answers, 0 to 1.
             kept_fraction: share of tokens kept, 0 to 1.
-            energy_ratio: joules an image over those of the dense network.
+            energy_ratio: joules an example over those of the dense network.
         """
         self._step = step
         self._counted += count

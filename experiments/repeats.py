@@ -23,6 +23,7 @@ from atis_jax.formatting import percent_decimals, sampling_error
 from atis_jax.report.formatting import join
 from atis_jax.report.sampling import Sample
 from atis_jax.report.style import BLACK, BLUE, GREY, VERMILLION
+from atis_jax.report.wording import Words, words_for
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.arguments import parser
@@ -59,7 +60,7 @@ def read_run(folder: Path, machine: str) -> tuple[Run, dict[str, Any]]:
         raise UserError(f"{folder}: summary.json has no {join(missing)}; give runs of configs/quickstart.py")
     told = {part: {name: summary[part][name] for name in names} for part, names in wanted.items()}
     run = {"machine": machine, "seed": summary["seed"], "chips": summary["accuracy"]["chips"], **told}
-    run["images"] = summary["dataset"]["examples"]
+    run |= {"examples": summary["dataset"]["examples"], "unit": words_for(summary["dataset"].get("unit")).unit}
     return run, _without(config, _MAY_DIFFER)
 
 
@@ -108,9 +109,9 @@ def read_numbers() -> Results:
     return json.loads(NUMBERS.read_text(encoding="utf-8"))
 
 
-def standard_error(accuracy: float, images: int) -> float:
+def standard_error(accuracy: float, examples: int) -> float:
     """Sampling error of an accuracy in points."""
-    return 100 * sampling_error(accuracy, images)
+    return 100 * sampling_error(accuracy, examples)
 
 
 def decimals(error: float) -> int:
@@ -130,14 +131,18 @@ def _machines(results: Results) -> list[str]:
     return list(dict.fromkeys(run["machine"] for run in results["runs"]))
 
 
-def _images(results: Results) -> int:
-    return results["runs"][0]["images"]
+def _examples(results: Results) -> int:
+    return results["runs"][0]["examples"]
+
+
+def _words(results: Results) -> Words:
+    return words_for(results["runs"][0]["unit"])
 
 
 def _percent(results: Results, name: str) -> str:
     """Lowest and highest accuracy of the runs, down to the first digit of the sampling error."""
     values = _values(results, "accuracy", name)
-    places = decimals(standard_error(statistics.fmean(values), _images(results)))
+    places = decimals(standard_error(statistics.fmean(values), _examples(results)))
     low, high = (f"{100 * end:.{places}f}" for end in (min(values), max(values)))
     return f"{low} %" if low == high else f"{low} to {high} %"
 
@@ -152,10 +157,10 @@ def sentence(results: Results | None = None) -> str:
     results = results or read_numbers()
     runs, machines = results["runs"], _machines(results)
     dense, analog = _mean(results, "accuracy", "dense"), _mean(results, "accuracy", "hardware_mean")
-    error = standard_error(dense, _images(results))
+    error = standard_error(dense, _examples(results))
     shown = f"{error:.{decimals(error)}f}"
     lost = 100 * (dense - analog)
-    if Sample(_images(results)).sign(analog, dense) == 0:
+    if Sample(_examples(results)).sign(analog, dense) == 0:
         verdict = "so analog and dense do not differ"
     else:
         verdict = f"and analog is {abs(lost):.{decimals(error)}f} points {'below' if lost > 0 else 'above'} dense"
@@ -169,7 +174,8 @@ def sentence(results: Results | None = None) -> str:
         f"{_count(len(runs), 'run').capitalize()}{where}: dense {_percent(results, 'dense')},",
         f"analog {_percent(results, 'hardware_mean')}, random pruning {_percent(results, 'random')}.",
         f"One standard error is {shown} points, {verdict}.",
-        f"Pruning {pruned:.0f} % of the patches {'saves' if saved > 0 else 'costs'} {abs(saved)} % of the energy.",
+        f"Pruning {pruned:.0f} % of the {_words(results).tokens}",
+        f"{'saves' if saved > 0 else 'costs'} {abs(saved)} % of the energy.",
         f"The same score in digital, folded to one vector, takes {than} analog.",
     ]
     return textwrap.fill(" ".join(words), 120, break_long_words=False, break_on_hyphens=False)
@@ -179,10 +185,10 @@ def table(results: Results | None = None) -> str:
     """The table of docs/results.md: a column a machine, ranges over seeds, and what changes with the machine alone."""
     results = results or read_numbers()
     machines = _machines(results)
-    error = standard_error(_mean(results, "accuracy", "dense"), _images(results))
+    error = standard_error(_mean(results, "accuracy", "dense"), _examples(results))
     places = decimals(error)
-    coarse = decimals(standard_error(_mean(results, "accuracy", "random"), _images(results)))
-    chips = _count(results["runs"][0]["chips"], "chip")
+    coarse = decimals(standard_error(_mean(results, "accuracy", "random"), _examples(results)))
+    chips, words = _count(results["runs"][0]["chips"], "chip"), _words(results)
     rows = [
         ("dense, trained as long", "accuracy", "dense", places, 100, "%"),
         (f"analog, mean of {chips}", "accuracy", "hardware_mean", places, 100, "%"),
@@ -190,10 +196,10 @@ def table(results: Results | None = None) -> str:
         ("analog, standard deviation of chips", "accuracy", "hardware_std", 2, 100, "points"),
         ("analog, perfect chip", "accuracy", "ideal", places, 100, "%"),
         ("random pruning at the same fractions", "accuracy", "random", coarse, 100, "%"),
-        ("patches pruned, mean of layers", "tokens", "pruned_fraction", 1, 100, "%"),
-        ("patches pruned, last layer", "tokens", "pruned_fraction_final_layer", 1, 100, "%"),
-        ("energy of an image, dense", "energy", "dense_j", 2, 1e6, "µJ"),
-        ("energy of an image, analog", "energy", "total_j", 2, 1e6, "µJ"),
+        (f"{words.tokens} pruned, mean of layers", "tokens", "pruned_fraction", 1, 100, "%"),
+        (f"{words.tokens} pruned, last layer", "tokens", "pruned_fraction_final_layer", 1, 100, "%"),
+        (f"energy of {words.one}, dense", "energy", "dense_j", 2, 1e6, "µJ"),
+        (f"energy of {words.one}, analog", "energy", "total_j", 2, 1e6, "µJ"),
         ("the same score in digital", "energy", "digital_j", 2, 1e6, "µJ"),
         ("the same score in digital, folded", "energy", "digital_folded_j", 2, 1e6, "µJ"),
     ]
@@ -255,7 +261,7 @@ def picture(results: Results | None = None) -> str:
     def x(value: float) -> float:
         return _LEFT + scale * (value - low)
 
-    error = standard_error(dense, _images(results))
+    error = standard_error(dense, _examples(results))
     bottom = _TOP + 2 * _STEP + 22
     shapes = [
         text(20, 32, "Accuracy, percent", 17, "start", bold=True),
@@ -288,11 +294,11 @@ def picture(results: Results | None = None) -> str:
 
 
 def _bars(results: Results) -> list[str]:
-    """Energy of an image: dense, analog, and the digital rival that loses or wins."""
+    """Energy of an example: dense, analog, and the digital rival that loses or wins."""
     values = {name: _mean(results, "energy", name) for _, name, _ in BARS}
     largest = max(values.values())
     left, longest = 590.0, 170.0
-    shapes = [text(470, 32, "Energy of an image", 17, "start", bold=True)]
+    shapes = [text(470, 32, f"Energy of {_words(results).one}", 17, "start", bold=True)]
     for index, (label, name, colour) in enumerate(BARS):
         y, length = _TOP + _STEP * index, longest * values[name] / largest
         shapes += [
@@ -307,7 +313,7 @@ def _description(results: Results) -> str:
     """What a screen reader says."""
     accuracy = [f"{label} {_percent(results, name)}" for label, name, _ in DOTS]
     energy = [f"{label} {1e6 * _mean(results, 'energy', name):.2f} µJ" for label, name, _ in BARS]
-    return f"Accuracy: {join(accuracy)}. Energy of an image: {join(energy)}."
+    return f"Accuracy: {join(accuracy)}. Energy of {_words(results).one}: {join(energy)}."
 
 
 def main(runs: Sequence[str]) -> int:

@@ -43,32 +43,32 @@ class Repeats:
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
 
-def least_difference(first: Repeats, second: Repeats, images: float | None) -> float | None:
+def least_difference(first: Repeats, second: Repeats, examples: float | None) -> float | None:
     """The difference of two mean accuracies from which on they are not equal by chance, at 95 % confidence.
 
     hypot(t s sqrt(1/n + 1/m), z sqrt(e^2 + f^2)): s the standard deviation over seeds of both together, t Student's
     quantile for its n + m - 2 degrees of freedom; e and f the sampling errors of the two accuracies. The second part
-    takes the images as drawn anew for each design. Where both saw the same ones the true part is smaller, so a
+    takes the examples as drawn anew for each design. Where both saw the same ones the true part is smaller, so a
     difference beyond is safe to call one.
 
     Args:
         first: accuracies of a design, as fractions.
         second: those of another.
-        images: test images of one accuracy; None where unknown, and that part is left out.
+        examples: test examples of one accuracy; None where unknown, and that part is left out.
 
     Returns:
-        None where neither part is known: one seed each, and no number of images.
+        None where neither part is known: one seed each, and no number of examples.
     """
     freedom = first.n + second.n - 2
-    if not freedom and not images:
+    if not freedom and not examples:
         return None
     seeds = test = 0.0
     if freedom:
         squares = sum(one.spread**2 * (one.n - 1) for one in (first, second) if one.spread is not None)
         quantile = float(special.stdtrit(freedom, 0.5 * (1 + LEVEL)))
         seeds = quantile * math.sqrt(squares / freedom * (1 / first.n + 1 / second.n))
-    if images:
-        test = normal_quantile(LEVEL) * math.hypot(*(sampling_error(one.mean, images) for one in (first, second)))
+    if examples:
+        test = normal_quantile(LEVEL) * math.hypot(*(sampling_error(one.mean, examples) for one in (first, second)))
     return math.hypot(seeds, test)
 
 

@@ -17,7 +17,7 @@ from atis_jax.scoring.method import Method, Place
 from atis_jax.scoring.registry import KINDS as SCORERS
 from atis_jax.scoring.registry import METHODS, make_method
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
-from atis_jax.validation import SettingError, check_settings, field_names, setting
+from atis_jax.validation import SettingError, check_settings, choose, field_names, setting
 
 ARMS = ("dense", "digital", "random")
 """What a co-designed network can be compared with, each trained as long in all: without pruning, with the digital
@@ -32,8 +32,8 @@ class EvaluationSpec:
     temperature_c: tuple[float, ...] = setting(
         (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, least=1, doc="temperatures, dealt to the chips in turn"
     )
-    agreement_examples: int = setting(1000, low=1, doc="images for masked against gathered, and for attention")
-    pictures: int = setting(6, low=1, high=8, doc="images drawn in the report")
+    agreement_examples: int = setting(1000, low=1, doc="examples for masked against gathered, and for attention")
+    pictures: int = setting(6, low=1, high=8, doc="examples drawn in the report")
     capacities: tuple[int, ...] = setting(
         (),
         low=1,
@@ -105,7 +105,7 @@ class CodesignSettings:
 
     def scorer_of(self, kind: str) -> Any:
         """The section ``scorer`` as it is, or that of the control ``kind``: its own fields where they are the same."""
-        wanted = METHODS[kind].Spec
+        wanted = choose(METHODS, kind, "scorer.kind").Spec
         same = field_names(wanted) if isinstance(self.scorer, wanted) else ()
         return wanted(**{name: getattr(self.scorer, name) for name in same} | {"kind": kind})
 

@@ -79,15 +79,15 @@ class Line:
         values = tuple(one - other for one, other in pairs if one is not None and other is not None)
         return Repeats(values) if values else None
 
-    def images(self) -> float | None:
-        """Test images of one accuracy: of its runs the fewest, None where one does not say."""
+    def examples(self) -> float | None:
+        """Test examples of one accuracy: of its runs the fewest, None where one does not say."""
         found = [run.number("dataset.examples") for run in self.runs]
         return min((count for count in found if count), default=None) if all(found) else None
 
     def error(self, name: str) -> float | None:
         """Sampling error of one such accuracy."""
-        repeats, images = self.repeats(name), self.images()
-        return sampling_error(repeats.mean, images) if repeats and images else None
+        repeats, examples = self.repeats(name), self.examples()
+        return sampling_error(repeats.mean, examples) if repeats and examples else None
 
 
 def read_run(folder: Path) -> Run:

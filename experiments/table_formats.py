@@ -24,9 +24,9 @@ NUMBERS: Mapping[str, str] = {
     "accuracy.ideal": "fraction",
     "accuracy.digital": "fraction",
     "accuracy.random": "fraction",
-    "energy.scoring_j": "J/image",
-    "energy.total_j": "J/image",
-    "energy.dense_j": "J/image",
+    "energy.scoring_j": "J/example",
+    "energy.total_j": "J/example",
+    "energy.dense_j": "J/example",
 }
 """Numbers of the summary that are averaged over seeds, and their units."""
 
@@ -60,7 +60,7 @@ def _full_row(line: Line) -> dict[str, str | int | float]:
         "design": line.design,
         "runs": " ".join(str(run.folder) for run in line.runs),
         "seeds": len(line.runs),
-        "dataset.examples": line.images() or "",
+        "dataset.examples": line.examples() or "",
     }
     found = {name: line.repeats(name) for name in NUMBERS}
     found["accuracy.hardware_mean - accuracy.random"] = line.repeats("accuracy.hardware_mean", "accuracy.random")
@@ -152,9 +152,9 @@ COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "random (%)": _percent("accuracy.random"),
     "analog - random (points)": _percent("accuracy.hardware_mean", "accuracy.random"),
     "chips": lambda line: str(_chips(line)),
-    "scoring, an image": _energy("energy.scoring_j"),
-    "all, an image": _energy("energy.total_j"),
-    "dense network, an image": _energy("energy.dense_j"),
+    "scoring, an example": _energy("energy.scoring_j"),
+    "all, an example": _energy("energy.total_j"),
+    "dense network, an example": _energy("energy.dense_j"),
 }
 """Title and cell of each column for people; ``comma_separated`` has its own."""
 

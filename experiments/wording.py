@@ -6,8 +6,8 @@ from atis_jax.formatting import sampling_error
 from atis_jax.report.formatting import percent, si, si_scale, signed_points, significant
 from experiments.seeds import Repeats, spread_decimals, table_decimals
 
-IMAGES = "dataset.examples"
-"""Number of a summary: the test images of one accuracy."""
+EXAMPLES = "dataset.examples"
+"""Number of a summary: the test examples of one accuracy."""
 
 
 def is_accuracy(name: str) -> bool:
@@ -16,20 +16,20 @@ def is_accuracy(name: str) -> bool:
 
 
 def is_measured_accuracy(name: str) -> bool:
-    """Whether it is an accuracy on the test images, and not the spread of several."""
+    """Whether it is an accuracy on the test examples, and not the spread of several."""
     return is_accuracy(name) and not name.endswith("_std")
 
 
-def single(name: str, value: float, images: float | None = None) -> str:
+def single(name: str, value: float, examples: float | None = None) -> str:
     """One number.
 
     Args:
         name: its dotted name.
         value: the number.
-        images: test images of an accuracy: no digit below its sampling error is written.
+        examples: test examples of an accuracy: no digit below its sampling error is written.
     """
     if is_accuracy(name) and 0 <= value <= 1:
-        return percent(value, _decimals(name, value, images))
+        return percent(value, _decimals(name, value, examples))
     if name.endswith("fraction") and 0 <= value <= 1:
         return percent(value)
     return si(value, "J") if name.endswith("_j") else significant(value, 4)
@@ -41,14 +41,14 @@ def change(difference: float, error: float | None) -> str:
     return signed_points(difference, decimals) if round(100 * difference, decimals) else f"{0:.{decimals}f}"
 
 
-def over_seeds(name: str, repeats: Repeats, images: float | None = None) -> str:
+def over_seeds(name: str, repeats: Repeats, examples: float | None = None) -> str:
     """Mean and standard deviation over seeds; the mean alone of one seed."""
     mean, spread = repeats.mean, repeats.spread
     if not spread:
-        return single(name, mean, images)
+        return single(name, mean, examples)
     if is_accuracy(name) and 0 <= mean <= 1:
-        digits = spread_decimals(spread, _decimals(name, mean, images))
-        return f"{single(name, mean, images)}\u00a0±\u00a0{100 * spread:.{digits}f}"
+        digits = spread_decimals(spread, _decimals(name, mean, examples))
+        return f"{single(name, mean, examples)}\u00a0±\u00a0{100 * spread:.{digits}f}"
     if name.endswith("fraction") and 0 <= mean <= 1:
         return _plus_minus(100 * mean, 100 * spread, "%")
     if name.endswith("_j"):
@@ -67,6 +67,6 @@ def _plus_minus(mean: float, spread: float, unit: str) -> str:
     return f"{text}{beside}\u00a0{unit}".rstrip()
 
 
-def _decimals(name: str, value: float, images: float | None) -> int:
-    known = images and is_measured_accuracy(name)
-    return table_decimals(sampling_error(value, images) if known and images else None)
+def _decimals(name: str, value: float, examples: float | None) -> int:
+    known = examples and is_measured_accuracy(name)
+    return table_decimals(sampling_error(value, examples) if known and examples else None)

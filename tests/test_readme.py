@@ -125,7 +125,8 @@ def results(machines=("A",), seeds=(0,), dense=0.95, analog=0.95, folded=0.97):
     accuracy = {"dense": dense, "hardware_mean": analog, "hardware_std": 0.001, "hardware_worst": analog - 0.002}
     run = {
         "chips": 64,
-        "images": 1910,
+        "unit": "image",
+        "examples": 1910,
         "accuracy": accuracy | {"ideal": analog, "random": 0.58},
         "tokens": {"pruned_fraction": 0.7, "pruned_fraction_final_layer": 0.75},
         "energy": {"dense_j": 2.8e-6, "total_j": 1e-6, "digital_j": 1.01e-6, "digital_folded_j": folded * 1e-6},

@@ -118,8 +118,8 @@ class ToyText:
         return {name: columns[name] for name in ("token", "real")}
 
     def show(self, fed: Columns) -> Columns:
-        """Nothing is drawn of sentences yet."""
-        return {}
+        """Which tokens are words, none of padding."""
+        return {"real": fed["real"]}
 
     def draw(self, split: Split) -> Draw:
         """Training sentences at these numbers; nothing is varied."""

@@ -146,4 +146,7 @@ def visible_keys(
         return mask, None
     # By slot: room that holds no token repeats the position of the first.
     itself = jnp.eye(mask.shape[-1], dtype=bool)
-    return mask, jnp.where(itself, jnp.ones_like(gate), gate)
+    own = jnp.ones_like(gate)
+    if stream.proportional and stream.size is not None:
+        own = jnp.maximum(stream.size, 1.0)[:, None, None]
+    return mask, jnp.where(itself, own, gate)

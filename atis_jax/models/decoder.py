@@ -238,9 +238,10 @@ class Decoder:
             visible = cache.visible(stream.position, self.rule)
         k, values, visible = self._for_queries(k), self._for_queries(values), self._for_queries(visible)
         gate = None if gate is None else self._for_queries(gate)
-        rows = stream.real if stream.alive is None else jnp.any(stream.alive, axis=-1)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)
-        mixed, attended = kernel(self._turned(query, stream), k, values, visible, gate, rows=rows, needs=parts)
+        mixed, attended = kernel(
+            self._turned(query, stream), k, values, visible, gate, rows=stream.present, needs=parts
+        )
         last = jnp.argmax(spread(stream.protected, len(stream.x)), axis=1)[:, None, None, None]
         if "cls_row" in needs:
             assert attended.full is not None

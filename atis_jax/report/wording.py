@@ -21,13 +21,14 @@ class Words(NamedTuple):
     protected: str = "protected token"
 
     @property
+    def one(self) -> str:
+        """``an image``, ``a sentence``."""
+        return f"{'an' if self.unit[0] in 'aeiou' else 'a'} {self.unit}"
+
+    @property
     def units(self) -> str:
         """Several examples."""
         return f"{self.unit}s"
-
-    def counted(self, number: int) -> str:
-        """``1 patch``, ``64 patches``."""
-        return f"{number:,}\u00a0{self.token if number == 1 else self.tokens}"
 
 
 IMAGES = Words("image", "patch", "patches", "class token")

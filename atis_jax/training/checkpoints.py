@@ -211,8 +211,9 @@ class Checkpoints:
         wanted, definition = named_leaves(abstract_state)
         leaves, parts = blocks_stacked(record["leaves"])
         if part is not None:
-            wanted = {f"{part}.{name}": leaf for name, leaf in wanted.items()}
-            leaves = {name: leaf for name, leaf in leaves.items() if name.startswith(f"{part}.")}
+            # A part may be one array, which has no name of its own.
+            wanted = {f"{part}.{name}" if name else part: leaf for name, leaf in wanted.items()}
+            leaves = {name: leaf for name, leaf in leaves.items() if name == part or name.startswith(f"{part}.")}
         self._compare_structure(step, leaves, wanted)
         stored = {name: leaf for name, leaf in record["leaves"].items() if leaf["stored"]}
         try:

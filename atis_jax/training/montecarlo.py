@@ -84,7 +84,8 @@ class Tally:
         correct: right answers.
         lost: examples that the reference gets right and the cell wrong.
         gained: the other way round.
-        kept: (C, L) unprotected tokens kept, summed over examples.
+        kept: (C, L) counted tokens kept, summed over examples.
+        counted: tokens that were the method's to judge, neither protected nor padding, summed over examples.
         largest: (C, L) most tokens that any example kept.
         overflow: kept tokens that found no room; such a cell's counts are void.
     """
@@ -93,6 +94,7 @@ class Tally:
     lost: Int[Array, "C"]
     gained: Int[Array, "C"]
     kept: Int[Array, "C L"]
+    counted: Int[Array, "C"]
     largest: Int[Array, "C L"]
     overflow: Int[Array, "C"]
 
@@ -179,6 +181,7 @@ def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh:
             lost=jnp.sum(inputs.reference & ~right & real),
             gained=jnp.sum(~inputs.reference & right & real),
             kept=jnp.sum(kept_LxB, axis=1),
+            counted=jnp.sum(jnp.sum(out.counted, axis=-1) * real),
             largest=jnp.max(kept_LxB, axis=1),
             overflow=jnp.sum(out.overflow * real),
         )

@@ -20,6 +20,10 @@ _MOST_IMAGES = 8
 _COLUMNS = 7
 """Tiles in a row at most (the image and six layers), so that twelve layers stay readable in two rows."""
 _TILE_PIXELS = 224
+_TALLEST = 2.0
+"""Height over width of a tile at most; a taller image stands between margins."""
+_LABELS_IN = 0.75
+"""What the labels beside an image need."""
 _WASH = np.array([0.905, 0.92, 0.945])
 _HATCH = np.array([0.47, 0.52, 0.61])
 
@@ -38,7 +42,7 @@ def kept_patches(run: RunFiles) -> Section:
     lines = math.ceil(layers / per_row)  # rows of tiles an image needs
     side = min((WIDTH_IN - 1.1) / columns, 1.25)
     width = 1.1 + side * columns
-    high = side * grid[0] / grid[1]
+    high = max(side * shape_drawn(grid), _LABELS_IN)
     figure = new_figure(0.15 + shown * lines * (high + 0.24), max(width, 4.2))
     figure.set_layout_engine("constrained", w_pad=0.015, h_pad=0.02, wspace=0.01, hspace=0.01)
     panels = figure.subplots(shown * lines, columns, squeeze=False)
@@ -86,6 +90,11 @@ def patch_grid(run: RunFiles) -> tuple[int, int]:
         which = "which is not a square number" if found is None else f"but 'grid' says {rows} x {columns}"
         raise ReportError(f"artifacts.npz: 'kept' has {tokens} patches an image, {which}")
     return rows, columns
+
+
+def shape_drawn(grid: tuple[int, int]) -> float:
+    """Height over width of the room for an image of so many rows and columns of patches."""
+    return min(grid[0] / grid[1], _TALLEST)
 
 
 def _bare(axes) -> None:

@@ -13,7 +13,7 @@ from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sa
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
-from experiments.codesign_report.patches import patch_grid, tile
+from experiments.codesign_report.patches import patch_grid, shape_drawn, tile
 
 _SPACE = "\u00a0"
 
@@ -152,7 +152,7 @@ def _input(run: RunFiles) -> Picture | None:
     tokens, grid = masks.shape[1], patch_grid(run)
     pruning = np.flatnonzero(~masks.all(axis=1))
     layers = sorted({int(pruning[0]) if pruning.size else 0, len(masks) - 1})
-    figure = new_figure(0.27 + 1.35 * grid[0] / grid[1], STRIP_WIDTH_IN)
+    figure = new_figure(0.27 + 1.35 * shape_drawn(grid), STRIP_WIDTH_IN)
     panels = figure.subplots(1, 3, squeeze=False)[0]
     titles = ["one input", *(f"layer {layer + 1}: {masks[layer].sum()} of {tokens}" for layer in layers)]
     pictures = [tile(image, None, grid), *(tile(image, masks[layer].reshape(grid), grid) for layer in layers)]

@@ -33,7 +33,7 @@ def kept_tokens(run: RunFiles) -> Section:
     panels[-1].set_xlabel(f"{run.words.token}, from the first to the last")
     last = (kept[:, -1] & real).sum() / real.sum()
     caption = (
-        f"Each panel is a {run.words.unit}, each square a {run.words.token}: coloured where it goes through that "
+        f"Each panel is {run.words.one}, each square a {run.words.token}: coloured where it goes through that "
         f"layer, grey where it was dropped before. In {'it' if shown == 1 else f'these {shown}'} layer {layers} works "
         f"on {percent(float(last), 0)} of the {run.words.tokens}."
     )

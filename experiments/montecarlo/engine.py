@@ -262,13 +262,12 @@ class Engine:
         return self._programs[known]
 
     def _row(self, arm: Arm, first: int, number: int, tally: Tally, place: int, examples: int) -> dict[str, Any]:
-        tokens = arm.evaluator.model.tokens * examples
         row: dict[str, Any] = {"cell": first + number, **arm.labels, **arm.rows[number], "examples": examples}
         row["correct"] = int(tally.correct[place])
         row["accuracy"] = row["correct"] / examples
         row["lost"], row["gained"] = int(tally.lost[place]), int(tally.gained[place])
         for layer, kept in enumerate(tally.kept[place], start=1):
-            row[f"kept_{layer}"] = int(kept) / tokens
+            row[f"kept_{layer}"] = int(kept) / int(tally.counted[place])
         return row
 
 

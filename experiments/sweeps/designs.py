@@ -10,7 +10,7 @@ from atis_jax.formatting import sampling_error
 from experiments.seeds import Repeats, least_difference
 from experiments.sweeps.points import SEED
 from experiments.sweeps.row import Row
-from experiments.wording import IMAGES
+from experiments.wording import EXAMPLES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Design:
         found = [row.numbers for row in self.rows if all(name in row.numbers for name in numbers)]
         return [Repeats(tuple(one[name] for one in found)) for name in numbers] if found else None
 
-    def images(self) -> float | None:
-        """Test images of one accuracy: of its runs the fewest, None where no summary says."""
-        found = [row.numbers[IMAGES] for row in self.rows if row.numbers.get(IMAGES, 0) > 0]
+    def examples(self) -> float | None:
+        """Test examples of one accuracy: of its runs the fewest, None where no summary says."""
+        found = [row.numbers[EXAMPLES] for row in self.rows if row.numbers.get(EXAMPLES, 0) > 0]
         return min(found, default=None)
 
 
@@ -45,7 +45,7 @@ class Ranked:
     Attributes:
         design: the design.
         accuracy: over its seeds.
-        error: sampling error of one of its accuracies, None where the number of images is unknown.
+        error: sampling error of one of its accuracies, None where the number of examples is unknown.
         change: its mean accuracy less that of the first.
         limit: the least difference that is more than chance, None where nothing is known of it.
     """
@@ -82,7 +82,7 @@ def ranked(designs: Sequence[Design], metric: str | None) -> list[Ranked]:
     measured.sort(key=lambda one: -one[1].mean)
     if not measured:
         return []
-    (best, highest), images = measured[0], [design.images() for design, _ in measured]
+    (best, highest), examples = measured[0], [design.examples() for design, _ in measured]
     return [
         Ranked(
             design=design,
@@ -91,15 +91,15 @@ def ranked(designs: Sequence[Design], metric: str | None) -> list[Ranked]:
             change=accuracy.mean - highest.mean,
             limit=None if design is best else difference_limit((best, highest), (design, accuracy)),
         )
-        for (design, accuracy), count in zip(measured, images, strict=True)
+        for (design, accuracy), count in zip(measured, examples, strict=True)
     ]
 
 
 def difference_limit(first: tuple[Design, Repeats], second: tuple[Design, Repeats]) -> float | None:
     """``least_difference`` of two designs with one of their accuracies."""
-    known = [design.images() for design, _ in (first, second)]
-    images = None if None in known else min(count for count in known if count)
-    return least_difference(first[1], second[1], images)
+    known = [design.examples() for design, _ in (first, second)]
+    examples = None if None in known else min(count for count in known if count)
+    return least_difference(first[1], second[1], examples)
 
 
 def _hashable(value: Any) -> Hashable:

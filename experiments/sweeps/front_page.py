@@ -40,7 +40,7 @@ def section(placed: Sequence[Placed], front: Front, why_not: str = "") -> dict[s
                     str(one.value.n),
                     over_seeds(front.cost, one.cost),
                     significant(one.cheaper),
-                    over_seeds(front.value, one.value, one.design.images()),
+                    over_seeds(front.value, one.value, one.design.examples()),
                     "" if one is reference else _change(one, front),
                     "yes" if one.equal else "no",
                     "yes" if one.best else "",
@@ -75,7 +75,7 @@ def caption(placed: Sequence[Placed], front: Front) -> str:
         text += ", the mean of its seeds; bars are the standard deviation over them"
     text += f". Above the dotted line a design counts as equal to the reference (within {points(front.tolerance)[1:]})."
     if error := _error(reference_of(placed, front), front):
-        text += f" One standard error of an accuracy on these test images is {significant(100 * error, 2)} points."
+        text += f" One standard error of an accuracy on these test examples is {significant(100 * error, 2)} points."
     return text
 
 
@@ -128,8 +128,8 @@ _HOLLOW: dict[str, Any] = {"color": "white", "markeredgecolor": style.GREY, "lab
 
 
 def _error(one: Placed, front: Front) -> float | None:
-    images = one.design.images()
-    return sampling_error(one.value.mean, images) if images and is_measured_accuracy(front.value) else None
+    examples = one.design.examples()
+    return sampling_error(one.value.mean, examples) if examples and is_measured_accuracy(front.value) else None
 
 
 def _change(one: Placed, front: Front, unit: str = "") -> str:

@@ -16,7 +16,7 @@ from experiments.sweeps.figures import MOST_ROWS, draw_field, draw_ranks, series
 from experiments.sweeps.front import Front
 from experiments.sweeps.placing import lacking, place
 from experiments.sweeps.row import Row
-from experiments.wording import IMAGES, change, over_seeds, single
+from experiments.wording import EXAMPLES, change, over_seeds, single
 
 _SHOWN = (
     "accuracy.hardware_mean",
@@ -59,7 +59,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, front: Front 
                     *(_value(value) for value in row.fields.values()),
                     row.status + (f" ({row.restarts} restarts)" if row.restarts else ""),
                     *(
-                        single(name, row.numbers[name], row.numbers.get(IMAGES)) if name in row.numbers else ""
+                        single(name, row.numbers[name], row.numbers.get(EXAMPLES)) if name in row.numbers else ""
                         for name in numbers
                     ),
                     "" if row.seconds is None else duration(row.seconds),
@@ -89,13 +89,13 @@ def _sentence(places: Sequence[Ranked], metric: str) -> str:
     if not places:
         return ""
     first, others = places[0], places[1:]
-    value = over_seeds(metric, first.accuracy, first.design.images())
+    value = over_seeds(metric, first.accuracy, first.design.examples())
     seeds = count(first.accuracy.n, "seed")
     if not others:
         return f"One design: {metric} is {value} ({seeds})."
     text = f"The highest {metric} of {count(len(places), 'design')} has {first.design.name}: {value} ({seeds})."
     if all(one.limit is None for one in others):
-        return text + " Without repeats and without the number of test images nothing says which differences count."
+        return text + " Without repeats and without the number of test examples nothing says which differences count."
     alike = sum(one.alike for one in others)
     if not alike:
         return text + " Every other is lower by more than chance."
@@ -117,7 +117,7 @@ def _designs(places: Sequence[Ranked], metric: str, others: Sequence[str]) -> di
                 "same": several and (rank == 1 or one.alike),
                 "cells": [
                     _seeds(one),
-                    over_seeds(metric, one.accuracy, one.design.images()),
+                    over_seeds(metric, one.accuracy, one.design.examples()),
                     *([_against(one, first=rank == 1)] if several else []),
                     *(_other(one.design, name) for name in others),
                 ],
@@ -137,7 +137,7 @@ def _seeds(one: Ranked) -> str:
 
 def _other(design: Design, name: str) -> str:
     found = design.repeats(name)
-    return "" if found is None else over_seeds(name, found[0], design.images())
+    return "" if found is None else over_seeds(name, found[0], design.examples())
 
 
 def _against(one: Ranked, first: bool) -> str:
@@ -147,11 +147,11 @@ def _against(one: Ranked, first: bool) -> str:
 
 
 def _error_words(one: Ranked) -> str:
-    images = one.design.images()
-    if one.error is None or images is None:
-        return "The number of test images is not known, so neither is their sampling error."
+    examples = one.design.examples()
+    if one.error is None or examples is None:
+        return "The number of test examples is not known, so neither is their sampling error."
     return (
-        f"One standard error of an accuracy on {count(int(images), 'test image')} is "
+        f"One standard error of an accuracy on {count(int(examples), 'test example')} is "
         f"{significant(100 * one.error, 2)} points."
     )
 
@@ -166,14 +166,14 @@ def _how(places: Sequence[Ranked]) -> str:
     repeated = any(one.accuracy.n > 1 for one in places)
     counted = [
         *(["the spread over the seeds of both"] if repeated else []),
-        *(["the sampling error of their test images"] if places[0].error is not None else []),
+        *(["the sampling error of their test examples"] if places[0].error is not None else []),
     ]
     text = (
         f"A design is {SAME} from the first where chance alone would put it as far below, were the two equal, more "
         f"than once in 20 times. Counted as chance: {join(counted)}."
     )
     if places[0].error is None and not repeated:
-        text = "Neither repeats nor the number of test images are known: no difference can be called one."
+        text = "Neither repeats nor the number of test examples are known: no difference can be called one."
     elif not repeated:
         text += " No design was repeated with another seed, so how much trainings differ is not known and left out."
     return text + " The highest of several measured means is higher than a new measurement of that design would be."

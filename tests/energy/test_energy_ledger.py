@@ -1,6 +1,7 @@
 """The ledger against a count by loops over matrix shapes, finite differences, and the model itself."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.flatten_util import ravel_pytree
 from jax.test_util import check_grads
 
+from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.front_end import CORES, DACS, FrontEnd
@@ -31,6 +33,10 @@ from atis_jax.models.registry import make_model
 from atis_jax.models.vit import ModelSpec
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.rivals.ltp import LtpSpec
+from atis_jax.scoring.rivals.tome import TomeSpec
 from atis_jax.validation import SettingError
 
 
@@ -164,6 +170,14 @@ def test_each_line_draws_only_on_the_entries_it_names():
         front_end = dataclasses.replace(FRONT_END, **of_front_end)
         note(lambda p: ledger(p, NETWORK, scorer, tokens, front_end, memory))  # noqa: B023
         note(lambda p: digital_ledger(p, NETWORK, scorer, tokens, memory))  # noqa: B023
+    for spec in (TomeSpec(), LtpSpec()):
+        rival, kept = make_method(spec, get_preset("nominal")), jnp.asarray([0.8, 0.5, 0.2])
+
+        def bill(prices):
+            energy = SimpleNamespace(prices=lambda: prices, memory=Memory, score_format="int8", tokens="sram_32k")
+            return rival.bill(Bill(energy, NETWORK, SCORER.layers), kept, None, None)  # noqa: B023
+
+        note(bill)
     assert touched == {line: set(entries) for line, entries in LINE_ENTRIES.items()}
 
 

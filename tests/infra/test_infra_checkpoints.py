@@ -314,6 +314,18 @@ def test_one_part_of_a_state_is_read_alone_and_checked_alone(tmp_path):
         store.restore({"w": jnp.zeros(3), "extra": jnp.zeros(1)}, part="params")
 
 
+def test_a_part_may_be_one_array(tmp_path):
+    store = Checkpoints(tmp_path, "a")
+    store.save(1, {"design": jnp.arange(3.0), "design_of_old": jnp.ones(2)}, {})
+    np.testing.assert_array_equal(store.restore(jnp.zeros(3), part="design")[0], np.arange(3.0))
+
+
+def test_a_reader_without_a_hash_takes_any_config(tmp_path):
+    Checkpoints(tmp_path, "a", config={"seed": 1}).save(1, {"w": jnp.ones(2)}, {})
+    store = Checkpoints(tmp_path, None, read_only=True)
+    assert store.config_of(1) == {"seed": 1}
+
+
 def test_what_cannot_be_kept_exactly_is_refused_before_writing(tmp_path):
     store = Checkpoints(tmp_path, "a")
     with pytest.raises(TypeError, match="scale has a weak type"):

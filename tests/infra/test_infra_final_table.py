@@ -183,7 +183,7 @@ class Ascii(io.StringIO):
     encoding = "ascii"
 
 
-def test_accuracies_have_the_digits_that_their_images_allow():
+def test_accuracies_have_the_digits_that_their_examples_allow():
     found = {"dense": 0.95393, "hardware_mean": 0.95301, "hardware_std": 0.00071, "chips": 32}
     text = printed({"accuracy": found, "dataset": {"examples": 1910}})
     assert "95.4 %" in line_with(text, "dense") and "95.3 %" in line_with(text, "mean, 32 chips")

@@ -294,7 +294,7 @@ def test_plain_progress_has_the_figures_and_is_sparse():
     assert len(lines) == 2  # the first step and the end
     assert lines[-1].startswith("step 100/100  soft")
     assert lines[-1].endswith("accuracy 50.0 %  kept 25 %  energy x0.40")
-    assert "images/s" in lines[-1]
+    assert "examples/s" in lines[-1]
 
 
 def test_what_takes_long_before_a_step_is_said_at_once():

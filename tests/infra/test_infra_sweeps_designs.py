@@ -17,7 +17,7 @@ from experiments.sweeps.row import Row
 from experiments.wording import change, over_seeds, single
 
 METRIC = "accuracy.hardware_mean"
-IMAGES = 2000
+EXAMPLES = 2000
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +28,11 @@ def drawn(monkeypatch) -> list:
     return found
 
 
-def run(fields, accuracy, images=IMAGES, **numbers) -> Row:
+def run(fields, accuracy, examples=EXAMPLES, **numbers) -> Row:
     """A finished run; a waiting one without accuracy."""
     found = {} if accuracy is None else {METRIC: accuracy, **numbers}
-    if accuracy is not None and images:
-        found["dataset.examples"] = images
+    if accuracy is not None and examples:
+        found["dataset.examples"] = examples
     design = ",".join(f"{name}={value}" for name, value in fields.items() if name != "seed") or "unchanged config"
     name = ",".join(f"{name}={value}" for name, value in fields.items())
     return Row(name, design, fields, "finished" if found else "waiting", found, 1.0, 0, "", "")
@@ -67,7 +67,7 @@ def test_the_mean_is_ranked_and_not_the_best_seed():
     assert [one.design.fields["inputs"] for one in ranked(designs_of(table), METRIC)] == [16, 8]
 
 
-def test_what_chance_may_have_done_is_the_t_test_of_the_seeds_and_the_error_of_the_images():
+def test_what_chance_may_have_done_is_the_t_test_of_the_seeds_and_the_error_of_the_examples():
     first, second = (0.95, 0.94, 0.96), (0.93, 0.945)
     expected = stats.ttest_ind(first, second)
     interval = expected.confidence_interval(0.95)
@@ -93,7 +93,7 @@ def test_the_page_says_which_designs_cannot_be_told_from_the_first(tmp_path, oth
     text = text_of(page.render(tmp_path, table, METRIC))
     assert said in text and f"{len(others) + 1} designs" in text
     assert text.count("(not distinguishable)") == sum(accuracy > 0.9 for accuracy in others)
-    assert "One standard error of an accuracy on 2,000 test images is 0.49 points." in text
+    assert "One standard error of an accuracy on 2,000 test examples is 0.49 points." in text
 
 
 def test_a_sweep_of_seeds_is_one_design_without_rank_or_curve(tmp_path):
@@ -106,7 +106,7 @@ def test_a_sweep_of_seeds_is_one_design_without_rank_or_curve(tmp_path):
 
 
 def test_without_repeats_and_images_no_difference_is_called_one(tmp_path):
-    table = [run({"inputs": n}, 0.9 - 0.1 * n, images=None) for n in (0, 1)]
+    table = [run({"inputs": n}, 0.9 - 0.1 * n, examples=None) for n in (0, 1)]
     text = text_of(page.render(tmp_path, table, METRIC))
     assert "nothing says which differences count" in text and "not distinguishable" not in text
 

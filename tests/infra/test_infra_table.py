@@ -61,8 +61,8 @@ def test_seeds_share_a_row_with_their_spread_and_the_least_pruned_comes_first(tm
     assert first["analog - random (points)"] == f"+9.0 +- {100 * np.std([0.10, 0.08], ddof=1):.1f}"
     assert first["worst chip (%)"] == "57.0" and first["chips"] == "64"
     assert first["dense (%)"] == "70.0 (n = 1)"
-    assert (first["scoring, an image"], first["all, an image"]) == ("55.0 +- 7.1 nJ", "2.00 µJ")
-    assert second["dense network, an image"] == "4.00 µJ"
+    assert (first["scoring, an example"], first["all, an example"]) == ("55.0 +- 7.1 nJ", "2.00 µJ")
+    assert second["dense network, an example"] == "4.00 µJ"
 
 
 def test_dense_is_shown_only_where_it_was_trained_as_long_and_missing_controls_are_blank(tmp_path, capsys):
@@ -134,7 +134,7 @@ def test_csv_has_full_names_units_and_counts(tmp_path, capsys):
     assert float(row["accuracy.hardware_mean std over seeds [fraction]"]) == pytest.approx(0.04 / np.sqrt(2))
     assert row["accuracy.hardware_mean n"] == "2" and row["accuracy.digital n"] == "0"
     assert float(row["accuracy.hardware_mean sampling error [fraction]"]) == pytest.approx(np.sqrt(0.62 * 0.38 / 1e4))
-    assert float(row["energy.scoring_j mean [J/image]"]) == pytest.approx(5.5e-8)
+    assert float(row["energy.scoring_j mean [J/example]"]) == pytest.approx(5.5e-8)
     assert row["accuracy.digital mean [fraction]"] == "" and row["accuracy.chips sum"] == "64"
 
 
@@ -143,7 +143,7 @@ def test_latex_is_a_plain_tabular_with_everything_escaped(tmp_path, capsys):
     _, out, _ = printed(capsys, run, "--format=latex")
     lines = out.splitlines()
     assert lines[0] == rf"\begin{{tabular}}{{l{'r' * (len(COLUMNS) - 1)}}}" and lines[-1] == r"\end{tabular}"
-    assert r"pruned, mean of layers & " in lines[2] and lines[2].endswith(r"dense network, an image \\")
+    assert r"pruned, mean of layers & " in lines[2] and lines[2].endswith(r"dense network, an example \\")
     assert r"2.00 $\mu$J" in out and "& $-$10.0 &" in out and "toprule" not in out
     for line in lines[2:-2]:
         if line == r"\hline":

@@ -168,18 +168,24 @@ def test_no_term_of_a_codesign_steps_loss_changes(case):
     setup = setup_for(case.method, "gradient" if sequential else "tracked")
     transform = optimiser(setup.stage, setup.codesign, case.method)
     state = create_state(PARAMS, case.inputs.design, case.inputs.state, jax.random.key(7), transform)
-    step = jax.jit(codesign_step(setup, transform), compiler_options=QUICK)
-    teacher = lively_params(MODEL, seed=1)
-    for number in (0, STEPS - 1):
-        at = dataclasses.replace(state, step=jnp.int32(number))
-        (_, short), (_, long) = step(at, SHORT, teacher), step(at, LONG, teacher)
-        terms = {name for name in short if name.startswith("loss")}
-        assert {"loss", "loss_ce", "loss_distill"} <= terms
-        for name in terms | {"kept_per_layer", "energy_ratio", "accuracy"}:
+    step, teacher = codesign_step(setup, transform), lively_params(MODEL, seed=1)
+
+    @functools.partial(jax.jit, compiler_options=QUICK)
+    def metrics(number, batch):
+        found = step(dataclasses.replace(state, step=number), batch, teacher)[1]
+        gradient = found.pop("gradient_norm")
+        # The gradient of one method is enough: what is not asked for is not compiled.
+        return found | ({"gradient_norm": gradient} if case.name == "digital" else {})
+
+    for number in (jnp.int32(0), jnp.int32(STEPS - 1)):
+        short, long = metrics(number, SHORT), metrics(number, LONG)
+        assert {"loss", "loss_ce", "loss_distill", "kept_per_layer", "energy_ratio"} <= short.keys()
+        for name in short.keys() - {"gradient_norm"}:
             # A sum of terms is as large as they are together, and rounds as it is.
             scale = np.maximum(1.0, np.abs(np.asarray(short[name])))
             np.testing.assert_allclose(long[name] / scale, short[name] / scale, rtol=0, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(long["gradient_norm"], short["gradient_norm"], rtol=1e-4)
+        if "gradient_norm" in short:
+            np.testing.assert_allclose(long["gradient_norm"], short["gradient_norm"], rtol=1e-4)
 
 
 @pytest.mark.slow

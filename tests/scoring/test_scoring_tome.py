@@ -25,7 +25,7 @@ from rival_cases import (
     tiny_bill,
 )
 
-from atis_jax.models.backbone import key_gate
+from atis_jax.models.backbone import causal, key_gate, visible_keys
 from atis_jax.models.forward import Pass, ScorerInputs, masked_forward, opened_for, run_layers
 from atis_jax.models.kernels import Softmax
 from atis_jax.pruning.reduce import merge_into
@@ -129,11 +129,21 @@ class OriginalBlock:
     def read_out(self, params, stream):
         return stream.x[:, 0]
 
+    def shape(self):
+        return MODEL.shape()  # its head reads CLS alone
+
 
 def norm(x, case, name):
     centred = x - jnp.mean(x, -1, keepdims=True)
     scaled = centred / jnp.sqrt(jnp.mean(centred**2, -1, keepdims=True) + 1e-6)
     return scaled * case[f"{name}_weight"] + case[f"{name}_bias"]
+
+
+def test_a_row_of_a_causal_network_sees_itself_at_its_size():
+    size = jnp.asarray([[1.0, 3.0, 0.0]])
+    stream = opened_for(METHOD, Stream(jnp.zeros((1, 3, 4)), jnp.arange(3)[None], jnp.zeros((1, 3), bool), size=size))
+    _, gate = visible_keys(stream, key_gate(stream, 1), causal)
+    np.testing.assert_array_equal(gate[0, 0], [[1, 3, 0], [1, 3, 0], [1, 3, 1]])
 
 
 def test_proportional_attention_is_the_originals():

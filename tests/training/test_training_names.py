@@ -10,32 +10,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from atis_jax.models.sensor import sensor_view
-from atis_jax.training.calibrate import scored_vectors, starting_design
-from atis_jax.training.energy_term import network_shape
-from tiny_training import EXAMPLES, SETTINGS, SIDE, batch, changed, design_for, memory_for, split
+from tiny_training import EXAMPLES, SETTINGS, SIDE, batch, changed, design_for, memory_for, split, started_on
 
 from atis_jax.circuits import ota, thermal
 from atis_jax.circuits.presets import get_preset
-from atis_jax.data import cluttered_digits, pipeline
+from atis_jax.data import cluttered_digits
+from atis_jax.data import registry as data_registry
+from atis_jax.data.dataset import Facts
 from atis_jax.data.images import AUGMENTATIONS, ImagesSpec
 from atis_jax.energy import deployments, front_end, shapes
 from atis_jax.energy.components import array, converters, decision, memory, projection, transformer
 from atis_jax.energy.ledger import counts
 from atis_jax.energy.presets import energy_preset
-from atis_jax.scoring import spec as scorer_spec
-from atis_jax.scoring.atis.calibration import METHODS, CalibrationSpec, calibrate_layer
+from atis_jax.models import decoder, kernels
+from atis_jax.models import registry as networks
+from atis_jax.numerics import layer_of
+from atis_jax.pruning.stream import Stream
+from atis_jax.scoring.atis import spec as scorer_spec
+from atis_jax.scoring.atis.calibration import METHODS as CALIBRATIONS
+from atis_jax.scoring.atis.calibration import CalibrationSpec, calibrate_layer
+from atis_jax.scoring.atis.digital import Digital
 from atis_jax.scoring.atis.program import signed_weights
 from atis_jax.scoring.atis.projection import conditioned, initial_projection
-from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.method import ON_OUTPUT, SITES, Method, PlainSpec
+from atis_jax.scoring.registry import METHODS, make_method
 from atis_jax.spice.models import PROCESSES, find_process
 from atis_jax.spice.simulator import SpiceError
-from atis_jax.training import step
+from atis_jax.training import step, task
 from atis_jax.training.state import labels, network_optimiser, threshold_optimiser
 from atis_jax.validation import SettingError, annotations_of, rule_of
-from experiments.codesign import build_model, codesign_setup
+from experiments.build import build_method, build_model
+from experiments.codesign import codesign_setup
 from experiments.drift import arms
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 
 WITHOUT_CODE = "optical"
 HARDWARE, DESIGN, SPLIT = get_preset("nominal"), design_for(), split()
@@ -43,12 +50,13 @@ MODEL = build_model(SETTINGS, SPLIT)
 PRICES = energy_preset(SETTINGS.energy.preset)
 QUERY = memory_for().query
 KEPT = jnp.full(SETTINGS.model.depth, 0.5)
-NETWORK = network_shape(MODEL, channels=1)
-SCORER = run_ledger(SETTINGS, MODEL, SETTINGS.scorer, 1).scorer(DESIGN)
+NETWORK, BILL = MODEL.shape(), run_bill(SETTINGS, MODEL)
+SCORER = build_method(SETTINGS, "analog").ledger(BILL).scorer(DESIGN)
 FRONT_END = front_end.FrontEnd(jnp.ones(2), 1.8, 1e-6)
 TOKENS = shapes.TokenCounts(16.0 * KEPT, 16.0 * KEPT)
 IMAGES = jnp.zeros((EXAMPLES, SIDE, SIDE, 1))
-PARAMS = jax.eval_shape(MODEL.init, jax.random.key(0), IMAGES[:1])
+PARAMS = jax.eval_shape(MODEL.init, jax.random.key(0))
+TEXT = Facts(classes=7, vocabulary=7, length=5)
 X = jnp.ones(2)
 
 
@@ -64,13 +72,38 @@ def scorer(**names) -> scorer_spec.ScorerSpec:
     return renamed(SETTINGS.scorer, **names)
 
 
-def ledger(**names):
-    """A run's ledger whose scorer has these names."""
-    return renamed(run_ledger(SETTINGS, MODEL, SETTINGS.scorer, 1), spec=scorer(**names))
+def method_with(kind: type = Digital, **names):
+    """A method whose spec has these names, given them once it is made."""
+    method = kind(SETTINGS.scorer, HARDWARE)
+    method.spec = scorer(**names)
+    return method
+
+
+def method_that(**attributes):
+    """A method of these class attributes."""
+    return type("Own", (Method,), attributes)(PlainSpec("own"), HARDWARE)
+
+
+def network(spec, facts=TEXT):
+    """The parameters of a network of this section, not made."""
+    return jax.eval_shape(networks.make_model(spec, facts).init, jax.random.key(0))
+
+
+def decoded(mlp: str):
+    """A decoder's block with the MLP of this name."""
+    section = decoder.DecoderSpec(width=8, depth=1, heads=1, kv_heads=1, mlp_width=8)
+    model = networks.make_model(renamed(section, mlp=mlp), TEXT)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    words = jnp.zeros((1, TEXT.length), int)
+
+    def fed(params):
+        return model.feed(layer_of(model.blocks(params), 0), Stream(jnp.ones((1, 5, 8)), words, words > 0))
+
+    return jax.eval_shape(fed, params), model.shape()
 
 
 def codesign_program(**names):
-    setup, transform = codesign_setup(changed(codesign=dict(chips_per_step=4)), MODEL, SPLIT, "analog")
+    setup, transform = codesign_setup(changed(codesign=dict(chips_per_step=4)), MODEL, "analog")
     setup = dataclasses.replace(setup, codesign=renamed(setup.codesign, **names))
     return step.codesign_step(setup, transform), setup
 
@@ -78,11 +111,11 @@ def codesign_program(**names):
 def task_terms(objective: str):
     setup = codesign_program(objective=objective)[1]
     logits = jnp.zeros((8, 3))
-    return jax.eval_shape(lambda: step.task_terms(setup, logits, batch()["label"], logits))
+    return jax.eval_shape(lambda: step.task_terms(setup, logits, batch(), logits))
 
 
 def calibration(method: str):
-    methods = tuple(dict.fromkeys(("threshold", method))) if method in METHODS else (method,)
+    methods = tuple(dict.fromkeys(("threshold", method))) if method in CALIBRATIONS else (method,)
     asked = renamed(CalibrationSpec(), methods=methods)
 
     def measure_at(temperature_k):
@@ -99,7 +132,7 @@ def drift_structure(mode: str):
     run = types.SimpleNamespace(
         trained=types.SimpleNamespace(evaluator=types.SimpleNamespace(spec=SETTINGS.scorer, hardware=HARDWARE))
     )
-    settings = types.SimpleNamespace(adaptive_rate_v=1e-4, activity_rate=1e-3, hysteresis_fraction=0.05)
+    settings = types.SimpleNamespace(adaptive_rate_v=1e-4, activity_rate=1e-3, ema_rate=0.1, hysteresis_fraction=0.05)
     return arms.structure(settings, run, mode, "constant")
 
 
@@ -124,11 +157,28 @@ def choices(cls: type, field: str) -> tuple[str, ...]:
 
 
 CASES = {
-    "scorer": (scorer_spec.KINDS, lambda n: make_method(scorer(kind=n), HARDWARE)),
-    "ledger of a scorer": (
-        scorer_spec.KINDS,
-        lambda n: jax.eval_shape(lambda: ledger(kind=n).pruned(KEPT, DESIGN, QUERY)),
+    "scorer": (
+        tuple(METHODS),
+        lambda n: make_method(METHODS[n].Spec(kind=n) if n in METHODS else scorer(kind=n), HARDWARE),
     ),
+    "control": (("analog", "digital", "random"), lambda n: build_method(SETTINGS, n)),
+    "network": (
+        tuple(networks.MODELS),
+        lambda n: network(networks.SECTIONS[n](), SPLIT.facts if n == "vit" else TEXT)
+        if n in networks.SECTIONS
+        else network(renamed(SETTINGS.model, kind=n)),
+    ),
+    "data": (
+        tuple(data_registry.DATASETS),
+        lambda n: data_registry.make_dataset(
+            data_registry.SECTIONS[n]() if n in data_registry.SECTIONS else renamed(SETTINGS.data, kind=n)
+        ),
+    ),
+    "task": (tuple(task.TASKS), task.make_task),
+    "kernel": (tuple(kernels.KERNELS), kernels.make_kernel),
+    "decoder's MLP": (choices(decoder.DecoderSpec, "mlp"), decoded),
+    "site": (SITES, lambda n: method_that(site=n)),
+    "what is gated": (tuple(ON_OUTPUT), lambda n: method_that(gates=n)),
     "projection": (shapes.PROJECTIONS, lambda n: initial_projection(n, jax.random.key(0), 2, 4)),
     "projection's joules": (
         shapes.PROJECTIONS,
@@ -143,7 +193,7 @@ CASES = {
         lambda n: projection.linear_numbers(NETWORK, renamed(SCORER, projection=n), X),
     ),
     "numbers moved": (shapes.PROJECTIONS, lambda n: memory.moved_numbers(NETWORK, renamed(SCORER, projection=n), X)),
-    "projection's optimiser": (shapes.PROJECTIONS, lambda n: labels({"network": X, "design": DESIGN}, n, "static")),
+    "projection's optimiser": (shapes.PROJECTIONS, lambda n: labels({"network": X, "design": DESIGN}, method_with(projection=n))),
     "format": (shapes.FORMATS, lambda n: projection.mac_j(PRICES, renamed(SCORER, format=n))),
     "bytes of a format": (
         shapes.FORMATS,
@@ -156,18 +206,19 @@ CASES = {
     ),
     "prototype's optimiser": (
         scorer_spec.PROTOTYPES,
-        lambda n: labels({"network": X, "design": DESIGN}, "learned", n),
+        lambda n: labels({"network": X, "design": DESIGN}, method_with(prototype=n)),
     ),
     "prototype's start": (
         scorer_spec.PROTOTYPES,
         lambda n: jax.eval_shape(
-            lambda k, p, i: starting_design(k, MODEL, p, scorer(prototype=n), HARDWARE, i),
+            lambda k, p, i: started_on(k, MODEL, p, method_with(prototype=n), i),
             jax.random.key(0),
             PARAMS,
             IMAGES,
         ),
     ),
-    "folding": (scorer_spec.PROTOTYPES, lambda n: ledger(prototype=n).folds),
+    "whom a prototype follows": (scorer_spec.PROTOTYPES, lambda n: Digital(scorer(prototype=n), HARDWARE)),
+    "folding": (scorer_spec.PROTOTYPES, lambda n: method_with(prototype=n).ledger(BILL).folds),
     "geometry": (shapes.ARRANGEMENTS, lambda n: scorer(arrangement=n).geometry),
     "turns": (
         shapes.ARRANGEMENTS,
@@ -175,10 +226,10 @@ CASES = {
     ),
     "array lines": (shapes.ARRANGEMENTS, lambda n: array.line_j(PRICES, FRONT_END, renamed(SCORER, arrangement=n), X)),
     "what is scored": (shapes.SOURCES, lambda n: conditioned(jnp.ones((2, 4)), n)),
-    "sensor": (shapes.SOURCES, lambda n: sensor_view(MODEL, IMAGES[:2], n)),
-    "vectors scored": (
+    "sensor": (shapes.SOURCES, lambda n: method_with(source=n).raw),
+    "converters paid": (
         shapes.SOURCES,
-        lambda n: jax.eval_shape(lambda p, i: scored_vectors(MODEL, p, i, n), PARAMS, IMAGES),
+        lambda n: jax.eval_shape(lambda: method_with(source=n).ledger(BILL).front_end(DESIGN, QUERY)),
     ),
     "share embedded": (
         shapes.SOURCES,
@@ -194,12 +245,12 @@ CASES = {
     "stem": (
         choices(type(SETTINGS.model), "stem"),
         lambda n: jax.eval_shape(
-            dataclasses.replace(MODEL, spec=renamed(MODEL.spec, stem=n)).init, jax.random.key(0), IMAGES[:1]
+            dataclasses.replace(MODEL, spec=renamed(MODEL.spec, stem=n)).init, jax.random.key(0)
         ),
     ),
     "stem's operations": (
         choices(type(SETTINGS.model), "stem"),
-        lambda n: network_shape(types.SimpleNamespace(**vars(MODEL) | {"spec": renamed(MODEL.spec, stem=n)}), 1),
+        lambda n: dataclasses.replace(MODEL, spec=renamed(MODEL.spec, stem=n)).shape(),
     ),
     "optimiser": (
         choices(type(SETTINGS.tune), "optimiser"),
@@ -212,7 +263,7 @@ CASES = {
     "tracking": (choices(type(SETTINGS.codesign), "threshold"), lambda n: codesign_program(threshold=n)),
     "gate": (choices(type(SETTINGS.codesign), "gate_gradient"), lambda n: codesign_program(gate_gradient=n)),
     "objective": (choices(type(SETTINGS.codesign), "objective"), task_terms),
-    "calibration": (METHODS, calibration),
+    "calibration": (CALIBRATIONS, calibration),
     "split of digits": (("train", "test"), cluttered_digits.source_digits),
     "deployment's mode": (deployments.MODES, lambda n: deployment(mode=n)),
     "deployment's network": (deployments.DEPLOYMENT_NETWORKS, lambda n: deployment(network=n)),
@@ -243,12 +294,19 @@ def test_every_augmentation_has_code_and_a_name_without_is_refused():
     digits, _ = cluttered_digits.source_digits("test")
     drawn = dataclasses.replace(
         SPLIT,
-        images=np.zeros((len(digits), 32, 32, 1), np.uint8),
+        columns={"image": np.zeros((len(digits), 32, 32, 1), np.uint8)},
         labels=np.zeros(len(digits), np.int32),
-        digits=digits,
+        extra={"digit": digits},
     )
     for name in AUGMENTATIONS:
-        vary = pipeline._variation(ImagesSpec(augmentation=name), drawn)
+        vary = data_registry.make_dataset(ImagesSpec(augmentation=name)).draw(drawn)
         assert vary(np.arange(2), np.random.default_rng(0))["image"].shape == (2, 32, 32, 1)
     with pytest.raises(SettingError, match="'optical' is not one of: none"):
-        pipeline._variation(renamed(ImagesSpec(), augmentation=WITHOUT_CODE), drawn)
+        data_registry.make_dataset(renamed(ImagesSpec(), augmentation=WITHOUT_CODE)).draw(drawn)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_every_method_says_how_it_starts_decides_and_what_it_costs(kind):
+    """None is charged nothing by default."""
+    for name in ("begin", "score", "bill"):
+        assert getattr(METHODS[kind], name) is not getattr(Method, name), name

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import resume_config
-from atis_jax.training.calibrate import starting_design
-from tiny_training import QUICK, SETTINGS, SIDE, batch, changed, lively_params, split
+from tiny_training import QUICK, SETTINGS, SIDE, batch, changed, lively_params, split, started_on, weighted
 
 import experiments.codesign
-from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, read, realise, sample_chip
+from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, read, realise
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.registry import make_model
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.calibration import no_trim
 from atis_jax.scoring.atis.design import inputs_of
@@ -30,10 +30,11 @@ from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step
 from atis_jax.validation import SettingError, UserError
 from experiments import measure
-from experiments.codesign import build_model, codesign_setup
+from experiments.build import build_method, build_model
+from experiments.codesign import codesign_setup
 from experiments.drift import experiment as drift
 from experiments.drift.settings import DriftSettings
-from experiments.ledgers import run_ledger
+from experiments.ledgers import run_bill
 from experiments.montecarlo import yields
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -65,7 +66,7 @@ def sensor(**sections) -> CodesignSettings:
 
 SENSOR = sensor()
 MODEL = build_model(SENSOR, split())
-HARDWARE = SENSOR.scorer_hardware()
+HARDWARE, METHOD = SENSOR.scorer_hardware(), build_method(SENSOR, "analog")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +111,15 @@ def test_a_patch_must_have_the_pixels_that_are_selected(monkeypatch):
     monkeypatch.setattr(experiments.codesign, "train_stages", lambda *_: pytest.fail("it trained"))
     with pytest.raises(SettingError, match=r"config.scorer.inputs = 5 exceeds the 4 pixel values .*at most 4"):
         experiments.codesign.run(sensor(scorer=dict(inputs=5)), None)
-    sensor(scorer=dict(inputs=12)).check_patch(3)  # three channels have twelve
-    changed(scorer=dict(inputs=12)).check_patch(1)  # and tokens are not pixels
+    three = dataclasses.replace(split().facts, channels=3, mean=(0.5,) * 3, std=(0.3,) * 3)
+
+    def check(settings, facts):
+        settings.check_raw(make_model(settings.model, facts))
+
+    check(sensor(scorer=dict(inputs=12)), three)  # three channels have twelve
+    check(changed(scorer=dict(inputs=12)), split().facts)  # and tokens are not pixels
     # Nor does the width bound what is selected from a patch.
-    assert sensor(scorer=dict(inputs=48), model=dict(patch=4)).check_patch(3) is None
+    check(sensor(scorer=dict(inputs=48), model=dict(patch=4)), three)
 
 
 def test_a_sensor_has_no_converters_and_all_else_of_the_preset():
@@ -133,7 +139,7 @@ def test_a_sensor_has_no_converters_and_all_else_of_the_preset():
 def started():
     images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
     params = lively_params(MODEL)
-    start = quick_jit(lambda key, params, images: starting_design(key, MODEL, params, SENSOR.scorer, HARDWARE, images))
+    start = quick_jit(lambda key, params, images: started_on(key, MODEL, params, METHOD, images)[:2])
     return images, *start(jax.random.key(1), params, images)
 
 
@@ -169,22 +175,21 @@ def test_fewer_inputs_take_the_pixels_that_vary_most():
     settings, params = sensor(scorer=dict(inputs=2)), lively_params(MODEL)
     spread = np.tile(np.array([[0.1, 1.0], [0.4, 0.2]], np.float32), (4, 4))[..., None]
     images = 0.5 + spread * (np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1), np.float32) - 0.5)
-    design, _ = quick_jit(
-        lambda images: starting_design(jax.random.key(0), MODEL, params, settings.scorer, HARDWARE, images)
-    )(jnp.asarray(images))
+    method = build_method(settings, "analog")
+    start = quick_jit(lambda images: started_on(jax.random.key(0), MODEL, params, method, images)[0])
+    design = start(jnp.asarray(images))
     np.testing.assert_array_equal(design.projection[0], np.eye(4)[[1, 2]])
 
 
 def stepped(settings: CodesignSettings, kind: str, steps: int, design=None):
     """The design before and after, and the metrics of every step."""
-    setup, transform = codesign_setup(settings, MODEL, split(), kind)
+    setup, transform = codesign_setup(settings, MODEL, kind)
     step, params = quick_jit(codesign_step(setup, transform)), lively_params(MODEL)
     if design is None:
         images = jnp.asarray(np.random.default_rng(0).random((IMAGES, SIDE, SIDE, 1)), jnp.float32)
-        design, _ = quick_jit(
-            lambda images: starting_design(jax.random.key(1), MODEL, params, setup.spec, setup.hardware, images)
-        )(images)
-    groups = setup.spec.groups
+        start = quick_jit(lambda images: started_on(jax.random.key(1), MODEL, params, setup.method, images)[0])
+        design = start(images)
+    groups = setup.method.groups
     memory = jax.vmap(lambda _: initial_state(groups, 16))(jnp.arange(DEPTH))
     state, metrics = create_state(params, design, memory, jax.random.key(0), transform), []
     for number in range(steps):
@@ -217,9 +222,9 @@ def test_the_row_at_the_sensor_moves_and_the_others_do_not(kind, threshold):
 @pytest.mark.slow
 def test_random_pruning_is_trained_at_the_sensors_fraction():
     settings = sensor(scorer=dict(groups=1, arrangement="consensus"))
-    counts = jnp.asarray(settings.pruning.kept_per_layer(DEPTH)) * TOKENS
-    _, after, metrics = stepped(settings, "random", 3, counts)
-    np.testing.assert_array_equal(after, counts)
+    shares = jnp.asarray(settings.pruning.kept_per_layer(DEPTH))
+    _, after, metrics = stepped(settings, "random", 3, shares)
+    np.testing.assert_array_equal(after, shares)
     # 6.4 of 16: six, and a seventh in four images of ten.
     for values in metrics[1:]:
         assert 6 / 16 <= values["kept_per_layer"][0] <= 7 / 16
@@ -228,24 +233,25 @@ def test_random_pruning_is_trained_at_the_sensors_fraction():
 
 def test_layers_without_scorer_save_by_the_last_one_before_them():
     kept = jnp.asarray([0.9, 0.5, 0.3, 0.2])
-    np.testing.assert_array_equal(losses.carried(kept, 4), kept)
-    np.testing.assert_array_equal(losses.carried(kept, 2), kept[jnp.asarray([0, 1, 1, 1])])
+    np.testing.assert_array_equal(losses.beyond_scored(kept, 4), kept)
+    np.testing.assert_array_equal(losses.beyond_scored(kept, 2), kept[jnp.asarray([0, 1, 1, 1])])
     weight = jnp.asarray([1.0, 2.0, 3.0, 4.0])
-    gradient = jax.grad(lambda kept: jnp.sum(weight * losses.carried(kept, 2)))(kept)
+    gradient = jax.grad(lambda kept: jnp.sum(weight * losses.beyond_scored(kept, 2)))(kept)
     np.testing.assert_array_equal(gradient, [1.0, 9.0, 0.0, 0.0])
 
 
 def test_pruned_patches_are_neither_converted_nor_moved_nor_embedded_nor_normalised():
     """Each line of the ledger against that of the dense network, at 40 % of the patches."""
     settings = sensor(energy=dict(preset="horowitz_45nm", camera=True), scorer=dict(groups=1, arrangement="consensus"))
-    costs, kept = run_ledger(settings, MODEL, settings.scorer, 1), jnp.full(DEPTH, 0.4)
+    costs, kept = run_bill(settings, MODEL), jnp.full(DEPTH, 0.4)
     assert costs.layers == (True, False)
-    tokens = dataclasses.replace(costs, spec=dataclasses.replace(costs.spec, source="tokens"))
+    pixels = build_method(settings, "analog")
+    tokens = type(pixels)(dataclasses.replace(settings.scorer, source="tokens"), pixels.hardware)
 
     @quick_jit
     def ledgers():
-        design, query = layer_design(settings), jnp.zeros((DEPTH, 1, 16))
-        return costs.dense(), costs.pruned(kept, design, query), tokens.pruned(kept, design, query)
+        design, memory = layer_design(settings), jax.vmap(lambda _: initial_state(1, 16))(jnp.arange(DEPTH))
+        return costs.dense(), *(method.bill(costs, kept, design, memory) for method in (pixels, tokens))
 
     dense, spent, before = jax.device_get(ledgers())
     for line in ("sensor_adc_j", "sensor_link_j"):
@@ -273,22 +279,21 @@ def measured(started):
     design = dataclasses.replace(design, threshold=jnp.full_like(design.threshold, 0.3))
     memory = jax.vmap(lambda _: initial_state(2, 16))(jnp.arange(DEPTH))
     state = create_state(
-        lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, split(), "analog")[1]
+        lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, "analog")[1]
     )
     trained = measure.ready(SENSOR, MODEL, state, "analog")
-    draw = quick_jit(lambda key: evaluate.chips_for(key, HARDWARE, SENSOR.scorer, DEPTH, 3, sample_chip))
+    draw = quick_jit(lambda key: evaluate.chips_for(key, METHOD, DEPTH, 3))
     return trained, draw(jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
 
 
 @pytest.mark.slow
 def test_masked_and_gathered_agree_on_chips_at_three_temperatures(measured):
     trained, chips, temperatures = measured
-    batches = [batch(seed) | {"weight": np.ones(8, np.float32), "number": 8 * seed + np.arange(8)} for seed in range(2)]
-    kept = []
+    batches, kept, task = [weighted(0), weighted(1)], [], trained.evaluator.task
     for number, kelvin in enumerate(temperatures):
         inputs = trained.inputs(layer_of(chips, number), Environment(jnp.asarray(kelvin), jnp.float32(1.8)))
-        counted = evaluate.count(trained.evaluator.masked(), batches, inputs, jax.random.key(number))
-        capacities = evaluate.capacities_for(counted.largest, TOKENS, trained.evaluator.scored)
+        counted = evaluate.count(trained.evaluator.masked(), task, batches, inputs, jax.random.key(number))
+        capacities = evaluate.capacities_for(counted.largest, MODEL, trained.evaluator.scored)
         assert capacities[0] == capacities[1]
         found = agreement.masked_against_gathered(
             trained.evaluator, capacities, batches, inputs, jax.random.key(number)
@@ -307,7 +312,7 @@ def test_the_temperature_reaches_the_sensors_scores(measured):
     widths = []
     for kelvin in (273.15, 343.15):
         inputs = trained.inputs(layer_of(chips, 0), Environment(jnp.float32(kelvin), jnp.float32(1.8)))
-        out = trained.evaluator.masked()(batch(0)["image"], inputs, None)
+        out = trained.evaluator.masked()(batch(0), inputs, None)
         widths.append(np.asarray(out.voltage[0, :, 1:]).std((0, 1)))
     assert np.all(widths[0] > 1.03 * widths[1])
 
@@ -325,9 +330,8 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
     )
     one = batch(0)
     inputs = montecarlo.Inputs(
-        image=jnp.asarray(one["image"]),
-        label=jnp.asarray(one["label"]),
-        weight=jnp.ones(8, jnp.int32),
+        batch=jax.tree.map(jnp.asarray, one),
+        weight=jnp.ones(8),
         number=jnp.arange(8),
         reference=jnp.zeros(8, bool),
     )
@@ -341,9 +345,7 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
         chip = montecarlo.draw_chip(key, number, HARDWARE, DEPTH, evaluator.spec.geometry)
         alone = ScorerInputs(state.design, chip, Environment(kelvin, jnp.float32(1.8)), state.scorer_state)
         noise = montecarlo.noise_keys(key, number, jnp.arange(8))
-        return masked_forward(
-            MODEL, state.params, evaluator.scorer, inputs.image, alone, noise, scored=range(1), source="pixels"
-        )
+        return masked_forward(MODEL, state.params, evaluator.method, inputs.batch, alone, noise, scored=range(1))
 
     for number, kelvin in enumerate(temperatures):
         out = on_its_own(jnp.asarray(number), jnp.asarray(kelvin))
@@ -357,20 +359,18 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
 def test_recorded_calibration_inputs_are_raw_pixels(measured):
     trained, _, _ = measured
     evaluator, perfect = trained.evaluator, measure.perfect_inputs(trained, DEPTH)
-    images = jnp.asarray(batch(0)["image"])
     found = record_tokens(
         MODEL,
         evaluator.params,
-        evaluator.scorer,
+        evaluator.method,
         perfect,
-        images,
+        batch(0),
         40,
         jax.random.key(1),
         scored=evaluator.scored,
-        source="pixels",
     )
     gain = 0.01 * 1000 ** (1 / (1 + np.exp(-float(trained.state.design.input_gain[0]))))
-    wanted = gain * patches(images).reshape(-1, 4)
+    wanted = gain * patches(batch(0)["image"]).reshape(-1, 4)
     nearest = np.abs(np.asarray(found.inputs[0])[:, None] - wanted).max(-1).min(1)
     assert nearest.max() < 1e-5
 

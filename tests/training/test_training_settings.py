@@ -18,6 +18,7 @@ import experiments.measure
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import config_hash, results_part, stored_hash, to_json
 from atis_jax.data.images import ImagesSpec
+from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import create_state, optimiser
 from atis_jax.validation import SettingError, UserError
@@ -45,7 +46,7 @@ from experiments.settings import CodesignSettings
             dict(energy=dict(preset="horowitz_45nm", dac="sar_8b"), hardware=dict(dac_bits=10)),
             r"config.energy.dac = 'sar_8b' is a published converter of 8 bits, and the hardware's has 10",
         ),
-        (dict(scorer=dict(kind="random")), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
+        (dict(scorer=RandomSpec()), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
         (
             dict(evaluation=dict(capacities=(9,))),
             r"config.evaluation.capacities has 1 entries for 2 layers; give one per layer, or none",
