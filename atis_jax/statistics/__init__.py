@@ -1,4 +1,4 @@
-"""How far a number measured on a few chips and images can be trusted: intervals, paired tests, yields, causes."""
+"""How far a number measured on a few chips and examples can be trusted: intervals, paired tests, yields, causes."""
 
 from atis_jax.statistics.attribution import Attribution, Correlation, correlation, linear_attribution
 from atis_jax.statistics.effective_bits import EffectiveBits, effective_bits
