@@ -18,7 +18,7 @@ def choose_capacity(largest_count: int, tokens: int, protected: int = 1) -> int:
     """The smallest bucket that holds ``largest_count`` unprotected tokens and the protected ones.
 
     Args:
-        largest_count: the most unprotected tokens any image keeps at this layer.
+        largest_count: the most unprotected tokens any example keeps at this layer.
         tokens: unprotected tokens of a full sequence.
         protected: the others, for which there is always room.
 

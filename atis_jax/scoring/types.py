@@ -1,7 +1,7 @@
 """The one signature every scorer shares, and what passes through it.
 
 ``scorer(design, chip, environment, tokens, context, key) -> (Decision, state)`` for ONE token sequence at ONE layer;
-``vmap`` it over images, chips, temperatures. Suffixes: n tokens in the sequence, D width, G prototypes (head groups).
+``vmap`` it over examples, chips, temperatures. Suffixes: n tokens in the sequence, D width, G prototypes (head groups).
 """
 
 from __future__ import annotations
