@@ -36,7 +36,7 @@ from atis_jax.report import write_report
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.energy.contents import SCENARIOS
-from experiments.energy.maps import check_maps, described, map_arrays, maps_of
+from experiments.energy.maps import check_maps, map_arrays, map_summary, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
 from experiments.files import write_arrays_atomically
@@ -60,7 +60,7 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     """Work everything out; returns what it wrote to ``summary.json``."""
     started = time.time()
     own = own_shape(settings)
-    measured = {
+    accuracies = {
         name: measured_accuracy(settings.sensor_run, settings.scenario(name), settings.in_sensor)
         for name in settings.which
         if settings.scenario(name).source == "pixels"
@@ -70,16 +70,16 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
         deployment_ledgers(settings.scenario(name), settings.points(name), own)
     check_maps(settings, own)
     folder.begin()
-    quoted = [one for one in measured.values() if one is not None and "missing" not in one]
+    quoted = [one for one in accuracies.values() if one is not None and "missing" not in one]
     if settings.sensor_run is not None and quoted:
         check_inputs(folder, {"sensor_run": Input(settings.sensor_run, quoted)})
     maps = maps_of(settings, own)
-    found = [scenario_summary(name, settings, own) | {"measured": measured.get(name)} for name in settings.which]
+    found = [scenario_summary(name, settings, own) | {"measured": accuracies.get(name)} for name in settings.which]
     summary = {
         "experiment": settings.experiment,
         "scenarios": found,
         "sensitivity": {"assumed_factor": ASSUMED_FACTOR, "searched_factor": SEARCHED},
-        "maps": [described(one, settings.map_scenario) for one in maps],
+        "maps": [map_summary(one, settings.map_scenario) for one in maps],
         "targets": targets_summary(settings),
         "models": model_sizes(settings.node, settings.codesigned),
         "networks": networks_summary(),
@@ -140,8 +140,8 @@ def comparison(
     """
     ratio = ratio_of(who, rival, spec, network, points)
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
-    ranked = swings(recipe, name, ratio)
-    first = ranked[0]
+    constants = swings(recipe, name, ratio)
+    first = constants[0]
     return {
         "analog": who,
         "rival": rival,
@@ -161,7 +161,7 @@ def comparison(
                 "range": list(swing.over),
                 "assumed_range": swing.assumed,
             }
-            for swing in ranked[:SHOWN_CONSTANTS]
+            for swing in constants[:SHOWN_CONSTANTS]
         ],
         "deciding": {
             "name": first.constant.name,
