@@ -65,8 +65,8 @@ def masked_against_gathered(
         *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
-    decisions, inside, unequal_outside, equal, images = (int(total) for total in totals)
-    return Agreement(decisions, inside, unequal_outside, equal, largest, images, overflow)
+    decisions, inside, unequal_outside, equal, examples = (int(total) for total in totals)
+    return Agreement(decisions, inside, unequal_outside, equal, largest, examples, overflow)
 
 
 def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], scored: range):

@@ -22,7 +22,7 @@ def cross_entropy(
 def cross_entropies(
     logits: Float[Array, "B classes"], labels: Int[Array, "B"], smoothing: float = 0.0
 ) -> Float[Array, "B"]:
-    """Softmax cross-entropy of each image, with label smoothing."""
+    """Softmax cross-entropy of each example, with label smoothing."""
     targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
     return optax.softmax_cross_entropy(logits, targets)
 
@@ -38,7 +38,7 @@ def distillation(
 def distillations(
     student: Float[Array, "B classes"], teacher: Float[Array, "B classes"], temperature: float
 ) -> Float[Array, "B"]:
-    """``distillation`` of each image."""
+    """``distillation`` of each example."""
     target, log_student = _softened(student, teacher, temperature)
     return temperature**2 * optax.losses.kl_divergence(log_student, target)
 
