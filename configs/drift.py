@@ -1,8 +1,8 @@
-"""Drift: a trained design on a stream of images while temperature or images change, with and without feedback.
+"""Drift: a trained design on a sequence of images while temperature or images change, with and without feedback.
 
     python launch.py --config=configs/drift.py --config.checkpoint=runs/quickstart
 
-The checkpoint is a finished co-design run. What it gave: docs/streams.md.
+The checkpoint is a finished co-design run. What it gave: docs/sequences.md.
 """
 
 from __future__ import annotations

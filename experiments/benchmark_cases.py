@@ -199,7 +199,7 @@ SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Ready:
+class CompiledCase:
     """A compiled case.
 
     Attributes:
@@ -221,7 +221,7 @@ class Ready:
         return (time.perf_counter() - started) / self.runs
 
 
-def ready(case: Case) -> Ready:
+def compile_case(case: Case) -> CompiledCase:
     """Compile the case and find out how often to run it in a turn."""
     function, arguments = case
     started = time.perf_counter()
@@ -238,12 +238,12 @@ def ready(case: Case) -> Ready:
     once()
     started = time.perf_counter()
     once()
-    return Ready(once, max(1, round(TURN_S / (time.perf_counter() - started))), compile_s)
+    return CompiledCase(once, max(1, round(TURN_S / (time.perf_counter() - started))), compile_s)
 
 
 def serve(section: str) -> None:
     """Compile, then time what is asked for until standard input ends."""
-    cases = {name: ready(case) for name, case in SECTIONS[section]().items()}
+    cases = {name: compile_case(case) for name, case in SECTIONS[section]().items()}
     say({"compile_s": {name: case.compile_s for name, case in cases.items()}})
     for line in sys.stdin:
         say({"seconds": cases[line.strip()].turn(), "peak_bytes": peak_bytes()})

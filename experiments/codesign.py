@@ -82,7 +82,7 @@ def write_export(
     accuracy: dict[str, Any],
 ) -> dict[str, Any]:
     """The design as a bundle in ``export/``, with the accuracies found and that of the design before quantisation."""
-    design = measure.ready(settings, model, state, settings.scorer.kind)
+    design = measure.with_scorer(settings, model, state, settings.scorer.kind)
     bundle = measured_bundle(settings, design, folder.path, test, accuracy)
     write_bundle(bundle, folder.path / EXPORT)
     names = ("before_quantisation", "after_quantisation")
@@ -99,7 +99,7 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(settings, test),
+        "dataset": measure.dataset_summary(settings, test),
         "accuracy": {
             "dense": evaluate.dense_accuracy(
                 model, build_task(settings), trained["dense"].params, eval_batches(settings.data, test)

@@ -72,7 +72,7 @@ def measure(
     """Everything ``summary.json`` holds but the wall clock; writes ``artifacts.npz`` on the way."""
     batches = list(eval_batches(settings.data, test))
     key = rng.key_of(root, "evaluation")
-    design = ready(settings, model, trained["codesign"], settings.scorer.kind)
+    design = with_scorer(settings, model, trained["codesign"], settings.scorer.kind)
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
     perfect = perfect_inputs(design, depth)
@@ -101,7 +101,7 @@ def measure(
     return {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": described(settings, test),
+        "dataset": dataset_summary(settings, test),
         "accuracy": {
             "dense": evaluate.dense_accuracy(model, task, dense_params, batches),
             "dense_before": evaluate.dense_accuracy(model, task, trained["dense"].params, batches),
@@ -141,7 +141,7 @@ def measure(
     }
 
 
-def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
+def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     """The data set as the summary names it."""
     return {
         "name": settings.data.name,
@@ -152,7 +152,7 @@ def described(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     }
 
 
-def ready(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
+def with_scorer(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
     """A stage's result with the scorer it was trained with."""
     scored = settings.pruning.scored(settings.model.depth)
     method, task = build_method(settings, kind), build_task(settings)
@@ -231,7 +231,7 @@ def controls(
     found = {}
     for number, kind in enumerate(("digital", "random")):
         if kind in trained:
-            control = ready(settings, model, trained[kind], kind)
+            control = with_scorer(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
             design = control.evaluator.method.scheduled(inputs.design, jnp.asarray(kept, jnp.float32))
             inputs = dataclasses.replace(inputs, design=design)

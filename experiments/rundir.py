@@ -105,7 +105,7 @@ def _measured(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def held(workdir: Path, lock_file: Path, busy: str) -> Iterator[None]:
+def lock_folder(workdir: Path, lock_file: Path, busy: str) -> Iterator[None]:
     """Make the folder of ``lock_file``, in or below ``workdir``, and hold it until the block ends or the process dies.
 
     What is still empty of the folders made here goes again at the end.
@@ -165,7 +165,7 @@ def open_run(workdir: str | os.PathLike, settings: Any) -> Iterator[RunFolder]:
         @functools.cache
         def hold() -> bool:
             """Take the lock; whether the run has made a step, now that no other process can make one."""
-            stack.enter_context(held(path, path / _LOCK, "another process is running in this folder"))
+            stack.enter_context(lock_folder(path, path / _LOCK, "another process is running in this folder"))
             return belongs_to_run(path, settings)
 
         @functools.cache

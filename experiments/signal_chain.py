@@ -32,7 +32,7 @@ KEPT = (
     ".##..##.",
     "..####..",
 )
-"""An image of 8 x 8 patches; # is a patch that the first scorer keeps."""
+"""A picture of 8 x 8 patches; # is a patch that the first scorer keeps."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _network() -> list[str]:
 
 
 def _patches(left: float, top: float, size: float, pruned: bool) -> list[str]:
-    """The image's patches, with the pruned ones hollow."""
+    """The picture's patches, with the pruned ones hollow."""
     cell, shapes = size / 8, []
     for row, line in enumerate(KEPT):
         for column, mark in enumerate(line):

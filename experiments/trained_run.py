@@ -79,7 +79,7 @@ def load_trained(folder: str | Path) -> TrainedRun:
 
     found = restore(store, jax.eval_shape(states))
     state = TrainState(step=jnp.asarray(done, jnp.int32), opt_state=(), key=root, **found)
-    trained = measure.ready(settings, model, state, settings.scorer.kind)
+    trained = measure.with_scorer(settings, model, state, settings.scorer.kind)
     return TrainedRun(settings, model, trained, train, test, root, folder)
 
 

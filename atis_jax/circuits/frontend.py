@@ -127,12 +127,14 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
 
     wanted_a = program_current_a(program.signed_current_a, hardware.floating_gate)
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
-    held_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
+    programmed_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
     change_k = temperature_k - thermal.nominal_temperature_k
     if ota.systematic is not None:
-        held_a = held_a * jnp.exp(polynomial(ota.systematic.log_current, _decades(held_a, ota), change_k))
+        programmed_a = programmed_a * jnp.exp(
+            polynomial(ota.systematic.log_current, _decades(programmed_a, ota), change_k)
+        )
     kappa_design = ota.kappa * jnp.exp(chip.log_kappa_error)
-    built_a = held_a * bias_scale(held_a, kappa_design, thermal, temperature_k)
+    built_a = programmed_a * bias_scale(programmed_a, kappa_design, thermal, temperature_k)
     # What is left out multiplies by zero here, and so takes part in no sum: signal, offset, conductance, noise.
     bias_a = built_a if program.built is None else built_a * program.built
 

@@ -137,8 +137,8 @@ def _charge_scale(
     specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a
     inversion = jnp.maximum(current_a / thermal.specific_current_a, 1e-18)
     root = jnp.sqrt(inversion)
-    held = 2.0 * jnp.log(jnp.expm1(root))
-    overdrive = held * (thermal.nominal_temperature_k / temperature_k) + (
+    nominal_overdrive = 2.0 * jnp.log(jnp.expm1(root))
+    overdrive = nominal_overdrive * (thermal.nominal_temperature_k / temperature_k) + (
         kappa * thermal.threshold_fall_v_per_k * change_k / thermal_voltage_v(temperature_k)
     )
     # The ratio of the two softplus, not of the two currents: those are 1e-18 of I_s and underflow.

@@ -1,1 +1,1 @@
-"""Image data sets prepared by TFDS, read and batched by Grain; cluttered digits as the embedded default."""
+"""Data sets: what an example is, where it is from, how it is varied; read and batched by Grain."""

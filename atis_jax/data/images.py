@@ -285,14 +285,14 @@ class Images:
         return vary
 
 
-def _placed(split: Split) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+def _placement(split: Split) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
     pool, digits = fragment_pool(split), split.extra["digit"]
     return lambda index, rng: canvas.render(rng, digits[index], pool, canvas.TRAIN_JITTER).image
 
 
 _DRAWING: dict[str, Callable[[Split], Callable[[np.ndarray, np.random.Generator], np.ndarray]]] = {
     "none": lambda split: lambda index, rng: augment.to_float(split.columns["image"][index]),
-    "placement": _placed,
+    "placement": _placement,
     "flip_crop": lambda split: (
         lambda index, rng: augment.to_float(augment.crop_flip(rng, split.columns["image"], index))
     ),

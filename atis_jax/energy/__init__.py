@@ -1,1 +1,1 @@
-"""What it costs: cited constants, an energy ledger per image, and the digital rivals. No flax, no optax."""
+"""What it costs: cited constants, an energy ledger per example, and the digital rivals. No flax, no optax."""

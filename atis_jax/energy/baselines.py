@@ -14,22 +14,22 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.energy.components import memory, projection
 from atis_jax.energy.ledger import Ledger, counts, with_network
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NO_MEMORY, Memory, NetworkShape, ScorerShape, Tokens, all_tokens, per_layer
+from atis_jax.energy.shapes import NO_MEMORY, Memory, NetworkShape, ScorerShape, TokenCounts, all_tokens, per_layer
 
 
 def dense_ledger(
-    preset: EnergyPreset, network: NetworkShape, memory_of: Memory = NO_MEMORY, tokens: Tokens | None = None
+    preset: EnergyPreset, network: NetworkShape, memory_of: Memory = NO_MEMORY, tokens: TokenCounts | None = None
 ) -> Ledger:
     """The same network with every token in every layer (or ``tokens``) and no scorer."""
     everyone = all_tokens(network)
-    return with_network(preset, network, None, Tokens(everyone, everyone) if tokens is None else tokens, memory_of)
+    return with_network(preset, network, None, TokenCounts(everyone, everyone) if tokens is None else tokens, memory_of)
 
 
 def digital_ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    tokens: Tokens,
+    tokens: TokenCounts,
     memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """The same score in digital: the projection, then G N multiply-accumulates and G compares a token.
@@ -54,7 +54,7 @@ def folded_digital_ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    tokens: Tokens,
+    tokens: TokenCounts,
     memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """Projection and prototype folded into one vector in digital: d multiply-accumulates a prototype.
@@ -71,7 +71,7 @@ def cheapest_digital_ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    tokens: Tokens,
+    tokens: TokenCounts,
     memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
     """Each layer in the cheaper form: folding a few sparse additions, or many prototypes, costs more than it saves.
@@ -94,7 +94,7 @@ def _scored_in_digital(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    tokens: Tokens,
+    tokens: TokenCounts,
     memory_of: Memory,
     fold: Bool[Array, "L"] | bool,
 ) -> Ledger:
@@ -102,7 +102,7 @@ def _scored_in_digital(
     scored, _ = counts(network, scorer, tokens)
     inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
     macs = jnp.where(fold, projection.linear_numbers(network, scorer, inputs), inputs)
-    held_bytes = jnp.where(
+    scorer_bytes = jnp.where(
         fold,
         memory.folded_scorer_bytes(network, scorer, inputs),
         memory.digital_scorer_bytes(network, scorer, inputs),
@@ -114,7 +114,7 @@ def _scored_in_digital(
         scorer,
         tokens,
         memory_of,
-        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, held_bytes),
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes),
         projection_j=jnp.sum(scored * projection_j),
         score_j=jnp.sum(scored * macs) * (scorer.prototypes * projection.mac_j(preset, scorer)),
         comparator_j=jnp.sum(scored) * (scorer.prototypes * preset.compare_j),

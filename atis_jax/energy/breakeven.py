@@ -9,6 +9,13 @@ from typing import Any
 import numpy as np
 
 from atis_jax.energy.constants import paper
+from atis_jax.energy.deployments import (
+    DeploymentSpec,
+    PointSpec,
+    contender,
+    deployment_network,
+    spending_ratio,
+)
 from atis_jax.energy.presets import (
     DIGITAL_ENTRIES,
     NODE_RANGE_NM,
@@ -17,13 +24,6 @@ from atis_jax.energy.presets import (
     nodes_nm,
     preset_at_node,
 )
-from atis_jax.energy.scenarios import (
-    PointSpec,
-    ScenarioSpec,
-    contender,
-    scenario_network,
-    spending_ratio,
-)
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.units import MICRO, NANO
 from atis_jax.validation import SettingError, check_choice
@@ -31,9 +31,9 @@ from atis_jax.validation import SettingError, check_choice
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """What a map moves: a scenario, its network, prices and the co-designed point; the paper's stays where it is."""
+    """What a map moves: a deployment, its network, prices and the co-designed point; the paper's stays where it is."""
 
-    spec: ScenarioSpec
+    spec: DeploymentSpec
     network: NetworkShape
     preset: EnergyPreset
     point: PointSpec
@@ -116,7 +116,7 @@ def _node(place: Place, value: float) -> Place:
     if place.preset.name == "paper_4_2":
         raise SettingError(
             "map axis 'node' with preset 'paper_4_2', whose digital prices are not from the tables that are scaled; "
-            "choose a horowitz or jouppi preset for the scenario, or another axis"
+            "choose a horowitz or jouppi preset for the deployment, or another axis"
         )
     network = "int8" if place.preset.network_bytes == 1.0 else "fp16"
     scaled = preset_at_node(value, network)
@@ -204,7 +204,7 @@ class Map:
 
 
 def map_start(
-    spec: ScenarioSpec,
+    spec: DeploymentSpec,
     points: dict[str, PointSpec],
     x: str,
     y: str,
@@ -219,7 +219,7 @@ def map_start(
     """
     every = axes(resolution)
     across, up = (every[check_choice(name, every, "map")] for name in (x, y))
-    network = scenario_network(spec, own)
+    network = deployment_network(spec, own)
     start = Place(spec, network, energy_preset(spec.preset), points["codesigned"], points["paper"])
     ratios(start, against)  # what is wrong before anything is moved is a mistake, not a hole in the map
     for axis in (across, up):
@@ -228,7 +228,7 @@ def map_start(
 
 
 def break_even_map(
-    spec: ScenarioSpec,
+    spec: DeploymentSpec,
     points: dict[str, PointSpec],
     x: str,
     y: str,
@@ -239,7 +239,7 @@ def break_even_map(
     """The co-designed circuit over its rivals, with two numbers moved.
 
     Args:
-        spec: the scenario.
+        spec: the deployment.
         points: design points ``paper`` and ``codesigned``; the first gives the paper's rivals, the second moves.
         x: name of the axis across.
         y: name of the axis up.
@@ -275,6 +275,6 @@ def _check_moves(axis: Axis, start: Place) -> None:
     }
     if unused.get(axis.name):
         raise SettingError(
-            f"map axis {axis.name!r} changes nothing in this scenario at this design point (dac = {point.dac!r}, "
+            f"map axis {axis.name!r} changes nothing in this deployment at this design point (dac = {point.dac!r}, "
             f"core = {point.core!r}, source = {start.spec.source!r}); choose another axis, or another design point"
         )

@@ -29,11 +29,11 @@ class FrontEnd:
         load_f: capacitance an OTA has to settle, F; ``settling`` only.
         kappa: gate coupling of the OTAs; ``settling`` only.
         temperature_k: K; ``settling`` only.
-        uses: images between two programmings of the floating gates.
+        uses: examples between two programmings of the floating gates.
         dac: one of ``DACS``. Static.
         converters: DACs that take turns over an array's inputs; None for one an input. Static.
         core: one of ``CORES``. Static.
-        reference_bits: of the converter that sets each threshold, once an image, layer and prototype; 0 for a
+        reference_bits: of the converter that sets each threshold, once an example, layer and prototype; 0 for a
             threshold held by a floating gate. Static.
 
     Raises:
@@ -79,6 +79,6 @@ def check_front_end(front_end: FrontEnd) -> None:
         ("load_f", "farads"),
         ("kappa", "a ratio"),
         ("temperature_k", "kelvin"),
-        ("uses", "images"),
+        ("uses", "examples"),
     ):
         check_number(getattr(front_end, name), f"front_end.{name}", 0.0, f"{words} above 0", exclusive=True)

@@ -1,9 +1,9 @@
-"""Joules per image of a transformer behind a scorer, line by line.
+"""Joules per example of a transformer behind a scorer, line by line.
 
 The same functions serve the loss, the summary and the report. Everything is smooth in token counts, array size,
-bits, currents, full scale, supply, token time and the preset's prices; structure is static. Per-image counts give the
-exact energy of an image; a mean count understates the quadratic part of attention by its variance, so ``vmap`` over
-images and average where that matters.
+bits, currents, full scale, supply, token time and the preset's prices; structure is static. Counts of one example
+give its exact energy; a mean count understates the quadratic part of attention by its variance, so ``vmap`` over
+examples and average where that matters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atis_jax.energy.shapes import (
     Memory,
     NetworkShape,
     ScorerShape,
-    Tokens,
+    TokenCounts,
     check_scorer,
     check_tokens,
     per_layer,
@@ -31,7 +31,7 @@ from atis_jax.numerics import pytree
 
 @pytree
 class Ledger:
-    """Joules per image, one field a line; ``docs/energy.md`` says what each means and what is left out.
+    """Joules per example, one field a line; ``docs/energy.md`` says what each means and what is left out.
 
     Attributes:
         sensor_read_j: a camera's pixels read as voltages.
@@ -138,11 +138,11 @@ def ledger(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape,
-    tokens: Tokens,
+    tokens: TokenCounts,
     front_end: FrontEnd,
     memory_of: Memory = NO_MEMORY,
 ) -> Ledger:
-    """Energy of one image with the analog scorer.
+    """Energy of one example with the analog scorer.
 
     Args:
         preset: what an operation costs.
@@ -153,7 +153,7 @@ def ledger(
         memory_of: where weights and tokens are read from; by default arithmetic alone is charged.
 
     Returns:
-        Joules per image.
+        Joules per example.
 
     Raises:
         SettingError: if a per-layer number is not of length ``depth``, or the converter does not cover the bits.
@@ -170,7 +170,7 @@ def ledger(
     on_s = array.on_time_s(front_end, scorer, inputs, bits)
     cells = decision.programmed_cells(front_end, scorer, inputs, has_scorer)
     ota_j = array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)
-    held_bytes = projection.projection_bytes(network, scorer, inputs)  # the prototype is in the array itself
+    scorer_bytes = projection.projection_bytes(network, scorer, inputs)  # the prototype is in the array itself
     return with_network(
         preset,
         network,
@@ -178,7 +178,7 @@ def ledger(
         tokens,
         memory_of,
         before_conversion=scorer.of_pixels,
-        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, held_bytes),
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes),
         projection_j=jnp.sum(scored * projection.projection_j(preset, network, scorer, inputs)),
         dac_j=jnp.sum(scored * converters.token_j(preset, front_end, inputs, bits)),
         ota_j=jnp.sum(scored * ota_j),
@@ -194,7 +194,7 @@ def with_network(
     preset: EnergyPreset,
     network: NetworkShape,
     scorer: ScorerShape | None,
-    tokens: Tokens,
+    tokens: TokenCounts,
     memory_of: Memory,
     before_conversion: bool = False,
     **scoring: Float[Array, ""],
@@ -233,7 +233,7 @@ def with_network(
     )
 
 
-def checked_tokens(network: NetworkShape, tokens: Tokens) -> Tokens:
+def checked_tokens(network: NetworkShape, tokens: TokenCounts) -> TokenCounts:
     """``tokens`` as arrays.
 
     Raises:
@@ -241,7 +241,7 @@ def checked_tokens(network: NetworkShape, tokens: Tokens) -> Tokens:
     """
     check_tokens(tokens)
     attended, fed = tokens.attended, tokens.fed
-    return Tokens(
+    return TokenCounts(
         scored=per_layer(tokens.scored, network, "tokens.scored"),
         kept=per_layer(tokens.kept, network, "tokens.kept"),
         attended=None if attended is None else per_layer(attended, network, "tokens.attended"),
@@ -250,7 +250,7 @@ def checked_tokens(network: NetworkShape, tokens: Tokens) -> Tokens:
 
 
 def counts(
-    network: NetworkShape, scorer: ScorerShape | None, tokens: Tokens
+    network: NetworkShape, scorer: ScorerShape | None, tokens: TokenCounts
 ) -> tuple[Float[Array, "L"], Float[Array, "L"]]:
     """(scored, normalised) patch tokens of each layer.
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.presets import ENTRIES, EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, Tokens
+from atis_jax.energy.shapes import NetworkShape, TokenCounts
 from atis_jax.validation import check_choice
 
 _COUNTING = EnergyPreset(**(dict.fromkeys(ENTRIES, 0.0) | {"network_mac_j": 1.0}), name="counting")
@@ -21,7 +21,7 @@ class PublishedNetwork:
 
     Attributes:
         shape: what the ledger works on.
-        macs: published count, multiply-accumulates of one image or sequence.
+        macs: published count, multiply-accumulates of one example.
         source: who counted, and in what unit it is printed (some count two operations a multiply-accumulate).
     """
 
@@ -30,9 +30,9 @@ class PublishedNetwork:
     source: str
 
 
-def vit_shape(width: int, heads: int, depth: int = 12, image: int = 224, patch: int = 16) -> NetworkShape:
-    """A ViT or DeiT on RGB images with 1,000 classes (Dosovitskiy et al. 2021, Touvron et al. 2021)."""
-    tokens = (image // patch) ** 2
+def vit_shape(width: int, heads: int, depth: int = 12, side: int = 224, patch: int = 16) -> NetworkShape:
+    """A ViT or DeiT on squares of RGB pixels with 1,000 classes (Dosovitskiy et al. 2021, Touvron et al. 2021)."""
+    tokens = (side // patch) ** 2
     return NetworkShape(
         tokens=tokens,
         width=width,
@@ -106,6 +106,6 @@ def network(name: str) -> PublishedNetwork:
     return NETWORKS[check_choice(name, NETWORKS, "network")]
 
 
-def counted_macs(shape: NetworkShape, tokens: Tokens | None = None) -> float:
+def counted_macs(shape: NetworkShape, tokens: TokenCounts | None = None) -> float:
     """Multiply-accumulates of one pass with every token, or with ``tokens``, by the ledger itself."""
     return float(dense_ledger(_COUNTING, shape, tokens=tokens).total_j)

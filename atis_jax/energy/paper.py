@@ -18,7 +18,7 @@ from atis_jax.energy.latency import timing
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, counted_macs
 from atis_jax.energy.presets import energy_preset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens, attention_macs, mlp_macs
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, TokenCounts, attention_macs, mlp_macs
 from atis_jax.units import KILO, MICRO, MILLI, NANO, PICO
 
 EXACT, ABOUT = 0.015, 0.05
@@ -29,7 +29,7 @@ SCORER = ScorerShape(
 )
 """Section 4.2: 512 dimensions to 64, 6 bits."""
 BIAS_A, SUPPLY_V, TOKEN_S = 100 * NANO, 1.0, 1 * MICRO
-ONE = Tokens(jnp.ones(1), jnp.ones(1))
+ONE = TokenCounts(jnp.ones(1), jnp.ones(1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,7 +254,7 @@ def _appendix() -> tuple[Claim, ...]:
     vector_b = float(width * float32)
     dense = bert_shape(512)
     kept = jnp.full((12,), 0.3 * dense.tokens)
-    left = counted_macs(dense, Tokens(kept, kept)) / counted_macs(dense)
+    left = counted_macs(dense, TokenCounts(kept, kept)) / counted_macs(dense)
     return (
         Claim("A", "blocks a second at 0.5 s", (2.0,), 1 / block_s, "Hz", arithmetic=True),
         Claim("A", "checkpoint of 10 blocks", (5.0,), 10 * block_s, "s", arithmetic=True),

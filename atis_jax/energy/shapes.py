@@ -29,13 +29,13 @@ class NetworkShape:
     """Shape of the transformer, all static.
 
     Attributes:
-        tokens: patch tokens of one image (or words of one sequence), without the protected ones.
+        tokens: patch tokens (or words) of one example, without the protected ones.
         width: d, the embedding dimension.
         depth: L, transformer layers.
         heads: attention heads; the count of multiply-accumulates does not depend on it.
         mlp_width: m, hidden width of the MLP.
         classes: outputs of the head.
-        stem_macs: multiply-accumulates of the patch embedding of one image.
+        stem_macs: multiply-accumulates of the patch embedding of one example.
         protected: tokens that are never pruned (CLS).
         head_tokens: tokens the head reads: 1 for a classifier, every token for a language model in training or
             scoring.
@@ -156,8 +156,8 @@ def check_scorer(scorer: ScorerShape) -> None:
 
 
 @pytree
-class Tokens:
-    """Token counts of one image, patch tokens only: protected ones are added where they belong.
+class TokenCounts:
+    """Token counts of one example, patch tokens only: protected ones are added where they belong.
 
     Attributes:
         scored: (L,) tokens the scorer of each layer looks at; ignored where a layer has none.
@@ -180,7 +180,7 @@ class Tokens:
         return self.kept if self.fed is None else self.fed
 
 
-def check_tokens(tokens: Tokens) -> None:
+def check_tokens(tokens: TokenCounts) -> None:
     """Check the counts where they are concrete.
 
     Raises:
@@ -200,7 +200,7 @@ class Memory:
         tokens: memory of the tokens between operations. Where it is charged, a scorer's own weights are too, in the
             smallest memory that holds them.
         cache: memory of keys and values that earlier steps left.
-        batch: images (or sequences) that share one reading of the weights.
+        batch: examples that share one reading of the weights.
 
     Raises:
         SettingError: for an unknown memory or a batch below 1.
@@ -262,7 +262,7 @@ def per_layer(value, network: NetworkShape, name: str, *, broadcast: bool = Fals
     if array.shape != (network.depth,):
         raise SettingError(
             f"{name} has shape {array.shape}; give one value for each of the {network.depth} layers, "
-            f"shape ({network.depth},); use jax.vmap for more images"
+            f"shape ({network.depth},); use jax.vmap for more examples"
         )
     return array
 

@@ -22,11 +22,11 @@ class EnergySpec:
     converters: int | None = setting(None, low=1, high=4096, doc="converters taking turns; None is one an input")
     core: str = setting("bias", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
     reference_bits: int = setting(8, low=0, high=16, doc="of the thresholds' converter; 0: held by floating gates")
-    uses: float = setting(1e9, low=1.0, high=1e18, doc="images between two programmings of the floating gates")
+    uses: float = setting(1e9, low=1.0, high=1e18, doc="examples between two programmings of the floating gates")
     score_format: str = setting("int8", choices=FORMATS, doc="numbers of the projection and of a digital score")
     weights: str = setting("none", choices=MEMORIES, doc="memory of the weights; none: arithmetic alone")
     tokens: str = setting("none", choices=MEMORIES, doc="memory of the tokens between operations")
-    batch: int = setting(1, low=1, high=1_000_000, doc="images that share one reading of the weights")
+    batch: int = setting(1, low=1, high=1_000_000, doc="examples that share one reading of the weights")
     camera: bool = setting(False, doc="charge a camera's conversion of the pixels and their way off the sensor")
 
     def __post_init__(self):

@@ -186,9 +186,9 @@ def _chip(
     """SumDiff A takes the smallest gains, enlarged, B the largest and A; C the threshold where B is full."""
     sums: list[SumDiff] = []
     direct = sorted(((f"input {j}", float(wanted[j])) for j in inputs), key=lambda one: abs(one[1]))
-    carried = [(f"chip {number - 1}", 1.0)] if number else []
+    partial = [(f"chip {number - 1}", 1.0)] if number else []
     constant = [] if threshold_v is None else [("constant", -threshold_v / CONSTANT_V)]
-    while len(direct) + len(carried) + (len(constant) if len(direct) <= INPUTS else 0) > INPUTS:
+    while len(direct) + len(partial) + (len(constant) if len(direct) <= INPUTS else 0) > INPUTS:
         taken, direct = direct[:INPUTS], direct[INPUTS:]
         name = "AB"[len(sums)]
         # As large as capacitors and swing allow, so that small weights get many units; what follows divides again.
@@ -197,8 +197,8 @@ def _chip(
         made_here = _sum(name, [(source, gain * boost) for source, gain in taken])
         if made_here.branches:  # else every weight of it rounds away
             sums.append(made_here)
-            carried.append((f"sum {name}", 1.0 / boost))
-    rest = [*direct, *carried]
+            partial.append((f"sum {name}", 1.0 / boost))
+    rest = [*direct, *partial]
     if len(rest) + len(constant) > INPUTS:
         sums.append(_sum("ABC"[len(sums)], rest))
         rest = [(f"sum {sums[-1].name}", 1.0)]

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.document import FORMAT, SCHEMA, document_of, seal, sealed, wanted_arrays
+from atis_jax.export.document import FORMAT, SCHEMA, document_of, seal, wanted_arrays, with_seal
 from atis_jax.export.errors import ExportError
 from atis_jax.strict_json import JsonError, parse_json
 
@@ -48,7 +48,7 @@ def _first_schema(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document of schema 1 as one of the newest: it had no checksum of itself, so it gets that of what it is."""
     if "sha256" in document:
         raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
-    return sealed({**document, "schema": SCHEMA})
+    return with_seal({**document, "schema": SCHEMA})
 
 
 def check_seal(document: Mapping[str, Any]) -> None:

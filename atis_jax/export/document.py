@@ -87,7 +87,7 @@ def seal(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+def with_seal(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with its ``seal``: what no array confirms, such as an accuracy, is then not changed unseen."""
     return {**document, "sha256": seal(document)}
 

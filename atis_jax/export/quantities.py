@@ -30,14 +30,14 @@ def layer_quantities(bundle: Bundle, layer: int) -> dict[str, Any]:
     """
     hardware, spec = bundle.layer_hardware(layer), bundle.spec
     design = calibrated_layer(bundle, layer)
-    held = program(design, spec, bundle.hardware, jnp.asarray(bundle.query[layer]))
+    programmed = program(design, spec, bundle.hardware, jnp.asarray(bundle.query[layer]))
     gates = input_gates(design, spec)
     built = np.ones(spec.inputs, bool) if gates is None else np.asarray(gates) > 0
     bits = dac_bits(design, spec, bundle.hardware)
     gate, comparator, span = hardware.floating_gate, hardware.comparator, threshold_range(hardware)
-    wanted_a, wanted_v = np.asarray(held.signed_current_a), np.asarray(held.threshold_v)
-    achieved_a = np.asarray(program_current_a(held.signed_current_a, gate))
-    achieved_v = np.asarray(reference_v(held.threshold_v, comparator))
+    wanted_a, wanted_v = np.asarray(programmed.signed_current_a), np.asarray(programmed.threshold_v)
+    achieved_a = np.asarray(program_current_a(programmed.signed_current_a, gate))
+    achieved_v = np.asarray(reference_v(programmed.threshold_v, comparator))
     largest_a = float(LARGEST_BIAS_A.forward(design.bias_scale))
     step_v = None
     if comparator.reference_bits is not None:
@@ -54,7 +54,7 @@ def layer_quantities(bundle: Bundle, layer: int) -> dict[str, Any]:
                 "achieved": _floats(achieved_a[score] * built),
                 "code": codes_of(achieved_a[score] * built, gate),
             },
-            "feedback": _quantity("ohm", float(held.feedback_ohm[score]), FEEDBACK_OHM.low, FEEDBACK_OHM.high),
+            "feedback": _quantity("ohm", float(programmed.feedback_ohm[score]), FEEDBACK_OHM.low, FEEDBACK_OHM.high),
             "threshold": {
                 **_quantity("V", float(wanted_v[score]), span.low, span.high, step_v),
                 "achieved": float(achieved_v[score]),

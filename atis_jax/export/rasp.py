@@ -1,7 +1,7 @@
 """The RASP 3.0 target: BLIF with ``ota`` and ``fgota`` blocks, programming targets in amperes, the CAB budget.
 
 Our own writing from the published format (George et al., TVLSI 24(6), 2016; the tools' files as users see them). Syntax
-is checked here; nothing is placed or routed, and no programming image is made (see ``NOT_MADE``).
+is checked here; nothing is placed or routed, and no programming file is made (see ``NOT_MADE``).
 
 One score is N ``ota`` (in[0] the input, in[1] the common reference, swapped for a negative weight) whose outputs are
 one wire; an ``ota`` as op-amp, an ``fgota`` from its output back to the wire as R_f = 1/gm, an ``ota`` as comparator.
@@ -40,7 +40,7 @@ FG_INPUT_A = 10e-9
 NOT_MADE = (
     ".swcs switch addresses (placement and routing by the RASP tools)",
     "target_info_* programming codes (an EKV model of each chip)",
-    "pulse-width and Vd tables, .elf programs, the .zip programming image",
+    "pulse-width and Vd tables, .elf programs, the .zip programming file",
 )
 
 

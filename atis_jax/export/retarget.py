@@ -131,7 +131,7 @@ def _array(
     return cells
 
 
-def carried_calibration(old: Bundle, new: Bundle) -> Calibration:
+def carry_calibration(old: Bundle, new: Bundle) -> Calibration:
     """The calibration of the chip that holds ``old``, as far as it holds for ``new``.
 
     Programming: what a cell's current must be asked for to give what is wanted is a property of the cell, and is

@@ -17,7 +17,7 @@ from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.formatting import si
 from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
-from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, played
+from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, token_sources
 from atis_jax.spice.simulator import Analysis, Deck
 
 CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
@@ -36,7 +36,7 @@ _PORTS_A_LINE = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Played:
+class BenchTokens:
     """Tokens for the bench.
 
     Attributes:
@@ -106,7 +106,7 @@ def _continued(start: str, words: list[str]) -> str:
 
 
 def spice_files(
-    bundle: Bundle, layer: int, process: Process, tokens: Played, token_s: float, temperature_c: float
+    bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, token_s: float, temperature_c: float
 ) -> dict[str, str]:
     """Every file of the layer's folder, by name. Each ``.cir`` runs by itself: ``ngspice static.cir``.
 
@@ -121,7 +121,7 @@ def spice_files(
     return {
         CELLS: cells_text(process),
         SCORER: scorer_text(bundle, layer),
-        STATIC: _bench(bundle, layer, played(tokens.voltages_v), temperature_c, static_control(bundle, tokens)),
+        STATIC: _bench(bundle, layer, token_sources(tokens.voltages_v), temperature_c, static_control(bundle, tokens)),
         TRANSIENT: _bench(
             bundle,
             layer,
@@ -134,11 +134,11 @@ def spice_files(
     }
 
 
-def static_control(bundle: Bundle, tokens: Played) -> list[str]:
+def static_control(bundle: Bundle, tokens: BenchTokens) -> list[str]:
     """The control lines of the static bench: every token in turn, keep bits and scores to a file."""
     names = " ".join(static_vectors(bundle))
-    recorded = ("set wr_singlescale", "set wr_vecnames", f"wrdata static.txt {names}")
-    return [static_sweep(len(tokens.voltages_v)), *recorded]
+    output = ("set wr_singlescale", "set wr_vecnames", f"wrdata static.txt {names}")
+    return [static_sweep(len(tokens.voltages_v)), *output]
 
 
 def static_sweep(tokens: int) -> str:
@@ -224,7 +224,7 @@ def _waveforms(voltages_v: np.ndarray, token_s: float) -> str:
     return text
 
 
-def _tokens_csv(tokens: Played) -> str:
+def _tokens_csv(tokens: BenchTokens) -> str:
     inputs, groups = tokens.voltages_v.shape[1], tokens.scores_v.shape[1]
     head = [
         "token",
@@ -241,7 +241,7 @@ def _tokens_csv(tokens: Played) -> str:
     return "\n".join([",".join(head), *rows, ""])
 
 
-def _readme(bundle: Bundle, layer: int, process: Process, tokens: Played, token_s: float) -> str:
+def _readme(bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, token_s: float) -> str:
     otherwise = "".join(f"\n{sentence}\n" for sentence in built_otherwise(bundle.spec))
     warning = "\nThe transistors are those of a generic card, of no real process.\n" if process.generic else ""
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
@@ -302,5 +302,5 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achi
         )
     threshold_v = [0.5 * volts[g] if differential else COMMON_MODE_V - volts[g] for g in range(groups)]
     if differential and not np.allclose(currents_a[:groups], -currents_a[groups:], rtol=1e-6, atol=0):
-        raise ExportError(f"{SCORER}: the halves of the differential array are not each other's mirror image")
+        raise ExportError(f"{SCORER}: the halves of the differential array do not mirror each other")
     return Achieved(currents_a[:groups], np.array([ohm[g] for g in range(groups)]), np.array(threshold_v), 0.0, None)

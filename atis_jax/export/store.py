@@ -20,7 +20,7 @@ import numpy as np
 
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.check import SCHEMA_FILE, check_agreement, check_arrays, check_document, check_seal, parse
-from atis_jax.export.document import arrays_of, bundle_of, document_of, sealed
+from atis_jax.export.document import arrays_of, bundle_of, document_of, with_seal
 from atis_jax.export.errors import ExportError
 from atis_jax.export.page import page_html
 from atis_jax.export.tables import tables_of
@@ -42,7 +42,7 @@ def bundle_files(bundle: Bundle) -> dict[str, bytes]:
     files = {ARRAYS: _npz(arrays_of(bundle)), SCHEMA_COPY: SCHEMA_FILE.read_bytes()}
     files |= {name: text.encode() for name, text in tables_of(bundle).items()}
     listed = {name: {"bytes": len(content), "sha256": _sha256(content)} for name, content in files.items()}
-    document = sealed(document_of(bundle, listed))
+    document = with_seal(document_of(bundle, listed))
     check_document(document)
     check_arrays(document, arrays_of(bundle))
     files[DOCUMENT] = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()

@@ -108,10 +108,10 @@ def _tuples(value: Any) -> Any:
 
 
 def named_hardware(preset: str) -> Hardware:
-    """A preset by name, or a fitted one by the path of its file, with or without the mark of ``marked``.
+    """A preset by name, or a fitted one by the path of its file, with or without the mark of ``preset_with_digest``.
 
     Raises:
-        SettingError: neither, or the file is not the one that was marked.
+        SettingError: neither, or the file is not the one with that digest.
     """
     path, mark, digest = preset.partition(_MARK)
     if not (mark or path.endswith(".json")):
@@ -124,7 +124,7 @@ def named_hardware(preset: str) -> Hardware:
     return read_preset(path)
 
 
-def marked(preset: str) -> str:
+def preset_with_digest(preset: str) -> str:
     """``preset`` itself for a name; a path with the hash of the file's content, so that a run notices another file."""
     if preset in PRESETS or _MARK in preset or not preset.endswith(".json"):
         return preset

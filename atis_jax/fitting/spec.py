@@ -9,7 +9,7 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import BIAS_KINDS
-from atis_jax.fitting.preset_file import marked, named_hardware
+from atis_jax.fitting.preset_file import named_hardware, preset_with_digest
 from atis_jax.validation import SettingError, check_settings, setting
 
 
@@ -29,7 +29,7 @@ class HardwareSpec:
 
     def __post_init__(self):
         check_settings(self, "hardware")
-        object.__setattr__(self, "preset", marked(self.preset))
+        object.__setattr__(self, "preset", preset_with_digest(self.preset))
         try:
             self.build()
         except ValueError as error:

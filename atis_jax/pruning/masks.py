@@ -85,7 +85,7 @@ def top_fraction(
     protected_BxN: Bool[Array, "B N"],
 ) -> Bool[Array, "B N"]:
     """The highest-scoring unprotected tokens that are alive, ``count`` of each example, and the protected ones."""
-    ranked = jnp.where(protected_BxN, jnp.inf, jnp.where(alive_BxN, score_BxN, -jnp.inf))
-    order = jnp.argsort(jnp.argsort(-ranked, axis=-1), axis=-1)
+    priority_BxN = jnp.where(protected_BxN, jnp.inf, jnp.where(alive_BxN, score_BxN, -jnp.inf))
+    order = jnp.argsort(jnp.argsort(-priority_BxN, axis=-1), axis=-1)
     allowed = jnp.asarray(count)[..., None] + jnp.sum(protected_BxN, axis=-1, keepdims=True)
     return (order < allowed) & alive_BxN

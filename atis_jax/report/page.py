@@ -175,9 +175,9 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 def _versions(run: RunFiles) -> tuple[list[tuple[str, str]], str]:
     """Versions the run recorded, otherwise those that wrote this page, and which of the two they are."""
     for name, document in (("summary.json", run.summary), ("config.json", run.config)):
-        recorded = document.get("versions")
-        if isinstance(recorded, dict) and recorded:
-            return [(str(k), str(v)) for k, v in recorded.items()], f"As recorded by the run in {name}."
+        versions = document.get("versions")
+        if isinstance(versions, dict) and versions:
+            return [(str(k), str(v)) for k, v in versions.items()], f"As recorded by the run in {name}."
     found = [("python", platform.python_version())]
     for package in _PACKAGES:
         try:

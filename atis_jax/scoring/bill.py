@@ -11,7 +11,7 @@ from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.components.memory import byte_j
 from atis_jax.energy.components.projection import mac_of_format_j
 from atis_jax.energy.ledger import Ledger, with_network
-from atis_jax.energy.shapes import NetworkShape, Tokens
+from atis_jax.energy.shapes import NetworkShape, TokenCounts
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.validation import choose
 
@@ -33,7 +33,7 @@ class Bill:
     network: NetworkShape
     layers: tuple[bool, ...]
 
-    def tokens(self, kept: Float[Array, "L"], site: str = "before_attention") -> Tokens:
+    def tokens(self, kept: Float[Array, "L"], site: str = "before_attention") -> TokenCounts:
         """Counts at kept fractions ``kept`` (after each layer): a layer scores what the one before left.
 
         Args:
@@ -43,7 +43,7 @@ class Bill:
         count = kept * self.network.tokens
         incoming = jnp.concatenate([jnp.full((1,), float(self.network.tokens)), count[:-1]])
         attention, mlp = choose(_LEAVES, site, "method.site")
-        return Tokens(incoming, incoming if attention else count, fed=incoming if mlp else count)
+        return TokenCounts(incoming, incoming if attention else count, fed=incoming if mlp else count)
 
     def dense(self) -> Ledger:
         """The network with every token."""

@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from atis_jax.spice.cells import COMMON_MODE_V, OPTIONS, OTA, SUPPLY_V, cells_text
 from atis_jax.spice.models import Process
-from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, played
-from atis_jax.spice.simulator import Analysis, Deck, Simulated, SpiceError, simulate, simulate_all
+from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, token_sources
+from atis_jax.spice.simulator import Analysis, Deck, Simulation, SpiceError, simulate, simulate_all
 
 HALF_SPAN_V = 0.15
 """Transfer curves go from minus to plus this, V."""
@@ -115,7 +115,7 @@ def array_sums(
     if inputs != len(signed_current_a):
         raise SpiceError(f"{inputs} input voltages for {len(signed_current_a)} OTAs; give one a bias current")
     text = head(f"sum of {inputs} OTAs, {temperature_c:g} C", process, temperature_c)
-    text += "Vtok tok 0 0\n" + played(voltages_v)
+    text += "Vtok tok 0 0\n" + token_sources(voltages_v)
     text += "".join(ota_line(f"{j}", current, "out") for j, current in enumerate(signed_current_a.tolist()))
     text += f"Vo out 0 {COMMON_MODE_V}\n"
     analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", ("i(Vo)",), points=tokens)
@@ -185,7 +185,7 @@ def comparator_offsets(
     return np.array([_trip(one, half_span_v) for one in done])
 
 
-def _trip(done: Simulated, half_span_v: float) -> float:
+def _trip(done: Simulation, half_span_v: float) -> float:
     """Where the output passes half the supply, V."""
     sweep, keep = done.results[0]["sweep"], done.results[0]["v(keep)"] > 0.5 * SUPPLY_V
     if keep.all() or not keep.any() or np.any(np.diff(keep.astype(int)) < 0):

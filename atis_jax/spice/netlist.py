@@ -60,7 +60,7 @@ def comparator_line(threshold_v: float, bias_a: float, score: str, keep: str, na
     )
 
 
-def played(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
+def token_sources(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
     """Sources ``d0`` to ``dN-1`` that give row t of ``voltages_v`` at V(tok) = t, and their differential pairs.
 
     One number of a token a source: ``tok`` is swept over whole numbers. One row becomes a constant.

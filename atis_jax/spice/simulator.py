@@ -46,7 +46,7 @@ class Analysis:
 
 
 @dataclasses.dataclass(frozen=True)
-class Simulated:
+class Simulation:
     """What a deck gave.
 
     Attributes:
@@ -98,7 +98,7 @@ def ngspice_version() -> str:
     return named.group() if named else "ngspice, version unknown"
 
 
-def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S) -> Simulated:
+def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S) -> Simulation:
     """Run ``deck`` in a folder of its own.
 
     Args:
@@ -146,10 +146,10 @@ def simulate(deck: Deck, *, timeout_s: float = TIMEOUT_S) -> Simulated:
             # Written as far as it came, with a return code of zero.
             if f"{analysis.command.split()[0]} simulation(s) aborted" in done.stderr + done.stdout:
                 raise SpiceError(_explained(deck, analysis, len(next(iter(result.values()))), done))
-    return Simulated(tuple(found), seconds)
+    return Simulation(tuple(found), seconds)
 
 
-def simulate_all(decks: Iterable[Deck], *, timeout_s: float = TIMEOUT_S) -> list[Simulated]:
+def simulate_all(decks: Iterable[Deck], *, timeout_s: float = TIMEOUT_S) -> list[Simulation]:
     """``simulate`` for each, as many at a time as there are cores; results in order."""
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         return list(pool.map(lambda deck: simulate(deck, timeout_s=timeout_s), decks))

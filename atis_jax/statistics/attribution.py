@@ -76,11 +76,11 @@ def correlation(x: ArrayLike, y: ArrayLike, kind: str = "pearson", level: float 
     for name, values in (("x", first), ("y", second)):
         if _is_constant(values):
             raise ValueError(f"{name} is {values[0]} on every chip; a constant has no correlation")
-    ranked = kind == "spearman"
-    first, second = (_standardised(_ranks(v) if ranked else v) for v in (first, second))
+    by_rank = kind == "spearman"
+    first, second = (_standardised(_ranks(v) if by_rank else v) for v in (first, second))
     samples = first.size
     value = float(np.clip(np.mean(first * second), -1.0, 1.0))
-    z, spread = normal_quantile(level), np.sqrt((1.0 + 0.5 * value**2 * ranked) / (samples - 3))
+    z, spread = normal_quantile(level), np.sqrt((1.0 + 0.5 * value**2 * by_rank) / (samples - 3))
     if abs(value) == 1.0:
         return Correlation(value, Interval(value, value), 0.0, samples)
     interval = Interval(*(float(np.tanh(np.arctanh(value) + side * z * spread)) for side in (-1, 1)))

@@ -19,7 +19,7 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.types import ScorerState
 from atis_jax.statistics import EffectiveBits, effective_bits
-from atis_jax.training.montecarlo import Cells, on_cell
+from atis_jax.training.cells import Cells, on_cell
 from atis_jax.typing import Key
 
 

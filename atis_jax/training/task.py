@@ -23,7 +23,7 @@ class Task(Protocol):
     """Pure functions of logits and a batch.
 
     Attributes:
-        unit: what an example is called, such as "image" or "sentence"; for a language model "word", which is what is
+        unit: what an example is called, such as "sentence"; for a language model "word", which is what is
             right or wrong.
     """
 

@@ -1,1 +1,1 @@
-"""A stream of images that drifts: temperature, input distribution, adaptive thresholds, hysteresis."""
+"""A sequence of images that drifts: temperature, input distribution, adaptive thresholds, hysteresis."""

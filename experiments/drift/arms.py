@@ -1,4 +1,4 @@
-"""The streams of the drift experiment and the arms that run on them.
+"""The sequences of the drift experiment and the arms that run on them.
 
 A *scenario* is what happens (temperature and images against time), a *mode* how the comparator is run; an arm is one
 of each on one kind of bias.
@@ -140,21 +140,21 @@ def sample_chips(settings: DriftSettings, run: TrainedRun, root: jax.Array) -> C
     return chips
 
 
-def run_arms(settings: DriftSettings, run: TrainedRun, stream: Sequence, root: jax.Array) -> Iterator[Arm]:
+def run_arms(settings: DriftSettings, run: TrainedRun, sequence: Sequence, root: jax.Array) -> Iterator[Arm]:
     """Every arm. Scenarios that differ in data alone run side by side in one compiled scan for each structure."""
     chips, noise = sample_chips(settings, run, root), rng.key_of(root, "read_noise")
     own = run.trained.evaluator.hardware.thermal.bias
     for bias in dict.fromkeys((own, "fixed_charge")):
         for mode in MODES:
-            scenarios = [name for name in stream.images if bias == own or name == RAMP]
+            scenarios = [name for name in sequence.images if bias == own or name == RAMP]
             if choose(MODE_OF, mode, "mode").ema:
                 scenarios = [name for name in scenarios if name != RAMP]
             if not scenarios:
                 continue
-            out = jax.device_get(_side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise))
+            out = jax.device_get(_side_by_side(settings, run, sequence, scenarios, bias, mode, chips, noise))
             for number, scenario in enumerate(scenarios):
                 one = jax.tree.map(lambda leaf, number=number: leaf[number], out)
-                yield Arm(scenario, bias, mode, one.predicted == stream.labels, one)
+                yield Arm(scenario, bias, mode, one.predicted == sequence.labels, one)
 
 
 def structure(settings: DriftSettings, run: TrainedRun, mode: str, bias: str) -> tuple[ScorerSpec, Hardware]:
@@ -183,7 +183,7 @@ def rested(run: TrainedRun) -> ScorerState:
     return dataclasses.replace(state, activity=jnp.broadcast_to(targets(run)[:, None], state.activity.shape))
 
 
-def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) -> InTime:
+def _side_by_side(settings, run, sequence, scenarios, bias, mode, chips, noise) -> InTime:
     """Leaves (scenarios, chips, n, ...)."""
     evaluator = run.trained.evaluator
     spec, hardware = structure(settings, run, mode, bias)
@@ -191,7 +191,7 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
     design, memory = run.trained.state.design, rested(run)
 
     @jax.jit
-    def streams(params, chips, keys, images, temperature_k):
+    def sequences(params, chips, keys, images, temperature_k):
         def one(chip, key, images, temperature_k):
             inputs = ScorerInputs(design, chip, environment, memory)
             return sequence_forward(
@@ -200,17 +200,17 @@ def _side_by_side(settings, run, stream, scenarios, bias, mode, chips, noise) ->
 
         return jax.vmap(jax.vmap(one, (0, 0, None, None)), (None, None, 0, 0))(chips, keys, images, temperature_k)
 
-    return streams(
+    return sequences(
         evaluator.params,
         chips,
         # The same noise in every arm on purpose: arms then differ by what they are, not by chance.
         jax.random.split(jax.random.clone(noise), settings.chips),
-        jnp.stack([stream.images[name] for name in scenarios]),
-        jnp.stack([celsius_to_kelvin(stream.temperature_c[name]) for name in scenarios]),
+        jnp.stack([sequence.images[name] for name in scenarios]),
+        jnp.stack([celsius_to_kelvin(sequence.temperature_c[name]) for name in scenarios]),
     )
 
 
-def unpruned_correct(run: TrainedRun, stream: Sequence) -> dict[str, np.ndarray]:
+def unpruned_correct(run: TrainedRun, sequence: Sequence) -> dict[str, np.ndarray]:
     """(n,) right answers of the same network with every token kept, by scenario: what the images alone cost."""
     evaluator = run.trained.evaluator
 
@@ -220,7 +220,7 @@ def unpruned_correct(run: TrainedRun, stream: Sequence) -> dict[str, np.ndarray]
 
     size = run.settings.data.eval_batch_size
     found = {}
-    for name, images in stream.images.items():
+    for name, images in sequence.images.items():
         parts = [predicted(evaluator.params, images[i : i + size]) for i in range(0, len(images), size)]
-        found[name] = np.concatenate([np.asarray(part) for part in parts]) == stream.labels
+        found[name] = np.concatenate([np.asarray(part) for part in parts]) == sequence.labels
     return found

@@ -1,4 +1,4 @@
-"""The page of a stream that drifts."""
+"""The page of a sequence that drifts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRIFT = Contents(
         Entry("The threshold's own motion", ("drift_threshold",), threshold_motion),
         Entry("Step response of the adaptive threshold", ("drift_response",), step_response),
         Entry("Hysteresis", ("drift_hysteresis",), hysteresis),
-        Entry("Prototype that follows the stream", ("drift_prototype",), moving_prototype),
+        Entry("Prototype that follows the sequence", ("drift_prototype",), moving_prototype),
     ),
     arrays=Arrays(
         shapes={

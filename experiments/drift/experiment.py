@@ -1,4 +1,4 @@
-"""Drift: a trained design on a stream of images while the temperature ramps or the images change.
+"""Drift: a trained design on a sequence of images while the temperature ramps or the images change.
 
 Each change is met with fixed and adaptive thresholds, without and with hysteresis, and with a prototype that follows
 the queries; the first layer's loop is then looked at token by token.
@@ -36,7 +36,7 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
 
     Raises:
         UserError: ``settings.checkpoint`` is no finished co-design run, its scorer is not analog or looks at pixels, or
-            the stream is shorter than the windows it is to be cut into.
+            the sequence is shorter than the windows it is to be cut into.
     """
     started = time.time()
     trained = load_trained(settings.checkpoint)
@@ -56,53 +56,53 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
             f"config.images = {settings.images} is above the {len(trained.test)} test images of "
             f"{settings.checkpoint!r}; lower it, or give null for all of them"
         )
-    stream = make_sequence(settings, trained, root)
-    if len(stream.labels) < settings.windows:
+    sequence = make_sequence(settings, trained, root)
+    if len(sequence.labels) < settings.windows:
         raise UserError(
-            f"config.windows = {settings.windows} is above the {len(stream.labels)} test images of "
+            f"config.windows = {settings.windows} is above the {len(sequence.labels)} test images of "
             f"{settings.checkpoint!r}; lower it"
         )
     folder.begin()
     check_inputs(folder, {"checkpoint": trained.as_input()})
     wanted = np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth))
-    unpruned = unpruned_correct(trained, stream)
+    unpruned = unpruned_correct(trained, sequence)
     arms = []
-    for arm in run_arms(settings, trained, stream, root):
+    for arm in run_arms(settings, trained, sequence, root):
         print(
-            f"{arm.name}: accuracy {100 * arm.correct[:, stream.before].mean():.1f} % before, "
-            f"{100 * arm.correct[:, stream.after].mean():.1f} % after",
+            f"{arm.name}: accuracy {100 * arm.correct[:, sequence.before].mean():.1f} % before, "
+            f"{100 * arm.correct[:, sequence.after].mean():.1f} % after",
             flush=True,
         )
         arms.append(arm)
     chips = sample_chips(settings, trained, root)
-    recording = record(settings, trained, stream.images[settings.shifts[0]], chips, root)
-    response, response_curves = step_response(settings, trained, stream, recording)
-    still = record(settings, trained, stream.images["steady"], chips, root)
+    recording = record(settings, trained, sequence.images[settings.shifts[0]], chips, root)
+    response, response_curves = step_response(settings, trained, sequence, recording)
+    still = record(settings, trained, sequence.images["steady"], chips, root)
     bands, band_curves = dead_bands(settings, trained, still)
-    query, query_curves = query_response(settings, stream, arms)
+    query, query_curves = query_response(settings, sequence, arms)
 
-    arrays = windows(settings, trained, stream, arms, unpruned) | response_curves | band_curves | query_curves
+    arrays = windows(settings, trained, sequence, arms, unpruned) | response_curves | band_curves | query_curves
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     tokens = trained.model.length
-    write_cells(folder.path / "cells.csv", settings, stream, arms, arrays, tokens)
+    write_cells(folder.path / "cells.csv", settings, sequence, arms, arrays, tokens)
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(trained.settings, trained.test) | {"examples": len(stream.labels)},
+        "dataset": measure.dataset_summary(trained.settings, trained.test) | {"examples": len(sequence.labels)},
         "drift": {
             "chips": settings.chips,
             "tokens_per_image": tokens,
             "hold_tokens": settings.hold_tokens,
-            "change_image": stream.change,
-            "arrived_image": stream.arrived,
-            "before_images": stream.change - stream.change // 3,
-            "after_images": len(stream.labels) - stream.arrived,
+            "change_image": sequence.change,
+            "arrived_image": sequence.arrived,
+            "before_images": sequence.change - sequence.change // 3,
+            "after_images": len(sequence.labels) - sequence.arrived,
             "kept_target": wanted.tolist(),
             "unpruned": {
-                name: {"before": right[stream.before].mean(), "after": right[stream.after].mean()}
+                name: {"before": right[sequence.before].mean(), "after": right[sequence.after].mean()}
                 for name, right in unpruned.items()
             },
-            "arms": [arm_row(arm, stream, wanted, tokens, -(-settings.hold_tokens // tokens)) for arm in arms],
+            "arms": [arm_row(arm, sequence, wanted, tokens, -(-settings.hold_tokens // tokens)) for arm in arms],
             "step_response": {"shift": settings.shifts[0], "rates": response},
             "hysteresis": bands,
             "query": query,
@@ -114,28 +114,28 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def arm_row(arm: Arm, stream: Sequence, wanted: np.ndarray, tokens: int, hold: int) -> dict[str, Any]:
+def arm_row(arm: Arm, sequence: Sequence, wanted: np.ndarray, tokens: int, hold: int) -> dict[str, Any]:
     """What one arm comes to, each number over the stated images and chips."""
     kept = arm.out.kept
     shift_CxNxL = np.asarray(arm.out.state.threshold_shift_v).mean(axis=-1)
-    before, after = kept[:, stream.before].mean(axis=1), kept[:, stream.after].mean(axis=1)  # of each chip
-    changed = [settled(shift_CxNxL[:, :, layer], stream, hold) for layer in range(kept.shape[-1])]
+    before, after = kept[:, sequence.before].mean(axis=1), kept[:, sequence.after].mean(axis=1)  # of each chip
+    changed = [settling_time(shift_CxNxL[:, :, layer], sequence, hold) for layer in range(kept.shape[-1])]
     steps = choose(MODE_OF, arm.mode, "mode").adaptive and arm.scenario not in (RAMP, "steady")
     cycles = [
-        [limit_cycle(chip[stream.arrived :]) for chip in shift_CxNxL[:, :, layer]] for layer in range(kept.shape[-1])
+        [limit_cycle(chip[sequence.arrived :]) for chip in shift_CxNxL[:, :, layer]] for layer in range(kept.shape[-1])
     ]
     return {
         "name": arm.name,
         "scenario": arm.scenario,
         "bias": arm.bias,
         "mode": arm.mode,
-        "accuracy_before": arm.correct[:, stream.before].mean(),
-        "accuracy_after": arm.correct[:, stream.after].mean(),
+        "accuracy_before": arm.correct[:, sequence.before].mean(),
+        "accuracy_after": arm.correct[:, sequence.after].mean(),
         "kept_before": before.mean(axis=0).tolist(),
         "kept_after": after.mean(axis=0).tolist(),
         "kept_error_before": float(np.abs(before - wanted).mean()),
         "kept_error_after": float(np.abs(after - wanted).mean()),
-        "threshold_shift_after_v": shift_CxNxL[:, stream.after].mean(axis=(0, 1)).tolist(),
+        "threshold_shift_after_v": shift_CxNxL[:, sequence.after].mean(axis=(0, 1)).tolist(),
         "largest_shift_v": float(np.abs(shift_CxNxL).max()),
         "settling_tokens": [None if n is None else n * tokens for n in changed] if steps else None,
         "cycles": [sum(cycle is not None for cycle in layer) for layer in cycles],
@@ -148,23 +148,23 @@ def arm_row(arm: Arm, stream: Sequence, wanted: np.ndarray, tokens: int, hold: i
     }
 
 
-def settled(shift_CxN: np.ndarray, stream: Sequence, hold: int) -> int | None:
+def settling_time(shift_CxN: np.ndarray, sequence: Sequence, hold: int) -> int | None:
     """Images until the mean threshold of the chips stays within 10 % of its step for ``hold`` images; None if not.
 
     A step below three times the scatter of the final value cannot be told from hunting and has no settling time.
     """
     mean = shift_CxN.mean(axis=0)
-    start, end = mean[stream.before].mean(), mean[stream.after].mean()
-    if abs(end - start) < 3.0 * mean[stream.after].std():
+    start, end = mean[sequence.before].mean(), mean[sequence.after].mean()
+    if abs(end - start) < 3.0 * mean[sequence.after].std():
         return None
-    return settling(mean, float(start), float(end), stream.change, hold=hold)
+    return settling(mean, float(start), float(end), sequence.change, hold=hold)
 
 
 def windows(
-    settings: DriftSettings, trained: TrainedRun, stream: Sequence, arms: list[Arm], unpruned: dict[str, np.ndarray]
+    settings: DriftSettings, trained: TrainedRun, sequence: Sequence, arms: list[Arm], unpruned: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Means over each window of the stream and over chips, for the figures and the table."""
-    edges = np.linspace(0, len(stream.labels), settings.windows + 1).round().astype(int)
+    """Means over each window of the sequence and over chips, for the figures and the table."""
+    edges = np.linspace(0, len(sequence.labels), settings.windows + 1).round().astype(int)
 
     def over(values: np.ndarray, axis: int) -> np.ndarray:
         parts = [values.take(range(a, b), axis).mean(axis) for a, b in zip(edges, edges[1:], strict=False)]
@@ -174,7 +174,7 @@ def windows(
     return {
         "drift_edges": edges,
         "drift_kept_target": np.asarray(trained.settings.pruning.kept_per_layer(trained.settings.model.depth)),
-        "drift_temperature_c": np.stack([over(stream.temperature_c[arm.scenario], 0) for arm in arms]),
+        "drift_temperature_c": np.stack([over(sequence.temperature_c[arm.scenario], 0) for arm in arms]),
         "drift_accuracy": np.stack([over(arm.correct.mean(axis=0), 0) for arm in arms]),
         "drift_unpruned": np.stack([over(unpruned[arm.scenario].astype(float), 0) for arm in arms]),
         "drift_kept": np.stack([over(np.asarray(arm.out.kept).mean(axis=0), 0) for arm in arms]),
@@ -183,7 +183,7 @@ def windows(
 
 
 def write_cells(
-    path: Path, settings: DriftSettings, stream: Sequence, arms: list[Arm], arrays: dict[str, np.ndarray], tokens: int
+    path: Path, settings: DriftSettings, sequence: Sequence, arms: list[Arm], arrays: dict[str, np.ndarray], tokens: int
 ) -> None:
     """One row for each arm and window."""
     edges, kept = arrays["drift_edges"], arrays["drift_kept"]
@@ -211,7 +211,7 @@ def write_cells(
             out.writerow(
                 [arm.scenario, arm.bias, arm.mode, window, first, end - 1, first * tokens]
                 + [f"{arrays['drift_temperature_c'][number, window]:.2f}"]
-                + [int(arm.scenario != "steady" and first >= stream.change)]
+                + [int(arm.scenario != "steady" and first >= sequence.change)]
                 + [f"{arrays[name][number, window]:.5f}" for name in ("drift_accuracy", "drift_unpruned")]
                 + [f"{value:.5f}" for value in kept[number, window]]
                 + [f"{value:.6f}" for value in arrays["drift_shift_v"][number, window]]

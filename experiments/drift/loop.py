@@ -89,7 +89,7 @@ def _loop(voltage_v, threshold_v, rate_v, alpha, hysteresis_v, target):
 
 
 def step_response(
-    settings: DriftSettings, run: TrainedRun, stream: Sequence, recording: Recording
+    settings: DriftSettings, run: TrainedRun, sequence: Sequence, recording: Recording
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """The threshold's answer to the first of ``settings.shifts`` for every rate in ``loop_rates_v``.
 
@@ -105,8 +105,8 @@ def step_response(
         recording.voltage_v, recording.threshold_v, jnp.asarray(rates), settings.activity_rate, 0.0, target
     )
     keep_RxCxT, shift_RxCxT = np.asarray(keep).mean(axis=-1), np.asarray(shift, float).mean(axis=-1)
-    change, end = stream.change * each, stream.arrived * each
-    before = slice(stream.before.start * each, change)
+    change, end = sequence.change * each, sequence.arrived * each
+    before = slice(sequence.before.start * each, change)
     drawn = np.unique(np.linspace(change, shift_RxCxT.shape[-1] - 1, POINTS).astype(int))
     wanted, hold = _wanted_shift(recording, target, change), settings.hold_tokens
     start_RxC = shift_RxCxT[:, :, before].mean(axis=-1)

@@ -15,22 +15,22 @@ HOLD = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class DriftSettings:
-    """A trained design on a stream of images while temperature or images change."""
+    """A trained design on a sequence of images while temperature or images change."""
 
     experiment: str = setting("drift", choices=("drift",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream: chips, order, noise")
     checkpoint: str = setting("runs/quickstart", path=True, doc="folder of the finished co-design run to measure")
     chips: int = setting(3, low=1, high=1000, doc="chips sampled; all see the same images in the same order")
-    images: int | None = setting(None, low=20, doc="length of the stream; None: every test image once")
-    windows: int = setting(20, low=4, high=1000, doc="windows that the stream is cut into for the table and figures")
-    change_from: float = setting(0.3, low=0.1, high=0.8, doc="share of the stream after which something changes")
+    images: int | None = setting(None, low=20, doc="length of the sequence; None: every test image once")
+    windows: int = setting(20, low=4, high=1000, doc="windows that the sequence is cut into for the table and figures")
+    change_from: float = setting(0.3, low=0.1, high=0.8, doc="share of the sequence after which something changes")
     change_until: float = setting(0.8, low=0.2, high=0.95, doc="share at which the temperature ramp has arrived")
     temperature_c: tuple[float, ...] = setting((0.0, 85.0), low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="ends of the ramp")
     rest_temperature_c: float = setting(
         27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="temperature where it does not change"
     )
     shifts: tuple[str, ...] = setting(
-        SHIFTS, choices=SHIFTS, least=1, distinct=True, doc="changes of the images, each a stream of its own"
+        SHIFTS, choices=SHIFTS, least=1, distinct=True, doc="changes of the images, each a sequence of its own"
     )
     contrast: float = setting(0.75, low=0.0, high=10.0, doc="factor on the distance to the mean grey")
     brightness: float = setting(0.05, low=-1.0, high=1.0, doc="added to every pixel; pixels are 0 to 1")

@@ -1,4 +1,4 @@
-"""The strip of a stream that drifts: a fixed threshold against an adaptive one."""
+"""The strip of a sequence that drifts: a fixed threshold against an adaptive one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def drift_strip(run: RunFiles) -> Strip:
     arms = {(arm["scenario"], arm["bias"], arm["mode"]): arm for arm in drift["arms"]}
     fixed = [arm for (scenario, _, mode), arm in arms.items() if mode == "fixed" and scenario != "steady"]
     if not fixed:
-        return Strip("Nothing changed in this stream, or no threshold was fixed: there is nothing to compare.")
+        return Strip("Nothing changed in this sequence, or no threshold was fixed: there is nothing to compare.")
     worst = max(fixed, key=lambda arm: arm["kept_error_after"])
     adaptive = arms.get((worst["scenario"], worst["bias"], "adaptive"))
     sample = Sample(int(drift["after_images"]) if drift.get("after_images") else None)

@@ -36,7 +36,7 @@ def _arguments(settings: ScenariosSettings, own: NetworkShape) -> Iterator[tuple
         yield spec, points, x, y, settings.resolution, own, AGAINST
 
 
-def described(one: Map, scenario: str) -> dict[str, Any]:
+def map_summary(one: Map, scenario: str) -> dict[str, Any]:
     """A map's entry in ``summary.json``; its numbers are in ``artifacts.npz``."""
     return {
         "scenario": scenario,

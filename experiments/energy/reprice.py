@@ -114,7 +114,7 @@ def main(given: Sequence[str]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{asked.run}, joules an image: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
+    print(f"{asked.run}, joules an example: " + ", ".join(f"{k}={v}" for k, v in as_dict(energy).items()) + "\n")
     print(writable(table(found, str(energy.preset)), sys.stdout.encoding))
     return 0
 

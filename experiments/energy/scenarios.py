@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
+from atis_jax.energy.deployments import (
+    ANALOG,
+    DeploymentSpec,
+    PointSpec,
+    contender,
+    deployment_ledgers,
+    deployment_network,
+    deployment_scorer,
+    deployment_tokens,
+    front_end,
+    kept_fractions,
+    prices,
+    recipe_of,
+    spending_ratio,
+)
 from atis_jax.energy.latency import phase_2_targets, phase_3_targets, timing
 from atis_jax.energy.networks import NETWORKS, counted_macs
 from atis_jax.energy.outside import comparisons
 from atis_jax.energy.paper import claims
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.scenarios import (
-    ANALOG,
-    PointSpec,
-    ScenarioSpec,
-    contender,
-    front_end,
-    kept_fractions,
-    prices,
-    recipe_of,
-    run_scenario,
-    scenario_network,
-    scenario_scorer,
-    scenario_tokens,
-    spending_ratio,
-)
 from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.registry import make_model
@@ -36,7 +36,7 @@ from atis_jax.report import write_report
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.energy.contents import SCENARIOS
-from experiments.energy.maps import check_maps, described, map_arrays, maps_of
+from experiments.energy.maps import check_maps, map_arrays, map_summary, maps_of
 from experiments.energy.paper import verdict
 from experiments.energy.settings import ScenariosSettings
 from experiments.files import write_arrays_atomically
@@ -60,25 +60,26 @@ def run(settings: ScenariosSettings, folder: RunFolder) -> dict[str, Any]:
     """Work everything out; returns what it wrote to ``summary.json``."""
     started = time.time()
     own = own_shape(settings)
-    measured = {
+    accuracies = {
         name: measured_accuracy(settings.sensor_run, settings.scenario(name), settings.in_sensor)
         for name in settings.which
         if settings.scenario(name).source == "pixels"
     }
     for name in settings.which:
-        run_scenario(settings.scenario(name), settings.points(name), own)  # a design that cannot be is refused here
+        # A design that cannot be is refused here.
+        deployment_ledgers(settings.scenario(name), settings.points(name), own)
     check_maps(settings, own)
     folder.begin()
-    quoted = [one for one in measured.values() if one is not None and "missing" not in one]
+    quoted = [one for one in accuracies.values() if one is not None and "missing" not in one]
     if settings.sensor_run is not None and quoted:
         check_inputs(folder, {"sensor_run": Input(settings.sensor_run, quoted)})
     maps = maps_of(settings, own)
-    found = [scenario_summary(name, settings, own) | {"measured": measured.get(name)} for name in settings.which]
+    found = [scenario_summary(name, settings, own) | {"measured": accuracies.get(name)} for name in settings.which]
     summary = {
         "experiment": settings.experiment,
         "scenarios": found,
         "sensitivity": {"assumed_factor": ASSUMED_FACTOR, "searched_factor": SEARCHED},
-        "maps": [described(one, settings.map_scenario) for one in maps],
+        "maps": [map_summary(one, settings.map_scenario) for one in maps],
         "targets": targets_summary(settings),
         "models": model_sizes(settings.node, settings.codesigned),
         "networks": networks_summary(),
@@ -100,8 +101,8 @@ def own_shape(settings: ScenariosSettings) -> NetworkShape:
 def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) -> dict[str, Any]:
     """Every contender's ledger of a scenario, and each analog one held against its rivals."""
     spec, points = settings.scenario(name), settings.points(name)
-    network = scenario_network(spec, own)
-    ledgers = run_scenario(spec, points, own)
+    network = deployment_network(spec, own)
+    ledgers = deployment_ledgers(spec, points, own)
     totals = {who: float(one.total_j) for who, one in ledgers.items()}
     scoring = {who: float(one.scoring_j) for who, one in ledgers.items()}
     return {
@@ -125,7 +126,7 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
 def comparison(
     who: str,
     rival: str,
-    spec: ScenarioSpec,
+    spec: DeploymentSpec,
     network: NetworkShape,
     points: dict[str, PointSpec],
     totals: dict[str, float],
@@ -139,8 +140,8 @@ def comparison(
     """
     ratio = ratio_of(who, rival, spec, network, points)
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
-    ranked = swings(recipe, name, ratio)
-    first = ranked[0]
+    constants = swings(recipe, name, ratio)
+    first = constants[0]
     return {
         "analog": who,
         "rival": rival,
@@ -160,7 +161,7 @@ def comparison(
                 "range": list(swing.over),
                 "assumed_range": swing.assumed,
             }
-            for swing in ranked[:SHOWN_CONSTANTS]
+            for swing in constants[:SHOWN_CONSTANTS]
         ],
         "deciding": {
             "name": first.constant.name,
@@ -175,7 +176,7 @@ def comparison(
 
 
 def ratio_of(
-    who: str, rival: str, spec: ScenarioSpec, network: NetworkShape, points: dict[str, PointSpec]
+    who: str, rival: str, spec: DeploymentSpec, network: NetworkShape, points: dict[str, PointSpec]
 ) -> Callable[[EnergyPreset], float]:
     """Prices -> ``spending_ratio`` of the two contenders."""
 
@@ -186,7 +187,7 @@ def ratio_of(
     return ratio
 
 
-def measured_accuracy(run_folder: str | None, spec: ScenarioSpec, point: PointSpec) -> dict[str, Any] | None:
+def measured_accuracy(run_folder: str | None, spec: DeploymentSpec, point: PointSpec) -> dict[str, Any] | None:
     """What a finished run of raw-pixel scoring measured, or why there is none.
 
     Raises:
@@ -235,8 +236,8 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
         designs[name] = dataclasses.replace(settings.paper, inputs=inputs, projection="learned")
     found = []
     for name, point in designs.items():
-        network = scenario_network(dataclasses.replace(spec, network="vit_b"))
-        scorer = scenario_scorer(spec, point, network)
+        network = deployment_network(dataclasses.replace(spec, network="vit_b"))
+        scorer = deployment_scorer(spec, point, network)
         front = front_end(spec, point, scorer, network.depth)
         taken = timing(front, scorer)
         checks = (
@@ -271,12 +272,12 @@ def targets_summary(settings: ScenariosSettings) -> list[dict[str, Any]]:
     return found
 
 
-def model_sizes(spec: ScenarioSpec, point: PointSpec) -> list[dict[str, Any]]:
+def model_sizes(spec: DeploymentSpec, point: PointSpec) -> list[dict[str, Any]]:
     """The node's forward pass for models of 0.5 to 25 GB: what pruning saves when the weights have to be read."""
     found = []
     for width, depth in MODEL_SIZES:
         shape = dataclasses.replace(
-            scenario_network(spec), width=width, depth=depth, mlp_width=4 * width, stem_macs=width**2
+            deployment_network(spec), width=width, depth=depth, mlp_width=4 * width, stem_macs=width**2
         )
         points = {"paper": point, "codesigned": point}
         dense, pruned = (contender(name, spec, shape, points) for name in ("dense", "codesigned"))
@@ -300,9 +301,9 @@ def networks_summary() -> list[dict[str, Any]]:
         counted = counted_macs(one.shape)
         left = {}
         for falling in (True, False):
-            spec = ScenarioSpec(network="deit_s", kept=0.3, falling=falling)
+            spec = DeploymentSpec(network="deit_s", kept=0.3, falling=falling)
             left["falling" if falling else "uniform"] = counted_macs(
-                one.shape, scenario_tokens(spec, one.shape, pruned=True)
+                one.shape, deployment_tokens(spec, one.shape, pruned=True)
             )
         found.append(
             {

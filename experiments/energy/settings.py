@@ -6,7 +6,7 @@ import dataclasses
 
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.breakeven import axes
-from atis_jax.energy.scenarios import PAPER_POINT, PointSpec, ScenarioSpec
+from atis_jax.energy.deployments import PAPER_POINT, DeploymentSpec, PointSpec
 from atis_jax.models.registry import make_model
 from atis_jax.models.vit import ModelSpec
 from atis_jax.validation import SettingError, check_choice, check_settings, setting
@@ -37,18 +37,18 @@ class ScenariosSettings:
     )
     map_scenario: str = setting("camera", choices=SCENARIOS, doc="scenario that the maps start from")
     resolution: int = setting(13, low=2, high=101, doc="values along a continuous axis of a map")
-    own_side: int = setting(32, low=4, high=4096, doc="side of the images of network own, in pixels")
-    own_channels: int = setting(1, low=1, high=64, doc="channels of those images")
+    own_side: int = setting(32, low=4, high=4096, doc="side of the square that network own reads, in pixels")
+    own_channels: int = setting(1, low=1, high=64, doc="channels of it")
     own_classes: int = setting(10, low=1, high=1_000_000, doc="classes of network own")
     own: ModelSpec = setting(ModelSpec(stem="linear"), doc="Network `own` of a scenario.")
     paper: PointSpec = setting(PAPER_POINT, doc="The circuit of the paper's section 4.2.")
     codesigned: PointSpec = setting(PointSpec, doc="The circuit that co-design found.")
     in_sensor: PointSpec = setting(PointSpec, doc="The one that it found for raw pixels, where those are scored.")
-    camera: ScenarioSpec = setting(ScenarioSpec)
-    sensor: ScenarioSpec = setting(ScenarioSpec)
-    bert: ScenarioSpec = setting(ScenarioSpec)
-    decoder: ScenarioSpec = setting(ScenarioSpec)
-    node: ScenarioSpec = setting(ScenarioSpec)
+    camera: DeploymentSpec = setting(DeploymentSpec)
+    sensor: DeploymentSpec = setting(DeploymentSpec)
+    bert: DeploymentSpec = setting(DeploymentSpec)
+    decoder: DeploymentSpec = setting(DeploymentSpec)
+    node: DeploymentSpec = setting(DeploymentSpec)
 
     def __post_init__(self):
         check_settings(self, "config")
@@ -77,6 +77,6 @@ class ScenariosSettings:
         found = self.in_sensor if self.scenario(scenario).source == "pixels" else self.codesigned
         return {"paper": self.paper, "codesigned": found}
 
-    def scenario(self, name: str) -> ScenarioSpec:
+    def scenario(self, name: str) -> DeploymentSpec:
         """The scenario called ``name``."""
         return getattr(self, name)

@@ -22,7 +22,7 @@ def scenarios_strip(run: RunFiles) -> Strip:
     return Strip(
         " ".join(part for part in parts if part),
         (verdicts_picture(found),),
-        note="Energy of a pass (an image, a text, or one more word), worked out from prices, not measured.",
+        note="Energy of a pass (a picture, a text, or one more word), worked out from prices, not measured.",
     )
 
 

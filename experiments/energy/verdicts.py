@@ -43,8 +43,8 @@ def rows(run: RunFiles) -> list[tuple[str, str, str]]:
         (
             "How to read this",
             "lower is better",
-            "Joules a pass: one image, one text or, in a decoder, one more word. 1 mJ is a thousandth of a joule; µJ, "
-            "nJ, pJ and fJ are each a thousandth of the one before. Even: rounds to 1.00 times. Digital twin: the "
+            "Joules a pass: one picture, one text or, in a decoder, one more word. 1 mJ is a thousandth of a joule; "
+            "µJ, nJ, pJ and fJ are each a thousandth of the one before. Even: rounds to 1.00 times. Digital twin: the "
             "co-designed score in digital, its fairest rival.",
         )
     ]

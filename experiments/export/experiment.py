@@ -27,7 +27,7 @@ from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
 from experiments.export.contents import EXPORT
 from experiments.export.rasp import rasp_target
-from experiments.export.read_back import Tokens, measured, test_tokens
+from experiments.export.read_back import ReferenceTokens, read_back, reference_tokens
 from experiments.export.settings import TARGETS, ExportSettings
 from experiments.export.spice import close_loop, design_twin, loop_gates, real_tokens, spice_twin
 from experiments.export.target import Target, training_inputs
@@ -70,7 +70,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     folder.begin()
     check_inputs(folder, {"checkpoint": trained.as_input()})
     bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))
-    tokens = test_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
+    tokens = reference_tokens(trained, bundle, settings.tokens, settings.token_images, settings.seed)
     for name in wanted:
         print(f"{name} ...", flush=True)
         told, new_gates, new_arrays = choose(_MAKERS, name, "config.target")(settings, folder, trained, bundle, tokens)
@@ -86,7 +86,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(trained.settings, trained.test),
+        "dataset": measure.dataset_summary(trained.settings, trained.test),
         "export": {"checkpoint": settings.checkpoint, "accuracy": dict(bundle.accuracy), "targets": targets},
         "gates": gates,
         "timing": {"seconds": time.time() - started},
@@ -116,13 +116,13 @@ def _earlier(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, Any]], d
     return summary["export"]["targets"], summary["gates"], arrays
 
 
-def _bundle(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+def _bundle(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: ReferenceTokens):
     back = read_bundle(write_bundle(bundle, folder.path / BUNDLE))
     mine, theirs = leaves_of(bundle.design), leaves_of(back.design)
     bits = all(leaf.tobytes() == theirs[name].tobytes() for name, leaf in mine.items())
     same = bits and back.hardware == bundle.hardware and back.spec == bundle.spec
     design = jax.tree.map(jax.numpy.asarray, back.design)
-    found = measured(run, back, design, back.hardware, back.spec, tokens, settings.chips, settings.seed)
+    found = read_back(run, back, design, back.hardware, back.spec, tokens, settings.chips, settings.seed)
     after = float(bundle.accuracy["after_quantisation"])
     gates = [
         Gate("bundle:bits", "bundle read back: design, hardware and structure equal to the bit", float(same), low=1.0),
@@ -152,10 +152,10 @@ def _fpaa(
     folder: RunFolder,
     run: TrainedRun,
     bundle: Bundle,
-    tokens: Tokens,
+    tokens: ReferenceTokens,
 ):
     write_folder(folder.path / name, made.files)
-    found = measured(run, bundle, made.design, made.hardware, made.spec, tokens, settings.chips, settings.seed)
+    found = read_back(run, bundle, made.design, made.hardware, made.spec, tokens, settings.chips, settings.seed)
     told = {"folder": name, **made.told, **found.summary()}
     gates = [
         Gate(
@@ -168,17 +168,17 @@ def _fpaa(
     return told, gates, {f"export_{name}_chips": found.chips}
 
 
-def _rasp(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+def _rasp(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: ReferenceTokens):
     made = rasp_target(bundle, training_inputs(run, settings.seed))
     return _fpaa("rasp", made, settings, folder, run, bundle, tokens)
 
 
-def _an231(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+def _an231(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: ReferenceTokens):
     made = an231_target(bundle, training_inputs(run, settings.seed))
     return _fpaa("an231e04", made, settings, folder, run, bundle, tokens)
 
 
-def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: Tokens):
+def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle: Bundle, tokens: ReferenceTokens):
     """Netlists; their numbers read back; and if simulation is on, every token through ngspice."""
     process = find_process(settings.process.name, settings.process.corner)
     found = characterise(settings.process, also_c=(settings.temperature_c,)) if settings.simulate else None
@@ -191,17 +191,17 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         twin = design_twin(circuit, layer)
         if found is not None:
             twin = spice_twin(circuit, layer, found, settings.temperature_c)
-        played = real_tokens(circuit, layer, twin, tokens.inputs[layer], settings.temperature_c)
-        texts = spice_files(bundle, layer, process, played, settings.token_s, settings.temperature_c)
+        bench_tokens = real_tokens(circuit, layer, twin, tokens.inputs[layer], settings.temperature_c)
+        texts = spice_files(bundle, layer, process, bench_tokens, settings.token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
         read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
         if settings.simulate:
-            loop = close_loop(circuit, layer, texts, played, twin, settings)
+            loop = close_loop(circuit, layer, texts, bench_tokens, twin, settings)
             loops.append(loop.summary(layer))
             arrays |= {
                 f"loop{layer}_spice_v": loop.scores_v,
-                f"loop{layer}_model_v": played.scores_v,
+                f"loop{layer}_model_v": bench_tokens.scores_v,
                 f"loop{layer}_keep": loop.keep,
                 f"loop{layer}_zone_v": loop.zone_v,
                 f"loop{layer}_threshold_v": loop.threshold_v,
@@ -210,7 +210,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     write_folder(folder.path / "spice", files)
     design = imported_design(bundle, back, bundle.hardware)
     spec = as_built(bundle.spec)
-    result = measured(run, bundle, design, bundle.hardware, spec, tokens, settings.chips, settings.seed)
+    result = read_back(run, bundle, design, bundle.hardware, spec, tokens, settings.chips, settings.seed)
     gates = [
         Gate(
             "spice:netlist",

@@ -30,7 +30,7 @@ from experiments.trained_run import TrainedRun
 
 
 @dataclasses.dataclass(frozen=True)
-class Tokens:
+class ReferenceTokens:
     """Real tokens at each layer's array: what decisions are compared on.
 
     Attributes:
@@ -44,7 +44,7 @@ class Tokens:
     keep: np.ndarray
 
 
-def recorded(run: TrainedRun, split: Split, examples: int, count: int, key: jax.Array) -> CalibrationTokens:
+def layer_tokens(run: TrainedRun, split: Split, examples: int, count: int, key: jax.Array) -> CalibrationTokens:
     """``count`` tokens of each layer of the perfect chip, from the first ``examples`` of a split."""
     evaluator = run.trained.evaluator
     return record_tokens(
@@ -59,12 +59,12 @@ def recorded(run: TrainedRun, split: Split, examples: int, count: int, key: jax.
     )
 
 
-def test_tokens(run: TrainedRun, bundle: Bundle, count: int, examples: int, seed: int) -> Tokens:
+def reference_tokens(run: TrainedRun, bundle: Bundle, count: int, examples: int, seed: int) -> ReferenceTokens:
     """``count`` tokens of each layer from the first test examples, drawn from those that reach its comparator."""
-    found = recorded(run, run.test, examples, count, rng.key_of(jax.random.key(seed), "evaluation"))
+    found = layer_tokens(run, run.test, examples, count, rng.key_of(jax.random.key(seed), "evaluation"))
     inputs = np.asarray(found.inputs)
     keep = decisions(run.trained.state.design, bundle, run.trained.evaluator.hardware, inputs)
-    return Tokens(inputs, np.asarray(found.score_v), keep)
+    return ReferenceTokens(inputs, np.asarray(found.score_v), keep)
 
 
 def decisions(
@@ -98,7 +98,7 @@ def decisions(
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
+class ReadBack:
     """How a design read back does.
 
     Attributes:
@@ -129,16 +129,16 @@ class Measured:
         }
 
 
-def measured(
+def read_back(
     run: TrainedRun,
     bundle: Bundle,
     design: Design,
     hardware: Hardware,
     spec: ScorerSpec,
-    tokens: Tokens,
+    tokens: ReferenceTokens,
     chips: int,
     seed: int,
-) -> Measured:
+) -> ReadBack:
     """Accuracy on the test set, on the perfect chip and on sampled ones at the nominal temperature; decisions."""
     evaluator, settings = run.trained.evaluator, run.settings
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
@@ -161,7 +161,7 @@ def measured(
         kept.append(one.kept / (one.examples * mine.model.tokens))
     equal = decisions(design, bundle, hardware, tokens.inputs, spec) == tokens.keep
     scored = list(bundle.scored)
-    return Measured(
+    return ReadBack(
         ideal.accuracy,
         np.array(accuracies),
         np.mean(kept, axis=0),

@@ -14,7 +14,7 @@ from atis_jax import rng
 from atis_jax.circuits.chip import nominal_environment
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle, Calibration
-from atis_jax.export.retarget import carried_calibration, changes_csv, references_csv, reprogramming
+from atis_jax.export.retarget import carry_calibration, changes_csv, references_csv, reprogramming
 from atis_jax.export.store import write_bundle, write_folder
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
@@ -26,7 +26,7 @@ from atis_jax.training import evaluate
 from experiments import measure
 from experiments.export.bundle import bundle_from
 from experiments.export.contents import RETARGET
-from experiments.export.read_back import decisions, recorded, test_tokens
+from experiments.export.read_back import decisions, layer_tokens, reference_tokens
 from experiments.export.settings import RetargetSettings
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
@@ -34,8 +34,8 @@ from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun, load_trained
 
 ARMS = ("as programmed", "carried", "calibrated anew")
-TOKEN_IMAGES = 256
-"""Images that known tokens are drawn from."""
+TOKEN_EXAMPLES = 256
+"""Examples that known tokens are drawn from."""
 
 
 def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
@@ -54,22 +54,22 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     folder.begin()
     check_inputs(folder, {"old": old.as_input(), "new": new.as_input()})
     chips = _chips(settings, new)
-    trims = [_calibrated(settings, run, chips) for run in (old, new)]
+    trims = [_trims(settings, run, chips) for run in (old, new)]
     batches = list(eval_batches(new.settings.data, new.test))
-    tokens = test_tokens(new, bundles[1], settings.tokens, TOKEN_IMAGES, settings.seed)
+    tokens = reference_tokens(new, bundles[1], settings.tokens, TOKEN_EXAMPLES, settings.seed)
     accuracy: dict[str, list[float]] = {arm: [] for arm in ARMS}
     equal: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(settings.chips):
-        held = _with_calibration(bundles[0], settings, number, layer_of(trims[0], number))
-        carried = _with_calibration(bundles[1], settings, number, None, carried_calibration(held, bundles[1]))
+        before = _with_calibration(bundles[0], settings, number, layer_of(trims[0], number))
+        after = _with_calibration(bundles[1], settings, number, None, carry_calibration(before, bundles[1]))
         if number == 0:
-            write_bundle(held, folder.path / "old")
-            write_bundle(carried, folder.path / "new")
-        found = carried.calibration
+            write_bundle(before, folder.path / "old")
+            write_bundle(after, folder.path / "new")
+        found = after.calibration
         assert found is not None
-        carried_trim = Trim(jnp.asarray(found.threshold_v), jnp.asarray(found.log_current))
-        none = jax.tree.map(jnp.zeros_like, carried_trim)
-        for arm, trim in zip(ARMS, (none, carried_trim, layer_of(trims[1], number)), strict=True):
+        old_trim = Trim(jnp.asarray(found.threshold_v), jnp.asarray(found.log_current))
+        none = jax.tree.map(jnp.zeros_like, old_trim)
+        for arm, trim in zip(ARMS, (none, old_trim, layer_of(trims[1], number)), strict=True):
             chip, design = layer_of(chips, number), _programmed(new, trim)
             accuracy[arm].append(_accuracy(settings, new, batches, design, chip, number))
             same = decisions(design, bundles[1], bundles[1].hardware, tokens.inputs, chip=chip) == tokens.keep
@@ -95,7 +95,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(new.settings, new.test),
+        "dataset": measure.dataset_summary(new.settings, new.test),
         "retarget": {
             "old": settings.old,
             "new": settings.new,
@@ -133,11 +133,11 @@ def _chips(settings: RetargetSettings, run: TrainedRun) -> Any:
     return evaluate.chips_for(key, run.trained.evaluator.method, run.settings.model.depth, settings.chips)
 
 
-def _calibrated(settings: RetargetSettings, run: TrainedRun, chips: Any) -> Trim:
+def _trims(settings: RetargetSettings, run: TrainedRun, chips: Any) -> Trim:
     """Trims of every chip with this run's design, leaves (chips, L, ...)."""
     evaluator, calibration = run.trained.evaluator, settings.calibration
     key = rng.key_of(jax.random.key(settings.seed), "data")
-    tokens = recorded(run, run.train, TOKEN_IMAGES, calibration.tokens, key)
+    tokens = layer_tokens(run, run.train, TOKEN_EXAMPLES, calibration.tokens, key)
     design, query = run.trained.state.design, run.trained.state.scorer_state.query
     environment = nominal_environment(evaluator.hardware)
     keys = jax.random.split(rng.key_of(jax.random.key(settings.seed), "read_noise"), settings.chips)

@@ -26,8 +26,8 @@ class ExportSettings:
         doc="what to make now beside the bundle; earlier targets of the same folder stay",
     )
     chips: int = setting(32, low=1, high=10_000, doc="chips sampled for each target, at the nominal temperature")
-    tokens: int = setting(256, low=2, high=4096, doc="real tokens of test images that each layer's bench plays")
-    token_images: int = setting(128, low=1, high=10_000, doc="test images these tokens are drawn from")
+    tokens: int = setting(256, low=2, high=4096, doc="real tokens of test examples that each layer's bench plays")
+    token_images: int = setting(128, low=1, high=10_000, doc="test examples these tokens are drawn from")
     temperature_c: float = setting(27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="of the SPICE benches, degrees C")
     transient_tokens: int = setting(
         32, low=0, high=4096, doc="of these, played in time as well: bits are taken at the end of each; 0 for none"
@@ -52,7 +52,7 @@ class RetargetSettings:
     new: str = setting("runs/robust_quickstart-plain", path=True, doc="folder of the run whose design it is to hold")
     chips: int = setting(16, low=1, high=1000, doc="chips calibrated with the old design and reprogrammed")
     tokens: int = setting(
-        1024, low=2, high=65536, doc="tokens of a layer, of test images, that decisions are compared on"
+        1024, low=2, high=65536, doc="tokens of a layer, of test examples, that decisions are compared on"
     )
     calibration: CalibrationSpec = setting(CalibrationSpec, doc="what is calibrated with the old design")
 

@@ -20,7 +20,7 @@ from atis_jax.export.bundle import Bundle
 from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
 from atis_jax.export.spice import (
     COMPARATOR_CURRENT_A,
-    Played,
+    BenchTokens,
     amplifiers,
     at_token_ends,
     simulated_scores,
@@ -130,14 +130,14 @@ def _fit_amplifier(process: Process, amplifier: Amplifier, temperature_c: float,
     return best
 
 
-def real_tokens(bundle: Bundle, layer: int, twin: Twin, inputs: np.ndarray, temperature_c: float) -> Played:
+def real_tokens(bundle: Bundle, layer: int, twin: Twin, inputs: np.ndarray, temperature_c: float) -> BenchTokens:
     """What the bench plays: the converters' voltages for ``inputs`` (t, N), and the twin's scores and decisions."""
     realised = _realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     u = jnp.asarray(inputs, jnp.float32)
     voltages_v = jax.vmap(converted_v, (None, 0))(realised, u)
     scores_v = read_scores(realised, bundle.spec, u, None)
     keep = scores_v > realised.threshold_v[: bundle.spec.groups]
-    return Played(*(np.asarray(part) for part in (voltages_v, scores_v, keep)))
+    return BenchTokens(*(np.asarray(part) for part in (voltages_v, scores_v, keep)))
 
 
 def _realised(bundle: Bundle, layer: int, hardware: Hardware, chip: Chip, temperature_c: float) -> Realised:
@@ -163,7 +163,7 @@ class ClosedLoop:
     Attributes:
         scores_v: (t, G) of ngspice, V.
         keep: (t, G) of ngspice.
-        played: what was played and what the model says.
+        bench_tokens: what was played and what the model says.
         threshold_v: (G,) of the model: the reference and the comparator's systematic offset, V.
         zone_v: (G,) half-width of the grey zone, V.
         dynamic_keep: (t', G) of the transient bench at the end of each of its first tokens.
@@ -173,7 +173,7 @@ class ClosedLoop:
 
     scores_v: np.ndarray
     keep: np.ndarray
-    played: Played
+    bench_tokens: BenchTokens
     threshold_v: np.ndarray
     zone_v: np.ndarray
     dynamic_keep: np.ndarray
@@ -182,8 +182,8 @@ class ClosedLoop:
 
     def summary(self, layer: int) -> dict[str, Any]:
         """The numbers of the run's summary."""
-        equal = self.keep == self.played.keep
-        distance_v = np.abs(self.played.scores_v - self.threshold_v)
+        equal = self.keep == self.bench_tokens.keep
+        distance_v = np.abs(self.bench_tokens.scores_v - self.threshold_v)
         outside = distance_v > self.zone_v
         wrong = distance_v[~equal]
         return {
@@ -195,9 +195,9 @@ class ClosedLoop:
             "inside_zone_fraction": float(np.mean(~outside)),
             "needed_zone_v": float(wrong.max()) if len(wrong) else 0.0,
             "transient_tokens": len(self.dynamic_keep),
-            "transient_unequal": int(np.sum(self.dynamic_keep != self.played.keep[: len(self.dynamic_keep)])),
-            "score_rms_error_v": float(np.sqrt(np.mean((self.scores_v - self.played.scores_v) ** 2))),
-            "score_std_v": float(np.std(self.played.scores_v)),
+            "transient_unequal": int(np.sum(self.dynamic_keep != self.bench_tokens.keep[: len(self.dynamic_keep)])),
+            "score_rms_error_v": float(np.sqrt(np.mean((self.scores_v - self.bench_tokens.scores_v) ** 2))),
+            "score_std_v": float(np.std(self.bench_tokens.scores_v)),
             "spice_s": self.spice_s,
             "model_s": self.model_s,
             "speed_ratio": self.spice_s / self.model_s,
@@ -208,15 +208,15 @@ def close_loop(
     bundle: Bundle,
     layer: int,
     files: Mapping[str, str],
-    played: Played,
+    bench_tokens: BenchTokens,
     twin: Twin,
     settings: ExportSettings,
     timeout_s: float = 600.0,
 ) -> ClosedLoop:
     """Play the tokens through the exported files in ngspice, and time our model on the same tokens."""
-    temperature_c, dynamic = settings.temperature_c, min(settings.transient_tokens, len(played.keep))
+    temperature_c, dynamic = settings.temperature_c, min(settings.transient_tokens, len(bench_tokens.keep))
     # One process at a time: its time is compared with ours.
-    done = simulate(static_deck(bundle, files, len(played.keep)), timeout_s=timeout_s)
+    done = simulate(static_deck(bundle, files, len(bench_tokens.keep)), timeout_s=timeout_s)
     scores_v, keep = simulated_scores(bundle, done.results[0])
     if dynamic:
         moving = simulate(transient_deck(bundle, files, dynamic, settings.token_s), timeout_s=timeout_s).results[0]
@@ -227,22 +227,22 @@ def close_loop(
     return ClosedLoop(
         scores_v,
         keep,
-        played,
+        bench_tokens,
         np.asarray(_realised(bundle, layer, twin.hardware, twin.chip, temperature_c).threshold_v)[: bundle.spec.groups],
         grey_zone_v(numbers, twin),
         dynamic_keep,
         done.seconds,
-        model_seconds(bundle, layer, twin, played, temperature_c),
+        model_seconds(bundle, layer, twin, bench_tokens, temperature_c),
     )
 
 
-def model_seconds(bundle: Bundle, layer: int, twin: Twin, played: Played, temperature_c: float) -> float:
+def model_seconds(bundle: Bundle, layer: int, twin: Twin, bench_tokens: BenchTokens, temperature_c: float) -> float:
     """Median time of our model from array inputs to keep bits for all tokens of the bench at once, s."""
     realised = _realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     decide: Callable[[Any], Any] = jax.jit(
         lambda u: read_scores(realised, bundle.spec, u, None) > realised.threshold_v[: bundle.spec.groups]
     )
-    inputs = jnp.asarray(played.voltages_v / float(realised.full_scale_v), jnp.float32)
+    inputs = jnp.asarray(bench_tokens.voltages_v / float(realised.full_scale_v), jnp.float32)
     jax.block_until_ready(decide(inputs))
     times = []
     for _ in range(REPEATS):

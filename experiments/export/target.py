@@ -17,11 +17,11 @@ from atis_jax.export.bundle import Bundle
 from atis_jax.scoring.atis.analog import realise_design
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
-from experiments.export.read_back import recorded
+from experiments.export.read_back import layer_tokens
 from experiments.trained_run import TrainedRun
 
-TRAIN_IMAGES, TRAIN_TOKENS = 256, 1024
-"""Training images and tokens a layer from which slopes and thresholds of a target are set."""
+TRAIN_EXAMPLES, TRAIN_TOKENS = 256, 1024
+"""Training examples and tokens a layer from which slopes and thresholds of a target are set."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Target:
 
 def training_inputs(run: TrainedRun, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Array inputs (L, t, N) of training tokens, and the shares (L, G) of them that the perfect chip keeps."""
-    found = recorded(run, run.train, TRAIN_IMAGES, TRAIN_TOKENS, rng.key_of(jax.random.key(seed), "data"))
+    found = layer_tokens(run, run.train, TRAIN_EXAMPLES, TRAIN_TOKENS, rng.key_of(jax.random.key(seed), "data"))
     return np.asarray(found.inputs), np.asarray(found.kept_fraction)
 
 

@@ -18,7 +18,7 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.data.registry import make_dataset
 from atis_jax.scoring.atis.calibration import Trim, no_trim
-from atis_jax.training.montecarlo import Cells, Inputs
+from atis_jax.training.cells import Cells, Inputs
 from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import SettingError, UserError
 from experiments.files import write_text_atomically

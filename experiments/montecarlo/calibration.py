@@ -18,7 +18,7 @@ from atis_jax.scoring.atis.calibration.currents import check_programmed_once
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.training.calibration_tokens import record_tokens
-from atis_jax.training.montecarlo import Cells, chip_of
+from atis_jax.training.cells import Cells, chip_of
 from atis_jax.validation import UserError
 from experiments.build import fed
 from experiments.files import write_arrays_atomically
@@ -30,8 +30,8 @@ TRIMS = "trims"
 """Folder of the trims in a run's folder, one file an arm."""
 CALIBRATED_AT_ONCE = 32
 """Cells whose benches are simulated together."""
-RECORDED_EXAMPLES = 64
-"""Training images whose tokens calibration plays."""
+TOKEN_EXAMPLES = 64
+"""Training examples whose tokens calibration plays."""
 
 
 def check_calibration(method: CalibrationSpec | None, runs: Sequence[TrainedRun]) -> None:
@@ -61,7 +61,7 @@ def calibrated(arm: Arm, method: CalibrationSpec, run: TrainedRun, key: jax.Arra
     if path.exists():
         trim = read_trim(path, arm.cells.trim)
     else:
-        trim = calibrate(arm, method, recorded(run, method), key)
+        trim = calibrate(arm, method, calibration_tokens(run, method), key)
         path.parent.mkdir(exist_ok=True)
         write_arrays_atomically(path, vars(trim))
     return dataclasses.replace(arm, cells=dataclasses.replace(arm.cells, trim=trim))
@@ -92,7 +92,7 @@ def read_trim(path: Path, like: Trim) -> Trim:
     return trim
 
 
-def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
+def calibration_tokens(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
     """The known tokens of every layer, from training examples on the perfect chip."""
     evaluator, state = run.trained.evaluator, run.trained.state
     return record_tokens(
@@ -100,7 +100,7 @@ def recorded(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
         state.params,
         evaluator.method,
         perfect_chip(evaluator, state),
-        fed(run.settings, run.train, slice(RECORDED_EXAMPLES)),
+        fed(run.settings, run.train, slice(TOKEN_EXAMPLES)),
         method.tokens,
         run.root,
         scored=evaluator.scored,

@@ -14,9 +14,8 @@ import numpy as np
 from atis_jax.data.dataset import Columns, Dataset
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs
-from atis_jax.training import montecarlo
+from atis_jax.training.cells import CELLS, Cells, Inputs, Tally, cell_counter, take_cells, total
 from atis_jax.training.evaluate import Evaluator
-from atis_jax.training.montecarlo import CELLS, Cells, Inputs, Tally
 from atis_jax.training.state import TrainState
 from atis_jax.typing import Key
 from experiments import measure
@@ -163,9 +162,9 @@ class Engine:
     def run(self, arms: Sequence[tuple[Arm, Sequence[Inputs]]], table: CellTable) -> None:
         """Compute the cells that are not in the table yet, arm after arm, chunk after chunk."""
         first = 0
-        total = sum(len(arm.rows) for arm, _ in arms)
-        self.account.cells = total
-        with Progress(total, unit="inputs", start_step=len(table.done)) as bar:
+        count = sum(len(arm.rows) for arm, _ in arms)
+        self.account.cells = count
+        with Progress(count, unit="inputs", start_step=len(table.done)) as bar:
             for arm, inputs in arms:
                 self._run_arm(arm, inputs, first, table, bar)
                 first += len(arm.rows)
@@ -199,7 +198,7 @@ class Engine:
                 for name in ("correct", "lost", "gained", "kept", "largest", "overflow"):
                     getattr(tally, name)[index, tight] = getattr(again, name)[0]
                 self.account.redone += int(tight.sum()) * int(batch.weight.sum())
-        return montecarlo.total(tally)
+        return total(tally)
 
     def room(self, arm: Arm, inputs: Sequence[Inputs]) -> tuple[int, ...]:
         """Tokens each layer needs room for, from a few cells of the arm on some of the inputs."""
@@ -233,7 +232,7 @@ class Engine:
     def _chunk_count(
         self, arm: Arm, inputs: Sequence[Inputs], numbers: np.ndarray, capacities: tuple[int, ...], chunk: int
     ) -> Tally:
-        cells = jax.tree.map(jnp.asarray, montecarlo.take_cells(arm.cells, np.resize(numbers, chunk)))
+        cells = jax.tree.map(jnp.asarray, take_cells(arm.cells, np.resize(numbers, chunk)))
         target = jnp.asarray(arm.target, jnp.float32)
         arguments = arm.state.params, arm.state.design, arm.state.scorer_state, target, self._key
         run = self._program(arm, capacities, chunk, (*arguments, inputs[0], cells))
@@ -244,13 +243,13 @@ class Engine:
     def _program(self, arm: Arm, capacities: tuple[int, ...], chunk: int, arguments: tuple) -> Any:
         evaluator = arm.evaluator
         structure = jax.tree.structure(arguments)
-        # All that ``montecarlo.program`` takes from the evaluator, which is part of the program.
+        # All that ``cell_counter`` takes from the evaluator, which is part of the program.
         fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.scored, type(evaluator.task)
         known = (*fixed, capacities, chunk, structure)
         if known not in self._programs:
 
             def compile_at(width: int) -> Any:
-                function = montecarlo.program(evaluator, capacities, width, self._mesh)
+                function = cell_counter(evaluator, capacities, width, self._mesh)
                 return jax.jit(function).lower(*arguments).compile()
 
             widest = min(self._spec.width or WIDTH.get(jax.default_backend(), WIDEST), chunk // self._mesh.size)

@@ -17,7 +17,7 @@ from atis_jax import statistics
 from atis_jax.circuits.chip import Chip, nominal_chip, nominal_environment
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.analog import realise_design
-from atis_jax.training.montecarlo import draw_chip
+from atis_jax.training.cells import draw_chip
 from experiments.montecarlo.arms import Evaluated
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.yields_settings import YieldSettings

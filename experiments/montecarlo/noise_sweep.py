@@ -90,7 +90,7 @@ def run(settings: NoiseSweepSettings, folder: RunFolder) -> dict[str, Any]:
     summary |= {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(trained.settings, trained.test) | {"examples": settings.montecarlo.examples},
+        "dataset": measure.dataset_summary(trained.settings, trained.test) | {"examples": settings.montecarlo.examples},
         "magnitudes": {name: {"value": value, "unit": unit} for name, (value, unit) in size.items()},
         "absent": [name for name in settings.imperfections if name not in present],
         "montecarlo": evaluated.account.summary(settings.montecarlo),

@@ -22,14 +22,14 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import ScorerState
-from atis_jax.training.montecarlo import Cells
+from atis_jax.training.cells import Cells
 from atis_jax.training.score_bits import ScoreBits, score_bits
 from atis_jax.validation import SettingError, check_settings, setting
 from experiments import measure
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.inputs import check_inputs
 from experiments.montecarlo import arms
-from experiments.montecarlo.calibration import calibrated, check_calibration, recorded
+from experiments.montecarlo.calibration import calibrated, calibration_tokens, check_calibration
 from experiments.montecarlo.contents import PRECISION
 from experiments.montecarlo.engine import Arm
 from experiments.montecarlo.precision_summary import Grid, points_csv, summarise
@@ -110,7 +110,8 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     if settings.calibrated:
         made = [calibrated(arm, settings.calibration, run, key, folder) for arm, run in zip(made, runs, strict=True)]
     bits = [
-        effective(arm, recorded(run, settings.calibration).inputs, key) for arm, run in zip(made, runs, strict=True)
+        effective(arm, calibration_tokens(run, settings.calibration).inputs, key)
+        for arm, run in zip(made, runs, strict=True)
     ]
     evaluated = arms.evaluate(made, settings.montecarlo, folder, key, inputs)
     designs = [{"run": run.folder.name, "inputs": run.settings.scorer.inputs, "pruned": pruned(run)} for run in runs]
@@ -129,7 +130,7 @@ def run(settings: PrecisionSettings, folder: RunFolder) -> dict[str, Any]:
     summary |= {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(runs[0].settings, runs[0].test) | {"examples": settings.montecarlo.examples},
+        "dataset": measure.dataset_summary(runs[0].settings, runs[0].test) | {"examples": settings.montecarlo.examples},
         "trained_with": trained_with(runs),
         "montecarlo": evaluated.account.summary(settings.montecarlo),
         "timing": {"seconds": time.time() - started},

@@ -30,8 +30,7 @@ from atis_jax.data.registry import make_dataset
 from atis_jax.models.forward import SOFTMAX
 from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.stream import rows
-from atis_jax.training import montecarlo
-from atis_jax.training.montecarlo import CELLS
+from atis_jax.training.cells import CELLS, cell_counter
 from experiments.montecarlo import arms, engine
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.trained_run import load_trained
@@ -101,7 +100,7 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
         return lambda: run_all(numbers, inputs.batch)
 
     def chips(width: int) -> Callable[[], Any]:
-        program = jax.jit(montecarlo.program(arm.evaluator, room, width, mesh))
+        program = jax.jit(cell_counter(arm.evaluator, room, width, mesh))
         cells = jax.tree.map(jnp.asarray, arm.cells)
         target, state = jnp.asarray(arm.target, jnp.float32), arm.state
         return lambda: program(params, state.design, state.scorer_state, target, key, inputs, cells)

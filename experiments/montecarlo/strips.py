@@ -57,21 +57,21 @@ def noise_strip(run: RunFiles) -> Strip:
     """All imperfections at the design's own size in words and one number; each alone at the largest scale as dots."""
     found = {(point["imperfection"], point["scale"]): point for point in run.part("noise")}
     largest = max(scale for _, scale in found)
-    ranked = [name for name in run.table("ranking").get(f"{largest:g}", []) if (name, largest) in found]
+    worst_first = [name for name in run.table("ranking").get(f"{largest:g}", []) if (name, largest) in found]
     together, parts, numbers = found.get(("all", 1.0)), [], []
     if together is not None:
         cost = _cost(together)
         parts.append(f"At the design's own size all imperfections together {_changes(together)}")
         numbers.append(Number(cost, "change of accuracy, all together at the design's own size"))
         scales = sorted(scale for name, scale in found if name == "all")
-        held = max(takewhile(lambda s: _all_within(found["all", s]), scales), default=None)
-        if held:
+        safe = max(takewhile(lambda s: _all_within(found["all", s]), scales), default=None)
+        if safe:
             label = f"the design's own size: up to there all {together['chips']} chips stay within "
-            numbers.append(Number(f"{held:g} times", label + f"{_limit(run.summary['limit'])} of the perfect chip"))
-    if ranked:
-        most = f"{imperfection(ranked[0])} loses most when enlarged {largest:g} times"
-        parts.append(f"{most}, {_lost(found[ranked[0], largest])}")
-    rows = [_change_row(imperfection(name), found[name, largest]) for name in ranked[:_MOST_ROWS]]
+            numbers.append(Number(f"{safe:g} times", label + f"{_limit(run.summary['limit'])} of the perfect chip"))
+    if worst_first:
+        most = f"{imperfection(worst_first[0])} loses most when enlarged {largest:g} times"
+        parts.append(f"{most}, {_lost(found[worst_first[0], largest])}")
+    rows = [_change_row(imperfection(name), found[name, largest]) for name in worst_first[:_MOST_ROWS]]
     pictures = _changes_picture("strip_noise", rows, f"change of accuracy at {largest:g} times its size (points)")
     return Strip(_joined(parts), pictures, tuple(numbers))
 

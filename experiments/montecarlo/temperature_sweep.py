@@ -95,7 +95,7 @@ def run(settings: TemperatureSweepSettings, folder: RunFolder) -> dict[str, Any]
     summary |= {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(trained.settings, trained.test) | {"examples": settings.montecarlo.examples},
+        "dataset": measure.dataset_summary(trained.settings, trained.test) | {"examples": settings.montecarlo.examples},
         "gm_change_per_10c": law,
         "montecarlo": evaluated.account.summary(settings.montecarlo),
         "timing": {"seconds": time.time() - started},
@@ -161,11 +161,11 @@ def gm_changes(
         thermal = dataclasses.replace(hardware.thermal, bias=bias)
         temperature_k = jnp.asarray(celsius_to_kelvin(temperature_c))
         ota, current = hardware.ota, jnp.full(temperature_k.shape, current_a)
-        held_a = current * bias_scale(current, ota.kappa, thermal, temperature_k)
+        bias_a = current * bias_scale(current, ota.kappa, thermal, temperature_k)
         kappa = kappa_at(ota.kappa, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
-        kappa = kappa + ota.kappa_per_decade * jnp.log10(held_a / ota.kappa_current_a)
+        kappa = kappa + ota.kappa_per_decade * jnp.log10(bias_a / ota.kappa_current_a)
         return np.asarray(
-            effective_kappa(ota.law, kappa, ota.attenuation) * held_a / (2.0 * thermal_voltage_v(temperature_k))
+            effective_kappa(ota.law, kappa, ota.attenuation) * bias_a / (2.0 * thermal_voltage_v(temperature_k))
         )
 
     nominal_c = np.asarray([float(hardware.thermal.nominal_temperature_k) - 273.15])

@@ -39,7 +39,7 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
     summary |= {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": measure.described(runs[0].settings, runs[0].test) | {"examples": settings.montecarlo.examples},
+        "dataset": measure.dataset_summary(runs[0].settings, runs[0].test) | {"examples": settings.montecarlo.examples},
         "failing": found.summary,
         "montecarlo": evaluated.account.summary(settings.montecarlo),
         "timing": {"seconds": time.time() - started},

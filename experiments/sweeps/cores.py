@@ -25,15 +25,15 @@ class CoreShares:
         """The share of the run ``name``, the least used one; None where there are no shares."""
         if not self._shares:
             return None
-        users = [sum(share in held for held in self._users.values()) for share in range(len(self._shares))]
+        users = [sum(share in shares for shares in self._users.values()) for share in range(len(self._shares))]
         share = users.index(min(users))
         self._users[name] = {share}
         return self._shares[share]
 
     def hold(self, name: str, cores: Iterable[int]) -> None:
         """The run ``name`` is under way already, on ``cores``: a user of every share that has one of them."""
-        held = set(cores)
-        self._users[name] = {share for share, own in enumerate(self._shares) if held & set(own)}
+        own = set(cores)
+        self._users[name] = {share for share, cores_of in enumerate(self._shares) if own & set(cores_of)}
 
     def give_back(self, name: str) -> None:
         """The run ``name`` is over."""

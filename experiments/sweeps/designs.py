@@ -39,7 +39,7 @@ class Design:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ranked:
+class Rank:
     """A design in its place.
 
     Attributes:
@@ -74,7 +74,7 @@ def designs_of(table: Sequence[Row]) -> list[Design]:
     ]
 
 
-def ranked(designs: Sequence[Design], metric: str | None) -> list[Ranked]:
+def ranking(designs: Sequence[Design], metric: str | None) -> list[Rank]:
     """The designs that have ``metric``, the highest mean first; of equal ones the sweep's order."""
     if metric is None:
         return []
@@ -84,7 +84,7 @@ def ranked(designs: Sequence[Design], metric: str | None) -> list[Ranked]:
         return []
     (best, highest), examples = measured[0], [design.examples() for design, _ in measured]
     return [
-        Ranked(
+        Rank(
             design=design,
             accuracy=accuracy,
             error=sampling_error(accuracy.mean, count) if count else None,

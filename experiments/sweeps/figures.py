@@ -7,7 +7,7 @@ from typing import Any
 
 from atis_jax.report import style
 from atis_jax.report.formatting import one_line
-from experiments.sweeps.designs import Ranked
+from experiments.sweeps.designs import Rank
 from experiments.sweeps.points import name_of
 
 MOST_ROWS = 20
@@ -25,7 +25,7 @@ def short_names(fields: Sequence[str]) -> dict[str, str]:
     return {name: end if last.count(end) == 1 else name for name, end in zip(fields, last, strict=True)}
 
 
-def draw_ranks(places: Sequence[Ranked], metric: str) -> bytes:
+def draw_ranks(places: Sequence[Rank], metric: str) -> bytes:
     """A row a design, the first on top: its seeds, their mean with the standard deviation, the first's error."""
     shown = places[:MOST_ROWS]
     names = short_names(list(shown[0].design.fields))
@@ -54,7 +54,7 @@ def draw_ranks(places: Sequence[Ranked], metric: str) -> bytes:
         return style.png_bytes(figure)
 
 
-def draw_field(places: Sequence[Ranked], metric: str, field: str) -> bytes:
+def draw_field(places: Sequence[Rank], metric: str, field: str) -> bytes:
     """Accuracy against a numeric field: a mark a design; a line joins designs that differ in this field alone."""
     series = series_of(places, field)
     values = sorted({one.design.fields[field] for one in places})
@@ -90,9 +90,9 @@ def draw_field(places: Sequence[Ranked], metric: str, field: str) -> bytes:
         return style.png_bytes(figure)
 
 
-def series_of(places: Sequence[Ranked], field: str) -> dict[str, list[Ranked]]:
+def series_of(places: Sequence[Rank], field: str) -> dict[str, list[Rank]]:
     """Designs that differ in ``field`` alone, in its order, by what they have in common."""
-    found: dict[str, list[Ranked]] = {}
+    found: dict[str, list[Rank]] = {}
     for one in sorted(places, key=lambda one: one.design.fields[field]):
         names = short_names(list(one.design.fields))
         rest = {names[name]: value for name, value in one.design.fields.items() if name != field}
@@ -100,7 +100,7 @@ def series_of(places: Sequence[Ranked], field: str) -> dict[str, list[Ranked]]:
     return found
 
 
-def _label(one: Ranked, names: Mapping[str, str]) -> str:
+def _label(one: Rank, names: Mapping[str, str]) -> str:
     parts = [part.partition("=") for part in one.design.name.split(",")]
     return one_line(", ".join(names.get(field, field) + mark + value for field, mark, value in parts), _NAME)
 

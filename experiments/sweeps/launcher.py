@@ -63,7 +63,7 @@ def run_sweep(
     wanted = store.description(argument, config.to_dict(), points, compared)
     store.check_folder(folder, wanted, points)
     new = not (folder / store.DESCRIPTION).exists()
-    with store.held(folder):
+    with store.lock_folder(folder):
         store.check_folder(folder, wanted, points)  # again: another launcher may have taken it before we held it
         if new or store.read_description(folder).get("front") != wanted.get("front"):
             write_json_atomically(folder / store.DESCRIPTION, wanted)

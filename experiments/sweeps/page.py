@@ -11,7 +11,7 @@ from urllib.parse import quote
 from atis_jax.report.formatting import count, duration, join, significant
 from atis_jax.report.templates import page_template
 from experiments.sweeps import front_page
-from experiments.sweeps.designs import Design, Ranked, designs_of, ranked
+from experiments.sweeps.designs import Design, Rank, designs_of, ranking
 from experiments.sweeps.figures import MOST_ROWS, draw_field, draw_ranks, series_of
 from experiments.sweeps.front import Front
 from experiments.sweeps.placing import lacking, place
@@ -41,7 +41,7 @@ def render(folder: Path, table: Sequence[Row], metric: str | None, front: Front 
         front: two numbers to compare designs by, None for none.
     """
     numbers, designs = _columns(table, metric), designs_of(table)
-    places = ranked(designs, metric)
+    places = ranking(designs, metric)
     counts = {status: sum(row.status == status for row in table) for status in dict.fromkeys(r.status for r in table)}
     return page_template(__package__).render(
         title=folder.name,
@@ -84,7 +84,7 @@ def _value(value: Any) -> str:
     return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _sentence(places: Sequence[Ranked], metric: str) -> str:
+def _sentence(places: Sequence[Rank], metric: str) -> str:
     """The first design, and how many might as well be."""
     if not places:
         return ""
@@ -104,7 +104,7 @@ def _sentence(places: Sequence[Ranked], metric: str) -> str:
     return text + f" {alike} of the {count(len(others), 'other')} cannot be told from it."
 
 
-def _designs(places: Sequence[Ranked], metric: str, others: Sequence[str]) -> dict[str, Any]:
+def _designs(places: Sequence[Rank], metric: str, others: Sequence[str]) -> dict[str, Any]:
     """What the page's template needs for the designs."""
     several = len(places) > 1
     return {
@@ -130,7 +130,7 @@ def _designs(places: Sequence[Ranked], metric: str, others: Sequence[str]) -> di
     }
 
 
-def _seeds(one: Ranked) -> str:
+def _seeds(one: Rank) -> str:
     done, all_runs = one.accuracy.n, len(one.design.rows)
     return str(done) if done == all_runs else f"{done} of {all_runs}"
 
@@ -140,13 +140,13 @@ def _other(design: Design, name: str) -> str:
     return "" if found is None else over_seeds(name, found[0], design.examples())
 
 
-def _against(one: Ranked, first: bool) -> str:
+def _against(one: Rank, first: bool) -> str:
     if first:
         return ""
     return change(one.change, one.error) + (f" ({SAME})" if one.alike else "")
 
 
-def _error_words(one: Ranked) -> str:
+def _error_words(one: Rank) -> str:
     examples = one.design.examples()
     if one.error is None or examples is None:
         return "The number of test examples is not known, so neither is their sampling error."
@@ -156,12 +156,12 @@ def _error_words(one: Ranked) -> str:
     )
 
 
-def _caption(places: Sequence[Ranked]) -> str:
+def _caption(places: Sequence[Rank]) -> str:
     more = f"The first {MOST_ROWS} of {count(len(places), 'design')}. " if len(places) > MOST_ROWS else ""
     return more + _error_words(places[0])
 
 
-def _how(places: Sequence[Ranked]) -> str:
+def _how(places: Sequence[Rank]) -> str:
     """What ``not distinguishable`` means here, and what it leaves out."""
     repeated = any(one.accuracy.n > 1 for one in places)
     counted = [
@@ -179,7 +179,7 @@ def _how(places: Sequence[Ranked]) -> str:
     return text + " The highest of several measured means is higher than a new measurement of that design would be."
 
 
-def _pictures(places: Sequence[Ranked], metric: str) -> list[dict[str, str]]:
+def _pictures(places: Sequence[Rank], metric: str) -> list[dict[str, str]]:
     """Accuracy against every swept field but the seed that has at least two numeric values."""
     pictures = []
     for name in places[0].design.fields if places else ():

@@ -14,7 +14,7 @@ from experiments.wording import is_measured_accuracy
 
 
 @dataclasses.dataclass(frozen=True)
-class Placed:
+class Placement:
     """A design on the plane of the two numbers; both are means over its seeds.
 
     Attributes:
@@ -38,7 +38,7 @@ class Placed:
     best: bool
 
 
-def place(table: Sequence[Row], front: Front) -> list[Placed]:
+def place(table: Sequence[Row], front: Front) -> list[Placement]:
     """Every design of which a run has both numbers, the cheapest first; empty before one of the reference's has."""
     found = [(design, both) for design in designs_of(table) if (both := design.repeats(front.cost, front.value))]
     base = next((one for one in found if _holds(one[0], front.reference)), None)
@@ -46,14 +46,14 @@ def place(table: Sequence[Row], front: Front) -> list[Placed]:
         return []
     at = [(cost.mean, value.mean) for _, (cost, value) in found]
     base_cost, base_value = base[1]
-    placed = []
+    placements = []
     for design, (cost, value) in found:
         here = (cost.mean, value.mean)
         beaten = any(c <= here[0] and v >= here[1] and (c, v) != here for c, v in at)
         change = value.mean - base_value.mean
         known = is_measured_accuracy(front.value) and design is not base[0]
-        placed.append(
-            Placed(
+        placements.append(
+            Placement(
                 design=design,
                 cost=cost,
                 value=value,
@@ -64,7 +64,7 @@ def place(table: Sequence[Row], front: Front) -> list[Placed]:
                 best=not beaten,
             )
         )
-    return sorted(placed, key=lambda one: one.cost.mean)
+    return sorted(placements, key=lambda one: one.cost.mean)
 
 
 def lacking(table: Sequence[Row], front: Front) -> str:
@@ -80,14 +80,14 @@ def lacking(table: Sequence[Row], front: Front) -> str:
     )
 
 
-def reference_of(placed: Sequence[Placed], front: Front) -> Placed:
+def reference_of(placements: Sequence[Placement], front: Front) -> Placement:
     """The reference among them."""
-    return next(one for one in placed if _holds(one.design, front.reference))
+    return next(one for one in placements if _holds(one.design, front.reference))
 
 
-def cheapest_equal(placed: Sequence[Placed]) -> Placed:
+def cheapest_equal(placements: Sequence[Placement]) -> Placement:
     """The design of lowest cost that is worth as much as the reference within the tolerance (the reference is one)."""
-    return next(one for one in placed if one.equal)
+    return next(one for one in placements if one.equal)
 
 
 def _holds(design: Design, run: str) -> bool:

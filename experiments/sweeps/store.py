@@ -119,9 +119,9 @@ def _differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[s
     return lines
 
 
-def held(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Make the folder of a sweep and hold it against a second launcher; raises as ``rundir.held`` does."""
-    return rundir.held(folder, folder / JOBS / _LOCK, "another process is launching this sweep")
+def lock_folder(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Make the folder of a sweep and hold it against a second launcher; raises as ``rundir.lock_folder`` does."""
+    return rundir.lock_folder(folder, folder / JOBS / _LOCK, "another process is launching this sweep")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from atis_jax.energy.shapes import (
     Memory,
     NetworkShape,
     ScorerShape,
-    Tokens,
+    TokenCounts,
 )
 
 NETWORK = NetworkShape(
@@ -33,7 +33,7 @@ SCORER = ScorerShape(
 MEMORY = Memory(weights="dram", tokens="sram_32k", cache="sram_1m", batch=2)
 # Every operation has its own price, all of order one, so that a term charged to the wrong entry shows.
 PRICES = EnergyPreset(**{entry: 0.3 + 0.137 * number for number, entry in enumerate(ENTRIES)})
-TOKENS = Tokens(np.array([64.0, 64.0, 40.0]), np.array([64.0, 40.0, 17.5]))
+TOKENS = TokenCounts(np.array([64.0, 64.0, 40.0]), np.array([64.0, 40.0, 17.5]))
 FRONT_END = FrontEnd(np.array([0.0, 1.2, 0.8]), 1.1, 0.9, full_scale_v=0.2, load_f=0.4, kappa=0.6, uses=50.0)
 
 
@@ -59,7 +59,7 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
     total += share * network.tokens * network.pixel_values * (preset.adc_j + preset.link_j_per_byte)
     total += preset.network_mac_j * (share * network.stem_macs + d * network.classes * network.head_tokens)
     rows = scorer.prototypes * (2 if scorer.differential else 1)
-    held, programmed = [], []
+    scorer_bytes, programmed = [], []
     for layer in range(network.depth):
         on, n_in = scorer.layers[layer], of_layer(scorer.inputs, layer)
         bits = of_layer(scorer.dac_bits, layer)
@@ -71,10 +71,10 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             entries = n_in * d
             if scorer.projection in ("learned", "gaussian"):
                 total += n * entries * mac
-                held.append(entries * element)
+                scorer_bytes.append(entries * element)
             elif scorer.projection == "sparse_sign":
                 total += n * entries / 3 * preset.score_add_j
-                held.append(entries / 4)
+                scorer_bytes.append(entries / 4)
             # mean and deviation of a token that is not read as a whole are written and read beside it
             reads = min(n_in + 2 + 2, d) if scorer.projection == "selection" else d
             if not pixels:
@@ -122,8 +122,8 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             earlier = tokens.attended[layer] - tokens.kept[layer]
             total += 2 * d * earlier * preset.network_bytes * price[memory.cache]
     total += d * network.classes * preset.network_bytes * price[memory.weights] / memory.batch
-    if held and not pixels:
-        size = max(held) if scorer.shared else sum(held)
+    if scorer_bytes and not pixels:
+        size = max(scorer_bytes) if scorer.shared else sum(scorer_bytes)
         smallest = "sram_32k" if size <= 32768 else "sram_1m" if size <= 1048576 else "dram"
         total += size * (0.0 if memory.tokens == "none" else price[smallest]) / memory.batch
     if programmed:
@@ -186,7 +186,7 @@ def cases(draw):
     )
     memories = st.sampled_from(MEMORIES)
     memory = Memory(draw(memories), draw(memories), draw(memories), batch=draw(st.integers(1, 8)))
-    return prices, network, scorer, Tokens(draw(counts), kept, attended), front_end, memory
+    return prices, network, scorer, TokenCounts(draw(counts), kept, attended), front_end, memory
 
 
 def physical_front_end(depth: int = 3, **changes) -> FrontEnd:

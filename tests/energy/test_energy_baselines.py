@@ -10,14 +10,14 @@ from atis_jax.energy.baselines import dense_ledger, digital_ledger, energy_ratio
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import ledger
 from atis_jax.energy.presets import ENTRIES, EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, TokenCounts
 
 MACS_ONLY = EnergyPreset(**(dict.fromkeys(ENTRIES, 0.0) | {"network_mac_j": 1.0}))
 """One joule for each multiply-accumulate of the network, nothing else: a ledger's total is then a count."""
 
 
 def vit(width, heads):
-    """ViT with 16-pixel patches of a 224-pixel image, 12 layers, 1,000 classes."""
+    """ViT with 16-pixel patches of a side of 224 pixels, 12 layers, 1,000 classes."""
     return NetworkShape(
         tokens=196,
         width=width,
@@ -52,7 +52,7 @@ def test_pruned_counts_are_the_published_ones(width, heads, published_g):
     2106.02034); they and the last digit are the 4 %.
     """
     kept = np.repeat(np.floor(196 * 0.7 ** np.arange(4)), 3)
-    result = ledger(MACS_ONLY, vit(width, heads), NO_SCORER, Tokens(kept, kept), FrontEnd(np.zeros(12), 1.0, 1.0))
+    result = ledger(MACS_ONLY, vit(width, heads), NO_SCORER, TokenCounts(kept, kept), FrontEnd(np.zeros(12), 1.0, 1.0))
     assert published_g * 0.96 < float(result.total_j) / 1e9 < published_g
 
 
@@ -66,8 +66,8 @@ PRICES = EnergyPreset(
         | {"score_mac_j": 1.3, "score_add_j": 0.7, "compare_j": 0.4, "score_mac_int4_j": 0.2}
     )
 )
-TOKENS = Tokens(jnp.array([30.0, 12.0]), jnp.array([12.0, 7.0]))
-FULL = Tokens(jnp.full(2, 30.0), jnp.full(2, 30.0))
+TOKENS = TokenCounts(jnp.array([30.0, 12.0]), jnp.array([12.0, 7.0]))
+FULL = TokenCounts(jnp.full(2, 30.0), jnp.full(2, 30.0))
 FRONT_END = FrontEnd(jnp.ones(2), 1.0, 1.0)
 
 
@@ -100,7 +100,7 @@ def test_folding_counts_the_macs_of_the_folded_matrix():
     folded = prototype @ projection
     np.testing.assert_allclose(folded @ token, prototype @ (projection @ token), rtol=1e-12)
     charged = (
-        folded_digital_ledger(PRICES, NETWORK, SCORER, Tokens(jnp.array([1.0, 0.0]), TOKENS.kept)).score_j
+        folded_digital_ledger(PRICES, NETWORK, SCORER, TokenCounts(jnp.array([1.0, 0.0]), TOKENS.kept)).score_j
         / PRICES.score_mac_j
     )
     assert float(charged) == pytest.approx(folded.size, rel=1e-6)

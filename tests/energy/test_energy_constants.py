@@ -36,7 +36,7 @@ def test_no_physical_number_stands_outside_the_constants():
     """A price, power, capacitance or time written into the code would have no source: where joules are worked out
     there is neither a number below a thousandth nor a unit prefix. Knobs' defaults (front_end, spec), factors of
     presets, design points and the ranges of maps stand where they are named as such."""
-    own = {"front_end", "spec", "presets", "paper", "outside", "latency", "scenarios", "breakeven"}
+    own = {"front_end", "spec", "presets", "paper", "outside", "latency", "deployments", "breakeven"}
     looked_at = [path for path in ENERGY.rglob("*.py") if path.parent.name != "constants" and path.stem not in own]
     assert {"ledger.py", "array.py", "converters.py", "sensitivity.py"} <= {path.name for path in looked_at}
     for path in looked_at:

@@ -24,7 +24,7 @@ from atis_jax.energy.shapes import (
     PROJECTIONS,
     Memory,
     NetworkShape,
-    Tokens,
+    TokenCounts,
     attention_macs,
     mlp_macs,
 )
@@ -93,7 +93,7 @@ def knobs_of(dac: str, core: str):
         FRONT_END, dac=dac, core=core, full_scale_v=jnp.array([0.2, 0.3, 0.4]), converters=4, reference_bits=0
     )
     scorer = dataclasses.replace(SCORER, inputs=jnp.array([12.0, 16.0, 9.0]), dac_bits=jnp.array([5.0, 4.0, 3.0]))
-    tokens = Tokens(*(jnp.asarray(count) for count in (TOKENS.scored, TOKENS.kept, TOKENS.kept + 3.0)))
+    tokens = TokenCounts(*(jnp.asarray(count) for count in (TOKENS.scored, TOKENS.kept, TOKENS.kept + 3.0)))
     return jax.tree.map(jnp.asarray, (PRICES, scorer, tokens, front_end))
 
 
@@ -181,20 +181,20 @@ def test_each_line_draws_only_on_the_entries_it_names():
     assert touched == {line: set(entries) for line, entries in LINE_ENTRIES.items()}
 
 
-def test_vmap_over_images_gives_each_its_own_energy():
+def test_vmap_over_examples_gives_each_its_own_energy():
     kept = jnp.asarray(np.stack([TOKENS.kept, TOKENS.kept / 2, TOKENS.kept * 0]))
 
     def total(kept_L):
-        tokens = Tokens(jnp.asarray(TOKENS.scored), kept_L)
+        tokens = TokenCounts(jnp.asarray(TOKENS.scored), kept_L)
         return ledger(PRICES, NETWORK, SCORER, tokens, FRONT_END, MEMORY).total_j
 
-    per_image = jax.vmap(total)(kept)
-    for image in range(3):
-        tokens = Tokens(TOKENS.scored, np.asarray(kept[image]))
+    per_example = jax.vmap(total)(kept)
+    for example in range(3):
+        tokens = TokenCounts(TOKENS.scored, np.asarray(kept[example]))
         alone = counted_by_loops(PRICES, NETWORK, SCORER, tokens, FRONT_END, MEMORY)
-        assert float(per_image[image]) == pytest.approx(alone, rel=2e-6)
+        assert float(per_example[example]) == pytest.approx(alone, rel=2e-6)
     # Attention is convex in the count, so the energy of the mean count is below the mean energy.
-    assert float(total(kept.mean(0))) < float(per_image.mean())
+    assert float(total(kept.mean(0))) < float(per_example.mean())
 
 
 def dot_macs(jaxpr):
@@ -247,7 +247,7 @@ def test_the_core_when_settling_takes_what_it_takes_whatever_the_current():
     quiet = dataclasses.replace(energy_preset("horowitz_45nm"), line_f=0.0)
     for current_a in (64e-9, 6.4e-6):
         front_end = FrontEnd(jnp.array([current_a]), 1.0, 1.0, load_f=1e-12, kappa=0.7, core="settling")
-        one = Tokens(jnp.ones(1), jnp.ones(1))
+        one = TokenCounts(jnp.ones(1), jnp.ones(1))
         found = float(ledger(quiet, network, scorer, one, front_end).ota_j)
         assert found == pytest.approx(64 * 1e-12 * (2 * 0.025865 / 0.7) * 7 * np.log(2), rel=1e-3)
         assert found == pytest.approx(25e-12, rel=0.1)
@@ -260,13 +260,13 @@ def test_a_capacitive_converter_costs_what_its_capacitors_store():
         network = dataclasses.replace(NETWORK, depth=1)
         scorer = dataclasses.replace(SCORER, inputs=1.0, dac_bits=6.0, layers=(True,))
         front_end = physical_front_end(1, dac="capacitive")
-        found = ledger(preset, network, scorer, Tokens(jnp.ones(1), jnp.ones(1)), front_end).dac_j
+        found = ledger(preset, network, scorer, TokenCounts(jnp.ones(1), jnp.ones(1)), front_end).dac_j
         assert float(found) == pytest.approx(joules, rel=0.03)
 
 
 def test_scoring_pixels_before_the_converter_saves_it_for_what_is_pruned():
     pixels = dataclasses.replace(SCORER, source="pixels", projection="selection", layers=(True, False, False))
-    tokens = Tokens(jnp.array([64.0, 16.0, 16.0]), jnp.array([16.0, 16.0, 16.0]))
+    tokens = TokenCounts(jnp.array([64.0, 16.0, 16.0]), jnp.array([16.0, 16.0, 16.0]))
     analog = ledger(PRICES, NETWORK, pixels, tokens, dataclasses.replace(FRONT_END, dac="none"))
     digital = digital_ledger(PRICES, NETWORK, pixels, tokens)
     dense = dense_ledger(PRICES, NETWORK)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from atis_jax.energy.networks import NETWORKS, bert_shape, counted_macs, gpt2_shape, network, vit_shape
-from atis_jax.energy.shapes import Tokens
+from atis_jax.energy.shapes import TokenCounts
 from atis_jax.validation import SettingError
 
 
@@ -45,7 +45,7 @@ def test_pruning_compounds_over_twelve_layers():
     tokens = kept + 1
     d, products = 384.0, 2 * 384.0
     by_hand = (12 * d * d * tokens + products * tokens**2).sum() + shape.stem_macs + d * 1000
-    assert counted_macs(shape, Tokens(kept, kept)) == pytest.approx(by_hand, rel=1e-6)
+    assert counted_macs(shape, TokenCounts(kept, kept)) == pytest.approx(by_hand, rel=1e-6)
     assert share[-1] == pytest.approx(0.282, abs=1e-3)
 
 

@@ -8,10 +8,10 @@ from atis_jax.energy.presets import energy_preset
 
 
 def test_every_outside_figure_is_cited_and_used():
-    held_against = {one.theirs.source for one in comparisons()}
+    theirs = {one.theirs.source for one in comparisons()}
     cited = [value for value in vars(published).values() if value in ALL]
     assert len(cited) >= 10
-    assert {constant.source for constant in cited} <= held_against
+    assert {constant.source for constant in cited} <= theirs
 
 
 def test_converters_memories_and_arrays_are_all_there():

@@ -9,13 +9,13 @@ from atis_jax.energy.baselines import digital_ledger, folded_digital_ledger
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import ledger
 from atis_jax.energy.presets import energy_preset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens, attention_macs, mlp_macs
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, TokenCounts, attention_macs, mlp_macs
 
 PAPER = energy_preset("paper_4_2")
 NETWORK = NetworkShape(tokens=1024, width=512, depth=1, heads=8, mlp_width=2048, classes=1, stem_macs=0)
 SCORER = ScorerShape(inputs=64, prototypes=1, dac_bits=6, projection="learned", arrangement="consensus", layers=(True,))
 TOKEN_S, SUPPLY_V, BIAS_A = 1e-6, 1.0, 64 * 100e-9
-ONE = Tokens([1.0], [1.0])
+ONE = TokenCounts([1.0], [1.0])
 
 
 def analog(preset=PAPER, scorer=SCORER, bias_a=BIAS_A, token_s=TOKEN_S, **changes):

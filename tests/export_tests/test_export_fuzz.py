@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atis_jax.export.bundle import Calibration, leaves_of
-from atis_jax.export.document import sealed
+from atis_jax.export.document import with_seal
 from atis_jax.export.errors import ExportError
 from atis_jax.export.store import ARRAYS, DOCUMENT, PAGE, bundle_files, read_bundle, write_bundle
 
@@ -97,7 +97,7 @@ def test_an_edit_with_its_checksum_made_anew_is_refused_or_a_bundle(tmp_path_fac
     """Whoever edits on purpose can say another accuracy or another hardware: never another array, or half a bundle."""
     document = {name: value for name, value in document.items() if name != "sha256"}
     if not first_schema:
-        document = sealed(document)
+        document = with_seal(document)
     elif "schema" in document:
         document["schema"] = 1
     folder = placed(tmp_path_factory.mktemp("edited") / "b", {**FILES, DOCUMENT: text_of(document)})
@@ -116,7 +116,7 @@ def test_arrays_of_any_bytes_are_refused_or_the_same(tmp_path_factory, place, bi
     content = FILES[ARRAYS]
     content = content[:place] if cut else content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
     folder = placed(tmp_path_factory.mktemp("zip") / "b", {**FILES, ARRAYS: content})
-    (folder / DOCUMENT).write_bytes(text_of(sealed(listed_again(folder))))
+    (folder / DOCUMENT).write_bytes(text_of(with_seal(listed_again(folder))))
     try:
         found = read_bundle(folder)
     except ExportError:

@@ -27,8 +27,8 @@ def there_and_back(made, hardware):
     found = {layer: achieved(made, layer) for layer in made.scored}
     design = imported_design(made, found, hardware)
     query = jnp.zeros((made.spec.groups, design.projection.shape[-1]))
-    held = [program(layer_design(design, layer), as_built(made.spec), hardware, query) for layer in made.scored]
-    return found, held
+    programmed = [program(layer_design(design, layer), as_built(made.spec), hardware, query) for layer in made.scored]
+    return found, programmed
 
 
 @pytest.mark.parametrize("inputs", [1, 8, 64])
@@ -39,10 +39,10 @@ def test_numbers_are_those_read(inputs, values):
     weights = np.array(values[:inputs])
     if not np.any(np.abs(weights) > 0.01):
         weights[0] = 0.5
-    found, held = there_and_back(with_weights(bundle(inputs, layers=1), weights[None, None]), FREE)
-    np.testing.assert_allclose(held[0].signed_current_a, found[0].signed_current_a, rtol=1e-5, atol=1e-14)
-    np.testing.assert_allclose(held[0].feedback_ohm, found[0].feedback_ohm, rtol=2e-5)
-    np.testing.assert_allclose(held[0].threshold_v, found[0].threshold_v, atol=2e-6)
+    found, programmed = there_and_back(with_weights(bundle(inputs, layers=1), weights[None, None]), FREE)
+    np.testing.assert_allclose(programmed[0].signed_current_a, found[0].signed_current_a, rtol=1e-5, atol=1e-14)
+    np.testing.assert_allclose(programmed[0].feedback_ohm, found[0].feedback_ohm, rtol=2e-5)
+    np.testing.assert_allclose(programmed[0].threshold_v, found[0].threshold_v, atol=2e-6)
 
 
 @pytest.mark.parametrize("structure", [{}, {"prototype": "ema"}, {"arrangement": "grouped", "groups": 2}])

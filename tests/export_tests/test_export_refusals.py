@@ -23,7 +23,7 @@ from bundle_cases import (
 
 from atis_jax.export import store
 from atis_jax.export.check import parse
-from atis_jax.export.document import sealed
+from atis_jax.export.document import with_seal
 from atis_jax.export.errors import ExportError
 from atis_jax.export.store import ARRAYS, DOCUMENT, PAGE, read_bundle
 
@@ -398,7 +398,7 @@ def test_hardware_of_another_kind_is_told(folder, field, value, told, schema):
 def as_schema(schema, document):
     """The document, with its checksum made anew or, as in schema 1, without one."""
     rest = {name: value for name, value in document.items() if name != "sha256"}
-    return {**rest, "schema": 1} if schema == 1 else sealed(rest)
+    return {**rest, "schema": 1} if schema == 1 else with_seal(rest)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from atis_jax.export.retarget import (
     ERASE,
     KEEP,
     WRITE,
-    carried_calibration,
+    carry_calibration,
     changes_csv,
     references_csv,
     reprogramming,
@@ -97,14 +97,14 @@ def test_designs_for_another_chip_are_refused(other, words):
 
 def test_programming_trims_are_carried_as_they_are():
     old, new = bundle(calibrated=True), bundle(seed=1)
-    found = carried_calibration(old, new)
+    found = carry_calibration(old, new)
     assert np.array_equal(found.log_current, old.calibration.log_current)
     assert found.chip == "chip 7" and found.methods[-1] == "carried from random"
 
 
 def test_the_same_design_carries_its_thresholds_whole():
     old = bundle(calibrated=True)
-    found = carried_calibration(old, bundle())
+    found = carry_calibration(old, bundle())
     np.testing.assert_allclose(found.threshold_v, old.calibration.threshold_v, rtol=1e-6)
 
 
@@ -128,10 +128,10 @@ def test_carried_thresholds_are_the_regression_of_offsets():
 
     before, after = shift(plain), shift(new)
     wanted = float(before @ after / (before @ before))
-    found = carried_calibration(old, new).threshold_v[0, 0] / old.calibration.threshold_v[0, 0]
+    found = carry_calibration(old, new).threshold_v[0, 0] / old.calibration.threshold_v[0, 0]
     assert found == pytest.approx(wanted, abs=0.025 * after.std() / before.std())
 
 
 def test_a_design_without_calibration_has_none_to_carry():
     with pytest.raises(ExportError, match="holds no calibration"):
-        carried_calibration(bundle(), bundle())
+        carry_calibration(bundle(), bundle())

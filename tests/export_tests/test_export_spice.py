@@ -20,7 +20,7 @@ from atis_jax.export.spice import (
     STATIC,
     TOKENS,
     TRANSIENT,
-    Played,
+    BenchTokens,
     at_token_ends,
     read_scorer,
     scorer_text,
@@ -99,7 +99,7 @@ def test_a_damaged_netlist_is_refused(old, new, words):
 
 def test_halves_that_do_not_mirror_are_refused():
     text = scorer_text(bundle(2, layers=1, differential=True), 0)
-    with pytest.raises(ExportError, match="mirror image"):
+    with pytest.raises(ExportError, match="do not mirror each other"):
         read_scorer(re.sub(r"(?m)^(Ib1_0 vdd \S+) \S+$", r"\1 1e-9", text), 2, 1, True)
 
 
@@ -116,7 +116,7 @@ def test_layers_and_scorers_without_such_a_circuit_are_refused():
 def tokens(made, count=4, seed=0):
     rng = np.random.default_rng(seed)
     shape = (count, made.spec.groups)
-    return Played(rng.uniform(-0.1, 0.1, (count, made.spec.inputs)), np.zeros(shape), np.zeros(shape, bool))
+    return BenchTokens(rng.uniform(-0.1, 0.1, (count, made.spec.inputs)), np.zeros(shape), np.zeros(shape, bool))
 
 
 def test_files_of_a_layer():
@@ -176,7 +176,7 @@ def test_scores_are_those_of_a_scalar_product_within_the_tanh():
     """Small inputs: R_f sum I kappa V / 2U_T by hand; kappa of 0.64 to 0.72 and I within 5 % bound the factor."""
     made = with_weights(bundle(4, layers=1), np.array([[[0.5, -0.3, 0.2, 0.6]]]))
     volts = np.array([[2e-3, -1e-3, 2e-3, 1e-3], [-2e-3, 2e-3, -1e-3, -2e-3], [0, 0, 0, 0]])
-    played = Played(volts, np.zeros((3, 1)), np.zeros((3, 1), bool))
+    played = BenchTokens(volts, np.zeros((3, 1)), np.zeros((3, 1), bool))
     files = spice_files(made, 0, find_process("sky130"), played, 1e-4, 27.0)
     scores_v, keep = simulated_scores(made, simulate(static_deck(made, files, 3)).results[0])
     numbers = achieved(made, 0)
@@ -189,7 +189,7 @@ def test_scores_are_those_of_a_scalar_product_within_the_tanh():
 def test_a_differential_score_loses_what_its_halves_share():
     """Zero input: the OTAs' systematic offset of about a millivolt is in each half and not in the difference."""
     made = bundle(4, layers=1, differential=True)
-    played = Played(np.zeros((2, 4)), np.zeros((2, 1)), np.zeros((2, 1), bool))
+    played = BenchTokens(np.zeros((2, 4)), np.zeros((2, 1)), np.zeros((2, 1), bool))
     files = spice_files(made, 0, find_process("sky130"), played, 1e-4, 27.0)
     result = simulate(static_deck(made, files, 2)).results[0]
     scores_v, _ = simulated_scores(made, result)

@@ -15,7 +15,7 @@ from atis_jax.circuits.systematic import Systematic
 from atis_jax.config import as_dict, config_hash, from_config_dict
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.fitting.law import fit_law
-from atis_jax.fitting.preset_file import fitted_hardware, marked, named_hardware, preset_json, read_preset
+from atis_jax.fitting.preset_file import fitted_hardware, named_hardware, preset_json, preset_with_digest, read_preset
 from atis_jax.validation import SettingError
 from experiments.settings import CodesignSettings, HardwareSpec
 
@@ -149,7 +149,7 @@ def test_any_value_of_any_field_is_taken_as_it_is_or_refused(tmp_path_factory, f
 def test_what_is_no_file_is_not_read(tmp_path):
     path = tmp_path / "zero.json"
     path.symlink_to("/dev/zero")
-    for reader in (read_preset, marked, named_hardware):
+    for reader in (read_preset, preset_with_digest, named_hardware):
         with pytest.raises(SettingError, match="zero.json.*is no regular file"):
             reader(str(path))
 
@@ -158,13 +158,13 @@ def test_a_file_that_is_not_there_names_the_presets(tmp_path):
     with pytest.raises(SettingError, match="gone.json.*presets ideal.*configs/fit.py"):
         read_preset(tmp_path / "gone.json")
     with pytest.raises(SettingError, match="hardware.preset = .*gone.json' cannot be read"):
-        marked(str(tmp_path / "gone.json"))
+        preset_with_digest(str(tmp_path / "gone.json"))
 
 
-def test_a_marked_path_is_read_until_the_file_changes(tmp_path):
+def test_a_path_with_its_digest_is_read_until_the_file_changes(tmp_path):
     path = saved(tmp_path, content())
-    mark = marked(str(path))
-    assert mark.startswith(f"{path}#sha256:") and marked(mark) == mark
+    mark = preset_with_digest(str(path))
+    assert mark.startswith(f"{path}#sha256:") and preset_with_digest(mark) == mark
     assert named_hardware(mark) == named_hardware(str(path)) == read_preset(path)
     saved(tmp_path, content(provenance={"curves": 13}))
     assert named_hardware(str(path)) == read_preset(path)
@@ -179,12 +179,12 @@ def test_a_marked_path_is_read_until_the_file_changes(tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_names_stay_names(name):
-    assert marked(name) == name
+    assert preset_with_digest(name) == name
     assert named_hardware(name) == get_preset(name)
 
 
 def test_a_misspelt_name_lists_the_presets():
-    assert marked("nominel") == "nominel"
+    assert preset_with_digest("nominel") == "nominel"
     with pytest.raises(ValueError, match="hardware.preset = 'nominel' is not one of: .*did you mean 'nominal'"):
         named_hardware("nominel")
 
@@ -198,7 +198,7 @@ def test_a_config_takes_the_file_and_comes_back_from_its_json(tmp_path):
     again = from_config_dict(CodesignSettings, stored)
     assert again == settings and config_hash(again) == config_hash(settings)
     assert again.hardware.build() == spec.build()
-    assert stored["hardware"]["preset"] == marked(str(path))
+    assert stored["hardware"]["preset"] == preset_with_digest(str(path))
 
 
 def test_a_config_of_another_files_content_is_another_run_and_the_old_one_is_refused(tmp_path):

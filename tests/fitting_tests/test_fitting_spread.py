@@ -31,7 +31,7 @@ def correlated(rng, count, rho):
     return first, rho * first + np.sqrt(1 - rho**2) * other
 
 
-def held_bounds(confidence):
+def hit_bounds(confidence):
     """Of the number of 400 intervals that hold: binomial, 4 standard errors either way."""
     error = np.sqrt(POPULATIONS * confidence * (1 - confidence))
     return POPULATIONS * confidence - 4 * error, min(POPULATIONS - 1, POPULATIONS * confidence + 4 * error)
@@ -40,17 +40,17 @@ def held_bounds(confidence):
 @pytest.mark.parametrize(("confidence", "count"), [(0.95, 8), (0.95, 60), (0.8, 20)])
 def test_the_interval_of_a_sigma_holds_the_truth_as_often_as_it_says(confidence, count):
     rng = np.random.default_rng(1)
-    held = sum(sigma(rng.normal(5.0, 0.3, count), confidence).holds(0.3) for _ in range(POPULATIONS))
-    low, high = held_bounds(confidence)
-    assert low < held < high
+    hits = sum(sigma(rng.normal(5.0, 0.3, count), confidence).holds(0.3) for _ in range(POPULATIONS))
+    low, high = hit_bounds(confidence)
+    assert low < hits < high
 
 
 @pytest.mark.parametrize(("confidence", "count", "rho"), [(0.95, 30, -0.6), (0.95, 200, 0.9), (0.8, 30, 0.0)])
 def test_the_interval_of_a_correlation_holds_the_truth_as_often_as_it_says(confidence, count, rho):
     rng = np.random.default_rng(2)
-    held = sum(correlation(*correlated(rng, count, rho), confidence).holds(rho) for _ in range(POPULATIONS))
-    low, high = held_bounds(confidence)
-    assert low < held < high
+    hits = sum(correlation(*correlated(rng, count, rho), confidence).holds(rho) for _ in range(POPULATIONS))
+    low, high = hit_bounds(confidence)
+    assert low < hits < high
 
 
 def test_the_interval_of_200_is_that_of_the_tables():

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import benchmark, benchmark_cases
 from experiments.benchmark import Child, Section, measure, spread
-from experiments.benchmark_cases import NotJitted, ready
+from experiments.benchmark_cases import NotJitted, compile_case
 
 
 class FakeChild:
@@ -63,12 +63,12 @@ def test_a_short_case_runs_often_in_a_turn_and_a_long_one_once(monkeypatch):
         return jnp.zeros(())
 
     monkeypatch.setattr(benchmark_cases, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    case = ready((NotJitted(short), (0.001,)))
+    case = compile_case((NotJitted(short), (0.001,)))
     assert case.runs == 20  # 20 ms a turn
     calls.clear()
     assert case.turn() == pytest.approx(0.001)
     assert len(calls) == case.runs + 1
-    assert ready((NotJitted(short), (0.1,))).runs == 1
+    assert compile_case((NotJitted(short), (0.1,))).runs == 1
 
 
 def test_a_child_answers_each_line_with_the_seconds_of_that_case(monkeypatch, capsys):

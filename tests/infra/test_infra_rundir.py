@@ -21,7 +21,7 @@ from experiments.files import plain, write_json_atomically
 from experiments.loop import Stage
 from experiments.metrics import MetricsError, MetricsLog, read_metrics
 from experiments.progress import Progress
-from experiments.rundir import INPUTS, RunDirError, held, open_run
+from experiments.rundir import INPUTS, RunDirError, lock_folder, open_run
 
 
 def snapshot(folder) -> dict[str, bytes]:
@@ -191,7 +191,7 @@ def test_two_processes_cannot_hold_one_folder(tmp_path):
         with pytest.raises(RunDirError, match="another process"), open_run(tmp_path / "run", TinySettings()):
             pass
         lock = tmp_path / "run" / ".lock"
-        with pytest.raises(RunDirError, match="is busy"), held(tmp_path, lock, "is busy"):
+        with pytest.raises(RunDirError, match="is busy"), lock_folder(tmp_path, lock, "is busy"):
             pass
         other.kill()  # the lock dies with its process
         other.join()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atis_jax.energy import paper as paper_numbers
-from atis_jax.energy.scenarios import PointSpec, ScenarioSpec
+from atis_jax.energy.deployments import DeploymentSpec, PointSpec
 from atis_jax.models.vit import ModelSpec
 from atis_jax.report import style
 from atis_jax.validation import SettingError, UserError
@@ -18,7 +18,7 @@ from experiments.energy import paper, scenarios
 from experiments.energy.settings import ScenariosSettings
 from experiments.rundir import open_run
 
-SENSOR = ScenarioSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4, words="Patches as voltages.")
+SENSOR = DeploymentSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4, words="Patches as voltages.")
 SETTINGS = ScenariosSettings(
     which=("sensor",),
     sensor_run="nowhere/sensor",
@@ -27,9 +27,9 @@ SETTINGS = ScenariosSettings(
     resolution=2,
     own=ModelSpec(stem="linear", depth=1, heads=2),
     codesigned=PointSpec(inputs=16, bits=4, projection="selection", core="settling"),
-    camera=ScenarioSpec(network="deit_ti", preset="horowitz_45nm"),
+    camera=DeploymentSpec(network="deit_ti", preset="horowitz_45nm"),
     sensor=SENSOR,
-    node=ScenarioSpec(network="bert_base", preset="horowitz_45nm_fp16"),
+    node=DeploymentSpec(network="bert_base", preset="horowitz_45nm_fp16"),
 )
 
 
@@ -106,7 +106,7 @@ def quoted(tmp_path):
     }
     (tmp_path / "summary.json").write_text(json.dumps(stored))
     (tmp_path / "config.json").write_text(json.dumps(config))
-    return tmp_path, stored, ScenarioSpec(preset="horowitz_45nm", kept=0.4), PointSpec(inputs=16, differential=True)
+    return tmp_path, stored, DeploymentSpec(preset="horowitz_45nm", kept=0.4), PointSpec(inputs=16, differential=True)
 
 
 def test_a_finished_run_of_raw_pixels_is_quoted(quoted):

@@ -12,7 +12,7 @@ from scipy import stats
 from atis_jax.formatting import sampling_error
 from experiments.seeds import Repeats, least_difference, table_decimals
 from experiments.sweeps import figures, page
-from experiments.sweeps.designs import designs_of, ranked
+from experiments.sweeps.designs import designs_of, ranking
 from experiments.sweeps.row import Row
 from experiments.wording import change, over_seeds, single
 
@@ -64,7 +64,7 @@ def test_equal_values_of_another_type_are_one_design_and_true_is_not_one():
 def test_the_mean_is_ranked_and_not_the_best_seed():
     table = [run({"inputs": 8, "seed": s}, a) for s, a in enumerate((0.99, 0.80, 0.80))]
     table += [run({"inputs": 16, "seed": s}, 0.93) for s in range(3)]
-    assert [one.design.fields["inputs"] for one in ranked(designs_of(table), METRIC)] == [16, 8]
+    assert [one.design.fields["inputs"] for one in ranking(designs_of(table), METRIC)] == [16, 8]
 
 
 def test_what_chance_may_have_done_is_the_t_test_of_the_seeds_and_the_error_of_the_examples():
@@ -114,7 +114,7 @@ def test_without_repeats_and_images_no_difference_is_called_one(tmp_path):
 def test_lines_join_designs_that_differ_in_the_field_alone(drawn):
     """No line through categories, none through the seeds of one value, none from one series to another."""
     table = [run({"inputs": n, "core": c, "seed": s}, 0.9) for s in (0, 1) for c in ("a", "b") for n in (32, 8, 16)]
-    places = ranked(designs_of(table), METRIC)
+    places = ranking(designs_of(table), METRIC)
     figures.draw_field(places, METRIC, "inputs")
     (axes,) = drawn.pop().axes
     assert [list(line.get_xdata()) for line in axes.lines if line.get_linestyle() != "None"] == [[8, 16, 32]] * 2

@@ -40,21 +40,21 @@ def finish(folder: Path, name: str) -> None:
 
 
 def test_who_is_on_the_front_and_who_is_equal(sweep):
-    placed = {one.design.fields["design"]: one for one in place(collect.rows(sweep), FRONT)}
-    assert list(placed) == ["tiny", "small", "paper", "large"]  # by cost
-    assert {name for name, one in placed.items() if one.best} == {"tiny", "small", "paper"}
-    assert {name for name, one in placed.items() if one.equal} == {"small", "paper", "large"}
-    assert placed["small"].cheaper == pytest.approx(6.0)
-    assert placed["small"].change == pytest.approx(-0.003)
-    assert cheapest_equal(list(placed.values())).design.fields["design"] == "small"
-    assert reference_of(list(placed.values()), FRONT).design.fields["design"] == "paper"
+    placements = {one.design.fields["design"]: one for one in place(collect.rows(sweep), FRONT)}
+    assert list(placements) == ["tiny", "small", "paper", "large"]  # by cost
+    assert {name for name, one in placements.items() if one.best} == {"tiny", "small", "paper"}
+    assert {name for name, one in placements.items() if one.equal} == {"small", "paper", "large"}
+    assert placements["small"].cheaper == pytest.approx(6.0)
+    assert placements["small"].change == pytest.approx(-0.003)
+    assert cheapest_equal(list(placements.values())).design.fields["design"] == "small"
+    assert reference_of(list(placements.values()), FRONT).design.fields["design"] == "paper"
 
 
 def test_a_tighter_tolerance_leaves_the_reference_alone(sweep):
     front = dataclasses.replace(FRONT, tolerance=0.001)
-    placed = place(collect.rows(sweep), front)
-    assert cheapest_equal(placed).design.fields["design"] == "paper"
-    assert "none within 0.10" in front_page.sentence(placed, front)
+    placements = place(collect.rows(sweep), front)
+    assert cheapest_equal(placements).design.fields["design"] == "paper"
+    assert "none within 0.10" in front_page.sentence(placements, front)
 
 
 def test_the_page_says_how_much_cheaper_the_cheapest_equal_run_is(sweep):
@@ -64,8 +64,8 @@ def test_the_page_says_how_much_cheaper_the_cheapest_equal_run_is(sweep):
         "\u2212", "-"
     ).replace("<wbr>", "")
     assert "reference</span>" in page
-    placed = place(collect.rows(sweep), FRONT)
-    section = front_page.section(placed, FRONT)
+    placements = place(collect.rows(sweep), FRONT)
+    section = front_page.section(placements, FRONT)
     assert [line["cells"][-1] for line in section["lines"]] == ["yes", "yes", "yes", ""]
     assert section["lines"][0]["cells"][1].replace("\u00a0", " ") == "5.00 nJ"
 
@@ -114,11 +114,11 @@ def test_the_front_is_of_means_over_seeds(tmp_path):
         folder.mkdir()
         accuracy = {"energy": {"scoring_j": cost}, "accuracy": {"hardware_mean": value}, "dataset": {"examples": 2000}}
         (folder / "summary.json").write_text(json.dumps(accuracy))
-    placed = place(collect.write(tmp_path), Front(reference="paper-1"))
-    assert [one.design.fields["design"] for one in placed] == ["even", "small", "paper"]
-    even, small, paper = placed
+    placements = place(collect.write(tmp_path), Front(reference="paper-1"))
+    assert [one.design.fields["design"] for one in placements] == ["even", "small", "paper"]
+    even, small, paper = placements
     assert paper.cost.mean == pytest.approx(305e-9) and paper.value.mean == pytest.approx(0.945)
-    assert [one.best for one in placed] == [True, False, False]
+    assert [one.best for one in placements] == [True, False, False]
     assert even.cheaper == pytest.approx(305 / 40) and even.change == pytest.approx(0.001)
     assert small.limit > 0.1 > abs(small.change)  # 9 points between its own seeds
     page = (tmp_path / "report.html").read_text().replace("\u00a0", " ")

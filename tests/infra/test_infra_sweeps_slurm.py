@@ -65,8 +65,8 @@ def test_runs_put_back_into_the_queue_go_on_and_a_killed_launcher_is_replaced(
     names = ("seed=0", "seed=1")
     flags = ["--executor=slurm", "--sweep.time_min=30", "--sweep.parallel=2", f"--workdir={sweep}"]
     command = [sys.executable, str(HERE / "tiny_launch.py"), "none", f"--config={CONFIG}:seeds", "--sweep", *flags]
-    held = {**cluster, "PYTHONPATH": str(HERE), "TINY_GATE": str(gate)}
-    with subprocess.Popen(command, env=held, stdout=subprocess.PIPE) as launcher:
+    environment = {**cluster, "PYTHONPATH": str(HERE), "TINY_GATE": str(gate)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as launcher:
         wait_for(lambda: all(list(sweep.glob(f"{name}/checkpoints/step_*")) for name in names))
         launcher.kill()
     jobs = {name: store.Records(sweep, name).submitted()["job_id"] for name in names}

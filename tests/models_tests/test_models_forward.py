@@ -125,8 +125,8 @@ def margin_of(case, voltage):
     hardware, inputs = HARDWARE, case.inputs
 
     def theta(design, chip, state):
-        held = program(design, case.spec, hardware, state.query)
-        return realise(held, hardware, chip, inputs.environment).threshold_v
+        programmed = program(design, case.spec, hardware, state.query)
+        return realise(programmed, hardware, chip, inputs.environment).threshold_v
 
     thetas = jax.jit(jax.vmap(theta), compiler_options=QUICK)(inputs.design, inputs.chip, inputs.state)
     return np.abs(np.asarray(voltage) - np.asarray(thetas)[:, None, None])

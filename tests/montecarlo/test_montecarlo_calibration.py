@@ -28,7 +28,7 @@ def measured(monkeypatch):
         calls.append(arm.labels["arm"])
         return jax.tree.map(lambda leaf: leaf + 0.25 * len(calls), arm.cells.trim)
 
-    monkeypatch.setattr(calibration, "recorded", lambda run, method: None)
+    monkeypatch.setattr(calibration, "calibration_tokens", lambda run, method: None)
     monkeypatch.setattr(calibration, "calibrate", calibrate)
     return calls
 

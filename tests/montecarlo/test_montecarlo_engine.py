@@ -16,7 +16,7 @@ from tiny_run import DATASET, EXAMPLES, MODEL, SPEC, arm, data, optimised
 
 from atis_jax.circuits.chip import Environment
 from atis_jax.models.forward import ScorerInputs, masked_forward
-from atis_jax.training import montecarlo
+from atis_jax.training.cells import Inputs, draw_chip, noise_keys
 from atis_jax.validation import SettingError
 from experiments.montecarlo import engine, memory
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -43,7 +43,7 @@ def run(one, folder, spec=SMALL, runner=None, inputs=None):
 @dataclasses.dataclass(frozen=True)
 class Run:
     arm: engine.Arm
-    inputs: list[montecarlo.Inputs]
+    inputs: list[Inputs]
     ideal: float | None
     rows: list[dict]
     runner: engine.Engine
@@ -74,14 +74,14 @@ def test_a_cell_is_its_chip_run_alone(tiny):
 
     @jax.jit
     def alone(number, temperature_k):
-        chip = montecarlo.draw_chip(KEY, number, evaluator.hardware, MODEL.depth, SPEC.geometry)
+        chip = draw_chip(KEY, number, evaluator.hardware, MODEL.depth, SPEC.geometry)
         return masked_forward(
             evaluator.model,
             state.params,
             evaluator.method,
             {"image": jnp.asarray(examples["image"], jnp.float32) / 255.0},
             ScorerInputs(state.design, chip, Environment(temperature_k, jnp.float32(1.8)), state.scorer_state),
-            montecarlo.noise_keys(KEY, number, jnp.arange(EXAMPLES)),
+            noise_keys(KEY, number, jnp.arange(EXAMPLES)),
         )
 
     for row in tiny.rows:
@@ -161,8 +161,8 @@ def test_the_same_chip_at_two_temperatures_is_the_same_chip():
 
     @jax.jit
     def drawn(key, number):
-        chip = montecarlo.draw_chip(key, number, hardware, MODEL.depth, SPEC.geometry)
-        return chip.offset_v, jax.random.key_data(montecarlo.noise_keys(key, number, jnp.arange(2)))
+        chip = draw_chip(key, number, hardware, MODEL.depth, SPEC.geometry)
+        return chip.offset_v, jax.random.key_data(noise_keys(key, number, jnp.arange(2)))
 
     same, again, other, elsewhere = (
         drawn(key, number) for key, number in ((KEY, 0), (KEY, 0), (KEY, 1), (jax.random.key(4), 0))

@@ -15,7 +15,7 @@ from atis_jax.circuits.frontend import realise
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.analog import read_scores
 from atis_jax.scoring.atis.program import array_program
-from atis_jax.training.montecarlo import draw_chip
+from atis_jax.training.cells import draw_chip
 from experiments.montecarlo.failing import CAUSES, chip_causes, explain
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.yields_settings import YieldSettings
@@ -37,11 +37,11 @@ def causes(tiny):
 def test_the_shifts_are_what_the_score_of_no_input_gains_over_its_threshold(tiny, causes):
     """To first order in the offsets: within a tenth of the standard deviation over chips."""
     hardware, design = tiny.evaluator.hardware, layer_of(tiny.state.design, 0)
-    held = jax.jit(lambda d, q: array_program(d, SPEC, hardware, q))(design, tiny.state.scorer_state.query[0])
+    programmed = jax.jit(lambda d, q: array_program(d, SPEC, hardware, q))(design, tiny.state.scorer_state.query[0])
     silence = jnp.zeros((1, SPEC.inputs))
 
     def margin(chip):
-        made = realise(held, hardware, chip, nominal_environment(hardware))
+        made = realise(programmed, hardware, chip, nominal_environment(hardware))
         return (read_scores(made, SPEC, silence, None)[0] - made.threshold_v[: SPEC.groups])[0]
 
     def of(number):

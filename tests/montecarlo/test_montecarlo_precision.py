@@ -16,7 +16,7 @@ from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.scoring.atis.calibration import CalibrationSpec, with_trim_dac
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.statistics import EffectiveBits
-from atis_jax.training import montecarlo
+from atis_jax.training.cells import on_cell
 from atis_jax.training.score_bits import ScoreBits, finest, score_bits
 from experiments.montecarlo import precision_summary
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
@@ -87,7 +87,7 @@ def test_fields_of_cells_reach_the_chip():
     """A supply, a float of the hardware itself, and the resolution of the converters."""
     one = arm(chips=1)
     cells = dataclasses.replace(cell(3, 5, 1.0), fields={"supply_v": jnp.float32(1.7), "dac.used_bits": 3.0})
-    hardware, _, chip, environment = montecarlo.on_cell(cells, SPEC, one.evaluator.hardware, one.state.design, KEY)
+    hardware, _, chip, environment = on_cell(cells, SPEC, one.evaluator.hardware, one.state.design, KEY)
     assert float(environment.supply_v) == pytest.approx(1.7)
     assert float(hardware.dac.used_bits) == 3.0
     assert chip.offset_v.shape == (MODEL.depth, 1, SPEC.inputs)

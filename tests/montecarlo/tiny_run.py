@@ -18,8 +18,8 @@ from atis_jax.models.vit import ModelSpec
 from atis_jax.scoring.atis.calibration import no_trim
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
+from atis_jax.training.cells import Cells
 from atis_jax.training.evaluate import Evaluator
-from atis_jax.training.montecarlo import Cells
 from atis_jax.training.state import TrainState
 from atis_jax.training.survey import survey
 from atis_jax.training.task import Classify

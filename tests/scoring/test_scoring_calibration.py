@@ -77,11 +77,11 @@ def test_trims_add_to_volts_and_to_ln_of_the_current(design):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_trims_beyond_the_range_stop_at_it(design, sign):
     far = Trim(jnp.full(GROUPS, sign * 1e6), jnp.full((GROUPS, INPUTS), sign * 1e6))
-    held = program(trimmed(design, far, SPEC, NOMINAL), SPEC, NOMINAL, None)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(held))
-    np.testing.assert_allclose(held.threshold_v, sign * threshold_range(NOMINAL).high, atol=1e-5)
+    programmed = program(trimmed(design, far, SPEC, NOMINAL), SPEC, NOMINAL, None)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(programmed))
+    np.testing.assert_allclose(programmed.threshold_v, sign * threshold_range(NOMINAL).high, atol=1e-5)
     largest = float(LARGEST_BIAS_A.forward(design.bias_scale))
-    np.testing.assert_allclose(np.abs(held.signed_current_a) / largest, 1.0 if sign > 0 else 0.0, atol=1e-5)
+    np.testing.assert_allclose(np.abs(programmed.signed_current_a) / largest, 1.0 if sign > 0 else 0.0, atol=1e-5)
 
 
 def test_an_ema_prototype_keeps_its_currents(design):

@@ -84,8 +84,8 @@ def test_ideal_analog_is_digital_is_float64(arrangement, prototype):
         (va, pa), tangents_a, keep_a = run_analog(design, tokens, query, key(7), direction)
         (vd, pd), tangents_d, keep_d = run_digital(design, tokens, query, key(7), direction)
 
-        held = query if prototype == "ema" else None
-        volts, threshold, scale = reference(design, tokens, held)
+        own = query if prototype == "ema" else None
+        volts, threshold, scale = reference(design, tokens, own)
         assert 0.02 < volts.std() < 2.0  # the comparison is of numbers that matter
         # 12 products of float32 numbers, each the end of a chain of a few exponentials of up to ln 1e10.
         np.testing.assert_array_less(np.abs(np.asarray(va) - volts), 1e-5 * scale)
@@ -100,7 +100,7 @@ def test_ideal_analog_is_digital_is_float64(arrangement, prototype):
         if not derivatives:
             continue
         (dva, dpa), (dvd, dpd), step = tangents_a, tangents_d, 1e-6
-        ahead, behind = (reference(*shifted((design, tokens), direction, sign * step), held)[0] for sign in (1.0, -1.0))
+        ahead, behind = (reference(*shifted((design, tokens), direction, sign * step), own)[0] for sign in (1.0, -1.0))
         expected = (ahead - behind) / (2 * step)
         largest = np.abs(expected).max()
         np.testing.assert_allclose(dva, expected, atol=1e-4 * largest)

@@ -129,15 +129,15 @@ def test_a_gates_gradient_is_the_change_of_score_with_its_currents(x64):
     def both(design, chip, tokens):
         token = inputs_of(design, tokens)[0]
 
-        def of_program(held):
-            return read(realise(held, HARDWARE, chip, ENVIRONMENT), token)
+        def of_program(programmed):
+            return read(realise(programmed, HARDWARE, chip, ENVIRONMENT), token)
 
         def of_gates(raw):
             return of_program(array_program(dataclasses.replace(design, input_gate=raw), spec, HARDWARE, query))
 
-        held = array_program(design, spec, HARDWARE, query)
+        programmed = array_program(design, spec, HARDWARE, query)
         moves = step * np.concatenate([np.eye(INPUTS), -np.eye(INPUTS)])
-        moved = jax.vmap(lambda move: of_program(dataclasses.replace(held, built=held.built + move)))(moves)
+        moved = jax.vmap(lambda move: of_program(dataclasses.replace(programmed, built=programmed.built + move)))(moves)
         return jax.jacrev(of_gates)(design.input_gate), moved
 
     found, moved = (np.asarray(part) for part in both(design, chip, np.asarray(tokens_for(2)[:1], np.float64)))
@@ -217,8 +217,8 @@ def test_the_loss_feels_the_bits():
 
     def error(raw):
         wanted = fine(design, None, None, tokens, context, None)[0].voltage
-        held = dataclasses.replace(design, dac_bits=raw)
-        return jnp.mean((scorer(held, chip, environment, tokens, context, None)[0].voltage - wanted) ** 2) * 1e6
+        other = dataclasses.replace(design, dac_bits=raw)
+        return jnp.mean((scorer(other, chip, environment, tokens, context, None)[0].voltage - wanted) ** 2) * 1e6
 
     raw = bits_range(ideal).inverse(5.0)
     value, slope = quick_jit(jax.value_and_grad(error))(raw)

@@ -83,5 +83,5 @@ def test_each_spec_takes_its_prototype_from_its_own_place():
     ema = ScorerSpec(inputs=12, prototype="ema")
     np.testing.assert_array_equal(signed_weights(design, ema, query), query_weights(query, design.projection))
     for prototype in ("static", "extracted"):
-        held = signed_weights(design, ScorerSpec(inputs=12, prototype=prototype), query)
-        np.testing.assert_allclose(held, np.tanh(np.asarray(design.prototype, np.float64)), rtol=2e-6)
+        weights = signed_weights(design, ScorerSpec(inputs=12, prototype=prototype), query)
+        np.testing.assert_allclose(weights, np.tanh(np.asarray(design.prototype, np.float64)), rtol=2e-6)

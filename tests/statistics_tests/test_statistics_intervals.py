@@ -39,8 +39,8 @@ def test_all_of_n_pass_is_the_rule_of_three():
 def coverage(interval, share, trials, level):
     """Exact, not simulated: the binomial weight of the counts whose interval holds ``share``."""
     counts = np.arange(trials + 1)
-    held = [low <= share <= high for low, high in (interval(int(k), trials, level) for k in counts)]
-    return stats.binom.pmf(counts, trials, share) @ np.array(held)
+    hits = [low <= share <= high for low, high in (interval(int(k), trials, level) for k in counts)]
+    return stats.binom.pmf(counts, trials, share) @ np.array(hits)
 
 
 def test_the_exact_interval_covers_every_proportion_and_wilsons_does_on_average():
@@ -104,14 +104,14 @@ def test_intervals_of_a_mean_cover_what_they_say(kind, expected):
     it, and skewness and drawing of the ends change that by less than a percent.
     """
     draws = np.random.default_rng(5).normal(3.0, 2.0, (2000, 20))
-    held = 0
+    hits = 0
     for number, values in enumerate(draws):
         low, high = mean_estimate(values, kind=kind, resamples=400, seed=number).interval
-        held += low <= 3.0 <= high
+        hits += low <= 3.0 <= high
     if kind == "bootstrap":
         expected = 2 * stats.t.cdf(1.96 * np.sqrt(19 / 20), 19) - 1
     slack = 0.0 if kind == "student" else 0.01
-    assert held / 2000 == pytest.approx(expected, abs=4.5 * np.sqrt(0.05 * 0.95 / 2000) + slack)
+    assert hits / 2000 == pytest.approx(expected, abs=4.5 * np.sqrt(0.05 * 0.95 / 2000) + slack)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_the_paired_interval_covers_what_it_says(gain, loss):
     draws = np.random.default_rng(7).multinomial(400, [gain, loss, 1 - gain - loss], 2000)
     counts, times = np.unique(draws[:, :2], axis=0, return_counts=True)
     ends = [paired_difference(int(gained), int(lost), 400).interval for gained, lost in counts]
-    held = sum(n for n, (low, high) in zip(times, ends, strict=True) if low <= gain - loss <= high)
-    assert held / 2000 == pytest.approx(0.95, abs=4.5 * np.sqrt(0.05 * 0.95 / 2000) + 0.01)
+    hits = sum(n for n, (low, high) in zip(times, ends, strict=True) if low <= gain - loss <= high)
+    assert hits / 2000 == pytest.approx(0.95, abs=4.5 * np.sqrt(0.05 * 0.95 / 2000) + 0.01)
 
 
 @pytest.mark.parametrize("counts", [(-1, 0, 10), (0, -1, 10), (6, 5, 10), (0, 0, 0)])

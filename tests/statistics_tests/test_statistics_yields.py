@@ -66,11 +66,11 @@ def test_the_interval_covers_the_yield_of_the_population():
     Error of the share 0.7 %, bound 4.5 of them.
     """
     draws = np.random.default_rng(0).normal(0.0, 0.01, (1000, 32))
-    held = 0
+    hits = 0
     for deltas in draws:
         low, high = yield_estimate(deltas, 0.01).interval
-        held += low <= stats.norm.cdf(1.0) <= high
-    assert held / 1000 > 0.95 - 4.5 * np.sqrt(0.05 * 0.95 / 1000)
+        hits += low <= stats.norm.cdf(1.0) <= high
+    assert hits / 1000 > 0.95 - 4.5 * np.sqrt(0.05 * 0.95 / 1000)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_intervals_of_a_correlation_cover_what_they_say(kind):
     """
     truth = 0.6 if kind == "pearson" else 6 / np.pi * np.arcsin(0.3)
     pairs = np.random.default_rng(4).multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], (3000, 40))
-    held = sum(low <= truth <= high for low, high in (correlation(*pair.T, kind).interval for pair in pairs))
+    hits = sum(low <= truth <= high for low, high in (correlation(*pair.T, kind).interval for pair in pairs))
     slack = 0.0 if kind == "pearson" else 0.01
-    assert held / 3000 == pytest.approx(0.95, abs=4.5 * np.sqrt(0.05 * 0.95 / 3000) + slack)
+    assert hits / 3000 == pytest.approx(0.95, abs=4.5 * np.sqrt(0.05 * 0.95 / 3000) + slack)
 
 
 def test_a_perfect_correlation_and_a_curved_one():

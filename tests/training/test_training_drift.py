@@ -117,7 +117,7 @@ def test_the_experiment_from_start_to_end(finished_run, tmp_path, monkeypatch, c
     for arm in table["arms"]:
         assert (arm["largest_shift_v"] > 0) == (arm["mode"] == "adaptive")
         assert (arm["chips"], arm["images"]) == (2, 40)
-    # Until something changes the arms of one mode and bias are the same stream.
+    # Until something changes the arms of one mode and bias are the same sequence.
     for mode in MODES:
         before = {arms[scenario, own, mode]["accuracy_before"] for scenario in ("steady", "brightness")}
         assert len(before) == 1

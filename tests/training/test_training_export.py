@@ -92,8 +92,8 @@ def test_a_chip_is_reprogrammed_to_its_own_design_without_a_write(finished_run, 
         told = retarget.run(settings, folder)["retarget"]
     assert (told["written"], told["erased_arrays"], told["time_s"]) == (0, 0, 0.0)
     # The same design: what is carried is what was measured.
-    carried = read_bundle(tmp_path / "out" / "new").calibration
-    held = read_bundle(tmp_path / "out" / "old").calibration
-    np.testing.assert_allclose(carried.threshold_v, held.threshold_v, rtol=1e-5, atol=1e-7)
+    new = read_bundle(tmp_path / "out" / "new").calibration
+    old = read_bundle(tmp_path / "out" / "old").calibration
+    np.testing.assert_allclose(new.threshold_v, old.threshold_v, rtol=1e-5, atol=1e-7)
     arms = {arm["arm"]: arm for arm in told["arms"]}
     assert arms["carried"]["decisions_equal"] == arms["calibrated anew"]["decisions_equal"]

@@ -18,7 +18,7 @@ from atis_jax.data import cluttered_digits
 from atis_jax.data import registry as data_registry
 from atis_jax.data.dataset import Facts
 from atis_jax.data.images import AUGMENTATIONS, ImagesSpec
-from atis_jax.energy import front_end, scenarios, shapes
+from atis_jax.energy import deployments, front_end, shapes
 from atis_jax.energy.components import array, converters, decision, memory, projection, transformer
 from atis_jax.energy.ledger import counts
 from atis_jax.energy.presets import energy_preset
@@ -53,7 +53,7 @@ KEPT = jnp.full(SETTINGS.model.depth, 0.5)
 NETWORK, BILL = MODEL.shape(), run_bill(SETTINGS, MODEL)
 SCORER = build_method(SETTINGS, "analog").ledger(BILL).scorer(DESIGN)
 FRONT_END = front_end.FrontEnd(jnp.ones(2), 1.8, 1e-6)
-TOKENS = shapes.Tokens(16.0 * KEPT, 16.0 * KEPT)
+TOKENS = shapes.TokenCounts(16.0 * KEPT, 16.0 * KEPT)
 IMAGES = jnp.zeros((EXAMPLES, SIDE, SIDE, 1))
 PARAMS = jax.eval_shape(MODEL.init, jax.random.key(0))
 TEXT = Facts(classes=7, vocabulary=7, length=5)
@@ -136,9 +136,9 @@ def drift_structure(mode: str):
     return arms.structure(settings, run, mode, "constant")
 
 
-def scenario(network: str = "gpt2", **names):
-    spec = renamed(scenarios.ScenarioSpec(preset="horowitz_45nm", network="gpt2"), network=network, **names)
-    return scenarios.scenario_tokens(spec, scenarios.scenario_network(spec, NETWORK), pruned=True)
+def deployment(network: str = "gpt2", **names):
+    spec = renamed(deployments.DeploymentSpec(preset="horowitz_45nm", network="gpt2"), network=network, **names)
+    return deployments.deployment_tokens(spec, deployments.deployment_network(spec, NETWORK), pruned=True)
 
 
 def process(name: str):
@@ -268,15 +268,15 @@ CASES = {
     "objective": (choices(type(SETTINGS.codesign), "objective"), task_terms),
     "calibration": (CALIBRATIONS, calibration),
     "split of digits": (("train", "test"), cluttered_digits.source_digits),
-    "scenario's mode": (scenarios.MODES, lambda n: scenario(mode=n)),
-    "scenario's network": (scenarios.SCENARIO_NETWORKS, lambda n: scenario(network=n)),
+    "deployment's mode": (deployments.MODES, lambda n: deployment(mode=n)),
+    "deployment's network": (deployments.DEPLOYMENT_NETWORKS, lambda n: deployment(network=n)),
     "contender": (
-        scenarios.CONTENDERS,
-        lambda n: scenarios.contender(
+        deployments.CONTENDERS,
+        lambda n: deployments.contender(
             n,
-            scenarios.ScenarioSpec(preset="horowitz_45nm"),
+            deployments.DeploymentSpec(preset="horowitz_45nm"),
             NETWORK,
-            dict.fromkeys(("paper", "codesigned"), scenarios.PointSpec(inputs=8)),
+            dict.fromkeys(("paper", "codesigned"), deployments.PointSpec(inputs=8)),
         ),
     ),
     "process": (PROCESSES, process),

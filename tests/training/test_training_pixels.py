@@ -161,8 +161,8 @@ def test_scores_of_raw_patches_start_a_third_of_the_half_span_wide(started):
 
     @quick_jit
     def played(pixels):
-        held = program(first, SENSOR.scorer, HARDWARE, jnp.zeros((2, 16)))
-        realised = realise(held, HARDWARE, chip, environment)
+        programmed = program(first, SENSOR.scorer, HARDWARE, jnp.zeros((2, 16)))
+        realised = realise(programmed, HARDWARE, chip, environment)
         return realised, jax.vmap(read, (None, 0))(realised, inputs_of(first, pixels))
 
     realised, voltage = jax.device_get(played(jnp.asarray(patches(images).reshape(-1, 4), jnp.float32)))
@@ -281,7 +281,7 @@ def measured(started):
     state = create_state(
         lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, "analog")[1]
     )
-    trained = measure.ready(SENSOR, MODEL, state, "analog")
+    trained = measure.with_scorer(SENSOR, MODEL, state, "analog")
     draw = quick_jit(lambda key: evaluate.chips_for(key, METHOD, DEPTH, 3))
     return trained, draw(jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
 

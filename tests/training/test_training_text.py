@@ -54,7 +54,7 @@ def run(tmp_path_factory):
         trained=trained,
         batches=list(eval_batches(SETTINGS.data)),
         records=read_metrics(folder.metrics),
-        design=measure.ready(SETTINGS, model, trained["codesign"], "analog"),
+        design=measure.with_scorer(SETTINGS, model, trained["codesign"], "analog"),
     )
 
 

@@ -26,7 +26,7 @@ def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, 
 
 
 def reference_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape) -> float:
-    """Setting a layer's G thresholds anew for an image (a word, in a decoder), J: one conversion each.
+    """Setting a layer's G thresholds anew for an example (a word, in a decoder), J: one conversion each.
 
     By a converter of the preset's price a bit, whatever the array's inputs are converted by. A threshold that follows
     the tokens (``scorer.adaptive_rate_v``) moves a capacitor at the comparator, which is not charged.
@@ -50,5 +50,5 @@ def programmed_cells(
 
 
 def programming_j(preset: EnergyPreset, front_end: FrontEnd, cells: Float[Array, ""]) -> Float[Array, ""]:
-    """Writing every cell once, spread over the images until the next time, J an image."""
+    """Writing every cell once, spread over the examples until the next time, J an example."""
     return cells * preset.program_j / front_end.uses

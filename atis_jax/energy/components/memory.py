@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes, selects
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, Tokens
+from atis_jax.energy.shapes import Memory, NetworkShape, ScorerShape, TokenCounts
 from atis_jax.numerics import straight_through
 from atis_jax.validation import choose
 
@@ -39,19 +39,19 @@ def byte_j(preset: EnergyPreset, memory: str) -> float:
 
 
 def weights_j(preset: EnergyPreset, network: NetworkShape, memory: Memory) -> float:
-    """The matrices of all layers and of the head, read once a batch, J an image. Pruning saves none of it."""
-    held = float(network.weights + network.width * network.classes)
-    return held * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
+    """The matrices of all layers and of the head, read once a batch, J an example. Pruning saves none of it."""
+    numbers = float(network.weights + network.width * network.classes)
+    return numbers * preset.network_bytes * byte_j(preset, memory.weights) / memory.batch
 
 
-def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
-    """Vectors of the tokens kept, in and out of every matrix product, J an image."""
+def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: TokenCounts) -> Float[Array, ""]:
+    """Vectors of the tokens kept, in and out of every matrix product, J an example."""
     attention = ATTENTION_WIDTHS * network.width * jnp.sum(tokens.kept + network.protected)
     mlp = (MLP_WIDTHS * network.width + 2 * network.mlp_width) * jnp.sum(tokens.in_mlp + network.protected)
     return preset.network_bytes * byte_j(preset, memory.tokens) * (attention + mlp)
 
 
-def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: Tokens) -> Float[Array, ""]:
+def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: TokenCounts) -> Float[Array, ""]:
     """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each of a plain network."""
     if tokens.attended is None:
         return jnp.zeros(())
@@ -68,7 +68,7 @@ def scorer_j(
     scored: Float[Array, "L"],
     weight_bytes: Float[Array, "L"],
 ) -> Float[Array, ""]:
-    """What scoring reads, J an image: each token's numbers once, and the layer's own weights once a batch.
+    """What scoring reads, J an example: each token's numbers once, and the layer's own weights once a batch.
 
     Args:
         preset: prices.
@@ -82,20 +82,20 @@ def scorer_j(
     if scorer.of_pixels:
         return jnp.zeros(())
     read = moved_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
-    held = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
-    once = jnp.max(held) if scorer.shared else jnp.sum(held)
-    return jnp.sum(scored * read) + once * held_byte_j(preset, memory, once) / memory.batch
+    bytes_L = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
+    once = jnp.max(bytes_L) if scorer.shared else jnp.sum(bytes_L)
+    return jnp.sum(scored * read) + once * scorer_byte_j(preset, memory, once) / memory.batch
 
 
-def held_byte_j(preset: EnergyPreset, memory: Memory, held_bytes: Float[Array, ""]) -> Float[Array, ""]:
+def scorer_byte_j(preset: EnergyPreset, memory: Memory, scorer_bytes: Float[Array, ""]) -> Float[Array, ""]:
     """Reading a byte of a scorer's own weights, J: from the smallest memory that holds them all.
 
     Nobody fetches a scorer's few vectors from where the network's weights are. Nothing where tokens are not charged.
     """
     if memory.tokens == "none":
         return jnp.zeros(())
-    larger = jnp.where(held_bytes <= SRAM_1M_BYTES, preset.sram_1m_j_per_byte, preset.dram_j_per_byte)
-    return jnp.where(held_bytes <= SRAM_32K_BYTES, preset.sram_32k_j_per_byte, larger)
+    larger = jnp.where(scorer_bytes <= SRAM_1M_BYTES, preset.sram_1m_j_per_byte, preset.dram_j_per_byte)
+    return jnp.where(scorer_bytes <= SRAM_32K_BYTES, preset.sram_32k_j_per_byte, larger)
 
 
 def moved_numbers(network: NetworkShape, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:

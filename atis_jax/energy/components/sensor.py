@@ -12,20 +12,20 @@ PIXEL_BYTES = 1.0
 
 
 def read_j(preset: EnergyPreset, network: NetworkShape) -> float:
-    """Reading every pixel as a voltage, whoever scores it, J an image."""
+    """Reading every pixel as a voltage, whoever scores it, J an example."""
     return preset.pixel_j * network.pixel_values * network.tokens
 
 
 def conversion_j(preset: EnergyPreset, network: NetworkShape, converted: Float[Array, ""]) -> Float[Array, ""]:
-    """The sensor's own analog-to-digital conversions for the share ``converted`` of the patches, J an image."""
+    """The sensor's own analog-to-digital conversions for the share ``converted`` of the patches, J an example."""
     return preset.adc_j * network.pixel_values * network.tokens * converted
 
 
 def link_j(preset: EnergyPreset, network: NetworkShape, moved: Float[Array, ""]) -> Float[Array, ""]:
-    """Moving the share ``moved`` of the patches off the sensor, J an image."""
+    """Moving the share ``moved`` of the patches off the sensor, J an example."""
     return preset.link_j_per_byte * PIXEL_BYTES * network.pixel_values * network.tokens * moved
 
 
 def uplink_j(preset: EnergyPreset, network: NetworkShape) -> float:
-    """Sending the result over the air, whoever made it, J an image."""
+    """Sending the result over the air, whoever made it, J an example."""
     return preset.uplink_j_per_byte * network.sent_bytes

@@ -6,28 +6,28 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.energy.presets import EnergyPreset
-from atis_jax.energy.shapes import NetworkShape, ScorerShape, Tokens, attention_macs, mlp_macs
+from atis_jax.energy.shapes import NetworkShape, ScorerShape, TokenCounts, attention_macs, mlp_macs
 
 
-def attention_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[Array, ""]:
-    """Q, K, V and output maps and the two products over all layers, J an image."""
+def attention_j(preset: EnergyPreset, network: NetworkShape, tokens: TokenCounts) -> Float[Array, ""]:
+    """Q, K, V and output maps and the two products over all layers, J an example."""
     attended = None if tokens.attended is None else tokens.attended + network.protected
     return preset.network_mac_j * jnp.sum(attention_macs(network, tokens.kept + network.protected, attended))
 
 
-def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: Tokens) -> Float[Array, ""]:
-    """MLP of every token that reaches it, over all layers, J an image."""
+def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: TokenCounts) -> Float[Array, ""]:
+    """MLP of every token that reaches it, over all layers, J an example."""
     return preset.network_mac_j * jnp.sum(mlp_macs(network, tokens.in_mlp + network.protected))
 
 
 def embedding_j(preset: EnergyPreset, network: NetworkShape, embedded: Float[Array, ""]) -> Float[Array, ""]:
-    """Stem of the share ``embedded`` of the patches, and the head, J an image."""
+    """Stem of the share ``embedded`` of the patches, and the head, J an example."""
     head_macs = float(network.width) * network.classes * network.head_tokens
     return preset.network_mac_j * (float(network.stem_macs) * embedded + head_macs)
 
 
 def normalisation_j(preset: EnergyPreset, network: NetworkShape, normalised: Float[Array, "L"]) -> Float[Array, ""]:
-    """2 d multiplications and 3 d additions a token: mean, centring, squares and their sum, scaling; J an image.
+    """2 d multiplications and 3 d additions a token: mean, centring, squares and their sum, scaling; J an example.
 
     Args:
         preset: prices.
@@ -38,7 +38,7 @@ def normalisation_j(preset: EnergyPreset, network: NetworkShape, normalised: Flo
     return per_token * jnp.sum(normalised + network.protected)
 
 
-def embedded_share(network: NetworkShape, scorer: ScorerShape | None, tokens: Tokens) -> Float[Array, ""]:
+def embedded_share(network: NetworkShape, scorer: ScorerShape | None, tokens: TokenCounts) -> Float[Array, ""]:
     """Share of the patches that are embedded: all, or those a scorer of raw pixels lets through."""
     if scorer is None or not scorer.of_pixels:
         return jnp.ones(())

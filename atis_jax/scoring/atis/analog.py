@@ -153,8 +153,8 @@ def realise_design(
         chip: of one layer, ``spec.geometry``.
         environment: temperature and supply.
     """
-    held = array_program(design, spec, hardware, query)
-    return realise(held, designed_hardware(design, spec, hardware), chip, environment)
+    programmed = array_program(design, spec, hardware, query)
+    return realise(programmed, designed_hardware(design, spec, hardware), chip, environment)
 
 
 def read_scores(

@@ -226,5 +226,5 @@ def attended_most(
     counted = jnp.broadcast_to(counted, salience.shape)
     real = jnp.sum(counted, axis=-1)
     protected = jnp.zeros_like(counted)
-    ranked = jnp.where(counted, salience, -jnp.inf)
-    return jax.vmap(lambda wanted: top_fraction(ranked, counted, jnp.round(wanted * real), protected))(share)
+    priority = jnp.where(counted, salience, -jnp.inf)
+    return jax.vmap(lambda wanted: top_fraction(priority, counted, jnp.round(wanted * real), protected))(share)

@@ -54,12 +54,12 @@ def array_program(design: Design, spec: ScorerSpec, hardware: Hardware, query: F
         Leaves of ``spec.geometry.prototypes`` rows, H G: the rows of weights w, then those of -w. Both halves are on
         the same converters: an input is built in both or in neither.
     """
-    held = program(design, spec, hardware, query)
+    programmed = program(design, spec, hardware, query)
     if not spec.differential:
-        return held
+        return programmed
     return Program(
-        signed_current_a=jnp.concatenate([held.signed_current_a, -held.signed_current_a]),
-        feedback_ohm=jnp.tile(held.feedback_ohm, 2),
-        threshold_v=jnp.tile(held.threshold_v, 2),
-        built=held.built,
+        signed_current_a=jnp.concatenate([programmed.signed_current_a, -programmed.signed_current_a]),
+        feedback_ohm=jnp.tile(programmed.feedback_ohm, 2),
+        threshold_v=jnp.tile(programmed.threshold_v, 2),
+        built=programmed.built,
     )

@@ -133,7 +133,7 @@ def match(
         the rest of A, then B. The best cosine, ``NO_PAIR`` for a token that cannot go.
     """
     tokens = jnp.arange(order.shape[0])
-    place = ranked(order, alive)
+    place = ranks(order, alive)
     in_a, in_b = alive & (place % 2 == 0), alive & (place % 2 == 1)
     unit = metric / jnp.maximum(jnp.linalg.norm(metric, axis=-1, keepdims=True), jnp.finfo(metric.dtype).tiny)
     pair = (in_a & ~protected)[:, None] & (in_b & ~protected)
@@ -141,13 +141,13 @@ def match(
     best, partner = jnp.max(cosine, axis=1), jnp.argmax(cosine, axis=1)
     can_go = jnp.any(pair, axis=1)
     count = jnp.minimum(merged, jnp.sum(alive & ~protected) // 2)
-    goes = can_go & (ranked(-best, can_go) < count)
+    goes = can_go & (ranks(-best, can_go) < count)
     into = jnp.where(goes, partner, tokens)
     listed = jnp.where(protected, 0, jnp.where(in_a, 1, 2)) * order.shape[0] + place
     return into, jnp.where(count > 0, listed, place), best
 
 
-def ranked(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
+def ranks(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
     """How many of ``among`` are smaller; of equal ones the first is."""
     index = jnp.arange(values.shape[0])
     before = (values < values[:, None]) | ((values == values[:, None]) & (index < index[:, None]))

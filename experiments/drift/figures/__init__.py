@@ -1,1 +1,1 @@
-"""Figures of a stream that drifts: each builder takes a run's files and returns a section."""
+"""Figures of a sequence that drifts: each builder takes a run's files and returns a section."""

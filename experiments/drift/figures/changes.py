@@ -1,4 +1,4 @@
-"""A stream that drifts: kept fraction, accuracy and threshold against time, for every way to run the comparator."""
+"""A sequence that drifts: kept fraction, accuracy and threshold against time, for every way to run the comparator."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def hysteresis(run: RunFiles) -> Section:
     still = {drift.arms[n]["mode"]: drift.arms[n] for n in drift.of("steady")}
     pair = [still[mode] for mode in ("fixed", "hysteresis") if mode in still]
     if len(pair) < 2:
-        raise Absent("the steady stream was not run without and with hysteresis")
+        raise Absent("the steady sequence was not run without and with hysteresis")
     figure = new_figure(2.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.3])
     layers = np.arange(1, len(pair[0]["toggles_per_token"]) + 1)
@@ -245,7 +245,9 @@ def moving_prototype(run: RunFiles) -> Section:
                 f"{percent(float(arm['accuracy_after']))} accuracy at the end."
             )
     alt = "Filtered query against time after a change of the images."
-    return Section("Prototype that follows the stream", (Picture("drift_prototype", figure, alt, " ".join(sentences)),))
+    return Section(
+        "Prototype that follows the sequence", (Picture("drift_prototype", figure, alt, " ".join(sentences)),)
+    )
 
 
 __all__ = ["hysteresis", "moving_prototype", "step_response"]

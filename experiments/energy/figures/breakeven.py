@@ -138,12 +138,12 @@ def break_even_maps(run: RunFiles) -> Section:
         axes.set_axis_off()
     ratios = np.concatenate([one.ratio[coloured].ravel() for one in maps])
     reach = max(LEAST, float(np.nanmax(ratios)), 1 / float(np.nanmin(ratios)))
-    image, drawn = None, set()
+    mesh, drawn = None, set()
     for axes, one in zip(panels, maps, strict=False):
-        image = _panel(axes, one, coloured, math.log(reach))
+        mesh = _panel(axes, one, coloured, math.log(reach))
         drawn |= {rival for rival, ratio in distinct(one).items() if crosses(ratio)}
     ticks = ratio_ticks(1 / reach, reach, 5)
-    bar = figure.colorbar(image, ax=panels, shrink=0.5, aspect=30)  # type: ignore[arg-type]
+    bar = figure.colorbar(mesh, ax=panels, shrink=0.5, aspect=30)  # type: ignore[arg-type]
     bar.set_ticks([math.log(tick) for tick in ticks], labels=[f"{tick:.3g}" for tick in ticks])
     bar.set_label("energy of what differs, analog over digital\norange: analog takes less; blue: digital does")
     handles = [
@@ -220,7 +220,7 @@ def _panel(axes: Axes, one: BreakEvenMap, coloured: str, reach: float):
         sides.append((at, factor, None if axis.own is None else axis.own / factor))
     (x_edges, x_unit, own_x), (y_edges, y_unit, own_y) = sides
     axes.set_facecolor(NO_DESIGN)
-    image = axes.pcolormesh(
+    mesh = axes.pcolormesh(
         x_edges, y_edges, np.log(one.ratio[coloured]), cmap=_COLOURS, vmin=-reach, vmax=reach, rasterized=True
     )
     for rival, ratio in distinct(one).items():
@@ -234,7 +234,7 @@ def _panel(axes: Axes, one: BreakEvenMap, coloured: str, reach: float):
     axes.xaxis.label.set_fontsize(8.6)
     axes.yaxis.label.set_fontsize(8.6)
     axes.grid(visible=False)
-    return image
+    return mesh
 
 
 def _caption(maps: tuple[BreakEvenMap, ...]) -> str:

@@ -23,7 +23,7 @@ from atis_jax.report.style import (
     plain_log_ticks,
 )
 from experiments.energy.comparisons import Comparison, Scenario, read_scenarios
-from experiments.energy.figures.words import measured
+from experiments.energy.figures.words import accuracy_table
 from experiments.energy.plain_words import NAMES, network_name
 from experiments.energy.verdicts import WON, Outcome, outcome, share_words
 
@@ -64,7 +64,7 @@ def energy_of_a_pass(run: RunFiles) -> Section:
         if one.measured is None:
             continue
         if "accuracy" in one.measured:
-            parts.append(measured(one))
+            parts.append(accuracy_table(one))
         else:
             absent.append((f"Accuracy in scenario {one.name}", str(one.measured.get("missing", "not measured"))))
     return Section("Energy of a pass", tuple(parts), tuple(absent))

@@ -80,7 +80,7 @@ def verdicts_in_words(run: RunFiles) -> Section:
     return Section("Who wins where, in words", (table,))
 
 
-def measured(one: Scenario) -> Table:
+def accuracy_table(one: Scenario) -> Table:
     """Accuracy and dropped tokens of the run that a scenario quotes."""
     found: dict[str, Any] = one.measured or {}
     accuracy, tokens = (table_at(found.get(name) or {}, f"measured.{name}") for name in ("accuracy", "tokens"))

@@ -32,13 +32,13 @@ def precision_surface(run: RunFiles) -> Section:
     if len(set(zip(pruned, inputs, strict=True))) < len(inputs):
         raise Absent("several designs have the same inputs and pruned fraction, and a panel shows one; see points.csv")
     places = {(f, s): axes for axes, (f, s) in zip(drawn, [(f, s) for f in fractions for s in sizes], strict=True)}
-    image = None
+    mesh = None
     for axes in drawn:
         axes.set_axis_off()
     for number in range(len(change)):
         axes = places[pruned[number], inputs[number]]
         axes.set_axis_on()
-        image = axes.imshow(change[number].T, origin="lower", aspect="auto", cmap="cividis", vmin=-DEEPEST, vmax=0)
+        mesh = axes.imshow(change[number].T, origin="lower", aspect="auto", cmap="cividis", vmin=-DEEPEST, vmax=0)
         for d, p in np.argwhere(~holds[number]):
             color = "white" if change[number, d, p] < -DEEPEST / 2 else "black"
             axes.plot(d, p, marker="x", color=color, markersize=4.5, markeredgewidth=1.1)
@@ -50,7 +50,7 @@ def precision_surface(run: RunFiles) -> Section:
         axes.set_xlabel("DAC bits")
     for axes in drawn[:: len(sizes)]:
         axes.set_ylabel("programming bits")
-    figure.colorbar(image, ax=drawn, label="change of accuracy (points)", shrink=0.7, extend="min")  # type: ignore
+    figure.colorbar(mesh, ax=drawn, label="change of accuracy (points)", shrink=0.7, extend="min")  # type: ignore
     chips = run.array("precision_change").shape[-1]
     limit, kept = run.number("precision.limit") or 0.0, run.number("precision.kept_limit") or 0.0
     caption = (

@@ -64,8 +64,8 @@ def chip_bench(
     def measure(
         design: Design, inputs: Float[Array, "n N"], threshold_v: Float[Array, "n G"], key: Key | None
     ) -> Bool[Array, "n G"]:
-        held = jnp.zeros((spec.groups, design.projection.shape[-1])) if query is None else query
-        realised = realise_design(design, spec, hardware, held, chip, environment)
+        query_GxD = jnp.zeros((spec.groups, design.projection.shape[-1])) if query is None else query
+        realised = realise_design(design, spec, hardware, query_GxD, chip, environment)
         reference = reference_v(threshold_v, hardware.comparator) + offset_v
         if key is None:
             return read_scores(realised, spec, inputs, None) > reference

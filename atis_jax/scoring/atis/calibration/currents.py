@@ -91,13 +91,13 @@ def program_currents(
     step_v = hardware.comparator.reference_span_v / (len(levels_v) - 1)
     visible = jnp.sqrt(jnp.mean(wanted_v**2, axis=0)) >= SMALLEST_STEPS * step_v
     power_v2 = jnp.where(visible, jnp.sum(wanted_v**2, axis=0), 1.0)
-    played = stimulus(spec, calibration.current_repeats)
+    stimuli = stimulus(spec, calibration.current_repeats)
     step = grid_step(hardware.floating_gate)
 
     def iterate(log_current, number):
         round_key = None if key is None else jax.random.fold_in(key, number)
-        held = trimmed(measured_with, dataclasses.replace(trim, log_current=log_current), spec, hardware)
-        found = convert(measure, held, played, jnp.tile(levels_v[:, None], spec.groups), round_key)
+        corrected = trimmed(measured_with, dataclasses.replace(trim, log_current=log_current), spec, hardware)
+        found = convert(measure, corrected, stimuli, jnp.tile(levels_v[:, None], spec.groups), round_key)
         measured_v = _contributions(voltage_of(found, levels_v), spec)
         ratio = jnp.sum(measured_v * wanted_v, axis=0) / power_v2
         alive = visible & (ratio > SMALLEST_RATIO)
@@ -107,7 +107,7 @@ def program_currents(
 
     rounds = calibration.current_iterations
     log_current, _ = jax.lax.scan(iterate, trim.log_current, jnp.arange(rounds))
-    measurements = jnp.asarray(rounds * len(played) * comparisons(len(levels_v)), jnp.int32)
+    measurements = jnp.asarray(rounds * len(stimuli) * comparisons(len(levels_v)), jnp.int32)
     return Calibrated(dataclasses.replace(trim, log_current=log_current), measurements)
 
 

@@ -75,8 +75,8 @@ def offset_trim(
             f"hardware {hardware.name!r} has no trim DAC (comparator.trim_bits = None); "
             "make the chip in with_trim_dac(hardware, calibration)"
         )
-    held_v = threshold_range(hardware).forward(trimmed(design, trim, spec, hardware).threshold)
-    coarse_v = reference_v(held_v, dataclasses.replace(hardware.comparator, trim_bits=None))
+    threshold_v = threshold_range(hardware).forward(trimmed(design, trim, spec, hardware).threshold)
+    coarse_v = reference_v(threshold_v, dataclasses.replace(hardware.comparator, trim_bits=None))
     levels_v = coarse_v + trim_steps_v(hardware.comparator)[:, None]
     return _nearest_level(measure, design, trim, tokens, spec, hardware, levels_v, key)
 

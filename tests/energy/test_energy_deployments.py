@@ -1,4 +1,4 @@
-"""Scenarios: what each contender is charged, which constant a comparison hangs on, where it turns, and maps of it."""
+"""Deployments: what each contender is charged, which constant a comparison hangs on, where it turns, and maps of it."""
 
 import dataclasses
 
@@ -7,20 +7,20 @@ import pytest
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.breakeven import axes, break_even_map
-from atis_jax.energy.presets import Term, energy_preset, made_of, provenance
-from atis_jax.energy.scenarios import (
+from atis_jax.energy.deployments import (
     CONTENDERS,
     PAPER_POINT,
+    DeploymentSpec,
     PointSpec,
-    ScenarioSpec,
     contender,
+    deployment_ledgers,
+    deployment_network,
+    deployment_scorer,
+    deployment_tokens,
     kept_fractions,
     recipe_of,
-    run_scenario,
-    scenario_network,
-    scenario_scorer,
-    scenario_tokens,
 )
+from atis_jax.energy.presets import Term, energy_preset, made_of, provenance
 from atis_jax.energy.sensitivity import break_even, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.validation import SettingError
@@ -30,18 +30,18 @@ OWN = NetworkShape(
 )
 CODESIGNED = PointSpec(inputs=16, bits=4, projection="selection", core="settling")
 POINTS = {"paper": PAPER_POINT, "codesigned": CODESIGNED}
-CAMERA = ScenarioSpec(network="deit_ti", preset="horowitz_45nm", weights="dram", tokens="sram_1m")
-SENSOR = ScenarioSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4)
+CAMERA = DeploymentSpec(network="deit_ti", preset="horowitz_45nm", weights="dram", tokens="sram_1m")
+SENSOR = DeploymentSpec(network="own", source="pixels", preset="horowitz_45nm", kept=0.4)
 
 
 @pytest.fixture(scope="module")
 def camera():
-    return run_scenario(CAMERA, POINTS)
+    return deployment_ledgers(CAMERA, POINTS)
 
 
 @pytest.fixture(scope="module")
 def sensor():
-    return run_scenario(SENSOR, POINTS, OWN)
+    return deployment_ledgers(SENSOR, POINTS, OWN)
 
 
 @pytest.mark.parametrize(
@@ -50,22 +50,22 @@ def sensor():
         ({"source": "pixels", "network": "bert_base"}, "source = 'pixels' with network 'bert_base'"),
         ({"mode": "decode", "network": "bert_base"}, "mode = 'decode' with network 'bert_base', an encoder"),
         ({"mode": "decode", "network": "vit_b"}, "use gpt2"),
-        ({"kept": 0.0}, "scenario.kept"),
-        ({"preset": "horowitz"}, "scenario.preset"),
+        ({"kept": 0.0}, "deployment.kept"),
+        ({"preset": "horowitz"}, "deployment.preset"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused(changes, words):
+def test_a_deployment_that_cannot_be_is_refused(changes, words):
     with pytest.raises(SettingError, match=words):
-        ScenarioSpec(**{"preset": "horowitz_45nm", **changes})
+        DeploymentSpec(**{"preset": "horowitz_45nm", **changes})
 
 
 def test_own_network_needs_its_shape():
     with pytest.raises(SettingError, match="'own' without the shape"):
-        run_scenario(SENSOR, POINTS)
+        deployment_ledgers(SENSOR, POINTS)
 
 
 def test_dense_is_the_dense_ledger_without_a_scorer(camera):
-    network = scenario_network(CAMERA)
+    network = deployment_network(CAMERA)
     expected = dense_ledger(energy_preset("horowitz_45nm"), network, CAMERA.memory())
     for line, joules in expected.as_dict().items():
         assert float(camera["dense"].as_dict()[line]) == pytest.approx(float(joules), rel=1e-6), line
@@ -99,26 +99,26 @@ def test_what_is_kept_falls_evenly_in_logarithm_unless_it_is_pixels():
 
 
 def test_a_decoder_scores_one_token_and_attends_to_what_its_cache_kept():
-    spec = ScenarioSpec(network="gpt2", mode="decode", length=1024, preset="jouppi_7nm_fp16", kept=0.5, falling=False)
-    tokens = scenario_tokens(spec, scenario_network(spec), pruned=True)
+    spec = DeploymentSpec(network="gpt2", mode="decode", length=1024, preset="jouppi_7nm_fp16", kept=0.5, falling=False)
+    tokens = deployment_tokens(spec, deployment_network(spec), pruned=True)
     assert np.all(np.asarray(tokens.scored) == 1) and np.all(np.asarray(tokens.kept) == 1)
     assert np.asarray(tokens.attended) == pytest.approx(512.0)
 
 
 def ratio_of_scoring(preset):
-    network = scenario_network(CAMERA)
+    network = deployment_network(CAMERA)
     ours, theirs = (contender(who, CAMERA, network, POINTS, preset) for who in ("codesigned", "codesigned_digital"))
     return float(ours.scoring_j) / float(theirs.scoring_j)
 
 
 @pytest.fixture(scope="module")
-def ranked():
+def camera_swings():
     recipe = recipe_of(CAMERA, CODESIGNED)
     return recipe, swings(recipe, "horowitz_45nm", ratio_of_scoring)
 
 
-def test_swings_are_ranked_deciders_first_then_by_size(ranked):
-    _, found = ranked
+def test_swings_are_ranked_deciders_first_then_by_size(camera_swings):
+    _, found = camera_swings
     decides = [swing.decides for swing in found]
     assert decides == sorted(decides, reverse=True) and decides[0], "the converter's price decides here"
     for group in (True, False):
@@ -129,8 +129,8 @@ def test_swings_are_ranked_deciders_first_then_by_size(ranked):
     assert assumed.over == (assumed.constant.value / 2, assumed.constant.value * 2)
 
 
-def test_at_the_break_even_value_both_take_the_same(ranked):
-    recipe, found = ranked
+def test_at_the_break_even_value_both_take_the_same(camera_swings):
+    recipe, found = camera_swings
     first = found[0].constant
     value = break_even(recipe, "horowitz_45nm", first, ratio_of_scoring)
     assert value is not None
@@ -167,7 +167,7 @@ def test_a_map_passes_through_the_design_and_moves_what_it_says():
     assert not np.allclose(found.ratio["folded"][0], ratio[0]), "the paper's score is another"
     moved = dataclasses.replace(CODESIGNED, inputs=round(found.y.values[1]), dac_j_per_bit=found.x.values[0])
     points = {"paper": PAPER_POINT, "codesigned": moved}
-    network = scenario_network(CAMERA)
+    network = deployment_network(CAMERA)
     ours, theirs = (
         float(contender(w, CAMERA, network, points).scoring_j) for w in ("codesigned", "codesigned_digital")
     )
@@ -239,13 +239,13 @@ def test_the_node_of_the_papers_prices_cannot_be_moved():
 )
 def test_a_design_point_that_cannot_be_is_refused(point, message):
     with pytest.raises(SettingError, match=message):
-        scenario_scorer(CAMERA, PointSpec(**point), scenario_network(CAMERA))
+        deployment_scorer(CAMERA, PointSpec(**point), deployment_network(CAMERA))
 
 
 def test_the_digital_twin_takes_the_cheaper_form():
     """Four sparse sums of a narrow token cost less than one vector of multiplications; of a wide array folding wins."""
     few, many = (dataclasses.replace(CODESIGNED, projection="sparse_sign", inputs=n) for n in (2, 64))
-    network = scenario_network(CAMERA)
+    network = deployment_network(CAMERA)
     for point, cheaper in ((few, "digital"), (many, "folded")):
         points = {"paper": point, "codesigned": point}
         found = {name: float(contender(name, CAMERA, network, points).scoring_j) for name in ("digital", "folded")}

@@ -117,7 +117,7 @@ def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(on_chip, number)
 
 
-Program = Callable[[PyTree, Design, Any, Float[Array, "L"], Key, Inputs, Cells], Tally]
+CellCounter = Callable[[PyTree, Design, Any, Float[Array, "L"], Key, Inputs, Cells], Tally]
 """(network, design, scorer state, target, key, inputs, cells) -> counts.
 
 The target is the wanted share of incoming tokens kept at each layer, which the adaptive threshold steers to.
@@ -150,7 +150,7 @@ def chip_of(
     return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
 
 
-def program(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> Program:
+def cell_counter(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> CellCounter:
     """The count of a chunk of cells over a batch of inputs, to be jitted by the caller.
 
     Args:

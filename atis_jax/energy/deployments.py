@@ -1,4 +1,4 @@
-"""Deployment scenarios: one network in one place, and five ways to run it, each as a ledger."""
+"""Deployments: one network in one place, and five ways to run it, each as a ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from atis_jax.energy.front_end import CORES, DACS, FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
-from atis_jax.energy.shapes import FORMATS, MEMORIES, PROJECTIONS, SOURCES, Memory, NetworkShape, ScorerShape, Tokens
+from atis_jax.energy.shapes import (
+    FORMATS,
+    MEMORIES,
+    PROJECTIONS,
+    SOURCES,
+    Memory,
+    NetworkShape,
+    ScorerShape,
+    TokenCounts,
+)
 from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
 CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
@@ -24,7 +33,7 @@ score in digital, in its cheaper form; the co-designed circuit. The last but one
 that needs fewer numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
 MODES = ("encoder", "decode")
-_SHAPES: dict[str, Callable[[ScenarioSpec, NetworkShape | None], NetworkShape]] = {
+_SHAPES: dict[str, Callable[[DeploymentSpec, NetworkShape | None], NetworkShape]] = {
     "deit_ti": lambda spec, own: vit_shape(192, 3),
     "deit_s": lambda spec, own: vit_shape(384, 6),
     "vit_b": lambda spec, own: vit_shape(768, 12),
@@ -32,7 +41,7 @@ _SHAPES: dict[str, Callable[[ScenarioSpec, NetworkShape | None], NetworkShape]] 
     "gpt2": lambda spec, own: gpt2_shape(spec.length, head_tokens=1),
     "own": lambda spec, own: _given(own),
 }
-SCENARIO_NETWORKS = tuple(_SHAPES)
+DEPLOYMENT_NETWORKS = tuple(_SHAPES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +83,13 @@ PAPER_POINT = PointSpec(dac_j_per_bit=paper.DAC.value)
 
 
 @dataclasses.dataclass(frozen=True)
-class ScenarioSpec:
+class DeploymentSpec:
     """Where a network runs, what it keeps, and what that costs."""
 
-    network: str = setting("deit_s", choices=SCENARIO_NETWORKS, doc="which transformer; own is that of config.own")
-    length: int = setting(512, low=2, high=1_000_000, doc="words of a sequence, or in the cache; images have their own")
+    network: str = setting("deit_s", choices=DEPLOYMENT_NETWORKS, doc="which transformer; own is that of config.own")
+    length: int = setting(
+        512, low=2, high=1_000_000, doc="words of a sequence, or in the cache; pictures have their own"
+    )
     mode: str = setting("encoder", choices=MODES, doc="all tokens at once, or one more token on a cache")
     kept: float = setting(0.3, low=0.0, high=1.0, exclusive_low=True, doc="fraction kept in the last layer")
     falling: bool = setting(True, doc="kept falls evenly in logarithm down the layers; else it is the same in all")
@@ -87,53 +98,53 @@ class ScenarioSpec:
     weights: str = setting("none", choices=MEMORIES, doc="memory of the weights")
     tokens: str = setting("none", choices=MEMORIES, doc="memory of the tokens between operations")
     cache: str = setting("none", choices=MEMORIES, doc="memory of a decoder's keys and values")
-    batch: int = setting(1, low=1, high=1_000_000, doc="images or sequences that share one reading of the weights")
+    batch: int = setting(1, low=1, high=1_000_000, doc="examples that share one reading of the weights")
     score_format: str = setting("int8", choices=FORMATS, doc="numbers of projection and digital score")
-    uses: float = setting(1e9, low=1.0, high=1e18, doc="images between two programmings of the floating gates")
-    rate_hz: float = setting(1.0, low=0.0, high=1e12, exclusive_low=True, doc="images, sequences or tokens a second")
+    uses: float = setting(1e9, low=1.0, high=1e18, doc="examples between two programmings of the floating gates")
+    rate_hz: float = setting(1.0, low=0.0, high=1e12, exclusive_low=True, doc="examples or tokens a second")
     sent_bytes: int = setting(0, low=0, high=1_000_000_000, doc="of the result sent over the air")
-    words: str = setting("", doc="one sentence for a reader who has not seen the scenario")
+    words: str = setting("", doc="one sentence for a reader who has not seen the deployment")
 
     def __post_init__(self):
-        check_settings(self, "scenario")
+        check_settings(self, "deployment")
         if self.source == "pixels" and self.network not in ("deit_ti", "deit_s", "vit_b", "own"):
-            raise SettingError(f"scenario.source = 'pixels' with network {self.network!r}, which has none; use a ViT")
+            raise SettingError(f"deployment.source = 'pixels' with network {self.network!r}, which has none; use a ViT")
         if self.mode == "decode" and self.network != "gpt2":
-            raise SettingError(f"scenario.mode = 'decode' with network {self.network!r}, an encoder; use gpt2")
+            raise SettingError(f"deployment.mode = 'decode' with network {self.network!r}, an encoder; use gpt2")
 
     def memory(self) -> Memory:
         """Where weights, tokens and cache are."""
         return Memory(weights=self.weights, tokens=self.tokens, cache=self.cache, batch=self.batch)
 
 
-def scenario_network(spec: ScenarioSpec, own: NetworkShape | None = None) -> NetworkShape:
+def deployment_network(spec: DeploymentSpec, own: NetworkShape | None = None) -> NetworkShape:
     """The shape that runs.
 
     Args:
-        spec: the scenario.
+        spec: the deployment.
         own: the shape of network ``own``, with its pixels.
 
     Raises:
         SettingError: network ``own`` without its shape.
     """
-    shape = choose(_SHAPES, spec.network, "scenario.network")(spec, own)
+    shape = choose(_SHAPES, spec.network, "deployment.network")(spec, own)
     return dataclasses.replace(shape, sent_bytes=spec.sent_bytes)
 
 
 def _given(own: NetworkShape | None) -> NetworkShape:
     if own is None:
-        raise SettingError("scenario.network = 'own' without the shape of one; choose another network")
+        raise SettingError("deployment.network = 'own' without the shape of one; choose another network")
     return own
 
 
-def kept_fractions(spec: ScenarioSpec, depth: int) -> list[float]:
+def kept_fractions(spec: DeploymentSpec, depth: int) -> list[float]:
     """Kept after each layer: k^((l + 1) / L) or k in all; a scorer of pixels has only the first layer to do it in."""
     if spec.falling and spec.source == "tokens":
         return [math.exp(math.log(spec.kept) * (layer + 1) / depth) for layer in range(depth)]
     return [spec.kept] * depth
 
 
-def scenario_tokens(spec: ScenarioSpec, network: NetworkShape, pruned: bool) -> Tokens:
+def deployment_tokens(spec: DeploymentSpec, network: NetworkShape, pruned: bool) -> TokenCounts:
     """Counts with or without pruning.
 
     A decoder makes one token: it goes through every layer and attends to what its cache has kept. Its scorer looks
@@ -142,14 +153,14 @@ def scenario_tokens(spec: ScenarioSpec, network: NetworkShape, pruned: bool) -> 
     fractions = jnp.asarray(kept_fractions(spec, network.depth) if pruned else [1.0] * network.depth)
     count = fractions * network.tokens
     one, everyone = jnp.ones((network.depth,)), jnp.full((1,), float(network.tokens))
-    counts: dict[str, Callable[[], Tokens]] = {
-        "encoder": lambda: Tokens(scored=jnp.concatenate([everyone, count[:-1]]), kept=count),
-        "decode": lambda: Tokens(scored=one, kept=one, attended=jnp.maximum(count, 1.0)),
+    counts: dict[str, Callable[[], TokenCounts]] = {
+        "encoder": lambda: TokenCounts(scored=jnp.concatenate([everyone, count[:-1]]), kept=count),
+        "decode": lambda: TokenCounts(scored=one, kept=one, attended=jnp.maximum(count, 1.0)),
     }
-    return choose(counts, spec.mode, "scenario.mode")()
+    return choose(counts, spec.mode, "deployment.mode")()
 
 
-def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape) -> ScorerShape:
+def deployment_scorer(spec: DeploymentSpec, point: PointSpec, network: NetworkShape) -> ScorerShape:
     """The shape of the scorer at a design point; of pixels it reads them all, unless ``inputs`` are fewer.
 
     Raises:
@@ -175,7 +186,7 @@ def scenario_scorer(spec: ScenarioSpec, point: PointSpec, network: NetworkShape)
     )
 
 
-def front_end(spec: ScenarioSpec, point: PointSpec, scorer: ScorerShape, depth: int) -> FrontEnd:
+def front_end(spec: DeploymentSpec, point: PointSpec, scorer: ScorerShape, depth: int) -> FrontEnd:
     """The analog front end at a design point; pixels are voltages already."""
     return FrontEnd(
         bias_current_a=jnp.full((depth,), 1.0) * scorer.inputs * scorer.arrays * point.bias_a,
@@ -190,8 +201,8 @@ def front_end(spec: ScenarioSpec, point: PointSpec, scorer: ScorerShape, depth: 
     )
 
 
-def recipe_of(spec: ScenarioSpec, point: PointSpec) -> dict[str, tuple[Term, ...]]:
-    """The constants behind a scenario's prices, with the design point's own converter where it has one."""
+def recipe_of(spec: DeploymentSpec, point: PointSpec) -> dict[str, tuple[Term, ...]]:
+    """The constants behind a deployment's prices, with the design point's own converter where it has one."""
     recipe = provenance(spec.preset)
     if point.dac_j_per_bit is not None:
         own = dataclasses.replace(
@@ -205,26 +216,26 @@ def recipe_of(spec: ScenarioSpec, point: PointSpec) -> dict[str, tuple[Term, ...
     return recipe
 
 
-def prices(spec: ScenarioSpec, point: PointSpec) -> EnergyPreset:
-    """What operations cost in a scenario at a design point."""
+def prices(spec: DeploymentSpec, point: PointSpec) -> EnergyPreset:
+    """What operations cost in a deployment at a design point."""
     return made_of(recipe_of(spec, point), str(spec.preset))
 
 
 def contender(
     name: str,
-    spec: ScenarioSpec,
+    spec: DeploymentSpec,
     network: NetworkShape,
     points: dict[str, PointSpec],
     preset: EnergyPreset | None = None,
 ) -> Ledger:
-    """One way to run a scenario.
+    """One way to run a deployment.
 
     Args:
         name: one of ``CONTENDERS``.
-        spec: the scenario.
+        spec: the deployment.
         network: its network.
         points: design points ``paper`` and ``codesigned``.
-        preset: prices, in place of those of scenario and point.
+        preset: prices, in place of those of deployment and point.
 
     Raises:
         SettingError: no such contender.
@@ -234,9 +245,9 @@ def contender(
     preset = prices(spec, point) if preset is None else preset
     memory = spec.memory()
     if name == "dense":
-        return dense_ledger(preset, network, memory, scenario_tokens(spec, network, pruned=False))
-    tokens = scenario_tokens(spec, network, pruned=True)
-    scorer = scenario_scorer(spec, point, network)
+        return dense_ledger(preset, network, memory, deployment_tokens(spec, network, pruned=False))
+    tokens = deployment_tokens(spec, network, pruned=True)
+    scorer = deployment_scorer(spec, point, network)
     if name in ANALOG:
         return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
     rivals = {"digital": digital_ledger, "folded": folded_digital_ledger, "codesigned_digital": cheapest_digital_ledger}
@@ -255,9 +266,9 @@ def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:
     return sum(mine[line] for line in differing) / spent if spent > 0 else math.inf
 
 
-def run_scenario(
-    spec: ScenarioSpec, points: dict[str, PointSpec], own: NetworkShape | None = None
+def deployment_ledgers(
+    spec: DeploymentSpec, points: dict[str, PointSpec], own: NetworkShape | None = None
 ) -> dict[str, Ledger]:
     """Every contender's ledger, by name."""
-    network = scenario_network(spec, own)
+    network = deployment_network(spec, own)
     return {name: contender(name, spec, network, points) for name in CONTENDERS}
