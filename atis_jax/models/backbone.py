@@ -97,6 +97,32 @@ class Model(Protocol):
         ...
 
 
+class FromSpec:
+    """What any network's section says of its shape."""
+
+    spec: Any
+
+    @property
+    def depth(self) -> int:
+        """Blocks."""
+        return self.spec.depth
+
+    @property
+    def width(self) -> int:
+        """Of a token."""
+        return self.spec.width
+
+    @property
+    def heads(self) -> int:
+        """Of the keys."""
+        return self.spec.heads
+
+    @property
+    def dropout(self) -> float:
+        """Rate while training."""
+        return self.spec.dropout
+
+
 def all_visible(query: Int[Array, "B N 1"], key: Int[Array, "B 1 M"]) -> Bool[Array, "B N M"]:
     """Every token sees every other."""
     return jnp.ones(jnp.broadcast_shapes(query.shape, key.shape), bool)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
-from atis_jax.models.backbone import Visible, causal, expand_groups, key_gate, rotate, visible_keys, window
+from atis_jax.models.backbone import FromSpec, Visible, causal, expand_groups, key_gate, rotate, visible_keys, window
 from atis_jax.models.cache import Cache
 from atis_jax.models.kernels import Kernel
 from atis_jax.pruning.stream import Attended, Stream, spread
@@ -82,7 +82,7 @@ class DecoderSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class Decoder:
+class Decoder(FromSpec):
     """``models.backbone.Model`` of texts: ``batch["token"]`` (B, N), ``batch["real"]`` (B, N) where there is padding.
 
     Padding may stand anywhere and hold any number; inside, it is behind the real words. ``position`` counts real words.
@@ -108,16 +108,6 @@ class Decoder:
                 )
 
     @property
-    def depth(self) -> int:
-        """Blocks."""
-        return self.spec.depth
-
-    @property
-    def width(self) -> int:
-        """Of a token."""
-        return self.spec.width
-
-    @property
     def heads(self) -> int:
         """Of the keys."""
         return self.spec.kv_heads
@@ -131,11 +121,6 @@ class Decoder:
     def length(self) -> int:
         """Words of a full text."""
         return self.facts.length
-
-    @property
-    def dropout(self) -> float:
-        """Rate while training."""
-        return self.spec.dropout
 
     @property
     def rule(self) -> Visible:

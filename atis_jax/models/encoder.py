@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
+from atis_jax.models.backbone import FromSpec
 from atis_jax.models.kernels import Kernel
 from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.typing import Key, PyTree
@@ -78,7 +79,7 @@ class Network(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder:
+class Encoder(FromSpec):
     """``models.backbone.Model`` of text: ``batch["token"]`` (B, W) whole numbers, ``batch["real"]`` (B, W) no padding.
 
     Attributes:
@@ -101,21 +102,6 @@ class Encoder:
             )
 
     @property
-    def depth(self) -> int:
-        """Blocks."""
-        return self.spec.depth
-
-    @property
-    def width(self) -> int:
-        """Of a token."""
-        return self.spec.width
-
-    @property
-    def heads(self) -> int:
-        """Of attention."""
-        return self.spec.heads
-
-    @property
     def tokens(self) -> int:
         """Words of the longest sentence."""
         return self.facts.length
@@ -124,11 +110,6 @@ class Encoder:
     def length(self) -> int:
         """Words and CLS."""
         return self.tokens + PROTECTED
-
-    @property
-    def dropout(self) -> float:
-        """Rate while training."""
-        return self.spec.dropout
 
     @functools.cached_property
     def _network(self) -> Network:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
+from atis_jax.models.backbone import FromSpec
 from atis_jax.models.kernels import Kernel
 from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.typing import Key, PyTree
@@ -184,7 +185,7 @@ class Network(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class VisionTransformer:
+class VisionTransformer(FromSpec):
     """``models.backbone.Model`` of images: ``batch["image"]`` (B, R, S, C) in [0, 1].
 
     Attributes:
@@ -207,21 +208,6 @@ class VisionTransformer:
         return self.spec.grid(self.facts.rows, self.facts.columns)
 
     @property
-    def depth(self) -> int:
-        """Blocks."""
-        return self.spec.depth
-
-    @property
-    def width(self) -> int:
-        """Of a token."""
-        return self.spec.width
-
-    @property
-    def heads(self) -> int:
-        """Of attention."""
-        return self.spec.heads
-
-    @property
     def tokens(self) -> int:
         """Patches."""
         rows, columns = self.grid
@@ -231,11 +217,6 @@ class VisionTransformer:
     def length(self) -> int:
         """Patches and CLS."""
         return self.tokens + PROTECTED
-
-    @property
-    def dropout(self) -> float:
-        """Rate while training."""
-        return self.spec.dropout
 
     @functools.cached_property
     def _network(self) -> Network:
