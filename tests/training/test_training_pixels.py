@@ -24,7 +24,8 @@ from atis_jax.scoring.atis.design import inputs_of
 from atis_jax.scoring.atis.initial import initial_design
 from atis_jax.scoring.atis.program import program
 from atis_jax.scoring.types import initial_state
-from atis_jax.training import agreement, evaluate, losses, montecarlo
+from atis_jax.training import agreement, evaluate, losses
+from atis_jax.training import cells as chip_cells
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step
@@ -322,29 +323,29 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
     """The program that shares the embedding and the pixels between chips, against the masked pass on each chip."""
     trained, _, temperatures = measured
     evaluator, state, key = trained.evaluator, trained.state, jax.random.key(3)
-    cells = montecarlo.Cells(
+    cells = chip_cells.Cells(
         chip=jnp.arange(3),
         temperature_k=jnp.asarray(temperatures),
         factors=jnp.ones((3, len(IMPERFECTIONS))),
         trim=jax.tree.map(lambda leaf: jnp.zeros((3, DEPTH, *leaf.shape)), no_trim(evaluator.spec)),
     )
     one = batch(0)
-    inputs = montecarlo.Inputs(
+    inputs = chip_cells.Inputs(
         batch=jax.tree.map(jnp.asarray, one),
         weight=jnp.ones(8),
         number=jnp.arange(8),
         reference=jnp.zeros(8, bool),
     )
-    mesh = jax.make_mesh((1,), (montecarlo.CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
-    program = quick_jit(montecarlo.program(evaluator, (TOKENS + 1,) * DEPTH, 2, mesh))
+    mesh = jax.make_mesh((1,), (chip_cells.CELLS,), axis_types=(jax.sharding.AxisType.Auto,))
+    program = quick_jit(chip_cells.cell_counter(evaluator, (TOKENS + 1,) * DEPTH, 2, mesh))
     target = jnp.ones(DEPTH)
     tally = program(state.params, state.design, state.scorer_state, target, key, inputs, cells)
 
     @quick_jit
     def on_its_own(number, kelvin):
-        chip = montecarlo.draw_chip(key, number, HARDWARE, DEPTH, evaluator.spec.geometry)
+        chip = chip_cells.draw_chip(key, number, HARDWARE, DEPTH, evaluator.spec.geometry)
         alone = ScorerInputs(state.design, chip, Environment(kelvin, jnp.float32(1.8)), state.scorer_state)
-        noise = montecarlo.noise_keys(key, number, jnp.arange(8))
+        noise = chip_cells.noise_keys(key, number, jnp.arange(8))
         return masked_forward(MODEL, state.params, evaluator.method, inputs.batch, alone, noise, scored=range(1))
 
     for number, kelvin in enumerate(temperatures):
