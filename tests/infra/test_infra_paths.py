@@ -8,7 +8,7 @@ import typing
 from atis_jax.validation import Rule, alternatives, annotations_of, check_value, rule_of
 from experiments.docs_tables import section_of, settings_classes
 
-TEXTS = {"name", "words", "maps", "calibrations"}
+TEXTS = {"kind", "name", "words", "maps", "calibrations"}
 """Free texts that are no paths."""
 
 
