@@ -113,8 +113,8 @@ class CodesignSettings:
         """Whether the scorer fits the network that the data call for.
 
         Raises:
-            SettingError: its head groups do not divide the heads, or it looks at what tokens are made of and they are
-                made of too few values.
+            SettingError: its head groups do not divide the heads, it looks at what tokens are made of and they are
+                made of too few values, or a camera is charged that there is not.
         """
         method = self._method()
         if model.heads % method.groups:
@@ -122,5 +122,11 @@ class CodesignSettings:
                 f"config.scorer.kind = {self.scorer.kind!r} decides for {method.groups} head groups, which do not "
                 f"divide the {model.heads} heads of the network's keys; every group needs the same number of heads"
             )
+        raw_values = model.shape(camera=True).pixel_values
+        if self.energy.camera and not raw_values:
+            raise SettingError(
+                f"config.energy.camera = True with config.model.kind = {self.model.kind!r}, whose tokens no camera "
+                "converts: nothing would be charged; set energy.camera = False"
+            )
         if method.raw:
-            method.check_raw(model.shape(camera=True).pixel_values)
+            method.check_raw(raw_values)

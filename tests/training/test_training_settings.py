@@ -17,7 +17,10 @@ import experiments.codesign
 import experiments.measure
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import config_hash, results_part, stored_hash, to_json
+from atis_jax.data.dataset import Facts
 from atis_jax.data.images import ImagesSpec
+from atis_jax.data.text import ToyTextSpec
+from atis_jax.models.encoder import EncoderSpec
 from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import create_state, optimiser
@@ -281,3 +284,12 @@ def test_a_run_that_was_lent_its_network_itself_names_the_lender(finished):
     (finished / "config.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match="trained no dense network itself, it started from 'runs/first'; give that"):
         dense_from(starting(finished), STATE)
+
+
+def test_a_camera_is_not_charged_for_words():
+    settings = changed(
+        data=ToyTextSpec(batch_size=8), model=EncoderSpec(width=16, heads=2, depth=2), energy=dict(camera=True)
+    )
+    model = experiments.build.make_model(settings.model, Facts(classes=2, vocabulary=20, length=8))
+    with pytest.raises(SettingError, match=r"config.energy.camera = True with config.model.kind = 'encoder'"):
+        settings.check_model(model)
