@@ -243,6 +243,11 @@ def gathered_layers(
     kernel: Kernel = SOFTMAX,
 ) -> Pruned:
     """``gathered_forward`` from the embedded tokens on, which many chips can share."""
+    if not method.cascade:
+        raise ValueError(
+            f"{type(method).__name__} does not cascade: a token that it drops in one layer is there in the next, so "
+            "none can be removed; use masked_forward"
+        )
     run = Pass(model, kernel, method, scored)
     start = opened_for(method, stream)
     last, (trail, _) = run_layers(run, params, start, inputs, key, capacities)
