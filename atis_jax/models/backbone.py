@@ -123,11 +123,6 @@ class FromSpec:
         return self.spec.dropout
 
 
-def all_visible(query: Int[Array, "B N 1"], key: Int[Array, "B 1 M"]) -> Bool[Array, "B N M"]:
-    """Every token sees every other."""
-    return jnp.ones(jnp.broadcast_shapes(query.shape, key.shape), bool)
-
-
 def causal(query: Int[Array, "B N 1"], key: Int[Array, "B 1 M"]) -> Bool[Array, "B N M"]:
     """A token sees itself and what came before it."""
     return key <= query

@@ -19,11 +19,11 @@ from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.energy.ledger import Ledger
 from atis_jax.numerics import pytree, static
-from atis_jax.pruning.stream import Attended, Stream
+from atis_jax.pruning.stream import PARTS, Attended, Stream
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
-from atis_jax.validation import SettingError, check_settings, choose, setting
+from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
 SITES = ("before_attention", "before_mlp", "after_feed")
 """Where in a block a method decides: on the tokens as they come, or knowing this block's attention."""
@@ -151,6 +151,8 @@ class Method:
         self.spec, self.hardware, self.target = spec, hardware, target
         choose(dict.fromkeys(SITES), self.site, "method.site")
         choose(ON_OUTPUT, self.gates, "method.gates")
+        for part in (*self.needs, *self.surveys):
+            check_choice(part, PARTS, "method.needs")
         if self.merges and self.groups != 1:
             raise SettingError(f"method.reduces = {self.reduces!r} with {self.groups} head groups; give it one")
 

@@ -10,7 +10,8 @@ from scoring_reference import context_for, key
 
 from atis_jax.circuits import get_preset
 from atis_jax.scoring.registry import make_method
-from atis_jax.scoring.rivals.random import RandomSpec
+from atis_jax.scoring.rivals.random import Random, RandomSpec
+from atis_jax.validation import SettingError
 
 TOKENS, EXAMPLES = 17, 4000  # CLS and 16 others
 scorer = make_method(RandomSpec(), get_preset("nominal")).score
@@ -112,3 +113,11 @@ def test_removed_tokens_do_not_change_the_draw_of_the_others():
 def test_without_a_key_it_says_what_it_needs():
     with pytest.raises(ValueError, match="random scorer needs a key"):
         scorer(share(4.0), None, None, jnp.zeros((TOKENS, 1)), context_for(1, tokens=TOKENS), None)
+
+
+def test_a_method_that_asks_for_a_part_no_attention_has_is_refused():
+    class Misspelt(Random):
+        needs = frozenset({"recieved"})
+
+    with pytest.raises(SettingError, match="method.needs = 'recieved' is not one of: received.*did you mean"):
+        Misspelt(RandomSpec(), get_preset("ideal"))
