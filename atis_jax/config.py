@@ -206,9 +206,11 @@ def results_part(cls: type, stored: Mapping) -> dict[str, Any]:
 def as_stored_now(cls: type, stored: Mapping) -> dict[str, Any]:
     """``stored`` (the content of a ``config.json``) as settings of ``cls`` are written today.
 
-    An older version wrote the ``~`` of a path as given, and had no kinds of data and networks.
+    An older version wrote the ``~`` of a path as given, had no kinds of data and networks, and fewer settings.
     """
-    fields, out = _fields(cls), dict(stored)
+    fields = _fields(cls)
+    since = {name: rule_of(field).earlier for name, field in fields.items() if name not in stored}
+    out = {**stored, **{name: value for name, value in since.items() if value is not None}}
     for name, value in stored.items():
         section = _stored_section(cls, fields.get(name), value)
         if section:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from atis_jax import rng
-from atis_jax.config import differing_fields, from_config_dict, section_of_kind
+from atis_jax.config import as_stored_now, differing_fields, from_config_dict, section_of_kind
 from atis_jax.data import registry as data
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
@@ -177,7 +177,7 @@ def load(folder: str | Path) -> Run:
             for name, kinds in (("data", data.KINDS), ("model", models.KINDS), ("scorer", scoring.KINDS))
         }
         hardware = from_config_dict(HardwareSpec, stored["hardware"], "config.hardware").build()
-        energy = from_config_dict(EnergySpec, stored["energy"], "config.energy")
+        energy = from_config_dict(EnergySpec, as_stored_now(EnergySpec, stored["energy"]), "config.energy")
         pruning = from_config_dict(PruningSpec, stored["pruning"], "config.pruning")
         steps = stored["tune"]["steps"]
     except (ValueError, KeyError, TypeError) as error:

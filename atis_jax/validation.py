@@ -97,6 +97,7 @@ class Rule:
         ascending: the elements of a tuple rise from each to the next; none twice.
         path: the setting is the path of a file or folder; ``~`` stands for the user's home.
         kinds: the setting is a section whose ``kind`` picks its dataclass.
+        earlier: what a stored config meant that was written before there was the setting; None for the default.
     """
 
     low: float | None = None
@@ -111,6 +112,7 @@ class Rule:
     ascending: bool = False
     path: bool = False
     kinds: Kinds | None = None
+    earlier: Any = None
 
 
 def setting(
@@ -128,6 +130,7 @@ def setting(
     ascending: bool = False,
     path: bool = False,
     kinds: Kinds | None = None,
+    earlier: Any = None,
 ) -> Any:
     """A dataclass field with its default and the rule its value must keep.
 
@@ -145,6 +148,7 @@ def setting(
         ascending: True for a tuple whose elements must rise.
         path: True for the path of a file or folder, whose ``~`` becomes the user's home.
         kinds: for a tagged section, what it may be of; ``default`` is then the section of one that names none.
+        earlier: what a config without the setting meant that was stored before there was one; None for ``default``.
 
     Returns:
         A ``dataclasses.field``; ``check_settings`` reads its metadata.
@@ -162,6 +166,7 @@ def setting(
         ascending=ascending,
         path=path,
         kinds=kinds,
+        earlier=earlier,
     )
     metadata = {"rule": rule}
     if isinstance(default, type) and dataclasses.is_dataclass(default):

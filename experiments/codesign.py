@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.config import as_dict, differing_fields, from_config_dict, results_part, stored_hash
+from atis_jax.config import as_dict, as_stored_now, differing_fields, from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import check_batch, eval_batches
 from atis_jax.data.registry import load_split, make_dataset
@@ -229,7 +229,7 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
     folder = Path(settings.start_from or "")
     try:
         stored = read_json(folder / "config.json")
-        other = from_config_dict(CodesignSettings, stored)
+        other = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
     except UnknownKind as error:
         raise UserError(f"config.start_from = {str(folder)!r} cannot be read here: {error}") from error
     except (OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from atis_jax.config import from_config_dict, results_part, stored_hash
+from atis_jax.config import as_stored_now, from_config_dict, results_part, stored_hash
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import load_split
 from atis_jax.models.backbone import Model
@@ -87,7 +87,7 @@ def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
     """The settings in ``folder`` and the hash its checkpoints carry."""
     stored = read_config(folder)
     try:
-        settings = from_config_dict(CodesignSettings, stored)
+        settings = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
     except ValueError as error:
         raise no_run(folder, error) from error
     return settings, stored_hash(results_part(CodesignSettings, stored))

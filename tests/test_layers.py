@@ -15,6 +15,7 @@ RANK = {
     "config": 1,
     "strict_json": 1,
     "formatting": 1,
+    "cells": 1,
     "circuits": 2,
     "energy": 2,
     "spice": 2,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from atis_jax.energy.baselines import cheapest_digital_ledger, dense_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.constants import paper
-from atis_jax.energy.front_end import CORES, DACS, FrontEnd
+from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
@@ -61,7 +61,10 @@ class PointSpec:
         None, low=0.0, high=1e-9, doc="of a conversion, in place of the preset's; 1e-12 in the paper"
     )
     converters: int | None = setting(None, low=1, high=4096, doc="converters taking turns; None is one an input")
-    core: str = setting("bias", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
+    core: str = setting("settling", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
+    circuit: str = setting(
+        "floating_gate", choices=CIRCUITS, doc="whose power: the built circuit's, or the preset's prices"
+    )
     shared: bool = setting(False, doc="one projection and prototype for all layers")
     differential: bool = setting(False, doc="two half arrays of opposite weights")
 
@@ -198,6 +201,7 @@ def front_end(spec: DeploymentSpec, point: PointSpec, scorer: ScorerShape, depth
         dac="none" if spec.source == "pixels" else point.dac,
         converters=point.converters,
         core=point.core,
+        circuit=point.circuit,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
+from atis_jax.cells.supply import BIASES
 from atis_jax.energy.shapes import check_number
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
@@ -14,6 +15,10 @@ DACS = ("per_bit", "capacitive", "fabric", "sar_8b", "none")
 """How a number becomes a voltage; ``components.converters`` has the laws."""
 CORES = ("bias", "settling")
 """How long the array is on: the token time given, or as long as it takes to settle."""
+PRICED = "priced"
+CIRCUITS = (*BIASES, PRICED)
+"""Whose power is charged: the built circuit's (``cells``), its OTAs biased by floating gates or as in the netlist by a
+branch each; or, for op-amp and comparator, what the preset charges for those of others."""
 
 
 @pytree
@@ -30,9 +35,12 @@ class FrontEnd:
         kappa: gate coupling of the OTAs; ``settling`` only.
         temperature_k: K; ``settling`` only.
         uses: examples between two programmings of the floating gates.
+        settling_current_a: (L,) bias current of an OTA that settles as the array does, A; None for the mean.
+            ``settling`` only.
         dac: one of ``DACS``. Static.
         converters: DACs that take turns over an array's inputs; None for one an input. Static.
         core: one of ``CORES``. Static.
+        circuit: one of ``CIRCUITS``. Static.
         reference_bits: of the converter that sets each threshold, once an example, layer and prototype; 0 for a
             threshold held by a floating gate. Static.
 
@@ -49,14 +57,17 @@ class FrontEnd:
     kappa: Real = 0.7
     temperature_k: Real = NOMINAL_TEMPERATURE_K
     uses: Real = 1e9
+    settling_current_a: Float[Array, "L"] | None = None
     dac: str = static(default="per_bit")
     converters: int | None = static(default=None)
     core: str = static(default="bias")
+    circuit: str = static(default="floating_gate")
     reference_bits: int = static(default=8)
 
     def __post_init__(self):
         check_choice(self.dac, DACS, "front_end.dac")
         check_choice(self.core, CORES, "front_end.core")
+        check_choice(self.circuit, CIRCUITS, "front_end.circuit")
         if self.converters is not None and (not isinstance(self.converters, int) or self.converters < 1):
             raise SettingError(
                 f"front_end.converters = {self.converters!r}; give a whole number of at least 1, or None"

@@ -10,7 +10,7 @@ from atis_jax.energy.components.array import bias_j, line_j
 from atis_jax.energy.components.converters import conversion_j
 from atis_jax.energy.constants import memory, published
 from atis_jax.energy.constants.provenance import Constant
-from atis_jax.energy.front_end import FrontEnd
+from atis_jax.energy.front_end import PRICED, FrontEnd
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import ScorerShape
 from atis_jax.units import MICRO, NANO
@@ -51,7 +51,7 @@ def comparisons() -> tuple[Comparison, ...]:
 
 
 def _front_end(dac: str) -> FrontEnd:
-    return FrontEnd(jnp.full((1,), 64 * 100 * NANO), 1.0, 1 * MICRO, dac=dac)
+    return FrontEnd(jnp.full((1,), 64 * 100 * NANO), 1.0, 1 * MICRO, dac=dac, circuit=PRICED)
 
 
 def _converters() -> tuple[Comparison, ...]:

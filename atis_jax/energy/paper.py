@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from atis_jax.energy.baselines import digital_ledger, folded_digital_ledger
 from atis_jax.energy.constants import analog as analog_constants
-from atis_jax.energy.front_end import FrontEnd
+from atis_jax.energy.front_end import PRICED, FrontEnd
 from atis_jax.energy.latency import timing
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.networks import bert_shape, counted_macs
@@ -82,7 +82,7 @@ class Claim:
 
 def scored_token(**changes) -> Ledger:
     """One token through the scorer of section 4.2, at the paper's own prices."""
-    front_end = FrontEnd(jnp.full((1,), 64 * BIAS_A), SUPPLY_V, TOKEN_S, reference_bits=0, **changes)
+    front_end = FrontEnd(jnp.full((1,), 64 * BIAS_A), SUPPLY_V, TOKEN_S, reference_bits=0, circuit=PRICED, **changes)
     return ledger(energy_preset("paper_4_2"), NETWORK, SCORER, ONE, front_end)
 
 
@@ -98,7 +98,7 @@ def _core() -> tuple[Claim, ...]:
         NETWORK,
         SCORER,
         ONE,
-        FrontEnd(jnp.zeros(1), SUPPLY_V, TOKEN_S, reference_bits=0),
+        FrontEnd(jnp.zeros(1), SUPPLY_V, TOKEN_S, reference_bits=0, circuit=PRICED),
     )
     static_w = float(token.ota_j - dynamic.ota_j) / TOKEN_S
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from atis_jax.energy.front_end import CORES, DACS
+from atis_jax.energy.front_end import CIRCUITS, CORES, DACS
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, energy_preset
 from atis_jax.energy.shapes import FORMATS, MEMORIES, Memory
 from atis_jax.validation import check_settings, setting
@@ -17,10 +17,20 @@ class EnergySpec:
     preset: str | None = setting(
         None, choices=PRESET_NAMES, required=True, doc="cost of each operation; decides what a ledger says, so choose"
     )
-    token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token; paper: 1 MHz")
+    token_time_s: float = setting(
+        1e-6, low=1e-9, high=1.0, doc="time the array is on for one token where core is bias; paper: 1 MHz"
+    )
     dac: str = setting("per_bit", choices=DACS, doc="how numbers become voltages")
     converters: int | None = setting(None, low=1, high=4096, doc="converters taking turns; None is one an input")
-    core: str = setting("bias", choices=CORES, doc="array on for token_time_s, or as long as it takes to settle")
+    core: str = setting(
+        "settling", choices=CORES, earlier="bias", doc="array on for token_time_s, or as long as it takes to settle"
+    )
+    circuit: str = setting(
+        "floating_gate",
+        choices=CIRCUITS,
+        earlier="priced",
+        doc="whose power: the built circuit's, OTAs biased by floating gates or as netlisted; or the preset's prices",
+    )
     reference_bits: int = setting(8, low=0, high=16, doc="of the thresholds' converter; 0: held by floating gates")
     uses: float = setting(1e9, low=1.0, high=1e18, doc="examples between two programmings of the floating gates")
     score_format: str = setting("int8", choices=FORMATS, doc="numbers of the projection and of a digital score")

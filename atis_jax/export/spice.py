@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Bool, Float
 
+from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, COMPARATOR_CURRENT_A, SUPPLY_V
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.parsed import number, whole
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.formatting import si
-from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OPTIONS, SUPPLY_V, cells_text
+from atis_jax.spice.cells import OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, token_sources
 from atis_jax.spice.simulator import Analysis, Deck
@@ -28,8 +29,6 @@ CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
     "tokens.csv",
     "README.md",
 )
-COMPARATOR_CURRENT_A = 100e-9
-"""Of each of a comparator's two pairs."""
 EDGE = 0.02
 """Rise and fall of the transient bench's input voltages, of a token's time."""
 _PORTS_A_LINE = 12
@@ -91,7 +90,7 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
             # Half the difference of the halves against theta: y- against y+ raised by 2 theta.
             lines.append(f"Vref{score} ref{score} y{score} {2 * threshold_v:.9e}")
             lines.append(f"Ic{score} vdd bc{score} {COMPARATOR_CURRENT_A:.6e}")
-            lines.append(f"XC{score} y{groups + score} ref{score} keep{score} bc{score} vdd {COMPARATOR}")
+            lines.append(f"XC{score} y{groups + score} ref{score} keep{score} bc{score} vdd {COMPARATOR.name}")
         else:
             lines.append(
                 comparator_line(threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{score}", f"{score}").rstrip()

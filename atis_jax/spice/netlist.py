@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from atis_jax.spice.cells import COMMON_MODE_V, COMPARATOR, OP_AMP, OTA
+from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, OP_AMP, OTA, op_amp_current_a
 
 
 def differential(name: str, node: str) -> str:
@@ -20,7 +20,7 @@ def ota_line(name: str, signed_current_a: float, out: str, inputs: str | None = 
     inputs = name if inputs is None else inputs
     plus, minus = ("p", "n") if signed_current_a >= 0 else ("n", "p")
     source = f"Ib{name} vdd b{name} {abs(signed_current_a):.9e}\n"
-    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} vdd {OTA}\n"
+    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} vdd {OTA.name}\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Amplifier:
 
     @property
     def op_amp_current_a(self) -> float:
-        """Of each stage: four times what the array can draw, at least 1 uA."""
-        return max(1e-6, 4.0 * self.total_current_a)
+        """Of each stage, A."""
+        return float(op_amp_current_a(self.total_current_a))
 
     def lines(self, node: str, out: str, name: str = "") -> str:
         """The amplifier between the summing ``node`` and ``out``."""
         farad = 1.0 / (2.0 * np.pi * self.feedback_ohm * self.bandwidth_hz)
         return (
             f"Iop{name} vdd bop{name} {self.op_amp_current_a:.6e}\n"
-            f"XA{name} cm {node} {out} bop{name} vdd {OP_AMP}\n"
+            f"XA{name} cm {node} {out} bop{name} vdd {OP_AMP.name}\n"
             f"Rf{name} {node} {out} {self.feedback_ohm:.9e}\nCf{name} {node} {out} {farad:.6e}\n"
         )
 
@@ -56,7 +56,7 @@ def comparator_line(threshold_v: float, bias_a: float, score: str, keep: str, na
     """A comparator that says keep where V_cm - V(score) is above ``threshold_v``."""
     return (
         f"Vref{name} ref{name} 0 {COMMON_MODE_V - threshold_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
-        f"XC{name} ref{name} {score} {keep} bc{name} vdd {COMPARATOR}\n"
+        f"XC{name} ref{name} {score} {keep} bc{name} vdd {COMPARATOR.name}\n"
     )
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
+from atis_jax.cells.library import COMPARATOR_CURRENT_A
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware, with_fields
@@ -19,7 +20,6 @@ from atis_jax.circuits.tia import soft_rails
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
 from atis_jax.export.spice import (
-    COMPARATOR_CURRENT_A,
     BenchTokens,
     amplifiers,
     at_token_ends,

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from spice_marks import needs_ngspice, needs_sky130
 
+from atis_jax.cells.device import Size
+from atis_jax.cells.library import OP_AMP, OTA, SUPPLY_V
 from atis_jax.spice.benches import amplifier_curve, head, ota_curves
-from atis_jax.spice.cells import OP_AMP, OTA, SUPPLY_V, Size, transistor
+from atis_jax.spice.cells import transistor
 from atis_jax.spice.models import find_process
 from atis_jax.spice.netlist import Amplifier, comparator_line
 from atis_jax.spice.simulator import Analysis, Deck, simulate
@@ -35,14 +37,14 @@ def test_an_ota_steers_its_bias_current(process, bias_a):
 
 def test_the_otas_tail_mirrors_what_the_bias_pin_takes(process):
     """Both inputs at the common mode, the output held: the supply gives the bias twice, once by each branch."""
-    text = head("supply", process, 27.0) + f"Ib vdd b 50n\nXO cm cm out b vdd {OTA}\nVo out 0 0.9\n"
+    text = head("supply", process, 27.0) + f"Ib vdd b 50n\nXO cm cm out b vdd {OTA.name}\nVo out 0 0.9\n"
     _, supply_a = swept(text, "op", "i(vdd)", 1)
     assert -supply_a[0] == pytest.approx(100e-9, rel=0.05)
 
 
 def test_the_op_amp_follows_its_input(process):
     """Within 1 mV from 0.5 to 1.3 V, and 0.1 mV at rest."""
-    text = head("follower", process, 27.0) + f"Vi p 0 0.9\nIop vdd b 4e-6\nXA p out out b vdd {OP_AMP}\n"
+    text = head("follower", process, 27.0) + f"Vi p 0 0.9\nIop vdd b 4e-6\nXA p out out b vdd {OP_AMP.name}\n"
     input_v, output_v = swept(text, "dc Vi 0.5 1.301 0.05", "v(out)", 17)
     assert np.max(np.abs(output_v - input_v)) < 1e-3
     assert abs(output_v[8] - input_v[8]) < 1e-4

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from spice_marks import NO_SKY130, needs_models, needs_ngspice, needs_sky130
 
+from atis_jax.cells.device import Size
 from atis_jax.spice.benches import ota_curves
-from atis_jax.spice.models import CORNERS, Size, find_process, find_sky130
+from atis_jax.spice.models import CORNERS, find_process, find_sky130
 from atis_jax.spice.simulator import Analysis, Deck, SpiceError, simulate
 
 SIZES = (Size(4, 2), Size(1, 0.5)), (Size(4, 4),)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.front_end import FrontEnd
+from atis_jax.cells.supply import array_supply_a, op_amp_supply_a
+from atis_jax.energy.front_end import PRICED, FrontEnd
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import ScorerShape
 from atis_jax.units import thermal_voltage_v
@@ -34,7 +35,10 @@ def _token_time_s(
 def _until_settled_s(
     front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
 ) -> Float[Array, "L"]:
-    mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
+    if front_end.settling_current_a is None:
+        mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
+    else:
+        mean_a = front_end.settling_current_a
     # A layer without scorer has no current, and nothing to settle.
     running = mean_a > 0
     return jnp.where(running, settling_s(front_end, jnp.where(running, mean_a, 1.0), bits), 0.0)
@@ -46,12 +50,15 @@ _ON_TIME_S = {"bias": _token_time_s, "settling": _until_settled_s}
 def bias_j(
     front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
 ) -> Float[Array, "L"]:
-    """Sum of currents x supply x time a token, J.
+    """What the OTAs draw x supply x time a token, J: their bias currents, twice with a bias branch each.
 
     Settling-limited it is N V C (2 U_T / kappa) ln 2^(b+1) for each row of N OTAs, whatever the currents (derived):
     larger ones settle sooner.
     """
-    return front_end.bias_current_a * front_end.supply_v * on_time_s(front_end, scorer, inputs, bits)
+    drawn_a = front_end.bias_current_a
+    if front_end.circuit != PRICED:
+        drawn_a = array_supply_a(drawn_a, front_end.circuit)
+    return drawn_a * front_end.supply_v * on_time_s(front_end, scorer, inputs, bits)
 
 
 def line_j(
@@ -69,6 +76,13 @@ def line_j(
     return moved * inputs * one_j
 
 
-def tia_j(preset: EnergyPreset, scorer: ScorerShape, on_s: Float[Array, "L"]) -> Float[Array, "L"]:
-    """Op-amp power over the time the array is on, for each of the arrays' rows, J a token."""
-    return scorer.arrays * preset.tia_w * on_s
+def tia_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, on_s: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Op-amp power over the time the array is on, for each of the arrays' rows, J a token.
+
+    Of the built op-amp, which is sized for its row's bias currents (rows are taken as equal); or of the preset's.
+    """
+    if front_end.circuit == PRICED:
+        return scorer.arrays * preset.tia_w * on_s
+    each_a = op_amp_supply_a(front_end.bias_current_a / scorer.arrays)
+    # Nothing is built in a layer without current.
+    return scorer.arrays * jnp.where(front_end.bias_current_a > 0, each_a, 0.0) * front_end.supply_v * on_s

@@ -5,14 +5,19 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.energy.front_end import FrontEnd
+from atis_jax.cells.supply import comparator_supply_a
+from atis_jax.energy.front_end import PRICED, FrontEnd
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import ScorerShape
 
 
-def comparator_j(preset: EnergyPreset, scorer: ScorerShape) -> float:
-    """G comparisons a token, J."""
-    return scorer.prototypes * preset.comparator_j
+def comparator_j(
+    preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, on_s: Float[Array, "L"]
+) -> Float[Array, "L"]:
+    """G comparisons a token, J: the built comparator's power while the array is on, or the preset's price."""
+    if front_end.circuit == PRICED:
+        return jnp.full_like(on_s, scorer.prototypes * preset.comparator_j)
+    return scorer.prototypes * comparator_supply_a() * front_end.supply_v * on_s
 
 
 def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:

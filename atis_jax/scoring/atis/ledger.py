@@ -92,6 +92,7 @@ class AtisLedger:
             dac="none" if choose(OF_PIXELS, self.spec.source, "scorer.source") else self.costs.energy.dac,
             converters=self.costs.energy.converters,
             core=self.costs.energy.core,
+            circuit=self.costs.energy.circuit,
             reference_bits=self.costs.energy.reference_bits,
         )
 
