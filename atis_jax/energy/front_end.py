@@ -40,6 +40,8 @@ class FrontEnd:
         dac: one of ``DACS``. Static.
         converters: DACs that take turns over an array's inputs; None for one an input. Static.
         core: one of ``CORES``. Static.
+        residue: whether what a token leaves for the next is simulated: the token time may then be shorter than the
+            circuit needs. Static.
         circuit: one of ``CIRCUITS``. Static.
         reference_bits: of the converter that sets each threshold, once an example, layer and prototype; 0 for a
             threshold held by a floating gate. Static.
@@ -61,6 +63,7 @@ class FrontEnd:
     dac: str = static(default="per_bit")
     converters: int | None = static(default=None)
     core: str = static(default="bias")
+    residue: bool = static(default=False)
     circuit: str = static(default="floating_gate")
     reference_bits: int = static(default=8)
 

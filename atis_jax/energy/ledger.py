@@ -167,6 +167,7 @@ def ledger(
     inputs = per_layer(scorer.inputs, network, "scorer.inputs", broadcast=True)
     bits = per_layer(scorer.dac_bits, network, "scorer.dac_bits", broadcast=True)
     per_layer(front_end.full_scale_v, network, "front_end.full_scale_v", broadcast=True)
+    array.check_token_time(front_end, scorer, inputs, bits)
     on_s = array.on_time_s(front_end, scorer, inputs, bits)
     cells = decision.programmed_cells(front_end, scorer, inputs, has_scorer)
     ota_j = array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)

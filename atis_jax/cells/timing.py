@@ -1,0 +1,50 @@
+"""How long the built circuit needs for a token: its array settles, its comparator decides."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from atis_jax.cells.library import COMPARATOR_RANGE_V, COMPARATOR_TIME_S
+from atis_jax.typing import Real
+from atis_jax.units import thermal_voltage_v
+
+DECIDED_V = 2e-3
+"""A score this far from the threshold must still be decided: half a step of an 8 bit reference over 1 V."""
+
+
+def array_settling_s(
+    current_a: Float[Array, "*s"],
+    bits: Real,
+    *,
+    capacitance_f: Real,
+    kappa: Real,
+    full_scale_v: Real,
+    temperature_k: Real,
+) -> Float[Array, "*s"]:
+    """Until an OTA has settled to half an LSB of ``bits``, s: (C / gm) ln 2^(b+1) / (1 - tanh(kappa V_fs / 4 U_T)).
+
+    The mirror of an OTA follows the current into it at a rate in proportion to that current. gm = kappa I / 2 U_T is
+    the rate at balance, where half the bias flows there; the last factor is what is left of it where an input at half
+    the full scale turns it down.
+
+    Args:
+        current_a: bias current, A.
+        bits: B.
+        capacitance_f: of the mirror's node, F.
+        kappa: gate coupling.
+        full_scale_v: of the inputs, V.
+        temperature_k: K.
+    """
+    slope_v = 2.0 * thermal_voltage_v(temperature_k) / kappa
+    turned_down = 1.0 - jnp.tanh(0.5 * full_scale_v / slope_v)
+    return capacitance_f * slope_v / current_a * (bits + 1.0) * jnp.log(2.0) / turned_down
+
+
+def decision_s() -> float:
+    """Time in which the built comparator decides a score ``DECIDED_V`` from its threshold, s: T ln(1 + R / V).
+
+    Its output node leaves a rail that is R = ``COMPARATOR_RANGE_V`` of its input away, with one pole of
+    T = ``COMPARATOR_TIME_S``.
+    """
+    return COMPARATOR_TIME_S * float(jnp.log1p(COMPARATOR_RANGE_V / DECIDED_V))
