@@ -17,6 +17,8 @@ silicon; drawn as if it were, its share of the noise power is half of what it sh
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -31,6 +33,7 @@ from atis_jax.scoring.atis.knobs import designed_hardware
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.atis.program import array_program
 from atis_jax.scoring.atis.projection import conditioned
+from atis_jax.scoring.atis.residue import read_in_time
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision, ScorerState
@@ -90,6 +93,8 @@ class Analog(Atis):
         realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
         inputs = inputs_of(design, conditioned(tokens, spec.source))
         node_noise, comparator_noise = _read_noise(key, context, spec)
+        if math.isfinite(hardware.token_time_s):
+            return self._in_time(realised, inputs, context, node_noise, comparator_noise)
         voltage = read_scores(realised, spec, inputs, node_noise)
         reference_v = realised.threshold_v[: spec.groups]
         at_comparator = voltage
@@ -101,6 +106,26 @@ class Analog(Atis):
             voltage, threshold_v, realised.comparator_noise_v, self.soft_width_v(context)
         )
         return Decision(at_comparator, probability, keep), state
+
+    def _in_time(
+        self, realised: Realised, inputs: Float[Array, "n N"], context: Context, node_noise, comparator_noise
+    ) -> tuple[Decision, ScorerState]:
+        """Decisions of tokens that follow each other faster than the circuit settles."""
+        spec, threshold_v = self.spec, realised.threshold_v[: self.spec.groups]
+        still_v = read_scores(realised, spec, inputs, None)
+        array_v = still_v * 0.0 if node_noise is None else read_scores(realised, spec, inputs, node_noise) - still_v
+        own_v = 0.0 if comparator_noise is None else realised.comparator_noise_v * comparator_noise
+        reaches = context.counted & jnp.any(context.alive, axis=-1)
+        decided_v = read_in_time(
+            realised, self.hardware, spec, inputs, reaches, threshold_v, array_v, jnp.broadcast_to(own_v, still_v.shape)
+        )
+        probability = comparator.keep_probability(
+            decided_v if comparator_noise is None else decided_v - own_v,
+            threshold_v,
+            realised.comparator_noise_v,
+            self.soft_width_v(context),
+        )
+        return Decision(decided_v, probability, decided_v > threshold_v), context.state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
         """The network, converters, array, amplifiers and comparators."""
