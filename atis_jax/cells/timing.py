@@ -22,7 +22,7 @@ def array_settling_s(
     full_scale_v: Real,
     temperature_k: Real,
 ) -> Float[Array, "*s"]:
-    """Until an array of such OTAs has settled to half an LSB of ``bits``, s: (C / gm) ln 2^(b+1) / (1 - tanh(kappa V_fs / 4 U_T)).
+    """Until an array has settled to half an LSB of b bits, s: (C / gm) ln 2^(b+1) / (1 - tanh(kappa V_fs / 4 U_T)).
 
     The mirror of an OTA follows the current into it at a rate in proportion to that current. gm = kappa I / 2 U_T is
     the rate at balance, where half the bias flows there; the last factor is what is left of it where an input at half

@@ -116,7 +116,7 @@ class Analog(Atis):
         array_v = still_v * 0.0 if node_noise is None else read_scores(realised, spec, inputs, node_noise) - still_v
         own_v = 0.0 if comparator_noise is None else realised.comparator_noise_v * comparator_noise
         reaches = context.counted & jnp.any(context.alive, axis=-1)
-        decided_v = read_in_time(
+        _, decided_v = read_in_time(
             realised, self.hardware, spec, inputs, reaches, threshold_v, array_v, jnp.broadcast_to(own_v, still_v.shape)
         )
         probability = comparator.keep_probability(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.components.array import on_time_s
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import OF_PIXELS, ScorerShape
@@ -98,6 +99,14 @@ class AtisLedger:
             circuit=self.costs.energy.circuit,
             reference_bits=self.costs.energy.reference_bits,
         )
+
+    def token_time_s(self, design: Design, query: Float[Array, "L G D"]) -> Float[Array, "L"]:
+        """Time that a token of each layer, and prototype of a multiplexed array, is billed for, s."""
+        scorer = self.scorer(design)
+        inputs, bits = (
+            jnp.broadcast_to(jnp.asarray(one, float), len(query)) for one in (scorer.inputs, scorer.dac_bits)
+        )
+        return on_time_s(self.front_end(design, query), scorer, inputs, bits)
 
     def analog(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
         """With the analog scorer."""

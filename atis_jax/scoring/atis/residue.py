@@ -27,8 +27,8 @@ def read_in_time(
     threshold_v: Float[Array, "G"],
     node_noise_v: Float[Array, "n G"],
     comparator_noise_v: Float[Array, "n G"],
-) -> Float[Array, "n G"]:
-    """The score on whose side of the threshold each token's bit is, V.
+) -> tuple[Float[Array, "n G"], Float[Array, "n G"]]:
+    """What each comparator sees of a token at its end, and the score on whose side of the threshold its bit is.
 
     The first token meets a circuit at rest: zero inputs, comparators low. Tokens that do not reach the circuit leave
     it as it is, and what is found for them means nothing. Noise stands for the whole of a token.
@@ -44,8 +44,9 @@ def read_in_time(
         comparator_noise_v: of the comparator, V.
 
     Returns:
-        Where the comparator was quick enough, the score at its input when the token ends, noise included, less what its
-        output node still lacks; where it was not, the threshold and what its node says.
+        (score_v, decided_v): the score when the token ends, with the array's noise, V. Where the comparator was quick
+        enough, the second is that score with its own noise, less what its output node still lacks; where it was not,
+        the threshold and what its node says.
     """
     transient = transient_of(realised, hardware)
     settled = jax.vmap(settled_at, (None, 0))(realised, inputs)
@@ -67,4 +68,4 @@ def read_in_time(
     over_v = score_v + comparator_noise_v - threshold_v
     quick = (over_v > 0) == (node_v > 0)
     beyond_v = over_v - jnp.clip(over_v, -transient.comparator_range_v, transient.comparator_range_v)
-    return threshold_v + node_v + jnp.where(quick, beyond_v, 0.0)
+    return score_v, threshold_v + node_v + jnp.where(quick, beyond_v, 0.0)
