@@ -28,6 +28,7 @@ from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
 from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.energy.ledger import Ledger
+from atis_jax.energy.shapes import IN_TURNS
 from atis_jax.scoring.atis.design import Design, inputs_of
 from atis_jax.scoring.atis.knobs import designed_hardware
 from atis_jax.scoring.atis.method import Atis
@@ -38,7 +39,7 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision, ScorerState
 from atis_jax.typing import Key
-from atis_jax.validation import SettingError
+from atis_jax.validation import SettingError, choose
 
 
 class Analog(Atis):
@@ -59,6 +60,9 @@ class Analog(Atis):
                 f"config.scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of "
                 f"hardware.preset {hardware.name!r}; lower scorer.inputs or choose a larger preset"
             )
+
+        if math.isfinite(hardware.token_time_s):
+            _check_in_time(spec, hardware)
 
     @property
     def fabricated(self) -> bool:
@@ -158,6 +162,21 @@ class Analog(Atis):
             # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
             reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
         return distance_v <= reach_v
+
+
+def _check_in_time(spec: ScorerSpec, hardware: Hardware) -> None:
+    """Refuse what else remembers tokens, or asks an array several things of one, beside a finite token time."""
+    for name, beside in (
+        ("hysteresis = True", spec.hysteresis),
+        (f"adaptive_rate_v = {spec.adaptive_rate_v}", spec.adaptive_rate_v > 0),
+        (f"arrangement = {spec.arrangement!r}", choose(IN_TURNS, spec.arrangement, "scorer.arrangement")),
+    ):
+        if beside:
+            raise SettingError(
+                f"config.scorer.{name} with config.hardware.token_time_s = {hardware.token_time_s}: what a token "
+                "leaves for the next is simulated for a comparator and an array that remember nothing else; set "
+                "hardware.token_time_s = None, or leave the other out"
+            )
 
 
 def realise_design(
