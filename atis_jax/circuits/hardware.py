@@ -80,6 +80,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "ota.specific_current_a": _FINITE_POSITIVE,
     "ota.attenuation": (0.0, 1.0, "above 0 and at most 1"),
     "ota.capacitance_f": (-1e-30, 1e30, "zero or more"),
+    "ota.capacitance_per_decade": (-1.0, 1.0, "between -1 and 1"),
     "floating_gate.error_sigma": _SPREAD,
     "floating_gate.min_current_a": (-1e-30, 1e30, "zero or more"),
     "floating_gate.max_current_a": _POSITIVE,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from atis_jax.cells.library import COMPARATOR_RANGE_V, COMPARATOR_TIME_S, OP_AMP, op_amp_current_a
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.circuits.ota import transfer
+from atis_jax.circuits.ota import mirror_capacitance_f, transfer
 from atis_jax.circuits.tia import soft_rails
 from atis_jax.numerics import pytree
 from atis_jax.typing import Real
@@ -71,7 +71,9 @@ def transient_of(realised: Realised, hardware: Hardware) -> Transient:
     """
     current_a = realised.bias_current_a
     slope_per_v = realised.slope_per_v
-    mirror_per_s = 2.0 * slope_per_v * current_a / hardware.ota.capacitance_f
+    flows = current_a > 0
+    capacitance_f = mirror_capacitance_f(jnp.where(flows, current_a, hardware.ota.kappa_current_a), hardware.ota)
+    mirror_per_s = 2.0 * slope_per_v * current_a / capacitance_f
     op_amp_gm_s = op_amp_current_a(jnp.sum(current_a, axis=-1)) * jnp.mean(slope_per_v, axis=-1)
     feedback_s = 1.0 / (2.0 * jnp.pi * hardware.tia.bandwidth_hz)
     return Transient(

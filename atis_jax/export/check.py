@@ -12,7 +12,8 @@ import numpy as np
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from atis_jax.circuits.hardware import fields_without_effect
+from atis_jax.circuits.hardware import fields_without_effect, flatten_hardware
+from atis_jax.circuits.presets import get_preset
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.document import FORMAT, SCHEMA, document_of, encoded, seal, wanted_arrays, with_seal
 from atis_jax.export.errors import ExportError
@@ -70,7 +71,13 @@ def _second_schema(document: dict[str, Any]) -> dict[str, Any]:
         for path, value in fields_without_effect().items()
         if path not in known and not any(str(name).startswith(f"{path}.") for name in known)
     ]
-    return with_seal({**document, "hardware": [*document["hardware"], *added], "schema": SCHEMA})
+    order = {path: place for place, path in enumerate(flatten_hardware(get_preset("nominal")))}
+
+    def place(entry: Any) -> int:
+        path = str(entry.get("field")) if isinstance(entry, Mapping) else ""
+        return order.get(path, order.get(path.rpartition(".")[0], len(order)))
+
+    return with_seal({**document, "hardware": sorted([*document["hardware"], *added], key=place), "schema": SCHEMA})
 
 
 def check_seal(document: Mapping[str, Any]) -> None:

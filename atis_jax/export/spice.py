@@ -31,6 +31,7 @@ CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
 )
 STEPS_A_TOKEN = 100
 """At least; a score at a token's end is then within 0.1 mV of one with many more."""
+SUPPLY_CURRENT = "i(vdd)"
 EDGE = 0.02
 """Rise and fall of the transient bench's input voltages, of a token's time."""
 _PORTS_A_LINE = 12
@@ -157,8 +158,13 @@ def static_vectors(bundle: Bundle) -> tuple[str, ...]:
 def static_deck(bundle: Bundle, files: Mapping[str, str], tokens: int) -> Deck:
     """The exported static bench as the simulator runs it: the files themselves, control lines replaced."""
     text = files[STATIC].partition(".control")[0]
-    analysis = Analysis(static_sweep(tokens), static_vectors(bundle), points=tokens)
+    analysis = Analysis(static_sweep(tokens), (*static_vectors(bundle), SUPPLY_CURRENT), points=tokens)
     return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
+
+
+def supply_power_w(result: Mapping[str, np.ndarray]) -> float:
+    """Mean power that the scorer draws from its supply over the static bench's tokens, W."""
+    return float(-SUPPLY_V * np.mean(result[SUPPLY_CURRENT]))
 
 
 def transient_run(tokens: int, token_s: float) -> str:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.cells.library import OTA_MIRROR_F
+from atis_jax.cells.library import OTA_MIRROR_F, OTA_MIRROR_PER_DECADE
 from atis_jax.circuits.frontend import Realised
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.export.bundle import Bundle
@@ -152,7 +152,12 @@ def _followed(
     The bench's inputs take ``EDGE`` of a token to change, and its bits are read half of that before a token's end.
     """
     hardware = with_fields(
-        twin.hardware, {"token_time_s": float((1.0 - EDGE) * token_s), "ota.capacitance_f": OTA_MIRROR_F}
+        twin.hardware,
+        {
+            "token_time_s": float((1.0 - EDGE) * token_s),
+            "ota.capacitance_f": OTA_MIRROR_F,
+            "ota.capacitance_per_decade": OTA_MIRROR_PER_DECADE,
+        },
     )
     realised: Realised = twin_realised(bundle, layer, hardware, twin.chip, temperature_c)
     inputs = jnp.asarray(tokens.voltages_v / float(realised.full_scale_v), jnp.float32)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
-from atis_jax.cells.library import COMPARATOR_CURRENT_A
+from atis_jax.cells.library import COMPARATOR_CURRENT_A, SUPPLY_V
+from atis_jax.cells.supply import array_supply_a, comparator_supply_a, op_amp_supply_a
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware, with_fields
@@ -24,6 +25,7 @@ from atis_jax.export.spice import (
     amplifiers,
     simulated_scores,
     static_deck,
+    supply_power_w,
 )
 from atis_jax.gates import Gate
 from atis_jax.scoring.atis.analog import read_scores, realise_design
@@ -33,7 +35,7 @@ from atis_jax.spice.netlist import Amplifier
 from atis_jax.spice.simulator import simulate
 from atis_jax.units import celsius_to_kelvin
 from experiments.spice.characterise import Characterised
-from experiments.spice.gates import GATE_SUM
+from experiments.spice.gates import GATE_POWER, GATE_SUM
 
 SHARPNESS = (2, 4, 8, 16)
 SIGMAS = 3.0
@@ -164,6 +166,8 @@ class ClosedLoop:
         bench_tokens: what was played and what the model says.
         threshold_v: (G,) of the model: the reference and the comparator's systematic offset, V.
         zone_v: (G,) half-width of the grey zone, V.
+        power_w: mean supply power in ngspice, W.
+        charged_w: what the ledger charges for the same, as netlisted, W.
         spice_s: time of ngspice for all tokens of the static bench, one process, s.
         model_s: time of our model for the same tokens, median, s.
     """
@@ -173,6 +177,8 @@ class ClosedLoop:
     bench_tokens: BenchTokens
     threshold_v: np.ndarray
     zone_v: np.ndarray
+    power_w: float
+    charged_w: float
     spice_s: float
     model_s: float
 
@@ -192,6 +198,8 @@ class ClosedLoop:
             "needed_zone_v": float(wrong.max()) if len(wrong) else 0.0,
             "score_rms_error_v": float(np.sqrt(np.mean((self.scores_v - self.bench_tokens.scores_v) ** 2))),
             "score_std_v": float(np.std(self.bench_tokens.scores_v)),
+            "power_w": self.power_w,
+            "charged_w": self.charged_w,
             "spice_s": self.spice_s,
             "model_s": self.model_s,
             "speed_ratio": self.spice_s / self.model_s,
@@ -219,9 +227,18 @@ def close_loop(
         bench_tokens,
         np.asarray(realised.threshold_v)[: bundle.spec.groups],
         grey_zone_v(numbers, twin),
+        supply_power_w(done.results[0]),
+        netlisted_power_w(bundle, numbers),
         done.seconds,
         model_seconds(bundle, layer, twin, bench_tokens, temperature_c),
     )
+
+
+def netlisted_power_w(bundle: Bundle, numbers: Achieved) -> float:
+    """What the ledger charges for a layer built as its netlist is, W."""
+    rows_a = jnp.asarray(np.tile(np.sum(np.abs(numbers.signed_current_a), axis=1), bundle.spec.halves))
+    each_a = array_supply_a(rows_a, "netlisted") + op_amp_supply_a(rows_a)
+    return SUPPLY_V * (float(jnp.sum(each_a)) + bundle.spec.groups * comparator_supply_a())
 
 
 def model_seconds(bundle: Bundle, layer: int, twin: Twin, bench_tokens: BenchTokens, temperature_c: float) -> float:
@@ -258,5 +275,17 @@ def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
             float(sum(one["unequal_outside_zone"] for one in summaries)),
             high=0.0,
             unit="tokens",
+        ),
+        *(
+            Gate(
+                f"supply_power_{one['layer']}",
+                f"layer {one['layer']}: supply power in ngspice, {1e6 * one['power_w']:.3g} uW, over the ledger's as "
+                f"netlisted, {1e6 * one['charged_w']:.3g} uW",
+                100 * (one["power_w"] / one["charged_w"] - 1),
+                low=-GATE_POWER,
+                high=GATE_POWER,
+                unit="%",
+            )
+            for one in summaries
         ),
     ]

@@ -11,9 +11,8 @@ from atis_jax.cells.supply import array_supply_a, comparator_supply_a, op_amp_su
 from atis_jax.gates import Gate
 from atis_jax.spice import benches
 from atis_jax.spice.models import Process
+from experiments.spice.gates import GATE_POWER
 
-GATE_POWER = 10.0
-"""Percent of what is charged."""
 SCORE_V = 0.15
 """Standard deviation of a trained design's scores, V."""
 SLOPE_PER_V = 13.0

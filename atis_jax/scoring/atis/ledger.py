@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.ota import mirror_capacitance_f
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.components.array import on_time_s
 from atis_jax.energy.front_end import FrontEnd
@@ -82,14 +83,17 @@ class AtisLedger:
         full_scale: Any = self.hardware.dac.full_scale_v
         if self.spec.trainable_full_scale:
             full_scale = jax.vmap(lambda layer: full_scale_v(layer, self.spec, self.hardware))(design)
+        current_a = array_current_a(design, self.spec, self.hardware, query)
+        scorer = self.scorer(design)
+        mean_a = current_a / (scorer.arrays * scorer.inputs)
         in_time = math.isfinite(self.hardware.token_time_s)
         return FrontEnd(
-            bias_current_a=array_current_a(design, self.spec, self.hardware, query),
+            bias_current_a=current_a,
             supply_v=self.hardware.supply_v,
             token_time_s=self.hardware.token_time_s if in_time else self.costs.energy.token_time_s,
             residue=in_time,
             full_scale_v=full_scale,
-            load_f=self.hardware.ota.capacitance_f,
+            load_f=mirror_capacitance_f(mean_a, self.hardware.ota),
             kappa=self.hardware.ota.kappa,
             uses=self.costs.energy.uses,
             # Pixels are voltages already.
