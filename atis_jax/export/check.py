@@ -57,7 +57,7 @@ def _first_schema(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _second_schema(document: dict[str, Any]) -> dict[str, Any]:
-    """A document of schema 2 as one of the newest: its hardware has what it did not know of, without effect.
+    """A document of schema 2 as one of the newest: it has what it did not know of, without effect.
 
     Raises:
         ExportError: it is not the one that its checksum was made of.
@@ -77,7 +77,11 @@ def _second_schema(document: dict[str, Any]) -> dict[str, Any]:
         path = str(entry.get("field")) if isinstance(entry, Mapping) else ""
         return order.get(path, order.get(path.rpartition(".")[0], len(order)))
 
-    return with_seal({**document, "hardware": sorted([*document["hardware"], *added], key=place), "schema": SCHEMA})
+    hardware = sorted([*document["hardware"], *added], key=place)
+    scorer = document["scorer"]
+    if isinstance(scorer, Mapping):
+        scorer = {"reads": "every_layer", **scorer}
+    return with_seal({**document, "hardware": hardware, "scorer": scorer, "schema": SCHEMA})
 
 
 def check_seal(document: Mapping[str, Any]) -> None:
