@@ -13,6 +13,7 @@ from atis_jax.energy.shapes import (
     FORMATS,
     MEMORIES,
     PROJECTIONS,
+    READS,
     Memory,
     NetworkShape,
     ScorerShape,
@@ -60,8 +61,20 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
     total += preset.network_mac_j * (share * network.stem_macs + d * network.classes * network.head_tokens)
     rows = scorer.prototypes * (2 if scorer.differential else 1)
     scorer_bytes, programmed = [], []
+    once, compared = scorer.reads == "first_layer", scorer.prototypes
     for layer in range(network.depth):
         on, n_in = scorer.layers[layer], of_layer(scorer.inputs, layer)
+        if on:
+            total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+            if front_end.reference_bits == 0:
+                total += scorer.prototypes * preset.program_j / front_end.uses
+        if once and on and any(scorer.layers[:layer]):  # its bits were taken before, and wait with the token
+            first = scorer.layers.index(True)
+            written_and_read = tokens.kept[first] + tokens.scored[layer]
+            total += written_and_read * scorer.prototypes / 8 * price[memory.tokens]
+            on = False
+        elif once:
+            compared = scorer.prototypes * sum(scorer.layers)
         bits = of_layer(scorer.dac_bits, layer)
         scale = of_layer(front_end.full_scale_v, layer)
         looked_at = tokens.scored[layer] if on and not pixels else tokens.kept[layer]
@@ -102,11 +115,8 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
                 total += n * preset.tia_w * on_s
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * n_in * preset.switch_j
-            total += n * scorer.prototypes * preset.comparator_j
-            total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+            total += n * compared * preset.comparator_j
             programmed.append(rows * n_in)
-            if front_end.reference_bits == 0:
-                total += scorer.prototypes * preset.program_j / front_end.uses
         n, key_width = tokens.kept[layer] + network.protected, d // network.heads
         keys = n if tokens.attended is None else tokens.attended[layer] + network.protected
         products = [(n, d, d)] * 4
@@ -162,6 +172,7 @@ def cases(draw):
         shared=draw(st.booleans()),
         source=draw(st.sampled_from(("tokens", "pixels"))),
         format=draw(st.sampled_from(FORMATS)),
+        reads=draw(st.sampled_from(READS)),
     )
     counts = st.lists(st.floats(0.0, 100.0), min_size=depth, max_size=depth).map(np.array)
     positive = st.floats(0.01, 5.0)

@@ -20,15 +20,18 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.types import initial_state
 
-IMAGES, DEPTH, FIRST, INPUTS, WIDTH, GROUPS, VALUES = 4, 4, 1, 6, 16, 2, 4
+IMAGES, DEPTH, FIRST, INPUTS, WIDTH, VALUES = 4, 4, 1, 6, 16, 4
 NOMINAL = with_fields(get_preset("nominal"), {"comparator.noise_v": 2e-3})
-TOKENS = ScorerSpec(reads="first_layer", inputs=INPUTS, arrangement="grouped", groups=GROUPS)
+TOKENS = ScorerSpec(reads="first_layer", inputs=INPUTS)
 PIXELS = dataclasses.replace(TOKENS, source="pixels", projection="selection", inputs=VALUES, differential=True)
 CASES = {
     "analog": (TOKENS, NOMINAL, FIRST),
-    "digital": (dataclasses.replace(TOKENS, kind="digital"), NOMINAL, FIRST),
     "pixels": (PIXELS, with_fields(NOMINAL, {"dac.bits": None}), 0),
+    "digital": (dataclasses.replace(TOKENS, kind="digital"), NOMINAL, FIRST),
 }
+
+
+EACH = pytest.mark.parametrize("name", ["analog", *(pytest.param(one, marks=pytest.mark.slow) for one in list(CASES)[1:])])
 
 
 def design_for(spec: ScorerSpec) -> Design:
@@ -38,10 +41,10 @@ def design_for(spec: ScorerSpec) -> Design:
     leaves = dict(
         projection=rng.normal(0, 0.4, (DEPTH, spec.inputs, columns)),
         input_gain=rng.normal(0.6, 0.1, DEPTH),
-        prototype=rng.normal(0, 0.7, (DEPTH, GROUPS, spec.inputs)),
+        prototype=rng.normal(0, 0.7, (DEPTH, 1, spec.inputs)),
         bias_scale=rng.normal(1, 0.3, DEPTH),
-        feedback=rng.normal(0.2, 0.1, (DEPTH, GROUPS)),
-        threshold=np.linspace(-0.3, 0.6, DEPTH)[:, None] + np.zeros((1, GROUPS)),
+        feedback=rng.normal(0.2, 0.1, (DEPTH, 1)),
+        threshold=np.linspace(-0.2, 1.6, DEPTH)[:, None],
     )
     return Design(**{name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()})
 
@@ -53,7 +56,7 @@ def case(name: str):
     params, method = lively_params(model), make_method(spec, hardware)
     draw = jax.vmap(lambda key: sample_chip(key, hardware, spec.geometry))
     chip = jax.jit(draw, compiler_options=QUICK)(jax.random.split(jax.random.key(3), DEPTH))
-    state = jax.vmap(lambda _: initial_state(GROUPS, WIDTH))(jnp.arange(DEPTH))
+    state = jax.vmap(lambda _: initial_state(1, WIDTH))(jnp.arange(DEPTH))
     inputs = ScorerInputs(design_for(spec), chip, Environment(jnp.float32(310.0), jnp.float32(1.8)), state)
     batch, where = {"image": images}, {"scored": range(first, DEPTH)}
 
@@ -68,7 +71,7 @@ def case(name: str):
     return types.SimpleNamespace(inputs=inputs, masked=masked, gathered=gathered, first=first, model=model)
 
 
-@pytest.mark.parametrize("name", CASES)
+@EACH
 def test_masked_and_gathered_agree(name):
     here = case(name)
     whole = here.masked(here.inputs)
@@ -81,7 +84,7 @@ def test_masked_and_gathered_agree(name):
     np.testing.assert_allclose(np.where(there, whole.voltage, 0), np.where(there, packed.voltage, 0), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES)
+@EACH
 def test_behind_the_read_a_layer_has_a_comparator_of_its_own_and_nothing_else(name):
     """Other arrays in later layers change nothing; another offset there changes that layer's bits by its own amount."""
     here = case(name)
@@ -111,10 +114,10 @@ def test_the_score_is_the_read_of_the_first_layer_and_each_comparator_adds_its_o
     voltage = np.asarray(here.masked(here.inputs).voltage)
     apart = (voltage[FIRST + 1] - voltage[FIRST]).ravel(), (voltage[FIRST + 2] - voltage[FIRST]).ravel()
     for one in apart:
-        # 4 x 17 x 2 draws: the standard deviation is known to 1 / sqrt(2 x 135), 6 %; five of them.
-        assert np.std(one) == pytest.approx(2e-3 * np.sqrt(2), rel=0.3)
+        # 4 x 17 draws: the standard deviation is known to 1 / sqrt(2 x 67), 9 %; four of them.
+        assert np.std(one) == pytest.approx(2e-3 * np.sqrt(2), rel=0.35)
     assert np.std(voltage[FIRST]) > 20e-3
-    assert abs(np.corrcoef(*apart)[0, 1] - 0.5) < 0.35
+    assert abs(np.corrcoef(*apart)[0, 1] - 0.5) < 0.4
 
 
 def test_chips_of_one_read_differ_in_their_comparators_alone():
