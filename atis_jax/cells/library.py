@@ -104,6 +104,8 @@ COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 1.0e-6, 8.5e-3
 OTA_MIRROR_F, OTA_MIRROR_PER_DECADE = 0.113e-12, 0.38
 """Capacitance at an OTA's mirror at 10 nA, F, and its relative change a decade of bias current: by the last tenth of
 the way after a step, from 3 to 100 nA (``python -m experiments.spice.timing``)."""
+OTA_OUTPUT_F, COMPARATOR_INPUT_F = 2.4e-15, 41e-15
+"""What an OTA's output and a comparator's input add to a node, F (``python -m experiments.spice.timing``); no wire."""
 OP_AMP_LEAST_A, OP_AMP_PER_ARRAY = 0.5e-6, 2.0
 
 
