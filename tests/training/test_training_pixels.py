@@ -153,6 +153,7 @@ def patches(images) -> np.ndarray:
     return np.stack(cut, axis=1)
 
 
+@pytest.mark.slow
 def test_scores_of_raw_patches_start_a_third_of_the_half_span_wide(started):
     images, design, _ = started
     assert design.projection.shape == (DEPTH, 4, 4)
