@@ -214,7 +214,11 @@ def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
     """``chips`` fabricated chips, each with an array per layer, or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
-    return jax.vmap(method.wired)(jax.vmap(jax.vmap(method.sample_chip))(jax.random.split(key, (chips, depth))))
+
+    def chip(keys):
+        return method.wired(jax.vmap(method.sample_chip)(keys))
+
+    return jax.vmap(chip)(jax.random.split(key, (chips, depth)))
 
 
 def environments_for(hardware: Hardware, temperature_k: Float[Array, "chips"]) -> Environment:

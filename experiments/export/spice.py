@@ -97,9 +97,7 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
         nominal_chip(twin, bundle.spec.geometry),
         tia_log_gain_error=jnp.array([np.log(fit.gain) for fit in fits], jnp.float32),
         tia_offset_v=jnp.array([fit.offset_v for fit in fits], jnp.float32),
-        comparator_offset_v=jnp.asarray(
-            np.tile(offsets_v[: bundle.spec.groups], bundle.spec.halves), jnp.float32
-        ),
+        comparator_offset_v=jnp.asarray(np.tile(offsets_v[: bundle.spec.groups], bundle.spec.halves), jnp.float32),
     )
     return Twin(twin, chip, max(fit.residual_v for fit in fits), step_v, wanted_v + offsets_v)
 

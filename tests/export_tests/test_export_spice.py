@@ -195,7 +195,9 @@ def test_one_array_with_a_comparator_for_every_layer_draws_what_is_billed():
     np.testing.assert_allclose(back.threshold_v, wanted_v, atol=1e-9)
     with pytest.raises(ExportError, match="layer 2 has no array of its own.*netlist of layer 1"):
         scorer_text(made, 1)
-    played = BenchTokens(np.linspace(-0.1, 0.1, 9)[:, None] * np.sign(made.design.prototype[0]), *[np.zeros((9, 3))] * 2)
+    played = BenchTokens(
+        np.linspace(-0.1, 0.1, 9)[:, None] * np.sign(made.design.prototype[0]), *[np.zeros((9, 3))] * 2
+    )
     files = spice_files(made, 0, find_process("sky130"), played, 1e-4, 27.0)
     result = simulate(static_deck(made, files, 9)).results[0]
     scores_v, keep = simulated_scores(made, result)

@@ -31,7 +31,9 @@ CASES = {
 }
 
 
-EACH = pytest.mark.parametrize("name", ["analog", *(pytest.param(one, marks=pytest.mark.slow) for one in list(CASES)[1:])])
+EACH = pytest.mark.parametrize(
+    "name", ["analog", *(pytest.param(one, marks=pytest.mark.slow) for one in list(CASES)[1:])]
+)
 
 
 def design_for(spec: ScorerSpec) -> Design:
@@ -125,4 +127,6 @@ def test_chips_of_one_read_differ_in_their_comparators_alone():
     wired = with_one_array(chip)
     for name, leaf in vars(wired).items():
         own = name == "comparator_offset_v"
-        np.testing.assert_array_equal(leaf, getattr(chip, name) if own else np.repeat(getattr(chip, name)[:1], DEPTH, 0))
+        np.testing.assert_array_equal(
+            leaf, getattr(chip, name) if own else np.repeat(getattr(chip, name)[:1], DEPTH, 0)
+        )

@@ -1,7 +1,5 @@
 """Training a design of one read for several layers: one array moves, each layer's threshold for itself."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np

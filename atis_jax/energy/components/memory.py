@@ -88,9 +88,7 @@ def scorer_j(
     return jnp.sum(scored * read) + once * scorer_byte_j(preset, memory, once) / memory.batch
 
 
-def stored_bits_j(
-    preset: EnergyPreset, scorer: ScorerShape, memory: Memory, tokens: TokenCounts
-) -> Float[Array, ""]:
+def stored_bits_j(preset: EnergyPreset, scorer: ScorerShape, memory: Memory, tokens: TokenCounts) -> Float[Array, ""]:
     """Later layers' decisions, taken with the first's, in and out of the tokens' memory, J an example.
 
     G bits for each later scored layer: written with every token that the first lets through, read by each layer for the
