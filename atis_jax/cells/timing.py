@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -47,4 +49,4 @@ def decision_s() -> float:
     Its output node leaves a rail that is R = ``COMPARATOR_RANGE_V`` of its input away, with one pole of
     T = ``COMPARATOR_TIME_S``.
     """
-    return COMPARATOR_TIME_S * float(jnp.log1p(COMPARATOR_RANGE_V / DECIDED_V))
+    return COMPARATOR_TIME_S * math.log1p(COMPARATOR_RANGE_V / DECIDED_V)

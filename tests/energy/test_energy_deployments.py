@@ -105,9 +105,10 @@ def test_a_decoder_scores_one_token_and_attends_to_what_its_cache_kept():
     assert np.asarray(tokens.attended) == pytest.approx(512.0)
 
 
-def ratio_of_scoring(preset):
-    network = deployment_network(CAMERA)
-    ours, theirs = (contender(who, CAMERA, network, POINTS, preset) for who in ("codesigned", "codesigned_digital"))
+def ratio_of_scoring(preset, point=dataclasses.replace(CODESIGNED, circuit="priced")):
+    """Of the co-designed circuit with the preset's op-amp and comparator: its verdict turns on a price."""
+    network, points = deployment_network(CAMERA), {"paper": PAPER_POINT, "codesigned": point}
+    ours, theirs = (contender(who, CAMERA, network, points, preset) for who in ("codesigned", "codesigned_digital"))
     return float(ours.scoring_j) / float(theirs.scoring_j)
 
 

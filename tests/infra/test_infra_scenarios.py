@@ -102,7 +102,7 @@ def quoted(tmp_path):
     stored = {"accuracy": {"dense": 0.9}, "tokens": {"pruned_fraction": 0.6, "kept_per_layer": [0.4]}}
     config = {
         "scorer": {"inputs": 16, "differential": True},
-        "energy": {"core": "bias", "token_time_s": 1e-6},
+        "energy": {"core": "settling", "token_time_s": 1e-6},
     }
     (tmp_path / "summary.json").write_text(json.dumps(stored))
     (tmp_path / "config.json").write_text(json.dumps(config))
