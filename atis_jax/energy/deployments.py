@@ -1,4 +1,4 @@
-"""Deployments: one network in one place, and five ways to run it, each as a ledger."""
+"""Deployments: one network in one place, and the ways to run it, each as a ledger."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
-from atis_jax.energy.baselines import cheapest_digital_ledger, dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.baselines import (
+    cheapest_digital_ledger,
+    coarse_then_fine_ledger,
+    dense_ledger,
+    digital_ledger,
+    folded_digital_ledger,
+)
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.constants import paper
 from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, FrontEnd
-from atis_jax.energy.ledger import Ledger, ledger
+from atis_jax.energy.ledger import LINES, SCORING_LINES, Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
 from atis_jax.energy.shapes import (
@@ -27,11 +34,16 @@ from atis_jax.energy.shapes import (
 )
 from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
-CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
+CONTENDERS = ("dense", "digital", "folded", "paper", "coarse", "codesigned_digital", "codesigned")
 """No pruning; the paper's score in digital, as computed and folded to one vector; the paper's circuit; the co-designed
-score in digital, in its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design
-that needs fewer numbers is cheaper in digital too."""
+score in digital on pixels that are converted coarsely first, in front of a camera only; the same score in digital, in
+its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design that needs fewer
+numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
+IN_BOTH = ("scorer_memory", "projection")
+"""Lines of a scorer of which a part is no choice of its circuit: the tokens it reads, the projection before it."""
+SCANNED = ("sensor_read", "sensor_adc", *SCORING_LINES)
+"""Lines of a frame that wakes nothing: it is read, and scored."""
 MODES = ("encoder", "decode")
 _SHAPES: dict[str, Callable[[DeploymentSpec, NetworkShape | None], NetworkShape]] = {
     "deit_ti": lambda spec, own: vit_shape(192, 3),
@@ -106,10 +118,21 @@ class DeploymentSpec:
     uses: float = setting(1e9, low=1.0, high=1e18, doc="examples between two programmings of the floating gates")
     rate_hz: float = setting(1.0, low=0.0, high=1e12, exclusive_low=True, doc="examples or tokens a second")
     sent_bytes: int = setting(0, low=0, high=1_000_000_000, doc="of the result sent over the air")
+    woken: float = setting(
+        1.0, low=0.0, high=1.0, exclusive_low=True, doc="share of the frames on which the scorer wakes the network"
+    )
+    coarse_bits: int = setting(
+        3, low=1, high=7, doc="of the first conversion where pixels are converted coarsely, then in full"
+    )
     words: str = setting("", doc="one sentence for a reader who has not seen the deployment")
 
     def __post_init__(self):
         check_settings(self, "deployment")
+        if self.woken < 1.0 and self.source != "pixels":
+            raise SettingError(
+                f"deployment.woken = {self.woken} with deployment.source = {self.source!r}, which are there only once "
+                "the network is awake; set source = 'pixels', or woken = 1"
+            )
         if self.source == "pixels" and self.network not in ("deit_ti", "deit_s", "vit_b", "own"):
             raise SettingError(f"deployment.source = 'pixels' with network {self.network!r}, which has none; use a ViT")
         if self.mode == "decode" and self.network != "gpt2":
@@ -245,29 +268,71 @@ def contender(
         SettingError: no such contender.
     """
     check_choice(name, CONTENDERS, "contender")
-    point = points["codesigned" if name.startswith("codesigned") else "paper"]
+    point = point_of(name, points)
     preset = prices(spec, point) if preset is None else preset
-    memory = spec.memory()
     if name == "dense":
-        return dense_ledger(preset, network, memory, deployment_tokens(spec, network, pruned=False))
+        everyone = deployment_tokens(spec, network, pruned=False)
+        return dense_ledger(preset, network, spec.memory(), everyone)
     tokens = deployment_tokens(spec, network, pruned=True)
-    scorer = deployment_scorer(spec, point, network)
+    awake = _pruned_ledger(name, spec, network, point, preset, tokens)
+    if spec.woken == 1.0:
+        return awake
+    nothing = dataclasses.replace(tokens, kept=jnp.zeros_like(tokens.kept))
+    lines = _pruned_ledger(name, spec, network, point, preset, nothing).as_dict()
+    asleep = Ledger(**{f"{line}_j": lines[line] if line in SCANNED else jnp.zeros(()) for line in LINES})
+    return jax.tree.map(lambda on, off: spec.woken * on + (1.0 - spec.woken) * off, awake, asleep)
+
+
+def point_of(name: str, points: dict[str, PointSpec]) -> PointSpec:
+    """The design point of a contender."""
+    return points["codesigned" if name.startswith("codesigned") or name == "coarse" else "paper"]
+
+
+def contenders_of(spec: DeploymentSpec) -> tuple[str, ...]:
+    """The ways to run a deployment: coarse conversion only where a camera converts."""
+    return tuple(name for name in CONTENDERS if name != "coarse" or spec.source == "pixels")
+
+
+def _pruned_ledger(
+    name: str,
+    spec: DeploymentSpec,
+    network: NetworkShape,
+    point: PointSpec,
+    preset: EnergyPreset,
+    tokens: TokenCounts,
+) -> Ledger:
+    """One frame of a contender that scores; without the network where ``tokens`` keep nothing."""
+    scorer, memory = deployment_scorer(spec, point, network), spec.memory()
     if name in ANALOG:
         return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
+    if name == "coarse":
+        return coarse_then_fine_ledger(preset, network, scorer, tokens, memory, spec.coarse_bits)
     rivals = {"digital": digital_ledger, "folded": folded_digital_ledger, "codesigned_digital": cheapest_digital_ledger}
     return choose(rivals, name, "contender")(preset, network, scorer, tokens, memory)
 
 
 def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:
-    """What ``ours`` spends over ``theirs``: in all against ``dense``, else in the lines that are not the same in both.
+    """What ``ours`` spends over ``theirs``: in all against ``dense``, else without what is the same in both.
 
     A digital scorer prunes the same tokens, so that scoring differs and, in front of a camera's converters, what is
-    converted. Infinite where the rival spends nothing.
+    converted. Of what both read of tokens and project the smaller amount is no part of either. Infinite where the rival
+    spends nothing.
     """
+    return _ratio(ours, theirs, LINES, rival == "dense")
+
+
+def circuits_ratio(ours: Ledger, theirs: Ledger) -> float:
+    """What ``ours`` spends on scoring over ``theirs``, without what both read of tokens and project."""
+    return _ratio(ours, theirs, SCORING_LINES, whole=False)
+
+
+def _ratio(ours: Ledger, theirs: Ledger, lines: tuple[str, ...], whole: bool) -> float:
     mine, other = ({line: float(v) for line, v in one.as_dict().items()} for one in (ours, theirs))
-    differing = [line for line in mine if rival == "dense" or mine[line] != other[line]]
-    spent = sum(other[line] for line in differing)
-    return sum(mine[line] for line in differing) / spent if spent > 0 else math.inf
+    if not whole:
+        lines = tuple(line for line in lines if mine[line] != other[line])
+    shared = 0.0 if whole else sum(min(mine[line], other[line]) for line in lines if line in IN_BOTH)
+    spent = sum(other[line] for line in lines) - shared
+    return (sum(mine[line] for line in lines) - shared) / spent if spent > 0 else math.inf
 
 
 def deployment_ledgers(
@@ -275,4 +340,4 @@ def deployment_ledgers(
 ) -> dict[str, Ledger]:
     """Every contender's ledger, by name."""
     network = deployment_network(spec, own)
-    return {name: contender(name, spec, network, points) for name in CONTENDERS}
+    return {name: contender(name, spec, network, points) for name in contenders_of(spec)}

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from atis_jax.energy.certainty import Drawn, certainty, drawn_ledgers
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
 from atis_jax.energy.deployments import (
     ANALOG,
     DeploymentSpec,
     PointSpec,
+    circuits_ratio,
     contender,
     deployment_ledgers,
     deployment_network,
@@ -25,6 +29,7 @@ from atis_jax.energy.deployments import (
     spending_ratio,
 )
 from atis_jax.energy.latency import phase_2_targets, phase_3_targets, timing
+from atis_jax.energy.ledger import Ledger
 from atis_jax.energy.networks import NETWORKS, counted_macs
 from atis_jax.energy.outside import comparisons
 from atis_jax.energy.paper import claims
@@ -33,6 +38,8 @@ from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, sw
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
+from atis_jax.rng import key_of
+from atis_jax.statistics.intervals import wilson_interval
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.energy.contents import SCENARIOS
@@ -44,10 +51,10 @@ from experiments.inputs import Input, check_inputs
 from experiments.rundir import RunFolder
 
 RIVALS = {
-    "paper": ("dense", "digital", "folded"),
-    "codesigned": ("dense", "digital", "folded", "codesigned_digital"),
+    "paper": ("dense", "digital", "folded", "coarse"),
+    "codesigned": ("dense", "digital", "folded", "codesigned_digital", "coarse"),
 }
-"""What each analog contender is held against."""
+"""What each analog contender is held against, where the scenario has it."""
 SHOWN_CONSTANTS = 6
 KEPT_ALIKE = 0.01
 """How far apart the kept fractions of a scenario and of the run that is quoted beside it may be."""
@@ -103,6 +110,7 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
     spec, points = settings.scenario(name), settings.points(name)
     network = deployment_network(spec, own)
     ledgers = deployment_ledgers(spec, points, own)
+    drawn = drawn_ledgers(spec, network, points, key_of(jax.random.key(settings.seed), "constants"), settings.draws)
     totals = {who: float(one.total_j) for who, one in ledgers.items()}
     scoring = {who: float(one.scoring_j) for who, one in ledgers.items()}
     return {
@@ -112,13 +120,17 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
         "preset": spec.preset,
         "kept": kept_fractions(spec, network.depth),
         "rate_hz": spec.rate_hz,
+        "woken": spec.woken,
         "total_j": totals,
         "scoring_j": scoring,
         "ledger_j": {
             who: {line: float(value) for line, value in one.as_dict().items()} for who, one in ledgers.items()
         },
         "against": [
-            comparison(who, rival, spec, network, points, totals, scoring) for who in ANALOG for rival in RIVALS[who]
+            comparison(who, rival, spec, network, points, ledgers, drawn)
+            for who in ANALOG
+            for rival in RIVALS[who]
+            if rival in ledgers
         ],
     }
 
@@ -129,15 +141,17 @@ def comparison(
     spec: DeploymentSpec,
     network: NetworkShape,
     points: dict[str, PointSpec],
-    totals: dict[str, float],
-    scoring: dict[str, float],
+    ledgers: dict[str, Ledger],
+    drawn: Drawn,
 ) -> dict[str, Any]:
-    """One analog contender against one rival: factors, who wins, and the constants it hangs on.
+    """One analog contender against one rival: factors, who wins, how surely, and the constants it hangs on.
 
     Against the dense network totals are compared. A digital scorer prunes the same tokens, so what differs is the
     scoring (and, before a camera's converters, what is converted): constants are then ranked by what they do to the
-    ratio of the lines that are not the same in both.
+    ratio of what is not the same in both. ``scoring_factor`` has what both read of tokens, ``circuits_factor`` has not.
     """
+    (ours, theirs), own = (ledgers[who], ledgers[rival]), circuits_ratio(ledgers[who], ledgers[rival])
+    total_factor, scores = float(theirs.total_j) / float(ours.total_j), float(theirs.scoring_j) > 0
     ratio = ratio_of(who, rival, spec, network, points)
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
     constants = swings(recipe, name, ratio)
@@ -145,10 +159,12 @@ def comparison(
     return {
         "analog": who,
         "rival": rival,
-        "total_factor": totals[rival] / totals[who],
-        "scoring_factor": scoring[rival] / scoring[who] if scoring[rival] > 0 else None,
-        "wins": totals[who] < totals[rival],
-        "share_saved": 1.0 - totals[who] / totals[rival],
+        "total_factor": total_factor,
+        "scoring_factor": float(theirs.scoring_j) / float(ours.scoring_j) if scores else None,
+        "circuits_factor": 1.0 / own if scores and own > 0 else None,
+        "wins": total_factor > 1.0,
+        "share_saved": 1.0 - 1.0 / total_factor,
+        "certainty": certainty_summary(drawn, who, rival),
         "ratio": ratio(prices(spec, points[who])),
         "constants": [
             {
@@ -172,6 +188,18 @@ def comparison(
             "within_range": first.decides,
             "break_even": break_even(recipe, name, first.constant, ratio),
         },
+    }
+
+
+def certainty_summary(drawn: Drawn, who: str, rival: str) -> dict[str, Any]:
+    """In how many draws of all constants the analog contender's pass takes less, and by how much."""
+    found = certainty(drawn, who, rival)
+    return {
+        "draws": found.draws,
+        "wins": found.wins / found.draws,
+        "interval": list(wilson_interval(found.wins, found.draws)),
+        "share_saved": list(found.saved),
+        "circuits_factor": None if found.circuits is None else list(found.circuits),
     }
 
 

@@ -111,13 +111,15 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             }.get(front_end.dac, 2**bits * unit * front_end.supply_v**2 / 6)
             if front_end.converters is not None and front_end.dac != "none":
                 one += preset.hold_f * front_end.supply_v * scale
+            if pixels:
+                one += preset.pixel_hold_f * front_end.supply_v * front_end.supply_v
             total += n * n_in * one
             current = float(front_end.bias_current_a[layer])
             on_s, mean = front_end.token_time_s, current / (rows * n_in)
             needs_s, row_a, op_amp_a, comparator_a = built_circuit(front_end, current / rows, mean, bits)
             priced = front_end.circuit == "priced"
             if front_end.core == "settling" and not priced:
-                on_s = needs_s
+                on_s = needs_s * preset.built_time
             elif front_end.core == "settling":
                 gm = front_end.kappa * mean / (2 * 1.380649e-23 * front_end.temperature_k / 1.602176634e-19)
                 on_s = front_end.load_f / gm * math.log(2 ** (bits + 1)) if mean > 0 else 0.0
@@ -126,10 +128,12 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
                 line = 0.0 if front_end.dac == "fabric" else preset.line_f
                 if scorer.arrangement != "multiplexed" or row % scorer.prototypes == 0:  # held for every prototype
                     total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
-                total += n * (preset.tia_w if priced else op_amp_a * front_end.supply_v) * on_s
+                total += n * (preset.tia_w if priced else op_amp_a * preset.built_op_amp * front_end.supply_v) * on_s
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * n_in * preset.switch_j
-            compared_j = preset.comparator_j if priced else comparator_a * front_end.supply_v * on_s
+            compared_j = (
+                preset.comparator_j if priced else comparator_a * preset.built_comparator * front_end.supply_v * on_s
+            )
             total += n * scorer.prototypes * compared_j
             total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
             programmed.append(rows * n_in)

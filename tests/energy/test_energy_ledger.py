@@ -15,7 +15,7 @@ from jax.test_util import check_grads
 
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
-from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.baselines import coarse_then_fine_ledger, dense_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.front_end import DACS, FrontEnd
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, ledger
 from atis_jax.energy.presets import ENTRIES, energy_preset
@@ -90,7 +90,13 @@ def test_float32_agrees_with_the_count_at_physical_magnitudes():
 def knobs_of(dac: str, core: str, circuit: str = "priced"):
     """Every number that can be trained or swept, with array size, bits and full scale one a layer."""
     front_end = dataclasses.replace(
-        FRONT_END, dac=dac, core=core, circuit=circuit, full_scale_v=jnp.array([0.2, 0.3, 0.4]), converters=4, reference_bits=0
+        FRONT_END,
+        dac=dac,
+        core=core,
+        circuit=circuit,
+        full_scale_v=jnp.array([0.2, 0.3, 0.4]),
+        converters=4,
+        reference_bits=0,
     )
     scorer = dataclasses.replace(SCORER, inputs=jnp.array([12.0, 16.0, 9.0]), dac_bits=jnp.array([5.0, 4.0, 3.0]))
     tokens = TokenCounts(*(jnp.asarray(count) for count in (TOKENS.scored, TOKENS.kept, TOKENS.kept + 3.0)))
@@ -171,6 +177,10 @@ def test_each_line_draws_only_on_the_entries_it_names():
         front_end = dataclasses.replace(FRONT_END, **of_front_end)
         note(lambda p: ledger(p, NETWORK, scorer, tokens, front_end, memory))  # noqa: B023
         note(lambda p: digital_ledger(p, NETWORK, scorer, tokens, memory))  # noqa: B023
+    pixels = dataclasses.replace(SCORER, source="pixels", projection="selection")
+    built = dataclasses.replace(FRONT_END, dac="none", core="settling", circuit="netlisted")
+    note(lambda p: ledger(p, NETWORK, pixels, tokens, built))
+    note(lambda p: coarse_then_fine_ledger(p, NETWORK, pixels, tokens))
     for spec in (TomeSpec(), LtpSpec()):
         rival, kept = make_method(spec, get_preset("nominal")), jnp.asarray([0.8, 0.5, 0.2])
 
@@ -247,7 +257,9 @@ def test_the_core_when_settling_takes_what_it_takes_whatever_the_current():
     scorer = dataclasses.replace(SCORER, inputs=64.0, dac_bits=6.0, prototypes=1, layers=(True,))
     quiet = dataclasses.replace(energy_preset("horowitz_45nm"), line_f=0.0)
     for current_a in (64e-9, 6.4e-6):
-        front_end = FrontEnd(jnp.array([current_a]), 1.0, 1.0, load_f=1e-12, kappa=0.7, core="settling", circuit="priced")
+        front_end = FrontEnd(
+            jnp.array([current_a]), 1.0, 1.0, load_f=1e-12, kappa=0.7, core="settling", circuit="priced"
+        )
         one = TokenCounts(jnp.ones(1), jnp.ones(1))
         found = float(ledger(quiet, network, scorer, one, front_end).ota_j)
         assert found == pytest.approx(64 * 1e-12 * (2 * 0.025865 / 0.7) * 7 * np.log(2), rel=1e-3)
