@@ -3,9 +3,10 @@
     python launch.py --config=configs/scenarios.py
 
 Six places to run a transformer, the ways to run it in each, the constants they hang on, how sure each verdict is over
-all their ranges at once, and break-even maps; about a minute, no training. The co-designed point is the cheapest design of runs/codesign_front that holds the accuracy of
-the paper's (configs/codesign_front.py), on a network of width 64: that as few numbers of a wider token suffice is
-assumed, not measured. runs/sensor_quickstart gives the accuracy of scoring raw pixels.
+all their ranges at once, and break-even maps; about a minute, no training. The co-designed point is the cheapest
+design of runs/codesign_front that holds the accuracy of the paper's (configs/codesign_front.py), on a network of width
+64: that as few numbers of a wider token suffice is assumed, not measured. runs/sensor_quickstart gives the accuracy of
+scoring raw pixels; that three bits of a pixel suffice for a digital score is assumed.
 """
 
 from __future__ import annotations

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxtyping import Array, Float
-
 from atis_jax.cells.device import Cell
 from atis_jax.cells.library import COMPARATOR, OP_AMP, OTA
-from atis_jax.typing import Real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +49,8 @@ LAYOUT = Factor(
     "layout over gates",
     2.5,
     "",
-    "contacts, spacing, wells, guard rings and supply lines of long gates. With it an OTA and its floating gate are 227 "
-    f"um^2; drawn are 246 an amplifier with its bias gate ({_HILAS}sky130_hilas_TA2Cell_NoFG, 24.01 x 20.50 um for two)",
+    "contacts, spacing, wells, guard rings and supply lines of long gates. With it an OTA and its floating gate are "
+    f"227 um^2; drawn, one with its bias gate is 246 ({_HILAS}sky130_hilas_TA2Cell_NoFG, 24.01 x 20.50 um for two)",
     "chosen",
     low=1.5,
     high=4.0,
@@ -109,24 +106,24 @@ class Area:
         comparators: one a prototype.
     """
 
-    otas: Float[Array, "*s"] | float
-    floating_gates: Float[Array, "*s"] | float
+    otas: float
+    floating_gates: float
     read_out: float
-    feedback: Float[Array, "*s"] | float
+    feedback: float
     comparators: float
 
     @property
-    def total(self) -> Float[Array, "*s"] | float:
+    def total(self) -> float:
         """All of it."""
         return self.otas + self.floating_gates + self.read_out + self.feedback + self.comparators
 
 
-def resistor_um2(resistance_ohm: Real) -> Real:
+def resistor_um2(resistance_ohm: float) -> float:
     """A folded strip: R / R_sheet squares of its width, at its pitch."""
     return resistance_ohm / SHEET_OHM.value * RESISTOR_WIDTH_UM.value**2 * RESISTOR_PITCH.value
 
 
-def capacitor_um2(capacitance_f: Real) -> Real:
+def capacitor_um2(capacitance_f: float) -> float:
     """A plate between two metals. It lies above a circuit, but no circuit is put below it here."""
     return capacitance_f / CAPACITOR_F_PER_UM2.value
 
@@ -147,7 +144,7 @@ def bias_diode_um2(cell: Cell) -> float:
     return sum(device.size.area_um2 for device in cell.devices if device.nodes.split()[:2] == ["ib", "ib"])
 
 
-def scorer_um2(inputs: Real, rows: int, comparators: int, feedback_ohm: Real, bias: str = "floating_gate") -> Area:
+def scorer_um2(inputs: int, rows: int, comparators: int, feedback_ohm: float, bias: str = "floating_gate") -> Area:
     """A scorer of N inputs and G rows: N G OTAs, an op-amp and a resistor a row, comparators.
 
     Args:

@@ -36,12 +36,10 @@ class Drawn:
 
     Attributes:
         lines_j: by contender, (draws, lines) joules, in the order of ``LINES``.
-        usual_j: by contender, (lines,) at the constants' own values.
         constants: what was drawn.
     """
 
     lines_j: Mapping[str, Float[np.ndarray, "draws lines"]]
-    usual_j: Mapping[str, Float[np.ndarray, "lines"]]
     constants: tuple[Constant, ...]
 
 
@@ -84,26 +82,23 @@ def drawn_ledgers(
 
     ends = np.log([range_of(one)[:2] for one in constants])
     shares = np.asarray(jax.random.uniform(key, (draws, len(constants))))
-    usual = np.asarray([one.value for one in constants])
-    values = np.concatenate([usual[None], np.exp(ends[:, 0] + shares * (ends[:, 1] - ends[:, 0]))])
+    values = np.exp(ends[:, 0] + shares * (ends[:, 1] - ends[:, 0]))
     every = jax.device_get(jax.jit(jax.vmap(lines))(values))
-    float64 = {name: np.asarray(found, np.float64) for name, found in every.items()}
-    return Drawn(
-        {name: found[1:] for name, found in float64.items()},
-        {name: found[0] for name, found in float64.items()},
-        constants,
-    )
+    return Drawn({name: np.asarray(found, np.float64) for name, found in every.items()}, constants)
 
 
-def certainty(drawn: Drawn, who: str, rival: str) -> Certainty:
+def certainty(drawn: Drawn, who: str, rival: str, differing: tuple[str, ...]) -> Certainty:
     """How often ``who`` takes less than ``rival``, and by how much.
 
-    The lines that are the same in both at the constants' own values are the same at all: they are no part of the
-    difference, so that it is not lost in the rounding of a sum a million times as large.
+    Args:
+        drawn: every contender's ledger.
+        who: an analog contender.
+        rival: against whom.
+        differing: the lines that are not the same in both, whatever the prices (``deployments.differing_lines``). The
+            others are no part of the difference, which would be lost in the rounding of a sum a million times as large.
     """
     mine, other = drawn.lines_j[who], drawn.lines_j[rival]
-    differs = drawn.usual_j[who] != drawn.usual_j[rival]
-    less_j = np.sum((other - mine)[:, differs], axis=1)
+    less_j = np.sum((other - mine)[:, _at(differing)], axis=1)
     saved = less_j / np.sum(other, axis=1)
     return Certainty(
         draws=len(saved),

@@ -311,28 +311,42 @@ def _pruned_ledger(
     return choose(rivals, name, "contender")(preset, network, scorer, tokens, memory)
 
 
-def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:
-    """What ``ours`` spends over ``theirs``: in all against ``dense``, else without what is the same in both.
+def differing_lines(ours: Ledger, theirs: Ledger, rival: str) -> tuple[str, ...]:
+    """The lines of two ledgers that are not the same in both; against ``dense`` all of them.
 
     A digital scorer prunes the same tokens, so that scoring differs and, in front of a camera's converters, what is
-    converted. Of what both read of tokens and project the smaller amount is no part of either. Infinite where the rival
-    spends nothing.
+    converted.
     """
-    return _ratio(ours, theirs, LINES, rival == "dense")
+    mine, other = ours.as_dict(), theirs.as_dict()
+    return tuple(line for line in LINES if rival == "dense" or float(mine[line]) != float(other[line]))
+
+
+def spending_ratio(ours: Ledger, theirs: Ledger, rival: str, lines: tuple[str, ...] | None = None) -> float:
+    """What ``ours`` spends over ``theirs``: in all against ``dense``, else without what is the same in both.
+
+    Of what both read of tokens and project the smaller amount is no part of either. Infinite where the rival spends
+    nothing.
+
+    Args:
+        ours: of one contender.
+        theirs: of its rival.
+        rival: whose name that is.
+        lines: those that differ; ``differing_lines`` where not given.
+    """
+    lines = differing_lines(ours, theirs, rival) if lines is None else lines
+    return _ratio(ours, theirs, lines, shares=rival != "dense")
 
 
 def circuits_ratio(ours: Ledger, theirs: Ledger) -> float:
     """What ``ours`` spends on scoring over ``theirs``, without what both read of tokens and project."""
-    return _ratio(ours, theirs, SCORING_LINES, whole=False)
+    return _ratio(ours, theirs, SCORING_LINES, shares=True)
 
 
-def _ratio(ours: Ledger, theirs: Ledger, lines: tuple[str, ...], whole: bool) -> float:
-    mine, other = ({line: float(v) for line, v in one.as_dict().items()} for one in (ours, theirs))
-    if not whole:
-        lines = tuple(line for line in lines if mine[line] != other[line])
-    shared = 0.0 if whole else sum(min(mine[line], other[line]) for line in lines if line in IN_BOTH)
-    spent = sum(other[line] for line in lines) - shared
-    return (sum(mine[line] for line in lines) - shared) / spent if spent > 0 else math.inf
+def _ratio(ours: Ledger, theirs: Ledger, lines: tuple[str, ...], shares: bool) -> float:
+    mine, other = ({line: float(one.as_dict()[line]) for line in lines} for one in (ours, theirs))
+    shared = sum(min(mine[line], other[line]) for line in lines if line in IN_BOTH) if shares else 0.0
+    spent = sum(other.values()) - shared
+    return (sum(mine.values()) - shared) / spent if spent > 0 else math.inf
 
 
 def deployment_ledgers(
@@ -341,3 +355,15 @@ def deployment_ledgers(
     """Every contender's ledger, by name."""
     network = deployment_network(spec, own)
     return {name: contender(name, spec, network, points) for name in contenders_of(spec)}
+
+
+def priced_ledgers(
+    spec: DeploymentSpec, network: NetworkShape, points: dict[str, PointSpec]
+) -> Callable[[EnergyPreset], dict[str, Ledger]]:
+    """Prices -> every contender's ledger under them, compiled once."""
+
+    @jax.jit
+    def found(preset: EnergyPreset) -> dict[str, Ledger]:
+        return {name: contender(name, spec, network, points, preset) for name in contenders_of(spec)}
+
+    return lambda preset: jax.device_get(found(preset))

@@ -76,7 +76,7 @@ def _converters() -> tuple[Comparison, ...]:
         Comparison("8 bit ADC alone", preset.adc_j, "adc_j", published.ISAAC_ADC, "J"),
         Comparison("8 bit ADC alone", preset.adc_j, "adc_j", published.MURMANN_ADC, "J"),
         *(
-            Comparison(f"{bits} bit ADC alone", bits_j(preset, bits), "adc_j by its growth a bit", theirs, "J")
+            Comparison(f"{bits} bit ADC alone", float(bits_j(preset, bits)), "adc_j by its growth a bit", theirs, "J")
             for bits, theirs in ((4, published.FORMS_ADC), (6, published.MURMANN_ADC_6), (9, published.NEWTON_ADC))
         ),
     )

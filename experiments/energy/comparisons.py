@@ -237,8 +237,12 @@ def _certainty(entry: Any, where: str) -> Certainty:
 def _numbers(entry: dict[str, Any], key: str, where: str, length: int) -> tuple[float, ...]:
     """That many finite numbers in ascending order, of either sign."""
     found = entry.get(key)
-    numbers = isinstance(found, list) and all(isinstance(one, int | float) and math.isfinite(one) for one in found)
-    if not numbers or len(found) != length or sorted(found) != found:
+    if (
+        not isinstance(found, list)
+        or len(found) != length
+        or not all(isinstance(one, int | float) and math.isfinite(one) for one in found)
+        or sorted(found) != found
+    ):
         raise ReportError(f"summary.json: '{where}.{key}' must be {length} ascending numbers, found {found!r}")
     return tuple(map(float, found))
 

@@ -77,7 +77,7 @@ def power_of_settling(inputs: int, circuit: str, limit_s: float) -> float:
 
 def rows() -> list[tuple[str, ...]]:
     """A row an array and circuit, in the order of ``HEADS``."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for inputs in ARRAYS:
         for circuit in (PRICED, *(one for one in CIRCUITS if one != PRICED)):
             now = taken(inputs, circuit)

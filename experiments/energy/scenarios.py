@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from atis_jax.energy.certainty import Drawn, certainty, drawn_ledgers
+from atis_jax.energy.certainty import Certainty, Drawn, certainty, drawn_ledgers
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
 from atis_jax.energy.deployments import (
     ANALOG,
@@ -22,8 +22,10 @@ from atis_jax.energy.deployments import (
     deployment_network,
     deployment_scorer,
     deployment_tokens,
+    differing_lines,
     front_end,
     kept_fractions,
+    priced_ledgers,
     prices,
     recipe_of,
     spending_ratio,
@@ -110,6 +112,7 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
     spec, points = settings.scenario(name), settings.points(name)
     network = deployment_network(spec, own)
     ledgers = deployment_ledgers(spec, points, own)
+    priced = priced_ledgers(spec, network, points)
     drawn = drawn_ledgers(spec, network, points, key_of(jax.random.key(settings.seed), "constants"), settings.draws)
     totals = {who: float(one.total_j) for who, one in ledgers.items()}
     scoring = {who: float(one.scoring_j) for who, one in ledgers.items()}
@@ -127,7 +130,7 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
             who: {line: float(value) for line, value in one.as_dict().items()} for who, one in ledgers.items()
         },
         "against": [
-            comparison(who, rival, spec, network, points, ledgers, drawn)
+            comparison(who, rival, spec, points, ledgers, priced, drawn)
             for who in ANALOG
             for rival in RIVALS[who]
             if rival in ledgers
@@ -139,9 +142,9 @@ def comparison(
     who: str,
     rival: str,
     spec: DeploymentSpec,
-    network: NetworkShape,
     points: dict[str, PointSpec],
     ledgers: dict[str, Ledger],
+    priced: Callable[[EnergyPreset], dict[str, Ledger]],
     drawn: Drawn,
 ) -> dict[str, Any]:
     """One analog contender against one rival: factors, who wins, how surely, and the constants it hangs on.
@@ -152,7 +155,12 @@ def comparison(
     """
     (ours, theirs), own = (ledgers[who], ledgers[rival]), circuits_ratio(ledgers[who], ledgers[rival])
     total_factor, scores = float(theirs.total_j) / float(ours.total_j), float(theirs.scoring_j) > 0
-    ratio = ratio_of(who, rival, spec, network, points)
+    differing = differing_lines(ours, theirs, rival)
+
+    def ratio(preset: EnergyPreset) -> float:
+        found = priced(preset)
+        return spending_ratio(found[who], found[rival], rival, differing)
+
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
     constants = swings(recipe, name, ratio)
     first = constants[0]
@@ -164,7 +172,7 @@ def comparison(
         "circuits_factor": 1.0 / own if scores and own > 0 else None,
         "wins": total_factor > 1.0,
         "share_saved": 1.0 - 1.0 / total_factor,
-        "certainty": certainty_summary(drawn, who, rival),
+        "certainty": certainty_summary(certainty(drawn, who, rival, differing)),
         "ratio": ratio(prices(spec, points[who])),
         "constants": [
             {
@@ -191,9 +199,8 @@ def comparison(
     }
 
 
-def certainty_summary(drawn: Drawn, who: str, rival: str) -> dict[str, Any]:
+def certainty_summary(found: Certainty) -> dict[str, Any]:
     """In how many draws of all constants the analog contender's pass takes less, and by how much."""
-    found = certainty(drawn, who, rival)
     return {
         "draws": found.draws,
         "wins": found.wins / found.draws,
@@ -201,18 +208,6 @@ def certainty_summary(drawn: Drawn, who: str, rival: str) -> dict[str, Any]:
         "share_saved": list(found.saved),
         "circuits_factor": None if found.circuits is None else list(found.circuits),
     }
-
-
-def ratio_of(
-    who: str, rival: str, spec: DeploymentSpec, network: NetworkShape, points: dict[str, PointSpec]
-) -> Callable[[EnergyPreset], float]:
-    """Prices -> ``spending_ratio`` of the two contenders."""
-
-    def ratio(preset: EnergyPreset) -> float:
-        ours, theirs = (contender(name, spec, network, points, preset) for name in (who, rival))
-        return spending_ratio(ours, theirs, rival)
-
-    return ratio
 
 
 def measured_accuracy(run_folder: str | None, spec: DeploymentSpec, point: PointSpec) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from atis_jax.energy.deployments import (
     deployment_network,
     deployment_scorer,
     deployment_tokens,
+    differing_lines,
     kept_fractions,
     recipe_of,
     spending_ratio,
@@ -87,7 +88,7 @@ def test_contenders_that_prune_share_everything_but_the_scoring(camera):
 
 
 def test_before_the_converters_only_kept_patches_are_converted(sensor):
-    """64 patches of 16 pixels at 25.6 pJ a conversion: all of them for a digital score, 0.4 of them for an analog, which
+    """64 patches of 16 pixels at 25.6 pJ a conversion: all of them for a digital score, 0.4 for an analog one, which
     holds all of them on 1 pF at its 1 V; and for a coarse score all at 3 bits, 1.649^-5 of that (FORMS, ISAAC)."""
     all_j = 64 * 16 * 25.6e-12
     for who in ("dense", "digital", "folded", "codesigned_digital"):
@@ -148,7 +149,8 @@ def test_draws_of_all_constants_are_those_of_each_ledger_alone():
         expected = np.array([[float(v) for v in one.as_dict().values()] for one in found])
         np.testing.assert_allclose(drawn.lines_j[who], expected, rtol=1e-4, atol=1e-18)
     ours, theirs = (np.array([float(one.total_j) for one in totals[who]]) for who in ("codesigned", "coarse"))
-    sure = certainty(drawn, "codesigned", "coarse")
+    usual = deployment_ledgers(SENSOR, POINTS, OWN)
+    sure = certainty(drawn, "codesigned", "coarse", differing_lines(usual["codesigned"], usual["coarse"], "coarse"))
     assert (sure.draws, sure.wins) == (3, int(np.sum(ours < theirs)))
     assert sure.saved == pytest.approx(tuple(np.quantile(1 - ours / theirs, (0.05, 0.5, 0.95))), abs=1e-5)
 
@@ -167,9 +169,10 @@ def test_a_decoder_scores_one_token_and_attends_to_what_its_cache_kept():
     assert np.asarray(tokens.attended) == pytest.approx(512.0)
 
 
-def ratio_of_scoring(preset, point=dataclasses.replace(CODESIGNED, circuit="priced")):
+def ratio_of_scoring(preset):
     """Of the co-designed circuit with the preset's op-amp and comparator: its verdict turns on a price."""
-    network, points = deployment_network(CAMERA), {"paper": PAPER_POINT, "codesigned": point}
+    priced = dataclasses.replace(CODESIGNED, circuit="priced")
+    network, points = deployment_network(CAMERA), {"paper": PAPER_POINT, "codesigned": priced}
     ours, theirs = (contender(who, CAMERA, network, points, preset) for who in ("codesigned", "codesigned_digital"))
     return float(ours.scoring_j) / float(theirs.scoring_j)
 

@@ -121,8 +121,8 @@ IBM_2023_PRECISE = Constant(
     2 * PICO / 2.48,
     "J",
     14,
-    "Le Gallo et al., Nature Electronics 6, 2023, doi 10.1038/s41928-023-01010-1: 2.48 TOPS/W in its high-precision mode, "
-    "whole chip",
+    "Le Gallo et al., Nature Electronics 6, 2023, doi 10.1038/s41928-023-01010-1: 2.48 TOPS/W at high precision, whole "
+    "chip",
     "measured",
 )
 LPDDR4 = Constant("LPDDR4", 8 * 8 * PICO, "J/B", None, "hwcomponents-cacti: 8 pJ a bit, the device alone", "modelled")

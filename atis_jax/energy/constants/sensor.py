@@ -34,9 +34,9 @@ ADC_GROWTH = Constant(
     (published.ISAAC_ADC.value / published.FORMS_ADC.value) ** (1 / 4),
     "",
     32,
-    "straight in log(energy) against bits through FORMS (4 bits) and ISAAC (8 bits), both at 32 nm, and on below 4; low: "
-    "from ISAAC to Newton (9 bits); high: between the medians of Murmann's survey at 6 and 8 effective bits. A fixed "
-    "price a conversion step would be 2",
+    "straight in log(energy) against bits through FORMS (4 bits) and ISAAC (8 bits), both at 32 nm, and on below 4; "
+    "low: from ISAAC to Newton (9 bits); high: between the medians of Murmann's survey at 6 and 8 effective bits. A "
+    "fixed price a conversion step would be 2",
     "modelled",
     low=published.NEWTON_ADC.value / published.ISAAC_ADC.value,
     high=(published.MURMANN_ADC_8_MEDIAN / published.MURMANN_ADC_6.value) ** (1 / 2),

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from atis_jax.report.errors import Absent
-from atis_jax.report.formatting import count, join, percent, significant
+from atis_jax.report.formatting import count, percent, significant
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import ANALOG, BLACK, DENSE, DIGITAL, new_figure, panels_of
@@ -99,7 +99,7 @@ def _panel(axes: Axes, pairs: list[tuple[Scenario, Comparison]], who: str) -> No
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("% of the rival's pass saved", fontsize=8)
-    axes.set_title(f"{NAMES[who]} against", fontsize=9)
+    axes.set_title(f"{NAMES[who]} against", fontsize=8.6, loc="left")
     axes.text(1.01, -0.95, "P", transform=axes.get_yaxis_transform(), fontsize=7, va="center")
 
 
@@ -115,22 +115,19 @@ def _probability(sure: Certainty) -> str:
 
 
 def _caption(pairs: list[tuple[Scenario, Comparison]]) -> str:
-    open_ = [
-        f"{NAMES[pair.analog]} against {NAMES.get(pair.rival, pair.rival)} in {one.name}"
-        for one, pair in pairs
-        if (sure := pair.certainty) is not None and 1 - SURE < sure.wins < SURE
-    ]
-    text = "Bars: 5 to 95 % of what the circuit saves of the rival's whole pass; left of 0 it takes more. P: share of "
-    text += f"the draws in which it takes less. {_how(pairs)} "
-    return text + (f"Undecided: {join(open_)}." if open_ else "Every verdict is sure.")
+    grey = sum(1 - SURE < pair.certainty.wins < SURE for _, pair in pairs if pair.certainty is not None)
+    return (
+        "Bars: 5 to 95 % of what the circuit saves of the rival's whole pass; left of 0 it takes more. P: share of the "
+        f"draws in which it takes less; {count(grey, 'verdict')} of {len(pairs)} stay open (grey). {_how(pairs)}"
+    )
 
 
 def _how(pairs: list[tuple[Scenario, Comparison]]) -> str:
     sure = pairs[0][1].certainty
     assert sure is not None
     return (
-        f"All constants together, drawn {count(sure.draws, 'time')} log-uniformly over their ranges (half to twice where "
-        "none is stated), the same for both."
+        f"All constants together, drawn {count(sure.draws, 'time')} log-uniformly over their ranges (half to twice "
+        "where none is stated), the same for both."
     )
 
 

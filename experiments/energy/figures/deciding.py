@@ -154,7 +154,8 @@ def _numbers(found: tuple[Scenario, ...], who: str, searched: float | None) -> T
     ]
     caption = (
         f"The {NAMES[who]} in numbers: the rival's energy over the circuit's, so above 1 analog takes less; of the "
-        "whole pass, of scoring, and of scoring without what both read of tokens and project. Against dense the constant is judged by the whole pass, against digital by what is "
+        "whole pass, of scoring, and of scoring without what both read of tokens and project. Against dense the "
+        "constant is judged by the whole pass, against digital by what is "
         f"not the same in both. Changes at: the value of that price at which both take the same{tried}, and whether it "
         "lies inside the price's range."
     )
