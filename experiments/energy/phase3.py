@@ -60,12 +60,13 @@ def taken(inputs: int, circuit: str, bias_a: float = PAPER_POINT.bias_a) -> Timi
 
 
 def bias_of_power(inputs: int, circuit: str, power_w: float) -> float:
-    """Bias current of an OTA at which the core draws ``power_w``, A: bisection in the logarithm."""
-    low, high = 1e-12, 1e-3
-    for _ in range(60):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if float(taken(inputs, circuit, middle).core_w[0]) < power_w else (low, middle)
-    return (low * high) ** 0.5
+    """Bias current of an OTA at which the core draws ``power_w``, A.
+
+    What a core draws is a straight line in its currents from where its op-amp is above the least that it is given.
+    """
+    bias_a = PAPER_POINT.bias_a
+    once_w, twice_w = (float(taken(inputs, circuit, times * bias_a).core_w[0]) for times in (1.0, 2.0))
+    return bias_a * (1.0 + (power_w - once_w) / (twice_w - once_w))
 
 
 def power_of_settling(inputs: int, circuit: str, limit_s: float) -> float:
