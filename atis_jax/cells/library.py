@@ -86,6 +86,9 @@ COMPARATOR = Cell(
         Branch("p-channel pair", 1.0),
         # One of the two carries the pairs' whole current once a token is decided, both a half at the threshold.
         Branch("sum of the two pairs", 1.0),
+        # Measured, python -m experiments.spice.power: mirrors of 1 um length give more than they are asked for, and a
+        # comparator near its threshold draws in its output stage too.
+        Branch("finite output resistance, output stage", 0.75),
     ),
 )
 """An n-channel and a p-channel pair, so that a reference anywhere from 0.4 to 1.4 V is compared; diodes hold the drains
@@ -97,6 +100,9 @@ COMPARATOR_CURRENT_A = 100e-9
 COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 1.0e-6, 8.5e-3
 """Pole of its output node, and how far that node is from its trip point at a rail, referred to the input. Of 2.8 to
 0.17 us that it takes to decide 1 to 100 mV in ngspice (``python -m experiments.spice.timing``)."""
+OTA_MIRROR_F, OTA_MIRROR_PER_DECADE = 0.113e-12, 0.38
+"""Capacitance at an OTA's mirror at 10 nA, F, and its relative change a decade of bias current: by the last tenth of
+the way after a step, from 3 to 100 nA (``python -m experiments.spice.timing``)."""
 OP_AMP_LEAST_A, OP_AMP_PER_ARRAY = 1e-6, 4.0
 
 

@@ -35,8 +35,6 @@ class FrontEnd:
         kappa: gate coupling of the OTAs; ``settling`` only.
         temperature_k: K; ``settling`` only.
         uses: examples between two programmings of the floating gates.
-        settling_current_a: (L,) bias current of an OTA that settles as the array does, A; None for the mean.
-            ``settling`` only.
         dac: one of ``DACS``. Static.
         converters: DACs that take turns over an array's inputs; None for one an input. Static.
         core: one of ``CORES``. Static.
@@ -59,7 +57,6 @@ class FrontEnd:
     kappa: Real = 0.7
     temperature_k: Real = NOMINAL_TEMPERATURE_K
     uses: Real = 1e9
-    settling_current_a: Float[Array, "L"] | None = None
     dac: str = static(default="per_bit")
     converters: int | None = static(default=None)
     core: str = static(default="bias")

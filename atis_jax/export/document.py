@@ -21,7 +21,7 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.validation import SettingError
 
-FORMAT, SCHEMA = "atis_jax design bundle", 2
+FORMAT, SCHEMA = "atis_jax design bundle", 3
 INFINITE = "infinite"
 _DESIGN, _QUERY = "design/", "query"
 _TRIM_V, _TRIM_LOG = "calibration/threshold_v", "calibration/log_current"
@@ -69,7 +69,7 @@ def document_of(bundle: Bundle, files: Mapping[str, Mapping[str, Any]]) -> dict[
         },
         "scorer": as_dict(bundle.spec),
         "hardware": [
-            {"field": path, "unit": unit_of(path), "value": _encoded(value)}
+            {"field": path, "unit": unit_of(path), "value": encoded(value)}
             for path, value in flatten_hardware(bundle.hardware).items()
         ],
         "layers": [layer_quantities(bundle, layer) for layer in range(bundle.layers)],
@@ -189,10 +189,10 @@ def wanted_arrays(document: Mapping[str, Any]) -> tuple[str, ...]:
     return (*wanted, _QUERY)
 
 
-def _encoded(value: Any) -> Any:
+def encoded(value: Any) -> Any:
     """A field's value in JSON's own types; JSON has no infinity."""
     if isinstance(value, tuple):
-        return [_encoded(item) for item in value]
+        return [encoded(item) for item in value]
     if isinstance(value, float) and math.isinf(value):
         return INFINITE
     return value if value is None or isinstance(value, str | int | float) else float(value)

@@ -16,7 +16,7 @@ from atis_jax.export.parsed import number, whole
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.formatting import si
-from atis_jax.spice.cells import OPTIONS, cells_text
+from atis_jax.spice.cells import OPTIONS, TRANSIENT_OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, token_sources
 from atis_jax.spice.simulator import Analysis, Deck
@@ -29,6 +29,9 @@ CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
     "tokens.csv",
     "README.md",
 )
+STEPS_A_TOKEN = 100
+"""At least; a score at a token's end is then within 0.1 mV of one with many more."""
+SUPPLY_CURRENT = "i(vdd)"
 EDGE = 0.02
 """Rise and fall of the transient bench's input voltages, of a token's time."""
 _PORTS_A_LINE = 12
@@ -121,16 +124,17 @@ def spice_files(
         CELLS: cells_text(process),
         SCORER: scorer_text(bundle, layer),
         STATIC: _bench(bundle, layer, token_sources(tokens.voltages_v), temperature_c, static_control(bundle, tokens)),
-        TRANSIENT: _bench(
-            bundle,
-            layer,
-            _waveforms(tokens.voltages_v, token_s),
-            temperature_c,
-            [transient_run(len(tokens.voltages_v), token_s), "plot v(keep0) v(y0)"],
-        ),
+        TRANSIENT: transient_bench(bundle, layer, tokens, token_s, temperature_c),
         TOKENS: _tokens_csv(tokens),
         README: _readme(bundle, layer, process, tokens, token_s),
     }
+
+
+def transient_bench(bundle: Bundle, layer: int, tokens: BenchTokens, token_s: float, temperature_c: float) -> str:
+    """The bench that plays the tokens one after the other, ``token_s`` each."""
+    control = [transient_run(len(tokens.voltages_v), token_s), "plot v(keep0) v(y0)"]
+    waveforms = _waveforms(tokens.voltages_v, token_s)
+    return _bench(bundle, layer, waveforms, temperature_c, control, TRANSIENT_OPTIONS)
 
 
 def static_control(bundle: Bundle, tokens: BenchTokens) -> list[str]:
@@ -154,18 +158,23 @@ def static_vectors(bundle: Bundle) -> tuple[str, ...]:
 def static_deck(bundle: Bundle, files: Mapping[str, str], tokens: int) -> Deck:
     """The exported static bench as the simulator runs it: the files themselves, control lines replaced."""
     text = files[STATIC].partition(".control")[0]
-    analysis = Analysis(static_sweep(tokens), static_vectors(bundle), points=tokens)
+    analysis = Analysis(static_sweep(tokens), (*static_vectors(bundle), SUPPLY_CURRENT), points=tokens)
     return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
+
+
+def supply_power_w(result: Mapping[str, np.ndarray]) -> float:
+    """Mean power that the scorer draws from its supply over the static bench's tokens, W."""
+    return float(-SUPPLY_V * np.mean(result[SUPPLY_CURRENT]))
 
 
 def transient_run(tokens: int, token_s: float) -> str:
     """The analysis of the transient bench."""
-    return f"tran {token_s / 200:.6e} {tokens * token_s:.6e}"
+    return f"tran {token_s / STEPS_A_TOKEN:.6e} {tokens * token_s:.6e}"
 
 
-def transient_deck(bundle: Bundle, files: Mapping[str, str], tokens: int, token_s: float) -> Deck:
-    """The exported transient bench, its first tokens alone."""
-    text = files[TRANSIENT].partition(".control")[0]
+def transient_deck(bundle: Bundle, files: Mapping[str, str], bench: str, tokens: int, token_s: float) -> Deck:
+    """A ``transient_bench`` beside the exported files, its first tokens alone."""
+    text = bench.partition(".control")[0]
     analysis = Analysis(transient_run(tokens, token_s), static_vectors(bundle))
     return Deck(text, (analysis,), {CELLS: files[CELLS], SCORER: files[SCORER]})
 
@@ -185,7 +194,9 @@ def simulated_scores(bundle: Bundle, result: Mapping[str, np.ndarray]) -> tuple[
     return scores_v, keep
 
 
-def _bench(bundle: Bundle, layer: int, sources: str, temperature_c: float, control: list[str]) -> str:
+def _bench(
+    bundle: Bundle, layer: int, sources: str, temperature_c: float, control: list[str], options: str = OPTIONS
+) -> str:
     inputs = [f"{sign}{j}" for j in range(bundle.spec.inputs) for sign in "pn"]
     rows, scores = range(bundle.spec.halves * bundle.spec.groups), range(bundle.spec.groups)
     ports = [*inputs, "vdd", "cm", *(f"y{row}" for row in rows), *(f"keep{score}" for score in scores), "scorer"]
@@ -194,7 +205,7 @@ def _bench(bundle: Bundle, layer: int, sources: str, temperature_c: float, contr
             f"* layer {layer + 1} of {bundle.name}",
             f".include {CELLS}",
             f".include {SCORER}",
-            OPTIONS,
+            options,
             f".temp {temperature_c:g}",
             f"Vdd vdd 0 {SUPPLY_V}",
             f"Vcm cm 0 {COMMON_MODE_V}",

@@ -27,6 +27,13 @@ class HardwareSpec:
         1.0, low=0.0, high=1000.0, doc="factor on every imperfection of the preset: mismatch, offsets, noise"
     )
 
+    token_time_s: float | None = setting(
+        None,
+        low=1e-8,
+        high=1.0,
+        doc="time given to a token, s, with what the token before leaves simulated; None: every token is read settled",
+    )
+
     def __post_init__(self):
         check_settings(self, "hardware")
         object.__setattr__(self, "preset", preset_with_digest(self.preset))
@@ -41,6 +48,7 @@ class HardwareSpec:
             "thermal.bias": self.bias,
             "dac.bits": self.dac_bits,
             "floating_gate.bits": self.programming_bits,
+            "token_time_s": self.token_time_s,
         }
         hardware = with_fields(named_hardware(self.preset), {path: v for path, v in wanted.items() if v is not None})
         try:

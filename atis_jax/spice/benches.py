@@ -123,6 +123,30 @@ def array_sums(
     return simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]["i(vo)"]
 
 
+def supply_currents(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    feedback_ohm: float,
+    comparator_a: float,
+    temperature_c: float,
+) -> Float[np.ndarray, "3 t"]:
+    """What array, op-amp and comparator of a row draw from the supply for each token, settled, A; threshold zero."""
+    amplifier = Amplifier(feedback_ohm, float(np.sum(np.abs(signed_current_a))), 1e6)
+    array = "".join(ota_line(f"{j}", current, "s") for j, current in enumerate(signed_current_a.tolist()))
+    parts = (array, amplifier.lines("s", "y"), comparator_line(0.0, comparator_a, "y", "keep"))
+    text = head(f"supply of {len(signed_current_a)} OTAs", process, temperature_c) + "Vtok tok 0 0\n"
+    text += token_sources(voltages_v)
+    for number, part in enumerate(parts):
+        # A supply of its own each, so that its current tells.
+        text += f"Vs{number} vdd{number} 0 {SUPPLY_V}\n" + part.replace(" vdd ", f" vdd{number} ")
+    vectors = tuple(f"i(Vs{number})" for number in range(len(parts)))
+    tokens = len(voltages_v)
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", vectors, points=tokens)
+    done = simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]
+    return -np.stack([done[vector.lower()] for vector in vectors])
+
+
 def output_noise(
     process: Process, bias_a: float, temperature_c: float, low_hz: float = 1.0, high_hz: float = 1e6
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,7 @@ from experiments.rundir import RunFolder
 from experiments.spice.characterise import Characterised, characterise, mismatched, population
 from experiments.spice.contents import VALIDATION
 from experiments.spice.gates import GATE_GM, GATE_NOISE, GATE_SETTLING, GATE_SINGLE, GATE_SUM, gates_summary
+from experiments.spice.power import power_gates
 from experiments.spice.settings import ValidationSettings
 
 FAMILY = 0.95
@@ -47,6 +48,8 @@ SAMPLED_CHIPS = 1024
 SETTLED_BITS = 6
 LOADS = ((1e-9, 1e-12), (10e-9, 1e-12), (100e-9, 1e-12))
 NOMINAL_C = 27.0
+POWER_TOKENS = 24
+"""A supply current is a mean over tokens, and each differs little."""
 
 
 def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)
     arrays: dict[str, np.ndarray] = {}
     gates: list[Gate] = []
-    for part in (_single, _transconductance, _sums, _spread, _noise, _settling):
+    for part in (_single, _transconductance, _sums, _spread, _noise, _settling, _power):
         new_gates, new_arrays = part(settings, found)
         for gate in new_gates:
             print(f"{gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
@@ -87,6 +90,11 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     folder.write_summary(summary)
     write_report(folder.path, VALIDATION)
     return summary
+
+
+def _power(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
+    """What the cells draw from the supply, against the ledger."""
+    return power_gates(found.process, NOMINAL_C, POWER_TOKENS, settings.seed), {}
 
 
 def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:

@@ -113,11 +113,11 @@ def test_every_quantity_that_is_edited_is_named(folder, which):
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        (("schema",), 3, "has schema 3, this version of atis_jax reads 2; update atis_jax"),
-        (("schema",), 0, "schema = 0 must be 2"),
-        (("schema",), "1", "schema = '1' must be 2"),
+        (("schema",), 4, "has schema 4, this version of atis_jax reads 3; update atis_jax"),
+        (("schema",), 0, "schema = 0 must be 3"),
+        (("schema",), "1", "schema = '1' must be 3"),
         (("schema",), 1, "has schema 1, which has no 'sha256'"),
-        (("schema",), True, "schema = True must be 2"),
+        (("schema",), True, "schema = True must be 3"),
         (("format",), "atis_jax fitted hardware", "this is no design bundle"),
         (("name",), "", "name: "),
         (("layers",), [], "layers: "),

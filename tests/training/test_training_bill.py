@@ -16,7 +16,7 @@ from atis_jax.energy.shapes import attention_macs, mlp_macs
 from atis_jax.models.kernels import Softmax
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import Stream
-from atis_jax.scoring.atis.ledger import bias_currents_a
+from atis_jax.scoring.atis.ledger import array_current_a
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
@@ -85,8 +85,8 @@ def summed_currents(design) -> np.ndarray:
 
 def test_array_current_is_the_sum_of_bias_currents():
     design = design_for()
-    found = bias_currents_a(design, SETTINGS.scorer, get_preset("nominal"), memory_for().query)
-    np.testing.assert_allclose(np.sum(found, axis=1), summed_currents(design), rtol=1e-5)
+    found = array_current_a(design, SETTINGS.scorer, get_preset("nominal"), memory_for().query)
+    np.testing.assert_allclose(found, summed_currents(design), rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["analog", "digital"])

@@ -53,10 +53,7 @@ def _token_time_s(
 def _until_settled_s(
     front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], bits: Float[Array, "L"]
 ) -> Float[Array, "L"]:
-    if front_end.settling_current_a is None:
-        mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
-    else:
-        mean_a = front_end.settling_current_a
+    mean_a = front_end.bias_current_a / (scorer.arrays * inputs)
     # A layer without scorer has no current, and nothing to settle.
     running = mean_a > 0
     return jnp.where(running, settling_s(front_end, jnp.where(running, mean_a, 1.0), bits), 0.0)

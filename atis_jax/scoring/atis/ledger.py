@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.circuits.settling import settling_current_a
+from atis_jax.circuits.ota import mirror_capacitance_f
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.components.array import on_time_s
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import OF_PIXELS, ScorerShape
@@ -28,15 +30,14 @@ _FOLDS = {"static": True, "extracted": True, "ema": False}
 """Whether a prototype folds into one vector with the projection: not one that moves."""
 
 
-def bias_currents_a(
+def array_current_a(
     design: Design, spec: ScorerSpec, hardware: Hardware, query: Float[Array, "L G D"]
-) -> Float[Array, "L HGN"]:
-    """Bias current of every OTA of each layer's array, or of its two halves, amperes; zero for inputs not built."""
+) -> Float[Array, "L"]:
+    """Sum of the bias currents of each layer's array, or of its two halves, amperes; none of inputs not built."""
     programmed = jax.vmap(lambda d, q: array_program(d, spec, hardware, q))(design, query)
     current_a = jnp.abs(programmed.signed_current_a)
     # Not the magnitude of what is drawn: that has no slope where an input is off.
-    current_a = current_a if programmed.built is None else current_a * programmed.built[:, None]
-    return current_a.reshape(len(current_a), -1)
+    return jnp.sum(current_a if programmed.built is None else current_a * programmed.built[:, None], axis=(1, 2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,24 +83,34 @@ class AtisLedger:
         full_scale: Any = self.hardware.dac.full_scale_v
         if self.spec.trainable_full_scale:
             full_scale = jax.vmap(lambda layer: full_scale_v(layer, self.spec, self.hardware))(design)
-        current_a = bias_currents_a(design, self.spec, self.hardware, query)
-        bits = jnp.broadcast_to(self.scorer(design).dac_bits, len(current_a))
+        current_a = array_current_a(design, self.spec, self.hardware, query)
+        scorer = self.scorer(design)
+        mean_a = current_a / (scorer.arrays * scorer.inputs)
+        in_time = math.isfinite(self.hardware.token_time_s)
         return FrontEnd(
-            bias_current_a=jnp.sum(current_a, axis=1),
-            settling_current_a=jax.vmap(settling_current_a)(current_a, bits),
+            bias_current_a=current_a,
             supply_v=self.hardware.supply_v,
-            token_time_s=self.costs.energy.token_time_s,
+            token_time_s=self.hardware.token_time_s if in_time else self.costs.energy.token_time_s,
+            residue=in_time,
             full_scale_v=full_scale,
-            load_f=self.hardware.ota.capacitance_f,
+            load_f=mirror_capacitance_f(mean_a, self.hardware.ota),
             kappa=self.hardware.ota.kappa,
             uses=self.costs.energy.uses,
             # Pixels are voltages already.
             dac="none" if choose(OF_PIXELS, self.spec.source, "scorer.source") else self.costs.energy.dac,
             converters=self.costs.energy.converters,
-            core=self.costs.energy.core,
+            core="bias" if in_time else self.costs.energy.core,
             circuit=self.costs.energy.circuit,
             reference_bits=self.costs.energy.reference_bits,
         )
+
+    def token_time_s(self, design: Design, query: Float[Array, "L G D"]) -> Float[Array, "L"]:
+        """Time that a token of each layer, and prototype of a multiplexed array, is billed for, s."""
+        scorer = self.scorer(design)
+        inputs, bits = (
+            jnp.broadcast_to(jnp.asarray(one, float), len(query)) for one in (scorer.inputs, scorer.dac_bits)
+        )
+        return on_time_s(self.front_end(design, query), scorer, inputs, bits)
 
     def analog(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
         """With the analog scorer."""
