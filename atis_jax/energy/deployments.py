@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from atis_jax.cells.timing import mirror_f
 from atis_jax.energy.baselines import (
     cheapest_digital_ledger,
     coarse_then_fine_ledger,
@@ -18,7 +19,7 @@ from atis_jax.energy.baselines import (
 )
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.constants import paper
-from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, FrontEnd
+from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, PRICED, FrontEnd
 from atis_jax.energy.ledger import LINES, SCORING_LINES, Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
@@ -32,6 +33,7 @@ from atis_jax.energy.shapes import (
     ScorerShape,
     TokenCounts,
 )
+from atis_jax.typing import Real
 from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
 CONTENDERS = ("dense", "digital", "folded", "paper", "coarse", "codesigned_digital", "codesigned")
@@ -40,6 +42,8 @@ score in digital on pixels that are converted coarsely first, in front of a came
 its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design that needs fewer
 numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
+PRICED_LOAD_F = 0.2e-12
+"""Of an OTA whose capacitance nobody knows."""
 IN_BOTH = ("scorer_memory", "projection")
 """Lines of a scorer of which a part is no choice of its circuit: the tokens it reads, the projection before it."""
 SCANNED = ("sensor_read", "sensor_adc", *SCORING_LINES)
@@ -67,7 +71,13 @@ class PointSpec:
     supply_v: float = setting(1.0, low=0.0, high=10.0, exclusive_low=True, doc="analog supply")
     token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token")
     full_scale_v: float = setting(0.1, low=0.0, high=10.0, exclusive_low=True, doc="swing of an input line")
-    load_f: float = setting(0.2e-12, low=0.0, high=1e-9, exclusive_low=True, doc="capacitance an OTA settles")
+    load_f: float | None = setting(
+        None,
+        low=0.0,
+        high=1e-9,
+        exclusive_low=True,
+        doc="capacitance an OTA settles; None is its own, 0.2 pF if priced",
+    )
     dac: str = setting("per_bit", choices=DACS, doc="how numbers become voltages")
     dac_j_per_bit: float | None = setting(
         None, low=0.0, high=1e-9, doc="of a conversion, in place of the preset's; 1e-12 in the paper"
@@ -219,13 +229,20 @@ def front_end(spec: DeploymentSpec, point: PointSpec, scorer: ScorerShape, depth
         supply_v=point.supply_v,
         token_time_s=point.token_time_s,
         full_scale_v=point.full_scale_v,
-        load_f=point.load_f,
+        load_f=point_load_f(point),
         uses=spec.uses,
         dac="none" if spec.source == "pixels" else point.dac,
         converters=point.converters,
         core=point.core,
         circuit=point.circuit,
     )
+
+
+def point_load_f(point: PointSpec) -> Real:
+    """What an OTA of a design point settles, F: what it is given, or the built mirror's own."""
+    if point.load_f is not None:
+        return point.load_f
+    return PRICED_LOAD_F if point.circuit == PRICED else mirror_f(point.bias_a)
 
 
 def recipe_of(spec: DeploymentSpec, point: PointSpec) -> dict[str, tuple[Term, ...]]:

@@ -2,12 +2,14 @@
 
     python -m experiments.energy.phase3
 
-prints the table of docs/energy.md: 256, 512 and 1,024 inputs at the paper's 100 nA, 6 bits and 0.2 pF, for the paper's
-own arithmetic (array alone, 1 V) and for the built circuit at its 1.8 V with both ways to bias an OTA.
+prints the table of docs/energy.md: 256, 512 and 1,024 inputs at the paper's 100 nA and 6 bits, for the paper's own
+arithmetic (array alone, 1 V, 0.2 pF) and for the built circuit at its 1.8 V and own capacitance, both ways to bias an
+OTA.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ import jax.numpy as jnp
 from atis_jax.cells.library import SUPPLY_V
 from atis_jax.cells.timing import decision_s
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
-from atis_jax.energy.deployments import PAPER_POINT
+from atis_jax.energy.deployments import PAPER_POINT, point_load_f
 from atis_jax.energy.front_end import CIRCUITS, PRICED, FrontEnd
 from atis_jax.energy.latency import PHASE_3_CORE_W, PHASE_3_LATENCY_S, Timing, timing
 from atis_jax.energy.shapes import ScorerShape
@@ -52,7 +54,7 @@ def taken(inputs: int, circuit: str, bias_a: float = PAPER_POINT.bias_a) -> Timi
         PAPER_POINT.supply_v if circuit == PRICED else SUPPLY_V,
         PAPER_POINT.token_time_s,
         full_scale_v=PAPER_POINT.full_scale_v,
-        load_f=PAPER_POINT.load_f,
+        load_f=point_load_f(dataclasses.replace(PAPER_POINT, bias_a=bias_a, circuit=circuit)),
         core="settling",
         circuit=circuit,
     )
@@ -70,10 +72,14 @@ def bias_of_power(inputs: int, circuit: str, power_w: float) -> float:
 
 
 def power_of_settling(inputs: int, circuit: str, limit_s: float) -> float:
-    """Power of the core whose array alone settles within ``limit_s``, W: settling goes as one over the currents."""
-    decides_s = 0.0 if circuit == PRICED else decision_s()
-    settles_s = float(taken(inputs, circuit).settling_s[0]) - decides_s
-    return float(taken(inputs, circuit, PAPER_POINT.bias_a * settles_s / limit_s).core_w[0])
+    """Power of the core whose array alone settles within ``limit_s``, W.
+
+    Settling goes nearly as one over the currents: each turn multiplies them by what is still too slow.
+    """
+    decides_s, bias_a = 0.0 if circuit == PRICED else decision_s(), PAPER_POINT.bias_a
+    for _ in range(5):
+        bias_a *= (float(taken(inputs, circuit, bias_a).settling_s[0]) - decides_s) / limit_s
+    return float(taken(inputs, circuit, bias_a).core_w[0])
 
 
 def rows() -> list[tuple[str, ...]]:

@@ -49,11 +49,11 @@ def built_circuit(front_end, row_a: float, mean_a: float, bits: float):
 
     Of the schematics: an OTA has a pair under a mirror and, as netlisted, a diode that sets its bias; an op-amp a
     diode, a pair and an output stage of four times the row's current, 1 uA at least; a comparator a diode, two pairs,
-    the bias of the second and their sum, 100 nA each. An OTA's mirror follows at a rate in proportion to the
-    current into it: half the bias at balance, where the rate is gm / C, and the smaller side's share at half the
-    full scale.
+    the bias of the second and their sum, 100 nA each, and 75 nA more in ngspice. An OTA's mirror follows at a
+    rate in proportion to the current into it: half the bias at balance, where the rate is gm / C, and the smaller
+    side's share at half the full scale.
     """
-    comparator_a = sum([100e-9] * 5)
+    comparator_a = sum([100e-9] * 5) + 75e-9
     if row_a == 0:
         return 0.0, 0.0, 0.0, comparator_a
     thermal_v = 1.380649e-23 * front_end.temperature_k / 1.602176634e-19
