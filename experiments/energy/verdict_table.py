@@ -57,8 +57,9 @@ def stored() -> RunFiles:
 def winners_markdown() -> str:
     """A row a scenario: the whole pass, both circuits against their fairest rivals, and what decides the last."""
     lines = [
-        "| scenario | a pass, dense: co-designed | paper's circuit against folded, scoring | co-designed against its twin, "
-        "scoring | the same, circuits alone | whole pass saved against the twin: median, 5 to 95 % | what decides |",
+        "| scenario | a pass, dense: co-designed | paper's circuit against folded, scoring | co-designed against its "
+        "twin, scoring | the same, circuits alone | whole pass saved against the twin: median, 5 to 95 % | what "
+        "decides |",
         "|---|---|---|---|---|---|---|",
     ]
     for one in read_scenarios(stored()):
