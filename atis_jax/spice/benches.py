@@ -196,14 +196,31 @@ def amplifier_curve(
 
 
 def comparator_offsets(
-    process: Process, thresholds_v: Sequence[float], bias_a: float, temperature_c: float, half_span_v: float = 0.01
+    process: Process,
+    thresholds_v: Sequence[float],
+    bias_a: float,
+    temperature_c: float,
+    half_span_v: float = 0.01,
+    *,
+    inverted: bool = True,
 ) -> Float[np.ndarray, "m"]:
-    """Score at which the comparator says keep, less the threshold asked for, V: its systematic offset."""
+    """Score at which the comparator says keep, less the threshold asked for, V: its systematic offset.
+
+    Args:
+        process: of the transistors.
+        thresholds_v: asked for, V.
+        bias_a: of the comparator, A.
+        temperature_c: degrees Celsius.
+        half_span_v: how far from each threshold is looked, V.
+        inverted: whether the score falls as its node rises, as behind a TIA.
+    """
+    sign = -1 if inverted else 1
     step_v = half_span_v / 100
 
     def deck(threshold_v: float) -> Deck:
         text = head(f"comparator at {threshold_v:g} V", process, temperature_c)
-        text += f"Vd d 0 0\nEy y ref d 0 -1\n{comparator_line(threshold_v, bias_a, 'y', 'keep')}"
+        line = comparator_line(threshold_v, bias_a, "y", "keep", inverted=inverted)
+        text += f"Vd d 0 0\nEy y ref d 0 {sign}\n{line}"
         return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), ("v(keep)",), points=201),))
 
     done = simulate_all(deck(float(threshold_v)) for threshold_v in thresholds_v)

@@ -70,6 +70,7 @@ def test_own_network_needs_its_shape():
         deployment_ledgers(SENSOR, POINTS)
 
 
+@pytest.mark.slow
 def test_dense_is_the_dense_ledger_without_a_scorer(camera):
     network = deployment_network(CAMERA)
     expected = dense_ledger(energy_preset("horowitz_45nm"), network, CAMERA.memory())

@@ -192,6 +192,7 @@ def test_each_line_draws_only_on_the_entries_it_names():
     assert touched == {line: set(entries) for line, entries in LINE_ENTRIES.items()}
 
 
+@pytest.mark.slow
 def test_vmap_over_examples_gives_each_its_own_energy():
     kept = jnp.asarray(np.stack([TOKENS.kept, TOKENS.kept / 2, TOKENS.kept * 0]))
 

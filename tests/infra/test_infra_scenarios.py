@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import coarse_pages
 import jax
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from atis_jax.config import from_config_dict
 from atis_jax.energy import paper as paper_numbers
 from atis_jax.energy.deployments import DeploymentSpec, PointSpec, deployment_ledgers
 from atis_jax.models.vit import ModelSpec
-from atis_jax.report import style
+from atis_jax.report import page
 from atis_jax.validation import SettingError, UserError
 from configs.scenarios import get_config
 from experiments.energy import paper, scenarios, verdict_table
@@ -61,7 +62,7 @@ def finished(tmp_path_factory):
     Without the check of keys, of which there are none: it takes each of a hundred thousand operations through Python.
     """
     with pytest.MonkeyPatch.context() as patch, open_run(tmp_path_factory.mktemp("run") / "one", SETTINGS) as folder:
-        patch.setattr(style, "DPI", 50)
+        patch.setattr(page, "save", coarse_pages.save)
         with jax.debug_key_reuse(False):
             return scenarios.run(SETTINGS, folder), folder.path
 
@@ -143,6 +144,7 @@ def test_a_folder_that_is_no_run_is_named(quoted):
         scenarios.measured_accuracy(str(folder), spec, point)
 
 
+@pytest.mark.slow
 def test_the_papers_numbers_are_reproduced(capsys):
     assert paper.main() == 0
     out = capsys.readouterr().out

@@ -123,6 +123,8 @@ def tia_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, on_s: 
 
     Of the built op-amp, which is sized for its row's bias currents (rows are taken as equal); or of the preset's.
     """
+    if not front_end.amplifier:
+        return jnp.zeros_like(on_s)
     if front_end.circuit == PRICED:
         return scorer.arrays * preset.tia_w * on_s
     each_a = op_amp_supply_a(front_end.bias_current_a / scorer.arrays)
