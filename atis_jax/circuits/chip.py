@@ -67,7 +67,7 @@ class Environment:
 
     Attributes:
         temperature_k: K.
-        supply_v: V. It moves the TIA's rails in proportion; currents do not depend on it.
+        supply_v: V. It moves the TIA's rails in proportion, and the OTAs as ``ota.systematic`` says.
     """
 
     temperature_k: Real

@@ -18,7 +18,7 @@ from atis_jax.circuits.dac import bit_weights, dac_voltage_v, sampling_noise_v2,
 from atis_jax.circuits.floating_gate import program_current_a
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import OtaSpec, effective_kappa, transfer, transfer_and_slope
-from atis_jax.circuits.systematic import polynomial
+from atis_jax.circuits.systematic import at_supply
 from atis_jax.circuits.thermal import bias_scale, kappa_at, specific_current_at
 from atis_jax.circuits.tia import loaded_gain, noise_bandwidth_hz, soft_rails, thermal_noise_v2
 from atis_jax.numerics import pytree, static
@@ -128,10 +128,12 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     wanted_a = program_current_a(program.signed_current_a, hardware.floating_gate)
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
     programmed_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
-    change_k = temperature_k - thermal.nominal_temperature_k
-    if ota.systematic is not None:
+    systematic = ota.systematic
+    changes = temperature_k - thermal.nominal_temperature_k, environment.supply_v - hardware.supply_v
+    if systematic is not None:
+        asked = _decades(programmed_a, ota)
         programmed_a = programmed_a * jnp.exp(
-            polynomial(ota.systematic.log_current, _decades(programmed_a, ota), change_k)
+            at_supply(systematic.log_current, systematic.log_current_per_v, asked, *changes)
         )
     kappa_design = ota.kappa * jnp.exp(chip.log_kappa_error)
     built_a = programmed_a * bias_scale(programmed_a, kappa_design, thermal, temperature_k)
@@ -142,10 +144,10 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     kappa = kappa_at(kappa_design, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
     kappa = kappa + ota.kappa_per_decade * decades
     offset_v, additive = chip.offset_v, chip.additive
-    if ota.systematic is not None:
-        kappa = kappa + polynomial(ota.systematic.kappa, decades, change_k)
-        offset_v = offset_v + polynomial(ota.systematic.offset_v, decades, change_k)
-        additive = additive + polynomial(ota.systematic.additive, decades, change_k)
+    if systematic is not None:
+        kappa = kappa + at_supply(systematic.kappa, systematic.kappa_per_v, decades, *changes)
+        offset_v = offset_v + at_supply(systematic.offset_v, systematic.offset_per_v, decades, *changes)
+        additive = additive + at_supply(systematic.additive, systematic.additive_per_v, decades, *changes)
     kappa = effective_kappa(ota.law, kappa, ota.attenuation)
     slope_per_v = kappa / (2.0 * thermal_voltage_v(temperature_k))
     specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a

@@ -228,7 +228,7 @@ def test_magnitudes_are_the_designs_and_say_what_it_lacks():
     assert found["kappa"][0] == pytest.approx(np.sqrt(0.0025**2 + 0.01**2))
     assert found["current"][0] == 0.0
     assert {name for name, (value, _) in magnitudes(get_preset("ideal")).items() if value == 0} == set(IMPERFECTIONS)
-    assert magnitudes(get_preset("sky130_130nm"))["current"][0] == 0.0695
+    assert magnitudes(get_preset("sky130_130nm"))["current"][0] == 0.072
     for name in PRESETS[1:]:
         doubled = magnitudes(scale_imperfections(get_preset(name), np.full(len(IMPERFECTIONS), 2.0)))
         for one, (value, unit) in magnitudes(get_preset(name)).items():
