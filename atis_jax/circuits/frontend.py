@@ -129,7 +129,8 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
     programmed_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
     systematic = ota.systematic
-    changes = temperature_k - thermal.nominal_temperature_k, environment.supply_v - hardware.supply_v
+    change_k = temperature_k - thermal.nominal_temperature_k
+    changes = change_k, environment.supply_v - hardware.supply_v
     if systematic is not None:
         asked = _decades(programmed_a, ota)
         programmed_a = programmed_a * jnp.exp(
@@ -143,10 +144,10 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     decades = _decades(built_a, ota)
     kappa = kappa_at(kappa_design, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
     kappa = kappa + ota.kappa_per_decade * decades
-    offset_v, additive = chip.offset_v, chip.additive
+    offset_v, additive = chip.offset_v + chip.offset_drift_v_per_k * change_k, chip.additive
     if systematic is not None:
         kappa = kappa + at_supply(systematic.kappa, systematic.kappa_per_v, decades, *changes)
-        offset_v = offset_v + at_supply(systematic.offset_v, systematic.offset_per_v, decades, *changes)
+        offset_v = offset_v + at_supply(systematic.offset_v, systematic.offset_v_per_v, decades, *changes)
         additive = additive + at_supply(systematic.additive, systematic.additive_per_v, decades, *changes)
     kappa = effective_kappa(ota.law, kappa, ota.attenuation)
     slope_per_v = kappa / (2.0 * thermal_voltage_v(temperature_k))
@@ -177,11 +178,12 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         additive=additive,
         weight_v=weight_v,
         node_offset_v=jnp.sum(volts * additive, axis=-1)
-        + chip.tia_offset_v * (1.0 + feedback_ohm * conductance_s) * gain,
+        + (chip.tia_offset_v + chip.tia_offset_drift_v_per_k * change_k) * (1.0 + feedback_ohm * conductance_s) * gain,
         node_noise_v2=tia.shot_noise_factor * shot_v2 + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
         swing_v=_rails_v(tia.swing_v, environment.supply_v / hardware.supply_v),
-        threshold_v=reference_v(program.threshold_v, hardware.comparator) + chip.comparator_offset_v,
+        threshold_v=reference_v(program.threshold_v, hardware.comparator)
+        + (chip.comparator_offset_v + chip.comparator_offset_drift_v_per_k * change_k),
         comparator_noise_v=hardware.comparator.noise_v,
         hysteresis_v=hardware.comparator.hysteresis_fraction * hardware.comparator.reference_span_v,
         bias_current_a=bias_a,
@@ -204,7 +206,7 @@ def read(
         node_noise: one standard normal for each score, or None for a noiseless read. It stands for shot and
             thermal noise and, to first order, for the kT/C of every converter: independent Gaussians through
             the local slopes R_f gm_j add up to one Gaussian at the node (``read_exact`` is the path without
-            that step; 0.25 mV against the OTA's 72 mV scale leaves about 1e-5 of the variance). Scores that
+            that step; 0.36 mV against the OTA's 72 mV scale leaves about 2.5e-5 of the variance). Scores that
             share converters share their kT/C too; with one normal each that correlation is left out.
 
     Returns:

@@ -42,6 +42,9 @@ class OtaSpec:
         specific_current_a: I_s of the input pair, A. Law ``ekv`` only.
         attenuation: C_in / C_T. Law ``attenuated`` only.
         capacitance_f: load of one OTA, F (settling).
+        offset_drift_sigma_v_per_k: spread of the change of V_os with temperature, V/K, independent of V_os.
+        offset_lot_sigma_v: spread of the offset common to every OTA of a lot, V.
+        kappa_lot_sigma: relative spread of kappa from lot to lot.
         systematic: what a fit to curves found beside the law, the same for every OTA and chip; None for nothing.
     """
 
@@ -61,6 +64,9 @@ class OtaSpec:
     specific_current_a: Real
     attenuation: Real
     capacitance_f: Real
+    offset_drift_sigma_v_per_k: Real = 0.0
+    offset_lot_sigma_v: Real = 0.0
+    kappa_lot_sigma: Real = 0.0
     systematic: Systematic | None = None
 
     def __post_init__(self):

@@ -86,7 +86,7 @@ def _nominal() -> Hardware:
             bits=6,  # P 4.2
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
             unit_sigma=0.01,  # R: 0.5-1 % at 1 fF
-            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 µV of kT/C (D)
+            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a side, 360 µV of kT/C between the two (D)
             used_bits=None,  # C: all of them; sweeps of the resolution set it
         ),
         ota=OtaSpec(
@@ -106,7 +106,10 @@ def _nominal() -> Hardware:
             specific_current_a=2.1e-6,  # V: fitted to the sky130 NMOS against temperature
             attenuation=1.0,  # none; law `attenuated` only
             capacitance_f=0.2 * PICO,  # D: 1 MHz tokens at 100 nA need 0.2 pF or less
-            systematic=None,  # C: nothing beside the law; a fit to curves sets it
+            offset_drift_sigma_v_per_k=0.0,  # C: none; `sky130_fg` has what our cells show
+            offset_lot_sigma_v=0.0,  # C: as above
+            kappa_lot_sigma=0.0,  # C: as above
+            systematic=None,  # C: nothing beside the law; a fit to curves sets it, `sky130_fg` has one
         ),
         floating_gate=FloatingGateSpec(
             bits=8,  # P: 8-10 bit
@@ -123,6 +126,7 @@ def _nominal() -> Hardware:
             open_loop_gain=1000.0,  # V: the gain in the four-OTA reference simulation (60 dB)
             bandwidth_hz=1e6,  # D: settles to half an LSB of 6 bits in 0.77 µs of a 1 µs token
             shot_noise_factor=1.1,  # V: SPICE/theory 1.06-1.12
+            offset_drift_sigma_v_per_k=0.0,  # C: none, as for the OTA
         ),
         comparator=ComparatorSpec(
             reference_bits=8,  # C: start at 8 bit over the score's span
@@ -132,6 +136,7 @@ def _nominal() -> Hardware:
             hysteresis_fraction=0.0,  # C: reset before each token; the paper's 5-10 % is in `paper_4_2`
             trim_bits=None,  # C: no trim DAC; calibration adds one, see the page on calibration
             trim_span_v=0.0,  # C: as above
+            offset_drift_sigma_v_per_k=0.0,  # C: none, as for the OTA
         ),
         thermal=ThermalSpec(
             bias="constant",  # C

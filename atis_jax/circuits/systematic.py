@@ -33,7 +33,7 @@ class Systematic:
         additive: added to a, fraction of I_b, against the current that flows.
         log_current_per_v: added to ``log_current`` for each volt of supply above the nominal, 1/V.
         kappa_per_v: the same for ``kappa``, 1/V.
-        offset_per_v: the same for ``offset_v``, V/V.
+        offset_v_per_v: the same for ``offset_v``, V/V.
         additive_per_v: the same for ``additive``, 1/V.
     """
 
@@ -43,7 +43,7 @@ class Systematic:
     additive: Polynomial = NONE
     log_current_per_v: Polynomial = NONE
     kappa_per_v: Polynomial = NONE
-    offset_per_v: Polynomial = NONE
+    offset_v_per_v: Polynomial = NONE
     additive_per_v: Polynomial = NONE
 
 

@@ -22,6 +22,7 @@ class TiaSpec:
         open_loop_gain: of the op-amp; infinite for an ideal virtual ground.
         bandwidth_hz: f_3dB of the one pole that limits noise, Hz. Zero switches shot and thermal noise off.
         shot_noise_factor: measured over 4 q I_b; 1 in theory.
+        offset_drift_sigma_v_per_k: spread of the change of the op-amp's offset with temperature, V/K.
     """
 
     rail_sharpness: int = static()
@@ -31,6 +32,7 @@ class TiaSpec:
     open_loop_gain: Real
     bandwidth_hz: Real
     shot_noise_factor: Real
+    offset_drift_sigma_v_per_k: Real = 0.0
 
     def __post_init__(self):
         if self.rail_sharpness not in (2, 4, 8, 16):

@@ -13,7 +13,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.document import FORMAT, SCHEMA, document_of, seal, wanted_arrays, with_seal
+from atis_jax.export.document import (
+    FORMAT,
+    SCHEMA,
+    document_of,
+    hardware_of_schema_3,
+    seal,
+    wanted_arrays,
+    with_seal,
+)
 from atis_jax.export.errors import ExportError
 from atis_jax.strict_json import JsonError, parse_json
 
@@ -41,13 +49,23 @@ def parse(content: bytes | str) -> dict[str, Any]:
             f"design.json: has schema {version}, this version of atis_jax reads {SCHEMA}; update atis_jax, or export "
             "it anew with this version"
         )
-    return _first_schema(document) if version == 1 and not isinstance(version, bool) else document
+    return _newest(document) if version in (1, 2) and not isinstance(version, bool) else document
 
 
-def _first_schema(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of schema 1 as one of the newest: it had no checksum of itself, so it gets that of what it is."""
-    if "sha256" in document:
+def _newest(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of schema 1 or 2 as one of the newest.
+
+    Schema 1 had no checksum of itself, that of schema 2 is looked at here: the document gets that of what it is now.
+    """
+    if document["schema"] == 1 and "sha256" in document:
         raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
+    if document["schema"] == 2:
+        if "sha256" not in document:
+            raise ExportError("design.json: lacks 'sha256'; it was edited: export it anew")
+        check_seal(document)
+    hardware = document.get("hardware")
+    if isinstance(hardware, list) and all(isinstance(entry, dict) and "field" in entry for entry in hardware):
+        document = {**document, "hardware": hardware_of_schema_3(hardware)}
     return with_seal({**document, "schema": SCHEMA})
 
 

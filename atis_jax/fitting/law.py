@@ -101,7 +101,7 @@ def fit_law(found: Sequence[FittedOta], hardware: Hardware) -> FittedLaw:
         additive=_unless_zero(additive.nominal),
         log_current_per_v=log_current.per_v,
         kappa_per_v=kappa.per_v,
-        offset_per_v=offset_v.per_v,
+        offset_v_per_v=offset_v.per_v,
         additive_per_v=_unless_zero(additive.per_v),
     )
     fields = {

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR_CURRENT_A, OTA, SUPPLY_V
+from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, COMPARATOR_CURRENT_A, OTA, SUPPLY_V
 from atis_jax.spice.cells import OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, token_sources
-from atis_jax.spice.simulator import Analysis, Deck, Simulation, SpiceError, simulate, simulate_all
+from atis_jax.spice.simulator import Analysis, Deck, SpiceError, simulate, simulate_all
 
 HALF_SPAN_V = 0.15
 """Transfer curves go from minus to plus this, V."""
@@ -250,12 +250,82 @@ def comparator_offsets(
         return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), ("v(keep)",), points=201),))
 
     done = simulate_all(deck(float(threshold_v)) for threshold_v in thresholds_v)
-    return np.array([_trip(one, half_span_v, supply_v) for one in done])
+    results = [one.results[0] for one in done]
+    return np.array([_trip(one["sweep"], one["v(keep)"], half_span_v, supply_v) for one in results])
 
 
-def _trip(done: Simulation, half_span_v: float, supply_v: float) -> float:
+def mismatched_comparators(
+    process: Process,
+    threshold_v: float,
+    temperature_c: float,
+    count: int,
+    seed: int,
+    half_span_v: float = 0.03,
+    step_v: float = 2e-4,
+) -> Float[np.ndarray, "n"]:
+    """Score at which each of ``count`` comparators with their own mismatch says keep, less the threshold, V.
+
+    The same seed gives the same devices at every temperature.
+
+    Args:
+        process: of the transistors.
+        threshold_v: asked of each, V.
+        temperature_c: degrees Celsius.
+        count: comparators.
+        seed: of the draws.
+        half_span_v: the score is swept so far to either side, V.
+        step_v: of the sweep; an offset is found within half of it.
+
+    Raises:
+        SpiceError: a comparator does not switch within the span.
+    """
+    points = 2 * round(half_span_v / step_v) + 1
+
+    def deck(number: int, size: int) -> Deck:
+        text = head(f"{size} mismatched comparators", process, temperature_c, mismatch=True)
+        text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n"
+        text += f"Vtheta cm reference {threshold_v:.9e}\nEy y reference d 0 -1\n"
+        for one in range(size):
+            text += f"Ic{one} vdd bc{one} {COMPARATOR_CURRENT_A:.6e}\n"
+            text += f"XC{one} reference y k{one} bc{one} vdd {COMPARATOR.name}\n"
+        vectors = tuple(f"v(k{one})" for one in range(size))
+        return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), vectors, points=points),))
+
+    done = _populations(deck, count)
+    return np.array([_trip(sweep, keep, half_span_v, SUPPLY_V) for sweep, keep in done])
+
+
+def mismatched_amplifiers(
+    process: Process, amplifier: Amplifier, temperature_c: float, count: int, seed: int
+) -> Float[np.ndarray, "n"]:
+    """Score V_cm - V(out) of each of ``count`` TIAs with their own mismatch that nothing drives, V.
+
+    The same seed gives the same devices at every temperature.
+    """
+
+    def deck(number: int, size: int) -> Deck:
+        text = head(f"{size} mismatched op-amps", process, temperature_c, mismatch=True)
+        text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n"
+        text += "".join(amplifier.lines(f"s{one}", f"k{one}", f"{one}") for one in range(size))
+        return Deck(text, (Analysis("dc Vd 0 1 1", tuple(f"v(k{one})" for one in range(size)), points=2),))
+
+    return np.array([COMMON_MODE_V - out_v[0] for _, out_v in _populations(deck, count)])
+
+
+def _populations(deck: Callable[[int, int], Deck], count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Sweep and output ``k0`` .. of every device, ``AT_ONCE`` in a deck."""
+    sizes = [min(AT_ONCE, count - first) for first in range(0, count, AT_ONCE)]
+    done = simulate_all([deck(number, size) for number, size in enumerate(sizes)], timeout_s=600.0)
+    return [
+        (one.results[0]["sweep"], one.results[0][f"v(k{number})"])
+        for one, size in zip(done, sizes, strict=True)
+        for number in range(size)
+    ]
+
+
+def _trip(sweep: np.ndarray, output_v: np.ndarray, half_span_v: float, supply_v: float) -> float:
     """Where the output passes half the supply, V."""
-    sweep, keep = done.results[0]["sweep"], done.results[0]["v(keep)"] > 0.5 * supply_v
+    keep = output_v > 0.5 * supply_v
     if keep.all() or not keep.any() or np.any(np.diff(keep.astype(int)) < 0):
         raise SpiceError(
             f"the comparator does not switch once within {half_span_v * 1e3:g} mV of its reference; it cannot work at "
