@@ -106,9 +106,10 @@ def total(tally: Tally) -> Tally:
 
 
 def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
-    """Chip ``number`` of the fabrication run ``key``: an array for each layer, leaves (L, ...)."""
+    """Chip ``number`` of the fabrication run ``key``, of a lot of its own: an array for each layer, leaves (L, ...)."""
     keys = jax.random.split(jax.random.fold_in(rng.key_of(key, "chip"), number), depth)
-    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry))(keys)
+    lot = jax.random.fold_in(rng.key_of(key, "lot"), number)
+    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry, lot))(keys)
 
 
 def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
