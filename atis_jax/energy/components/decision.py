@@ -17,7 +17,7 @@ def comparator_j(
     """G comparisons a token, J: the built comparator's power while the array is on, or the preset's price."""
     if front_end.circuit == PRICED:
         return jnp.full_like(on_s, scorer.prototypes * preset.comparator_j)
-    return scorer.prototypes * comparator_supply_a() * front_end.supply_v * on_s
+    return scorer.prototypes * comparator_supply_a() * front_end.supply_v * preset.built_comparator * on_s
 
 
 def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
