@@ -16,6 +16,7 @@ STREAMS = (
     "random_scorer",
     "evaluation",
     "dropout",
+    "lot",
     "constants",
 )
 

@@ -152,8 +152,9 @@ def _scored_in_digital(
         scorer,
         tokens,
         memory_of,
-        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes),
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes)
+        + memory.stored_bits_j(preset, scorer, memory_of, tokens),
         projection_j=jnp.sum(scored * projection_j),
         score_j=jnp.sum(scored * macs) * (scorer.prototypes * projection.mac_j(preset, scorer)),
-        comparator_j=jnp.sum(scored) * (scorer.prototypes * preset.compare_j),
+        comparator_j=jnp.sum(scored) * (scorer.prototypes * scorer.thresholds * preset.compare_j),
     )

@@ -170,7 +170,7 @@ def ledger(
     array.check_token_time(front_end, scorer, inputs, bits)
     longer = array.built_time(preset, front_end)
     on_s = longer * array.on_time_s(front_end, scorer, inputs, bits)
-    cells = decision.programmed_cells(front_end, scorer, inputs, has_scorer)
+    cells = decision.programmed_cells(front_end, scorer, inputs)
     ota_j = longer * array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)
     converted_j = converters.token_j(preset, front_end, inputs, bits)
     if scorer.of_pixels:
@@ -183,12 +183,13 @@ def ledger(
         tokens,
         memory_of,
         before_conversion=scorer.of_pixels,
-        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes),
+        scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes)
+        + memory.stored_bits_j(preset, scorer, memory_of, tokens),
         projection_j=jnp.sum(scored * projection.projection_j(preset, network, scorer, inputs)),
         dac_j=jnp.sum(scored * converted_j),
         ota_j=jnp.sum(scored * ota_j),
         tia_j=jnp.sum(scored * array.tia_j(preset, front_end, scorer, on_s)),
-        comparator_j=jnp.sum(scored * decision.comparator_j(preset, front_end, scorer, on_s)),
+        comparator_j=jnp.sum(scored * decision.comparators_j(preset, front_end, scorer, on_s)),
         reference_j=jnp.sum(has_scorer) * decision.reference_j(preset, front_end, scorer),
         switching_j=jnp.sum(scored * decision.switching_j(preset, scorer, inputs)),
         programming_j=decision.programming_j(preset, front_end, cells),
@@ -259,7 +260,7 @@ def counts(
 ) -> tuple[Float[Array, "L"], Float[Array, "L"]]:
     """(scored, normalised) patch tokens of each layer.
 
-    Nothing is scored in a layer without a scorer. A scored layer normalises every token its scorer sees, an
+    Nothing is scored in a layer without a scorer, or behind the one read that serves them all. A scored layer normalises every token its scorer sees, an
     unscored one those that go through it: normalising the tokens it prunes is a cost of scoring. Raw pixels are not
     normalised.
 
@@ -271,5 +272,5 @@ def counts(
     if scorer is None:
         return jnp.zeros_like(kept), kept
     check_scorer(scorer)
-    has_scorer = per_layer(jnp.asarray(scorer.layers), network, "scorer.layers")
-    return jnp.where(has_scorer, scored, 0.0), jnp.where(has_scorer & (not scorer.of_pixels), scored, kept)
+    reads = per_layer(jnp.asarray(scorer.reading), network, "scorer.layers")
+    return jnp.where(reads, scored, 0.0), jnp.where(reads & (not scorer.of_pixels), scored, kept)

@@ -13,6 +13,7 @@ from atis_jax.energy.shapes import (
     FORMATS,
     MEMORIES,
     PROJECTIONS,
+    READS,
     Memory,
     NetworkShape,
     ScorerShape,
@@ -60,8 +61,8 @@ def built_circuit(front_end, row_a: float, mean_a: float, bits: float):
     side = 1 / (1 + math.exp(-front_end.kappa * (front_end.full_scale_v / 2) / thermal_v))
     gm = front_end.kappa * mean_a / (2 * thermal_v) * 2 * (1 - side)
     array_s = front_end.load_f / gm * math.log(2 ** (bits + 1))
-    # From 8.5 mV below its trip point through it by 2 mV, at a pole of 1 us.
-    decide_s = 1e-6 * math.log((8.5 + 2.0) / 2.0)
+    # From 17.9 mV below its trip point through it by 2 mV, at a pole of 0.71 us.
+    decide_s = 0.71e-6 * math.log((17.9 + 2.0) / 2.0)
     branches = [row_a] + [row_a] * (front_end.circuit == "netlisted")
     stages = [max(0.5e-6, 2 * row_a)] * 3 if front_end.amplifier else [0.0]
     return array_s + decide_s, sum(branches), sum(stages), comparator_a
@@ -85,8 +86,20 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
     total += preset.network_mac_j * (share * network.stem_macs + d * network.classes * network.head_tokens)
     rows = scorer.prototypes * (2 if scorer.differential else 1)
     scorer_bytes, programmed = [], []
+    once, compared = scorer.reads == "first_layer", scorer.prototypes
     for layer in range(network.depth):
         on, n_in = scorer.layers[layer], of_layer(scorer.inputs, layer)
+        if on:
+            total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+            if front_end.reference_bits == 0:
+                total += scorer.prototypes * preset.program_j / front_end.uses
+        if once and on and any(scorer.layers[:layer]):  # its bits were taken before, and wait with the token
+            first = scorer.layers.index(True)
+            written_and_read = tokens.kept[first] + tokens.scored[layer]
+            total += written_and_read * scorer.prototypes / 8 * price[memory.tokens]
+            on = False
+        elif once:
+            compared = scorer.prototypes * sum(scorer.layers)
         bits = of_layer(scorer.dac_bits, layer)
         scale = of_layer(front_end.full_scale_v, layer)
         looked_at = tokens.scored[layer] if on and not pixels else tokens.kept[layer]
@@ -143,11 +156,8 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             compared_j = (
                 preset.comparator_j if priced else comparator_a * preset.built_comparator * front_end.supply_v * on_s
             )
-            total += n * scorer.prototypes * compared_j
-            total += scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
+            total += n * compared * compared_j
             programmed.append(rows * n_in)
-            if front_end.reference_bits == 0:
-                total += scorer.prototypes * preset.program_j / front_end.uses
         n, key_width = tokens.kept[layer] + network.protected, d // network.heads
         keys = n if tokens.attended is None else tokens.attended[layer] + network.protected
         products = [(n, d, d)] * 4
@@ -203,6 +213,7 @@ def cases(draw):
         shared=draw(st.booleans()),
         source=draw(st.sampled_from(("tokens", "pixels"))),
         format=draw(st.sampled_from(FORMATS)),
+        reads=draw(st.sampled_from(READS)),
     )
     counts = st.lists(st.floats(0.0, 100.0), min_size=depth, max_size=depth).map(np.array)
     positive = st.floats(0.01, 5.0)

@@ -76,6 +76,7 @@ class AtisLedger:
             differential=self.spec.differential,
             shared=self.spec.shared,
             source=self.spec.source,
+            reads=self.spec.reads,
             format=self.costs.energy.score_format,
         )
 
