@@ -34,7 +34,7 @@ def settling_current_a(current_a: Float[Array, "n"], bits: Real) -> Float[Array,
     wanted = (jnp.asarray(bits, share.dtype) + 1.0) * jnp.log(2.0)
 
     def excess(x, share):
-        """ln of what is lacking over what may be, and its slope: convex and falling in x."""
+        """Ln of what is lacking over what may be, and its slope: convex and falling in x."""
         lacking = 2.0 * jnp.log(jnp.where(share > 0, share, 1.0)) - 2.0 * share * x
         lacking = jnp.where(share > 0, lacking, -jnp.inf)
         total = jnp.log(jnp.sum(jnp.square(share)))
