@@ -17,6 +17,7 @@ STREAMS = (
     "evaluation",
     "dropout",
     "lot",
+    "constants",
 )
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", docs_tables.TABLES)
 def test_generated_tables_are_current(name):
     page = (ROOT / name).read_text(encoding="utf-8")

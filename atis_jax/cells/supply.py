@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.cells.library import COMPARATOR, COMPARATOR_CURRENT_A, OP_AMP, OTA, op_amp_current_a
@@ -13,7 +14,7 @@ BIASES = tuple(_BIAS_BRANCHES)
 and a diode an OTA, which draw it once more."""
 
 
-def array_supply_a(array_current_a: Float[Array, "*s"], bias: str) -> Float[Array, "*s"]:
+def array_supply_a(array_current_a: Float[Array, "*s"] | float, bias: str) -> Float[Array, "*s"]:
     """All OTAs at a node, A: the sum of their bias currents, twice with a bias branch each.
 
     A mean over inputs: an OTA's mirror draws 1 + f(x) of its bias current, f the transfer law.
@@ -22,10 +23,10 @@ def array_supply_a(array_current_a: Float[Array, "*s"], bias: str) -> Float[Arra
         array_current_a: sum of the bias currents, A.
         bias: one of ``BIASES``.
     """
-    return OTA.supply_share(bias_branch=choose(_BIAS_BRANCHES, bias, "bias")) * array_current_a
+    return OTA.supply_share(bias_branch=choose(_BIAS_BRANCHES, bias, "bias")) * jnp.asarray(array_current_a)
 
 
-def op_amp_supply_a(array_current_a: Float[Array, "*s"]) -> Float[Array, "*s"]:
+def op_amp_supply_a(array_current_a: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
     """The op-amp at a node, A: its bias, its pair and its output stage, each of ``op_amp_current_a``.
 
     Args:

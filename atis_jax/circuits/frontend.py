@@ -20,7 +20,7 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import OtaSpec, effective_kappa, transfer, transfer_and_slope
 from atis_jax.circuits.systematic import at_supply
 from atis_jax.circuits.thermal import bias_scale, kappa_at, specific_current_at
-from atis_jax.circuits.tia import loaded_gain, noise_bandwidth_hz, soft_rails, thermal_noise_v2
+from atis_jax.circuits.tia import has_amplifier, loaded_gain, noise_bandwidth_hz, soft_rails, thermal_noise_v2
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
 from atis_jax.units import thermal_voltage_v
@@ -155,7 +155,11 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
 
     feedback_ohm = program.feedback_ohm * jnp.exp(chip.tia_log_gain_error)
     conductance_s = jnp.sum(output_conductance_s(bias_a, ota.early_voltage_v), axis=-1)
-    gain = loaded_gain(feedback_ohm, conductance_s, tia.open_loop_gain)
+    gain = loaded_gain(feedback_ohm, conductance_s, tia.open_loop_gain, tia.readout)
+    amplifier_v = jnp.zeros_like(gain)
+    if has_amplifier(tia.readout):
+        offset_of_amplifier_v = chip.tia_offset_v + chip.tia_offset_drift_v_per_k * change_k
+        amplifier_v = offset_of_amplifier_v * (1.0 + feedback_ohm * conductance_s) * gain
     volts = (feedback_ohm * gain)[:, None] * bias_a
     bandwidth_hz = noise_bandwidth_hz(tia.bandwidth_hz)
     dac_weights, slope_per_v, input_offset, inversion, weight_v = _computed_once(
@@ -177,8 +181,7 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         inversion=inversion,
         additive=additive,
         weight_v=weight_v,
-        node_offset_v=jnp.sum(volts * additive, axis=-1)
-        + (chip.tia_offset_v + chip.tia_offset_drift_v_per_k * change_k) * (1.0 + feedback_ohm * conductance_s) * gain,
+        node_offset_v=jnp.sum(volts * additive, axis=-1) + amplifier_v,
         node_noise_v2=tia.shot_noise_factor * shot_v2 + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
         swing_v=_rails_v(tia.swing_v, environment.supply_v / hardware.supply_v),

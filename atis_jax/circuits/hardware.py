@@ -39,6 +39,8 @@ class Hardware:
         tia: read-out amplifier.
         comparator: decision.
         thermal: bias against temperature.
+        token_time_s: time the circuit is given for a token, s: what the token before leaves is then simulated
+            (``transient``). Infinite: every token is read settled. Static.
     """
 
     name: str = static()
@@ -50,6 +52,7 @@ class Hardware:
     tia: TiaSpec
     comparator: ComparatorSpec
     thermal: ThermalSpec
+    token_time_s: float = static(default=math.inf)
 
 
 _POSITIVE = (0.0, math.inf, "positive")
@@ -60,6 +63,7 @@ _CORRELATION = (-1.0 - 1e-9, 1.0 + 1e-9, "between -1 and 1")
 # Open below, closed above. What is not listed has no bound.
 _BOUNDS: dict[str, tuple[float, float, str]] = {
     "supply_v": _FINITE_POSITIVE,
+    "token_time_s": _POSITIVE,
     "dac.full_scale_v": _FINITE_POSITIVE,
     "dac.unit_sigma": _SPREAD,
     "dac.unit_capacitance_f": _POSITIVE,
@@ -79,6 +83,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "ota.specific_current_a": _FINITE_POSITIVE,
     "ota.attenuation": (0.0, 1.0, "above 0 and at most 1"),
     "ota.capacitance_f": (-1e-30, 1e30, "zero or more"),
+    "ota.capacitance_per_decade": (-1.0, 1.0, "between -1 and 1"),
     "floating_gate.error_sigma": _SPREAD,
     "floating_gate.min_current_a": (-1e-30, 1e30, "zero or more"),
     "floating_gate.max_current_a": _POSITIVE,

@@ -41,10 +41,12 @@ class OtaSpec:
         early_voltage_v: V_A of the output, V; infinite for none.
         specific_current_a: I_s of the input pair, A. Law ``ekv`` only.
         attenuation: C_in / C_T. Law ``attenuated`` only.
-        capacitance_f: load of one OTA, F (settling).
+        capacitance_f: what one OTA settles, F: the capacitance at its mirror, at ``kappa_current_a``.
         offset_drift_sigma_v_per_k: spread of the change of V_os with temperature, V/K, independent of V_os.
         offset_lot_sigma_v: spread of the offset common to every OTA of a lot, V.
         kappa_lot_sigma: relative spread of kappa from lot to lot.
+        capacitance_per_decade: relative change of ``capacitance_f`` for each decade of bias current (gates fill with
+            charge towards moderate inversion).
         systematic: what a fit to curves found beside the law, the same for every OTA and chip; None for nothing.
     """
 
@@ -68,6 +70,7 @@ class OtaSpec:
     offset_lot_sigma_v: Real = 0.0
     kappa_lot_sigma: Real = 0.0
     systematic: Systematic | None = None
+    capacitance_per_decade: Real = 0.0
 
     def __post_init__(self):
         if self.law not in LAWS:
@@ -233,6 +236,17 @@ def ota_current_a(
     scale = effective_kappa(law, jnp.asarray(kappa), attenuation) / (2.0 * thermal_voltage_v(temperature_k))
     inversion = jnp.maximum(current_a / specific_current_a, _TINY_INVERSION)
     return current_a * (transfer(law, scale * (voltage_v - offset_v), inversion) + additive)
+
+
+def mirror_capacitance_f(current_a: Float[Array, "*s"], ota: OtaSpec) -> Float[Array, "*s"]:
+    """C (1 + c log10(I / I_0)) at the mirror of an OTA, F; at least a fifth of C, where the line ends.
+
+    Args:
+        current_a: bias current, above zero, A.
+        ota: gives C, c and I_0.
+    """
+    decades = jnp.log10(current_a / ota.kappa_current_a)
+    return ota.capacitance_f * jnp.maximum(1.0 + ota.capacitance_per_decade * decades, 0.2)
 
 
 def settling_time_s(transconductance_s: Float[Array, "*s"], capacitance_f: Real, bits: int) -> Float[Array, "*s"]:

@@ -10,6 +10,7 @@ import difflib
 import math
 from collections.abc import Callable
 
+from atis_jax.cells.library import OTA_MIRROR_F, OTA_MIRROR_PER_DECADE
 from atis_jax.circuits.comparator import ComparatorSpec
 from atis_jax.circuits.dac import DacSpec
 from atis_jax.circuits.floating_gate import FloatingGateSpec
@@ -106,6 +107,7 @@ def _nominal() -> Hardware:
             specific_current_a=2.1e-6,  # V: fitted to the sky130 NMOS against temperature
             attenuation=1.0,  # none; law `attenuated` only
             capacitance_f=0.2 * PICO,  # D: 1 MHz tokens at 100 nA need 0.2 pF or less
+            capacitance_per_decade=0.0,  # C: none; `sky130_fg` has what our cells show
             offset_drift_sigma_v_per_k=0.0,  # C: none; `sky130_fg` has what our cells show
             offset_lot_sigma_v=0.0,  # C: as above
             kappa_lot_sigma=0.0,  # C: as above
@@ -126,6 +128,7 @@ def _nominal() -> Hardware:
             open_loop_gain=1000.0,  # V: the gain in the four-OTA reference simulation (60 dB)
             bandwidth_hz=1e6,  # D: settles to half an LSB of 6 bits in 0.77 µs of a 1 µs token
             shot_noise_factor=1.1,  # V: SPICE/theory 1.06-1.12
+            readout="amplifier",  # P 3.3: a TIA
             offset_drift_sigma_v_per_k=0.0,  # C: none, as for the OTA
         ),
         comparator=ComparatorSpec(
@@ -210,6 +213,8 @@ def _sky130_130nm() -> Hardware:
             "ota.kappa_sigma": 0.0021,  # V: 0.13 / 0.19 / 0.29 % at 1 / 10 / 100 nA, configs/fit.py
             "ota.kappa_chip_sigma": 0.0,  # the Monte Carlo has mismatch only
             "ota.offset_sigma_v": 4.0 * MILLI,  # V: 3.7 / 4.2 / 4.0 mV, 500 devices each, configs/fit.py
+            "ota.capacitance_f": OTA_MIRROR_F,  # V: experiments.spice.timing
+            "ota.capacitance_per_decade": OTA_MIRROR_PER_DECADE,  # V: as above
             "ota.additive_sigma": 0.0213,  # V: 2.4 / 2.0 / 1.9 %, as above
             "ota.log_current_sigma": 0.072,  # V: 7.8 / 7.1 / 6.6 %, as above
             "ota.log_current_kappa_correlation": -0.889,  # V: -0.87 / -0.97 / -0.82, as above

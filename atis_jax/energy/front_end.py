@@ -35,12 +35,13 @@ class FrontEnd:
         kappa: gate coupling of the OTAs; ``settling`` only.
         temperature_k: K; ``settling`` only.
         uses: examples between two programmings of the floating gates.
-        settling_current_a: (L,) bias current of an OTA that settles as the array does, A; None for the mean.
-            ``settling`` only.
         dac: one of ``DACS``. Static.
         converters: DACs that take turns over an array's inputs; None for one an input. Static.
         core: one of ``CORES``. Static.
+        residue: whether what a token leaves for the next is simulated: the token time may then be shorter than the
+            circuit needs. Static.
         circuit: one of ``CIRCUITS``. Static.
+        amplifier: whether a row is read by a TIA; else by a resistor, which draws nothing. Static.
         reference_bits: of the converter that sets each threshold, once an example, layer and prototype; 0 for a
             threshold held by a floating gate. Static.
 
@@ -57,11 +58,12 @@ class FrontEnd:
     kappa: Real = 0.7
     temperature_k: Real = NOMINAL_TEMPERATURE_K
     uses: Real = 1e9
-    settling_current_a: Float[Array, "L"] | None = None
     dac: str = static(default="per_bit")
     converters: int | None = static(default=None)
     core: str = static(default="bias")
+    residue: bool = static(default=False)
     circuit: str = static(default="floating_gate")
+    amplifier: bool = static(default=True)
     reference_bits: int = static(default=8)
 
     def __post_init__(self):

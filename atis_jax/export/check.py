@@ -63,9 +63,11 @@ def _newest(document: Mapping[str, Any]) -> dict[str, Any]:
         if "sha256" not in document:
             raise ExportError("design.json: lacks 'sha256'; it was edited: export it anew")
         check_seal(document)
-    hardware = document.get("hardware")
+    hardware, scorer = document.get("hardware"), document.get("scorer")
     if isinstance(hardware, list) and all(isinstance(entry, dict) and "field" in entry for entry in hardware):
         document = {**document, "hardware": hardware_of_schema_3(hardware)}
+    if isinstance(scorer, Mapping):
+        document = {**document, "scorer": {"reads": "every_layer", **scorer}}
     return with_seal({**document, "schema": SCHEMA})
 
 

@@ -71,7 +71,7 @@ def document_of(bundle: Bundle, files: Mapping[str, Mapping[str, Any]]) -> dict[
         },
         "scorer": as_dict(bundle.spec),
         "hardware": [
-            {"field": path, "unit": unit_of(path), "value": _encoded(value)}
+            {"field": path, "unit": unit_of(path), "value": encoded(value)}
             for path, value in flatten_hardware(bundle.hardware).items()
         ],
         "layers": [layer_quantities(bundle, layer) for layer in range(bundle.layers)],
@@ -90,6 +90,9 @@ _NEW_FIELDS: dict[str, Any] = {
     "ota.kappa_lot_sigma": 0.0,
     "tia.offset_drift_sigma_v_per_k": 0.0,
     "comparator.offset_drift_sigma_v_per_k": 0.0,
+    "ota.capacitance_per_decade": 0.0,
+    "tia.readout": "amplifier",
+    "token_time_s": INFINITE,
 }
 _NEW_SYSTEMATIC = ("log_current_per_v", "kappa_per_v", "offset_v_per_v", "additive_per_v")
 
@@ -214,10 +217,10 @@ def wanted_arrays(document: Mapping[str, Any]) -> tuple[str, ...]:
     return (*wanted, _QUERY)
 
 
-def _encoded(value: Any) -> Any:
+def encoded(value: Any) -> Any:
     """A field's value in JSON's own types; JSON has no infinity."""
     if isinstance(value, tuple):
-        return [_encoded(item) for item in value]
+        return [encoded(item) for item in value]
     if isinstance(value, float) and math.isinf(value):
         return INFINITE
     return value if value is None or isinstance(value, str | int | float) else float(value)

@@ -77,13 +77,6 @@ _IMPERFECTIONS = {
     "drift": "offset drift",
     "lot": "lot to lot",
 }
-    "all": "all together",
-    "offset": "OTA offset",
-    "current": "bias current",
-    "dac": "DAC INL",
-    "drift": "offset drift",
-    "lot": "lot to lot",
-}
 
 
 def imperfection(name: str) -> str:

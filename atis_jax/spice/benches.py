@@ -138,6 +138,30 @@ def array_sums(
     return simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]["i(vo)"]
 
 
+def supply_currents(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    feedback_ohm: float,
+    comparator_a: float,
+    temperature_c: float,
+) -> Float[np.ndarray, "3 t"]:
+    """What array, op-amp and comparator of a row draw from the supply for each token, settled, A; threshold zero."""
+    amplifier = Amplifier(feedback_ohm, float(np.sum(np.abs(signed_current_a))), 1e6)
+    array = "".join(ota_line(f"{j}", current, "s") for j, current in enumerate(signed_current_a.tolist()))
+    parts = (array, amplifier.lines("s", "y"), comparator_line(0.0, comparator_a, "y", "keep"))
+    text = head(f"supply of {len(signed_current_a)} OTAs", process, temperature_c) + "Vtok tok 0 0\n"
+    text += token_sources(voltages_v)
+    for number, part in enumerate(parts):
+        # A supply of its own each, so that its current tells.
+        text += f"Vs{number} vdd{number} 0 {SUPPLY_V}\n" + part.replace(" vdd ", f" vdd{number} ")
+    vectors = tuple(f"i(Vs{number})" for number in range(len(parts)))
+    tokens = len(voltages_v)
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", vectors, points=tokens)
+    done = simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]
+    return -np.stack([done[vector.lower()] for vector in vectors])
+
+
 def loaded_sums(
     process: Process,
     signed_current_a: Float[np.ndarray, "n"],
@@ -240,13 +264,27 @@ def comparator_offsets(
     temperature_c: float,
     half_span_v: float = 0.01,
     supply_v: float = SUPPLY_V,
+    *,
+    inverted: bool = True,
 ) -> Float[np.ndarray, "m"]:
-    """Score at which the comparator says keep, less the threshold asked for, V: its systematic offset."""
+    """Score at which the comparator says keep, less the threshold asked for, V: its systematic offset.
+
+    Args:
+        process: of the transistors.
+        thresholds_v: asked for, V.
+        bias_a: of the comparator, A.
+        temperature_c: degrees Celsius.
+        half_span_v: how far from each threshold is looked, V.
+        supply_v: V.
+        inverted: whether the score falls as its node rises, as behind a TIA.
+    """
+    sign = -1 if inverted else 1
     step_v = half_span_v / 100
 
     def deck(threshold_v: float) -> Deck:
         text = head(f"comparator at {threshold_v:g} V", process, temperature_c, supply_v)
-        text += f"Vd d 0 0\nEy y ref d 0 -1\n{comparator_line(threshold_v, bias_a, 'y', 'keep')}"
+        line = comparator_line(threshold_v, bias_a, "y", "keep", inverted=inverted)
+        text += f"Vd d 0 0\nEy y ref d 0 {sign}\n{line}"
         return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), ("v(keep)",), points=201),))
 
     done = simulate_all(deck(float(threshold_v)) for threshold_v in thresholds_v)

@@ -30,6 +30,7 @@ from atis_jax.pruning.masks import kept_tokens
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis.calibration import Trim, trimmed
 from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
@@ -150,6 +151,7 @@ def chip_of(
     """One cell's hardware, chip (leaves (L, ...), L = ``depth``) and environment; arguments as in ``on_cell``."""
     hardware = scale_imperfections(with_fields(hardware, cell.fields), cell.factors)
     chip = draw_chip(key, cell.chip, hardware, depth, spec.geometry)
+    chip = with_one_array(chip) if spec.reads_once else chip
     supply_v = jnp.asarray(hardware.supply_v, cell.temperature_k.dtype)
     return hardware, chip, Environment(cell.temperature_k, supply_v if cell.supply is None else supply_v * cell.supply)
 

@@ -212,11 +212,12 @@ def count_gathered(
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
-    """``chips`` fabricated chips, each of a lot of its own, with an array per layer: leaves (chips, L, ...)."""
+    """``chips`` fabricated chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
     lots = jax.random.split(rng.key_of(key, "lot"), chips)
-    return jax.vmap(jax.vmap(method.sample_chip, (0, None)))(jax.random.split(key, (chips, depth)), lots)
+    drawn = jax.vmap(jax.vmap(method.sample_chip, (0, None)))(jax.random.split(key, (chips, depth)), lots)
+    return jax.vmap(method.wired)(drawn)
 
 
 def environments_for(

@@ -26,6 +26,7 @@ from experiments import measure
 from experiments.export.an231 import an231_target
 from experiments.export.bundle import measured_bundle
 from experiments.export.contents import EXPORT
+from experiments.export.in_time import InTime, billed_times_s, first_tokens, in_time_gates, play_in_time
 from experiments.export.rasp import rasp_target
 from experiments.export.read_back import ReferenceTokens, read_back, reference_tokens
 from experiments.export.settings import TARGETS, ExportSettings
@@ -186,18 +187,23 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     files: dict[str, bytes] = {}
     back: dict[int, Achieved] = {}
     loops: list[dict[str, Any]] = []
+    played: list[list[InTime]] = []
+    billed_s = billed_times_s(run)
     arrays: dict[str, np.ndarray] = {}
     for layer in bundle.scored:
         twin = design_twin(circuit, layer)
         if found is not None:
             twin = spice_twin(circuit, layer, found, settings.temperature_c)
         bench_tokens = real_tokens(circuit, layer, twin, tokens.inputs[layer], settings.temperature_c)
-        texts = spice_files(bundle, layer, process, bench_tokens, settings.token_s, settings.temperature_c)
+        token_s = float(billed_s[layer]) if settings.token_s is None else settings.token_s
+        texts = spice_files(bundle, layer, process, bench_tokens, token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
-        read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
+        read = read_scorer(
+            texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential, bundle.hardware.tia.readout
+        )
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
         if settings.simulate:
-            loop = close_loop(circuit, layer, texts, bench_tokens, twin, settings)
+            loop = close_loop(circuit, layer, texts, bench_tokens, twin, settings.temperature_c)
             loops.append(loop.summary(layer))
             arrays |= {
                 f"loop{layer}_spice_v": loop.scores_v,
@@ -207,6 +213,14 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
                 f"loop{layer}_threshold_v": loop.threshold_v,
             }
             print(f"  layer {layer + 1}: {100 * loops[-1]['equal_fraction']:.1f} % equal", flush=True)
+            count = min(settings.transient_tokens, len(bench_tokens.keep))
+            if count > 1:
+                few = first_tokens(bench_tokens, count)
+                played.append(
+                    play_in_time(
+                        circuit, layer, texts, few, loop.scores_v[:count], twin, token_s, settings.temperature_c
+                    )
+                )
     write_folder(folder.path / "spice", files)
     design = imported_design(bundle, back, bundle.hardware)
     spec = as_built(bundle.spec)
@@ -229,7 +243,12 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     }
     if loops:
         told |= {"simulator": ngspice_version(), "closed_loop": loops}
-        gates += [dataclasses.replace(gate, name=f"spice:{gate.name}") for gate in loop_gates(loops)]
+        new_gates = loop_gates(loops)
+        if played:
+            layers = zip(bundle.scored, played, strict=True)
+            told |= {"in_time": [one.summary(layer) for layer, several in layers for one in several]}
+            new_gates += in_time_gates(played)
+        gates += [dataclasses.replace(gate, name=f"spice:{gate.name}") for gate in new_gates]
     return told, gates, arrays | {"export_spice_chips": result.chips}
 
 

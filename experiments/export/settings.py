@@ -30,9 +30,11 @@ class ExportSettings:
     token_images: int = setting(128, low=1, high=10_000, doc="test examples these tokens are drawn from")
     temperature_c: float = setting(27.0, low=MODEL_LOW_C, high=MODEL_HIGH_C, doc="of the SPICE benches, degrees C")
     transient_tokens: int = setting(
-        32, low=0, high=4096, doc="of these, played in time as well: bits are taken at the end of each; 0 for none"
+        32, low=0, high=4096, doc="of these, played in time as well, at the billed time, a half and a fifth; 0 for none"
     )
-    token_s: float = setting(1e-4, low=1e-7, high=1.0, doc="time of a token in the transient bench, s")
+    token_s: float | None = setting(
+        None, low=1e-8, high=1.0, doc="time of a token in the transient bench, s; None: what the ledger bills"
+    )
     simulate: bool = setting(
         True, affects_result=False, doc="play the tokens through the exported netlist in ngspice; False without ngspice"
     )

@@ -12,20 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import least_squares
 
-from atis_jax.cells.library import COMPARATOR_CURRENT_A
+from atis_jax.cells.library import COMPARATOR_CURRENT_A, SUPPLY_V
+from atis_jax.cells.supply import array_supply_a, comparator_supply_a, op_amp_supply_a
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.circuits.tia import soft_rails
+from atis_jax.circuits.tia import has_amplifier, soft_rails
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
 from atis_jax.export.spice import (
     BenchTokens,
     amplifiers,
-    at_token_ends,
     simulated_scores,
     static_deck,
-    transient_deck,
+    supply_power_w,
 )
 from atis_jax.gates import Gate
 from atis_jax.scoring.atis.analog import read_scores, realise_design
@@ -34,9 +34,8 @@ from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier
 from atis_jax.spice.simulator import simulate
 from atis_jax.units import celsius_to_kelvin
-from experiments.export.settings import ExportSettings
 from experiments.spice.characterise import Characterised
-from experiments.spice.gates import GATE_SUM
+from experiments.spice.gates import GATE_POWER, GATE_SUM
 
 SHARPNESS = (2, 4, 8, 16)
 SIGMAS = 3.0
@@ -68,12 +67,19 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
     """Characterise the TIA and the comparator of a layer, and put them together with the fitted OTA."""
     numbers, hardware = achieved(bundle, layer), bundle.layer_hardware(layer)
     span_v = float(hardware.comparator.reference_span_v)
-    fits = [_fit_amplifier(found.process, one, temperature_c, 0.5 * span_v) for one in amplifiers(bundle, numbers)]
+    amplified = has_amplifier(hardware.tia.readout)
+    if amplified:
+        fits = [_fit_amplifier(found.process, one, temperature_c, 0.5 * span_v) for one in amplifiers(bundle, numbers)]
+    else:  # a resistor is ideal; what the OTAs lose at their outputs is the array's
+        tia = hardware.tia
+        fits = [_AmplifierFit(1.0, 0.0, float(tia.swing_v), tia.rail_sharpness, 0.0)] * bundle.spec.geometry.prototypes
     # Rails are the hardware's, one for all rows: those of the row that needs them most.
     worst = min(fits, key=lambda fit: fit.swing_v)
     step_v = 1e-4
     references_v = np.zeros(bundle.spec.groups) if bundle.spec.differential else numbers.threshold_v
-    offsets_v = benches.comparator_offsets(found.process, references_v.tolist(), COMPARATOR_CURRENT_A, temperature_c)
+    offsets_v = benches.comparator_offsets(
+        found.process, references_v.tolist(), COMPARATOR_CURRENT_A, temperature_c, inverted=amplified
+    )
     if bundle.spec.differential:
         offsets_v = 0.5 * offsets_v
     fields = {
@@ -132,7 +138,7 @@ def _fit_amplifier(process: Process, amplifier: Amplifier, temperature_c: float,
 
 def real_tokens(bundle: Bundle, layer: int, twin: Twin, inputs: np.ndarray, temperature_c: float) -> BenchTokens:
     """What the bench plays: the converters' voltages for ``inputs`` (t, N), and the twin's scores and decisions."""
-    realised = _realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
+    realised = twin_realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     u = jnp.asarray(inputs, jnp.float32)
     voltages_v = jax.vmap(converted_v, (None, 0))(realised, u)
     scores_v = read_scores(realised, bundle.spec, u, None)
@@ -140,7 +146,8 @@ def real_tokens(bundle: Bundle, layer: int, twin: Twin, inputs: np.ndarray, temp
     return BenchTokens(*(np.asarray(part) for part in (voltages_v, scores_v, keep)))
 
 
-def _realised(bundle: Bundle, layer: int, hardware: Hardware, chip: Chip, temperature_c: float) -> Realised:
+def twin_realised(bundle: Bundle, layer: int, hardware: Hardware, chip: Chip, temperature_c: float) -> Realised:
+    """A layer of the bundle, calibrated, on ``chip`` at a temperature."""
     environment = Environment(celsius_to_kelvin(temperature_c), hardware.supply_v)
     design = calibrated_layer(bundle, layer)
     return realise_design(design, bundle.spec, hardware, jnp.asarray(bundle.query[layer]), chip, environment)
@@ -166,7 +173,8 @@ class ClosedLoop:
         bench_tokens: what was played and what the model says.
         threshold_v: (G,) of the model: the reference and the comparator's systematic offset, V.
         zone_v: (G,) half-width of the grey zone, V.
-        dynamic_keep: (t', G) of the transient bench at the end of each of its first tokens.
+        power_w: mean supply power in ngspice, W.
+        charged_w: what the ledger charges for the same, as netlisted, W.
         spice_s: time of ngspice for all tokens of the static bench, one process, s.
         model_s: time of our model for the same tokens, median, s.
     """
@@ -176,7 +184,8 @@ class ClosedLoop:
     bench_tokens: BenchTokens
     threshold_v: np.ndarray
     zone_v: np.ndarray
-    dynamic_keep: np.ndarray
+    power_w: float
+    charged_w: float
     spice_s: float
     model_s: float
 
@@ -194,10 +203,10 @@ class ClosedLoop:
             "grey_zone_v": self.zone_v.tolist(),
             "inside_zone_fraction": float(np.mean(~outside)),
             "needed_zone_v": float(wrong.max()) if len(wrong) else 0.0,
-            "transient_tokens": len(self.dynamic_keep),
-            "transient_unequal": int(np.sum(self.dynamic_keep != self.bench_tokens.keep[: len(self.dynamic_keep)])),
             "score_rms_error_v": float(np.sqrt(np.mean((self.scores_v - self.bench_tokens.scores_v) ** 2))),
             "score_std_v": float(np.std(self.bench_tokens.scores_v)),
+            "power_w": self.power_w,
+            "charged_w": self.charged_w,
             "spice_s": self.spice_s,
             "model_s": self.model_s,
             "speed_ratio": self.spice_s / self.model_s,
@@ -210,35 +219,40 @@ def close_loop(
     files: Mapping[str, str],
     bench_tokens: BenchTokens,
     twin: Twin,
-    settings: ExportSettings,
+    temperature_c: float,
     timeout_s: float = 600.0,
 ) -> ClosedLoop:
     """Play the tokens through the exported files in ngspice, and time our model on the same tokens."""
-    temperature_c, dynamic = settings.temperature_c, min(settings.transient_tokens, len(bench_tokens.keep))
     # One process at a time: its time is compared with ours.
     done = simulate(static_deck(bundle, files, len(bench_tokens.keep)), timeout_s=timeout_s)
     scores_v, keep = simulated_scores(bundle, done.results[0])
-    if dynamic:
-        moving = simulate(transient_deck(bundle, files, dynamic, settings.token_s), timeout_s=timeout_s).results[0]
-        _, dynamic_keep = simulated_scores(bundle, at_token_ends(moving, dynamic, settings.token_s))
-    else:
-        dynamic_keep = np.zeros((0, bundle.spec.groups), bool)
     numbers = achieved(bundle, layer)
+    realised = twin_realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     return ClosedLoop(
         scores_v,
         keep,
         bench_tokens,
-        np.asarray(_realised(bundle, layer, twin.hardware, twin.chip, temperature_c).threshold_v)[: bundle.spec.groups],
+        np.asarray(realised.threshold_v)[: bundle.spec.groups],
         grey_zone_v(numbers, twin),
-        dynamic_keep,
+        supply_power_w(done.results[0]),
+        netlisted_power_w(bundle, numbers),
         done.seconds,
         model_seconds(bundle, layer, twin, bench_tokens, temperature_c),
     )
 
 
+def netlisted_power_w(bundle: Bundle, numbers: Achieved) -> float:
+    """What the ledger charges for a layer built as its netlist is, W."""
+    rows_a = jnp.asarray(np.tile(np.sum(np.abs(numbers.signed_current_a), axis=1), bundle.spec.halves))
+    each_a = array_supply_a(rows_a, "netlisted")
+    if has_amplifier(bundle.hardware.tia.readout):
+        each_a = each_a + op_amp_supply_a(rows_a)
+    return SUPPLY_V * (float(jnp.sum(each_a)) + bundle.spec.groups * comparator_supply_a())
+
+
 def model_seconds(bundle: Bundle, layer: int, twin: Twin, bench_tokens: BenchTokens, temperature_c: float) -> float:
     """Median time of our model from array inputs to keep bits for all tokens of the bench at once, s."""
-    realised = _realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
+    realised = twin_realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     decide: Callable[[Any], Any] = jax.jit(
         lambda u: read_scores(realised, bundle.spec, u, None) > realised.threshold_v[: bundle.spec.groups]
     )
@@ -254,7 +268,7 @@ def model_seconds(bundle: Bundle, layer: int, twin: Twin, bench_tokens: BenchTok
 
 def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
     """What the closed loop is held to."""
-    tokens, moving = (sum(one[name] for one in summaries) for name in ("tokens", "transient_tokens"))
+    tokens = sum(one["tokens"] for one in summaries)
     equal = sum(one["equal_fraction"] * one["tokens"] for one in summaries) / tokens
     return [
         Gate(
@@ -271,11 +285,16 @@ def loop_gates(summaries: list[dict[str, Any]]) -> list[Gate]:
             high=0.0,
             unit="tokens",
         ),
-        Gate(
-            "closed_loop_transient",
-            f"transient bench: bits unequal to our model's at the end of a token, of {moving} tokens",
-            float(sum(one["transient_unequal"] for one in summaries)),
-            high=0.0,
-            unit="tokens",
+        *(
+            Gate(
+                f"supply_power_{one['layer']}",
+                f"layer {one['layer']}: supply power in ngspice, {1e6 * one['power_w']:.3g} uW, over the ledger's as "
+                f"netlisted, {1e6 * one['charged_w']:.3g} uW",
+                100 * (one["power_w"] / one["charged_w"] - 1),
+                low=-GATE_POWER,
+                high=GATE_POWER,
+                unit="%",
+            )
+            for one in summaries
         ),
     ]

@@ -24,6 +24,10 @@ GATE_NOISE, GATE_SETTLING = 0.15, 0.10
 """Relative: of the RMS noise in the read-out's bandwidth, and of the settling time at a load far above parasitics."""
 
 
+GATE_POWER = 10.0
+"""Percent: supply power of a cell against what is charged for it."""
+
+
 def gates_summary(gates: Iterable[Gate]) -> list[dict[str, Any]]:
     """The gates as ``summary.json`` holds them."""
     return [gate.table() for gate in gates]

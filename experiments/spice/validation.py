@@ -38,6 +38,7 @@ from experiments.spice.gates import (
     GATE_SUM,
     gates_summary,
 )
+from experiments.spice.power import power_gates
 from experiments.spice.rows import gap_gates, model_loaded_sums_a, model_sums_a, random_row, row_gap
 from experiments.spice.settings import SUPPLIES_V, ValidationSettings
 
@@ -50,6 +51,8 @@ LOADS = ((1e-9, 1e-12), (10e-9, 1e-12), (100e-9, 1e-12))
 NOMINAL_C = 27.0
 LOADED_INPUTS, LOADED_V, LOADED_C = 4, 0.1, (27.0, 60.0)
 PRESET_INPUTS, PRESET_C = 16, (0.0, 27.0, 70.0)
+POWER_TOKENS = 24
+"""A supply current is a mean over tokens, and each differs little."""
 
 
 def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)
     arrays: dict[str, np.ndarray] = {}
     gates: list[Gate] = []
-    for part in (_single, _transconductance, _sums, _loaded, _presets, _spread, _noise, _settling):
+    for part in (_single, _transconductance, _sums, _loaded, _presets, _spread, _noise, _settling, _power):
         new_gates, new_arrays = part(settings, found)
         for gate in new_gates:
             print(f"{gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
@@ -90,6 +93,11 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     folder.write_summary(summary)
     write_report(folder.path, VALIDATION)
     return summary
+
+
+def _power(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
+    """What the cells draw from the supply, against the ledger."""
+    return power_gates(found.process, NOMINAL_C, POWER_TOKENS, settings.seed), {}
 
 
 def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:

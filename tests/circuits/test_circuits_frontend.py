@@ -166,6 +166,7 @@ def _noisy_case(prototypes=1):
     return hardware, realise(_program(12, prototypes), hardware, chip, nominal_environment(hardware))
 
 
+@pytest.mark.slow
 def test_node_noise_has_the_moments_of_noise_at_each_converter():
     """40,000 reads a path, kT/C ten times nominal power so that it dominates.
 
@@ -416,6 +417,7 @@ def test_used_bits_of_every_field_that_has_them_are_whole_and_bounded():
         with_fields(get_preset("ideal"), {"dac.used_bits": 4})
 
 
+@pytest.mark.slow
 def test_a_chip_of_another_hardware_s_converters_is_refused():
     hardware = get_preset("nominal")
     chip = sample_chip(jax.random.key(0), with_fields(hardware, {"dac.bits": 8}), ArrayGeometry(12, 2))

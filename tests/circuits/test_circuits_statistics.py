@@ -130,6 +130,7 @@ def fisher_z(values):
     return np.arctanh(np.corrcoef(values.T) - np.eye(values.shape[1]))
 
 
+@pytest.mark.slow
 def test_the_presets_covariance_is_within_the_monte_carlos_own_interval():
     """One preset for 10 and 100 nA: each entry inside the hull of the two files' 99.9 % intervals.
 

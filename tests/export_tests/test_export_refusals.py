@@ -55,6 +55,7 @@ def test_every_field_that_is_taken_out_is_named(tmp_path, name):
     assert not {where: said for where, (field, said) in told.items() if f"'{field}'" not in said}
 
 
+@pytest.mark.slow
 def test_every_field_of_the_hardware_that_is_taken_out_is_named(folder):
     document = document_in(folder)
     for index, entry in enumerate(document["hardware"]):
@@ -95,6 +96,7 @@ def test_a_value_out_of_its_range_is_named(folder, path, value, unit):
     assert f"{words(path)} = {value} {unit} is outside" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["wanted", "achieved"])
 def test_every_quantity_that_is_edited_is_named(folder, which):
     """By a thousandth, which keeps every range but that of a fixed full scale."""

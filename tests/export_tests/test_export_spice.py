@@ -31,7 +31,6 @@ from atis_jax.export.spice import (
 )
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, simulate
-from experiments.export.settings import ExportSettings
 from experiments.export.spice import close_loop, grey_zone_v, loop_gates, real_tokens, spice_twin
 from experiments.spice.characterise import characterise
 from experiments.spice.settings import ProcessSpec
@@ -127,7 +126,7 @@ def test_files_of_a_layer():
     rows = [line.split(",") for line in files[TOKENS].splitlines()]
     assert rows[0][:4] == ["token", "input0_v", "input1_v", "input2_v"] and len(rows) == 5
     np.testing.assert_allclose(np.array(rows[1:])[:, 1:4].astype(float), played.voltages_v, atol=1e-12)
-    assert "tran 5.000000e-07 4.000000e-04" in files[TRANSIENT]
+    assert "tran 1.000000e-06 4.000000e-04" in files[TRANSIENT]
 
 
 @pytest.mark.slow
@@ -142,9 +141,9 @@ def test_the_generic_card_runs_through_the_whole_loop(structure):
     inputs = np.random.default_rng(2).uniform(-1, 1, (16, 4))
     played = real_tokens(made, 0, twin, inputs, 27.0)
     files = spice_files(made, 0, found.process, played, 1e-3, 27.0)
-    loop = close_loop(made, 0, files, played, twin, ExportSettings(token_s=1e-3, transient_tokens=4))
+    loop = close_loop(made, 0, files, played, twin, 27.0)
     told = loop.summary(0)
-    assert told["tokens"] == 16 and told["equal_fraction"] == 1.0 and told["transient_unequal"] == 0
+    assert told["tokens"] == 16 and told["equal_fraction"] == 1.0
     # Where a threshold can be, 0.5 V: beyond, the op-amp meets its rails, which the twin is not fitted to.
     near = np.abs(played.scores_v) < 0.5
     assert near.sum() >= 8
@@ -217,10 +216,11 @@ def test_bits_are_taken_at_the_end_of_each_token():
 def test_transient_deck_stops_after_its_tokens():
     made = bundle(3, layers=1)
     files = spice_files(made, 0, find_process("generic"), tokens(made), 1e-4, 27.0)
-    (analysis,) = transient_deck(made, files, 2, 1e-4).analyses
-    assert analysis.command == "tran 5.000000e-07 2.000000e-04" and "v(keep0)" in analysis.vectors
+    (analysis,) = transient_deck(made, files, files[TRANSIENT], 2, 1e-4).analyses
+    assert analysis.command == "tran 1.000000e-06 2.000000e-04" and "v(keep0)" in analysis.vectors
 
 
+@pytest.mark.slow
 def test_the_grey_zone_is_the_gate_through_the_resistor():
     """3 x 0.5 % x R_f x sum I: 1.5 Mohm and 100 nA are 2.25 mV."""
     made = bundle(2, layers=1)

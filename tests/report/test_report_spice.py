@@ -556,9 +556,9 @@ def test_closed_loop_of_layers_that_are_scored(export):
 
 
 def test_transient_bench_where_it_was_played(export):
-    loops = read_run(export).summary["export"]["targets"]["spice"]["closed_loop"]
-    edit_target(export, "spice", closed_loop=[{**one, "transient_tokens": 4, "transient_unequal": 0} for one in loops])
-    assert "transient bench of 8 tokens one after another no decisions differ" in plain(
+    one = {"fraction": 1.0, "token_s": 7.7e-6, "bits": 4, "unequal_to_settled": 0}
+    edit_target(export, "spice", in_time=[one, one, {**one, "fraction": 0.2, "unequal_to_settled": 3}])
+    assert "at the billed 7.7 µs a token at most, no of 8 bits differ at the end of a token" in plain(
         build(closed_loop, export).pictures[0].caption
     )
 

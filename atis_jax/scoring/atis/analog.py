@@ -17,6 +17,8 @@ silicon; drawn as if it were, its share of the noise power is half of what it sh
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -26,16 +28,19 @@ from atis_jax.circuits.chip import Chip, Environment, nominal_chip, sample_chip
 from atis_jax.circuits.frontend import Realised, read, realise
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.energy.ledger import Ledger
+from atis_jax.energy.shapes import IN_TURNS
 from atis_jax.scoring.atis.design import Design, inputs_of
 from atis_jax.scoring.atis.knobs import designed_hardware
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.atis.program import array_program
 from atis_jax.scoring.atis.projection import conditioned
+from atis_jax.scoring.atis.residue import read_in_time
+from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision, ScorerState
 from atis_jax.typing import Key
-from atis_jax.validation import SettingError
+from atis_jax.validation import SettingError, choose
 
 
 class Analog(Atis):
@@ -57,6 +62,9 @@ class Analog(Atis):
                 f"hardware.preset {hardware.name!r}; lower scorer.inputs or choose a larger preset"
             )
 
+        if math.isfinite(hardware.token_time_s):
+            _check_in_time(spec, hardware)
+
     @property
     def fabricated(self) -> bool:
         """It is a circuit."""
@@ -65,6 +73,10 @@ class Analog(Atis):
     def sample_chip(self, key: Key, lot: Key | None = None) -> Chip:
         """One layer's chip, of a lot."""
         return sample_chip(key, self.hardware, self.spec.geometry, lot)
+
+    def wired(self, chip: Chip) -> Chip:
+        """One array where one read serves all layers."""
+        return with_one_array(chip) if self.reads_once else chip
 
     def perfect_chip(self) -> Chip:
         """The same without any error."""
@@ -81,6 +93,9 @@ class Analog(Atis):
     ) -> tuple[Decision, ScorerState]:
         """See ``Method``.
 
+        Where one read serves all layers, the first gives the score on, with its array and its array's noise; behind it
+        a layer's own are the threshold and the comparator, with its offset and noise.
+
         Raises:
             ValueError: there is no chip or no environment.
         """
@@ -88,9 +103,14 @@ class Analog(Atis):
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
         spec, hardware = self.spec, self.hardware
         realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
-        inputs = inputs_of(design, conditioned(tokens, spec.source))
         node_noise, comparator_noise = _read_noise(key, context, spec)
-        voltage = read_scores(realised, spec, inputs, node_noise)
+        if context.along is None:
+            inputs = inputs_of(design, conditioned(tokens, spec.source))
+            if math.isfinite(hardware.token_time_s):
+                return self._in_time(realised, inputs, context, node_noise, comparator_noise)
+            voltage = read_scores(realised, spec, inputs, node_noise)
+        else:
+            voltage = context.along
         reference_v = realised.threshold_v[: spec.groups]
         at_comparator = voltage
         if comparator_noise is not None:
@@ -100,7 +120,27 @@ class Analog(Atis):
         probability = comparator.keep_probability(
             voltage, threshold_v, realised.comparator_noise_v, self.soft_width_v(context)
         )
-        return Decision(at_comparator, probability, keep), state
+        return Decision(at_comparator, probability, keep, along=voltage if self.reads_once else None), state
+
+    def _in_time(
+        self, realised: Realised, inputs: Float[Array, "n N"], context: Context, node_noise, comparator_noise
+    ) -> tuple[Decision, ScorerState]:
+        """Decisions of tokens that follow each other faster than the circuit settles."""
+        spec, threshold_v = self.spec, realised.threshold_v[: self.spec.groups]
+        still_v = read_scores(realised, spec, inputs, None)
+        array_v = still_v * 0.0 if node_noise is None else read_scores(realised, spec, inputs, node_noise) - still_v
+        own_v = 0.0 if comparator_noise is None else realised.comparator_noise_v * comparator_noise
+        reaches = context.counted & jnp.any(context.alive, axis=-1)
+        _, decided_v = read_in_time(
+            realised, self.hardware, spec, inputs, reaches, threshold_v, array_v, jnp.broadcast_to(own_v, still_v.shape)
+        )
+        probability = comparator.keep_probability(
+            decided_v if comparator_noise is None else decided_v - own_v,
+            threshold_v,
+            realised.comparator_noise_v,
+            self.soft_width_v(context),
+        )
+        return Decision(decided_v, probability, decided_v > threshold_v), context.state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
         """The network, converters, array, amplifiers and comparators."""
@@ -133,6 +173,22 @@ class Analog(Atis):
             # Twice the ideal step: the elements of one converter may differ by more than that only when broken.
             reach_v = reach_v + 2.0 * jnp.einsum("bnj,gj->bng", at_edge.astype(step_v.dtype), step_v)
         return distance_v <= reach_v
+
+
+def _check_in_time(spec: ScorerSpec, hardware: Hardware) -> None:
+    """Refuse what else remembers tokens, or asks an array several things of one, beside a finite token time."""
+    for name, beside in (
+        ("hysteresis = True", spec.hysteresis),
+        (f"adaptive_rate_v = {spec.adaptive_rate_v}", spec.adaptive_rate_v > 0),
+        (f"reads = {spec.reads!r}", spec.reads_once),
+        (f"arrangement = {spec.arrangement!r}", choose(IN_TURNS, spec.arrangement, "scorer.arrangement")),
+    ):
+        if beside:
+            raise SettingError(
+                f"config.scorer.{name} with config.hardware.token_time_s = {hardware.token_time_s}: what a token "
+                "leaves for the next is simulated for a comparator and an array that remember nothing else; set "
+                "hardware.token_time_s = None, or leave the other out"
+            )
 
 
 def realise_design(

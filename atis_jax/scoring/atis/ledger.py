@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -10,7 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.ota import mirror_capacitance_f
+from atis_jax.circuits.tia import has_amplifier
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.components.array import on_time_s
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import OF_PIXELS, ScorerShape
@@ -72,6 +76,7 @@ class AtisLedger:
             differential=self.spec.differential,
             shared=self.spec.shared,
             source=self.spec.source,
+            reads=self.spec.reads,
             format=self.costs.energy.score_format,
         )
 
@@ -80,21 +85,35 @@ class AtisLedger:
         full_scale: Any = self.hardware.dac.full_scale_v
         if self.spec.trainable_full_scale:
             full_scale = jax.vmap(lambda layer: full_scale_v(layer, self.spec, self.hardware))(design)
+        current_a = array_current_a(design, self.spec, self.hardware, query)
+        scorer = self.scorer(design)
+        mean_a = current_a / (scorer.arrays * scorer.inputs)
+        in_time = math.isfinite(self.hardware.token_time_s)
         return FrontEnd(
-            bias_current_a=array_current_a(design, self.spec, self.hardware, query),
+            bias_current_a=current_a,
             supply_v=self.hardware.supply_v,
-            token_time_s=self.costs.energy.token_time_s,
+            token_time_s=self.hardware.token_time_s if in_time else self.costs.energy.token_time_s,
+            residue=in_time,
             full_scale_v=full_scale,
-            load_f=self.hardware.ota.capacitance_f,
+            load_f=mirror_capacitance_f(mean_a, self.hardware.ota),
             kappa=self.hardware.ota.kappa,
             uses=self.costs.energy.uses,
             # Pixels are voltages already.
             dac="none" if choose(OF_PIXELS, self.spec.source, "scorer.source") else self.costs.energy.dac,
             converters=self.costs.energy.converters,
-            core=self.costs.energy.core,
+            core="bias" if in_time else self.costs.energy.core,
             circuit=self.costs.energy.circuit,
+            amplifier=has_amplifier(self.hardware.tia.readout),
             reference_bits=self.costs.energy.reference_bits,
         )
+
+    def token_time_s(self, design: Design, query: Float[Array, "L G D"]) -> Float[Array, "L"]:
+        """Time that a token of each layer, and prototype of a multiplexed array, is billed for, s."""
+        scorer = self.scorer(design)
+        inputs, bits = (
+            jnp.broadcast_to(jnp.asarray(one, float), len(query)) for one in (scorer.inputs, scorer.dac_bits)
+        )
+        return on_time_s(self.front_end(design, query), scorer, inputs, bits)
 
     def analog(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
         """With the analog scorer."""

@@ -110,15 +110,14 @@ def _caption(loops: list[dict[str, Any]], spice: dict[str, Any]) -> str:
     else:
         needed = f"{outside or 'none'} of those that differ outside the grey zone; a half-width of {si(needed_v, 'V')} "
         needed += "would have held them all"
-    moving = [loop for loop in loops if loop.get("transient_tokens")]
-    played = sum(loop["transient_tokens"] for loop in moving)
-    unlike = sum(loop["transient_unequal"] for loop in moving)
-    transient = (
-        f" In a transient bench of {count(played, 'token')} one after another {unlike or 'no'} decisions differ at the "
-        "end of a token."
-        if moving
-        else ""
-    )
+    moving = [one for one in spice.get("in_time", ()) if one["fraction"] == 1]
+    transient = ""
+    if moving:
+        unlike, bits = (sum(one[name] for one in moving) for name in ("unequal_to_settled", "bits"))
+        transient = (
+            f" One after another at the billed {si(max(one['token_s'] for one in moving), 's', 2)} a token at most, "
+            f"{unlike or 'no'} of {bits} bits differ at the end of a token."
+        )
     errors = [loop["score_rms_error_v"] for loop in loops]
     ratios = [loop["speed_ratio"] for loop in loops]
     span = " to ".join(dict.fromkeys(significant(ratio, 2) for ratio in (min(ratios), max(ratios))))
