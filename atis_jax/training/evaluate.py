@@ -220,7 +220,15 @@ def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
     return jax.vmap(method.wired)(drawn)
 
 
-def environments_for(hardware: Hardware, temperature_k: Float[Array, "chips"]) -> Environment:
-    """Environments at the given temperatures and the nominal supply: leaves (chips,)."""
-    supply = jnp.full(temperature_k.shape, hardware.supply_v)
-    return Environment(temperature_k=temperature_k, supply_v=supply)
+def environments_for(
+    hardware: Hardware, temperature_k: Float[Array, "chips"], supply: Float[Array, "chips"] | None = None
+) -> Environment:
+    """Environments at the given temperatures and supplies: leaves (chips,).
+
+    Args:
+        hardware: gives the nominal supply.
+        temperature_k: K.
+        supply: over the nominal one; None for the nominal.
+    """
+    nominal_v = jnp.full(temperature_k.shape, hardware.supply_v)
+    return Environment(temperature_k=temperature_k, supply_v=nominal_v if supply is None else nominal_v * supply)
