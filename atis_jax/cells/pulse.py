@@ -93,10 +93,10 @@ SWING_V = 1.5
 BRANCH_LINE_F, LINE_F = 0.165e-15, 5.9e-15
 """What hangs on a line beside its capacitor: of each branch; of latch and precharge. With the other constants below
 measured by ``python -m experiments.spice.pulse`` (ngspice, sky130)."""
-OUTPUT_V, HEADROOM_V, TRIODE_OUTPUT_V = 250.0, 0.68, 12.0
+OUTPUT_V, HEADROOM_V, TRIODE_OUTPUT_V = 196.0, 0.76, 11.0
 """Early voltage of a branch; how far its line may fall for it; and what is left beyond, where the switch no longer
 holds the source's drain."""
-PULSE_F, PRECHARGE_F, LATCH_F = 4.45e-15, 8.95e-15, 41e-15
+PULSE_F, PRECHARGE_F, LATCH_F = 4.4e-15, 9.5e-15, 40e-15
 """Charge from the supply over the supply: of the drivers for one pulse, of precharge and latch for one token. Their
 gates, and the nodes behind them."""
 CAPACITOR_F_PER_UM2 = 2e-15

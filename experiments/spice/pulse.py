@@ -35,7 +35,6 @@ from atis_jax.cells.pulse import (
     PULSE_F,
     TRIODE_OUTPUT_V,
     Timing,
-    analog_area_um2,
     line_capacitor_f,
     pulse_charge_c,
 )
@@ -208,7 +207,7 @@ def ledger_table() -> str:
             for timing in (Timing(), Timing(slots=True), Timing(bits=4, slots=True)):
                 parts = ledger.parts_j(preset, inputs, point.array_current_a, timing)
                 shown = [1e12 * float(parts[part]) for part in ledger.PARTS]
-                area_um2 = analog_area_um2(inputs, point.capacitance_f(timing))
+                area_um2 = ledger.area_um2(inputs, point.capacitance_f(timing), timing)
                 lines.append(
                     f"{name:14s} {inputs:6d} {timing.bits:4d} {'slots' if timing.slots else 'counter':7s} "
                     + " ".join(f"{value:10.3f}" for value in shown)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.cells.library import SUPPLY_V
-from atis_jax.cells.pulse import LATCH_F, PRECHARGE_F, PULSE_F, Timing
+from atis_jax.cells.pulse import LATCH_F, PRECHARGE_F, PULSE_F, TRANSISTOR_UM2, Timing, analog_area_um2
 from atis_jax.energy.components.projection import mac_of_format_j
 from atis_jax.energy.constants import pulse
 from atis_jax.energy.presets import EnergyPreset
@@ -19,6 +19,8 @@ from atis_jax.typing import Real
 
 ADDER_BITS = 32
 """Of the addition that prices a transistor."""
+DRIVERS = 8
+"""Transistors that drive a branch's switches; a level shifter is counted as as many."""
 PARTS = ("generators", "clock", "drivers", "currents", "latch")
 
 
@@ -31,7 +33,8 @@ def generators_j(preset: EnergyPreset, inputs: Float[Array, "*s"], timing: Timin
     """Registers, what ends each input's pulse, and the logic of each branch, J a token.
 
     A pulse ends where its number equals the counter's, compared at each of its 2 x steps toggles; or it is a gate for
-    each slot, open where the number's bit is set. A ripple counter's transient states are below the number that it leaves, so the equal that ends a pulse comes once.
+    each slot, open where the number's bit is set. A ripple counter's transient states are below the number that it
+    leaves, so that equality comes once.
     """
     each = timing.bits * pulse.FLIP_FLOP_TRANSISTORS.value
     if timing.slots:
@@ -79,6 +82,34 @@ def parts_j(
         "currents": array_current_a * timing.token_s * supply_v,
         "latch": jnp.broadcast_to(jnp.asarray(rows * (PRECHARGE_F + LATCH_F) * supply_v**2), inputs.shape),
     }
+
+
+def lines_j(parts: dict[str, Float[Array, "*s"]]) -> dict[str, Float[Array, "*s"]]:
+    """``parts_j`` as lines of the ledger: what brings the inputs, the array, no amplifier, the decision."""
+    return {
+        "dac_j": parts["generators"] + parts["clock"] + parts["drivers"],
+        "ota_j": parts["currents"],
+        "tia_j": jnp.zeros_like(parts["currents"]),
+        "comparator_j": parts["latch"],
+    }
+
+
+def area_um2(inputs: float, capacitance_f: float, timing: Timing, rows: float = 1.0) -> float:
+    """Branches, lines and latch with the logic in the same process (sky130), um^2; no routing between blocks.
+
+    Args:
+        inputs: N.
+        capacitance_f: of each line's capacitor, F.
+        timing: of a token: its bits and what ends a pulse.
+        rows: G.
+    """
+    ends = pulse.SLOT_TRANSISTORS.value if timing.slots else pulse.COINCIDENCE_TRANSISTORS.value
+    flip_flop = pulse.FLIP_FLOP_TRANSISTORS.value
+    each = timing.bits * flip_flop + (timing.bits - 1) * ends
+    branch = pulse.PULSE_TRANSISTORS.value + pulse.LEVEL_SHIFTERS.value * DRIVERS
+    shared = (timing.bits - 1) * flip_flop + pulse.CLOCK_TRANSISTORS.value + pulse.CONTROL_TRANSISTORS.value
+    logic = inputs * each + rows * (inputs + 1.0) * branch + shared
+    return analog_area_um2(inputs, capacitance_f, rows) + TRANSISTOR_UM2 * logic
 
 
 def folded_j(preset: EnergyPreset, inputs: Float[Array, "*s"] | float, format: str = "int8") -> Float[Array, "*s"]:
