@@ -15,6 +15,11 @@ import pytest  # noqa: E402
 import atis_jax  # noqa: E402, F401
 from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs  # noqa: E402
 
+# What is imported stays: collections walk over what tests make alone, and less often.
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)
+
 jax.config.update("jax_debug_key_reuse", True)
 if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):
     # Processes that tests start use the same folder, whether or not they come through launch.py.

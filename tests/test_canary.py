@@ -35,10 +35,12 @@ def wrong_rows(imports: str) -> tuple[int, str]:
     return int(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_with_the_library_imported_every_sum_is_right():
     assert wrong_rows("import jax; import atis_jax") == (0, "")
 
 
+@pytest.mark.slow
 @ON_CPU
 def test_imported_too_late_it_says_once_what_to_do():
     # The sums are wrong still. If they are not on a newer JAX, the fault was mended: drop the flag and these tests.

@@ -87,6 +87,7 @@ def test_flax_modules_live_in_models_only():
     assert users <= {"models"}
 
 
+@pytest.mark.slow
 def test_circuits_and_energy_stand_alone():
     code = (
         "import sys, pkgutil, importlib\n"

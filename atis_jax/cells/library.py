@@ -50,7 +50,8 @@ OP_AMP = Cell(
     ),
     (_DIODE, Branch("pair and mirror", 1.0), Branch("output stage", 1.0)),
     resistance_ohm=20e3,
-    capacitance_f=2e-12,
+    # With 2 pF it slews at 0.4 V/us: after a large step of its input it loses its virtual ground, and then the token.
+    capacitance_f=0.5e-12,
     joined=("y z", "z out"),
 )
 """Two stages, Miller compensated."""
@@ -97,19 +98,22 @@ CELLS = (OTA, OP_AMP, COMPARATOR)
 
 COMPARATOR_CURRENT_A = 100e-9
 """Bias of a comparator: of each of its two pairs."""
-COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 1.0e-6, 8.5e-3
-"""Pole of its output node, and how far that node is from its trip point at a rail, referred to the input. Of 2.8 to
-0.17 us that it takes to decide 1 to 100 mV in ngspice (``python -m experiments.spice.timing``)."""
+COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 0.71e-6, 17.9e-3
+"""Pole of its output node, and how far that node is from its trip point at a rail, referred to the input: through the
+2.4 to 0.25 us in which it decides 1 to 50 mV in ngspice (``python -m experiments.spice.timing``)."""
 OTA_MIRROR_F, OTA_MIRROR_PER_DECADE = 0.113e-12, 0.38
 """Capacitance at an OTA's mirror at 10 nA, F, and its relative change a decade of bias current: by the last tenth of
 the way after a step, from 3 to 100 nA (``python -m experiments.spice.timing``)."""
-OP_AMP_LEAST_A, OP_AMP_PER_ARRAY = 1e-6, 4.0
+OTA_OUTPUT_F, COMPARATOR_INPUT_F = 2.4e-15, 41e-15
+"""What an OTA's output and a comparator's input add to a node, F (``python -m experiments.spice.timing``); no wire."""
+OP_AMP_LEAST_A, OP_AMP_PER_ARRAY = 0.5e-6, 2.0
 
 
 def op_amp_current_a(array_current_a: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
-    """Bias of an op-amp, A: four times what its array can draw, at least 1 uA.
+    """Bias of an op-amp, A: twice what its array can draw, at least 0.5 uA.
 
-    Its output is a class A stage that sinks no more than this, and must carry the array's whole current.
+    Its output is a class A stage that sinks no more than this, and must carry the array's whole current. Four times as
+    much, and 1 uA, settle no sooner (ngspice, the quickstart's second layer at 1.6 us a token).
 
     Args:
         array_current_a: sum of the bias currents of the OTAs at its node, A.

@@ -1,4 +1,4 @@
-"""The transimpedance amplifier (TIA): feedback resistor, finite gain against a loaded node, soft rails."""
+"""The read-out: a transimpedance amplifier (TIA) on the summing node, or a resistor alone; soft rails."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from jaxtyping import Array, Float
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
 from atis_jax.units import BOLTZMANN_J_PER_K
+from atis_jax.validation import check_choice
+
+READOUTS = ("amplifier", "resistor")
+"""A TIA holds the node at the common mode; or R_f goes from the node to the common mode, and the comparator looks at
+the node itself: no op-amp, no offset of one, and the OTAs' output conductance beside R_f."""
 
 
 @pytree
@@ -22,6 +27,8 @@ class TiaSpec:
         open_loop_gain: of the op-amp; infinite for an ideal virtual ground.
         bandwidth_hz: f_3dB of the one pole that limits noise, Hz. Zero switches shot and thermal noise off.
         shot_noise_factor: measured over 4 q I_b; 1 in theory.
+        readout: one of ``READOUTS``. Static.
+        offset_drift_sigma_v_per_k: spread of the change of the op-amp's offset with temperature, V/K.
     """
 
     rail_sharpness: int = static()
@@ -31,23 +38,40 @@ class TiaSpec:
     open_loop_gain: Real
     bandwidth_hz: Real
     shot_noise_factor: Real
+    readout: str = static(default="amplifier")
+    offset_drift_sigma_v_per_k: Real = 0.0
 
     def __post_init__(self):
+        check_choice(self.readout, READOUTS, "tia.readout")
         if self.rail_sharpness not in (2, 4, 8, 16):
             raise ValueError(f"tia.rail_sharpness = {self.rail_sharpness} must be 2, 4, 8 or 16")
 
 
-def loaded_gain(feedback_ohm: Real, node_conductance_s: Real, open_loop_gain: Real) -> Float[Array, "*s"]:
-    """Closed-loop gain over R_f: 1 / (1 + (1 + R_f G_o) / A).
+def loaded_gain(
+    feedback_ohm: Real, node_conductance_s: Real, open_loop_gain: Real, readout: str = "amplifier"
+) -> Float[Array, "*s"]:
+    """Gain over R_f: 1 / (1 + (1 + R_f G_o) / A) of a TIA, 1 / (1 + R_f G_o) of a resistor.
 
-    Nodal analysis: the input node sits at -V/A, so I = V/R_f (1 + 1/A) + G_o V/A.
+    Nodal analysis: the input node sits at -V/A, so I = V/R_f (1 + 1/A) + G_o V/A; without amplifier at V.
 
     Args:
         feedback_ohm: R_f.
         node_conductance_s: G_o, the sum of the OTAs' output conductances.
         open_loop_gain: A.
+        readout: one of ``READOUTS``.
     """
+    if not has_amplifier(readout):
+        return jnp.asarray(1.0 / (1.0 + feedback_ohm * node_conductance_s))
     return jnp.asarray(1.0 / (1.0 + (1.0 + feedback_ohm * node_conductance_s) / open_loop_gain))
+
+
+def has_amplifier(readout: str) -> bool:
+    """Whether a read-out has an op-amp.
+
+    Raises:
+        SettingError: no such read-out.
+    """
+    return check_choice(readout, READOUTS, "tia.readout") == "amplifier"
 
 
 def soft_rails(voltage_v: Float[Array, "*s"], swing_v: Real, sharpness: int) -> Float[Array, "*s"]:

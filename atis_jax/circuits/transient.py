@@ -15,11 +15,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.cells.library import COMPARATOR_RANGE_V, COMPARATOR_TIME_S, OP_AMP, op_amp_current_a
+from atis_jax.cells.library import (
+    COMPARATOR_INPUT_F,
+    COMPARATOR_RANGE_V,
+    COMPARATOR_TIME_S,
+    OP_AMP,
+    OTA_OUTPUT_F,
+    op_amp_current_a,
+)
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import mirror_capacitance_f, transfer
-from atis_jax.circuits.tia import soft_rails
+from atis_jax.circuits.tia import has_amplifier, soft_rails
 from atis_jax.numerics import pytree
 from atis_jax.typing import Real
 
@@ -36,7 +43,7 @@ class Transient:
     Attributes:
         token_s: time of a token, s.
         mirror_per_s: kappa I_b / (C U_T) of each OTA, 1/s.
-        amplifier_s: time constant of each row's TIA: feedback, and the op-amp's gain-bandwidth, s.
+        amplifier_s: time constant of each row's read-out: feedback, and the op-amp's gain-bandwidth; or the node's, s.
         comparator_s: of the comparator's output node, s.
         comparator_range_v: how far that node is from its trip point at a rail, referred to the input, V.
         comparator_slope_per_v: kappa / 2U_T of its pair, 1/V.
@@ -67,19 +74,23 @@ def transient_of(realised: Realised, hardware: Hardware) -> Transient:
     """Rates of a circuit as programmed, at ``hardware.token_time_s`` a token.
 
     The op-amp's pole is C_c / gm at the current its array's size gives it (``cells.op_amp_current_a``), gm that of its
-    pair in weak inversion.
+    pair in weak inversion; a resistor's is with the outputs of the OTAs that are built and the comparator's input.
     """
     current_a = realised.bias_current_a
     slope_per_v = realised.slope_per_v
     flows = current_a > 0
     capacitance_f = mirror_capacitance_f(jnp.where(flows, current_a, hardware.ota.kappa_current_a), hardware.ota)
     mirror_per_s = 2.0 * slope_per_v * current_a / capacitance_f
-    op_amp_gm_s = op_amp_current_a(jnp.sum(current_a, axis=-1)) * jnp.mean(slope_per_v, axis=-1)
-    feedback_s = 1.0 / (2.0 * jnp.pi * hardware.tia.bandwidth_hz)
+    if has_amplifier(hardware.tia.readout):
+        op_amp_gm_s = op_amp_current_a(jnp.sum(current_a, axis=-1)) * jnp.mean(slope_per_v, axis=-1)
+        amplifier_s = 1.0 / (2.0 * jnp.pi * hardware.tia.bandwidth_hz) + OP_AMP.capacitance_f / op_amp_gm_s
+    else:
+        volts_per_a = jnp.sum(jnp.abs(realised.weight_v), axis=-1) / jnp.sum(current_a, axis=-1)
+        amplifier_s = volts_per_a * (COMPARATOR_INPUT_F + jnp.sum(flows, axis=-1) * OTA_OUTPUT_F)
     return Transient(
         token_s=hardware.token_time_s,
         mirror_per_s=mirror_per_s,
-        amplifier_s=feedback_s + OP_AMP.capacitance_f / op_amp_gm_s,
+        amplifier_s=amplifier_s,
         comparator_s=COMPARATOR_TIME_S,
         comparator_range_v=COMPARATOR_RANGE_V,
         comparator_slope_per_v=jnp.mean(slope_per_v),

@@ -41,6 +41,7 @@ class FrontEnd:
         residue: whether what a token leaves for the next is simulated: the token time may then be shorter than the
             circuit needs. Static.
         circuit: one of ``CIRCUITS``. Static.
+        amplifier: whether a row is read by a TIA; else by a resistor, which draws nothing. Static.
         reference_bits: of the converter that sets each threshold, once an example, layer and prototype; 0 for a
             threshold held by a floating gate. Static.
 
@@ -62,6 +63,7 @@ class FrontEnd:
     core: str = static(default="bias")
     residue: bool = static(default=False)
     circuit: str = static(default="floating_gate")
+    amplifier: bool = static(default=True)
     reference_bits: int = static(default=8)
 
     def __post_init__(self):

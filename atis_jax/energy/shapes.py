@@ -22,6 +22,9 @@ MEMORIES = ("none", "sram_32k", "sram_1m", "dram")
 OF_PIXELS = {"tokens": False, "pixels": True}
 """Whether a scorer looks at raw pixels in front of the network; else at a layer's normalised tokens."""
 SOURCES = tuple(OF_PIXELS)
+READS_ONCE = {"every_layer": False, "first_layer": True}
+"""Whether one read serves every scored layer, each with a threshold of its own; else each reads for itself."""
+READS = tuple(READS_ONCE)
 
 
 @pytree
@@ -103,6 +106,8 @@ class ScorerShape:
         shared: one projection and prototype for all layers, each of which still has its own array. Static.
         source: what is scored: tokens, or the raw pixels of a patch before they are converted. Static.
         format: number format of a projection and of a digital score, one of ``FORMATS``. Static.
+        reads: one of ``READS``: an array in every scored layer; or one, in front of the first of them, whose score
+            meets the thresholds of all while it stands, the later layers' bits being stored with the token. Static.
 
     Raises:
         SettingError: for a static number below its bound or a name that does not exist; ``check_scorer`` looks at the
@@ -119,9 +124,11 @@ class ScorerShape:
     shared: bool = static(default=False)
     source: str = static(default="tokens")
     format: str = static(default="int8")
+    reads: str = static(default="every_layer")
 
     def __post_init__(self):
         _check_counts(self, "scorer")
+        check_choice(self.reads, READS, "scorer.reads")
         check_choice(self.projection, PROJECTIONS, "scorer.projection")
         check_choice(self.arrangement, ARRANGEMENTS, "scorer.arrangement")
         check_choice(self.source, SOURCES, "scorer.source")
@@ -138,6 +145,18 @@ class ScorerShape:
     def of_pixels(self) -> bool:
         """Whether raw pixels are scored."""
         return choose(OF_PIXELS, self.source, "scorer.source")
+
+    @property
+    def reading(self) -> tuple[bool, ...]:
+        """Layers in front of which a token is scored: those with a scorer, or the first of them alone."""
+        if not choose(READS_ONCE, self.reads, "scorer.reads"):
+            return self.layers
+        return tuple(flag and not any(self.layers[:layer]) for layer, flag in enumerate(self.layers))
+
+    @property
+    def thresholds(self) -> int:
+        """Thresholds that a score meets: 1, or one for each scored layer."""
+        return sum(self.layers) if choose(READS_ONCE, self.reads, "scorer.reads") else 1
 
     @property
     def in_turns(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, COMPARATOR_CURRENT_A, SUPPLY_V
+from atis_jax.circuits.tia import has_amplifier
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.parsed import number, whole
@@ -81,23 +82,29 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
     rows = np.concatenate([found.signed_current_a, -found.signed_current_a][: bundle.spec.halves])
     ports = [f"{sign}{j}" for j in range(inputs) for sign in "pn"] + ["vdd", "cm"]
     ports += [f"y{row}" for row in range(len(rows))] + [f"keep{score}" for score in range(groups)]
+    amplified = has_amplifier(bundle.hardware.tia.readout)
     lines = [f"* scorer of layer {layer + 1} of {bundle.name}: bias currents and resistors as achieved, SI units"]
     lines.append(_continued(".subckt scorer", ports))
     for row, currents_a in enumerate(rows):
         for j, current_a in enumerate(currents_a.tolist()):
             if current_a != 0:
-                lines.append(ota_line(f"{row}_{j}", current_a, f"s{row}", f"{j}").rstrip())
-        lines.append(amplifiers(bundle, found)[row].lines(f"s{row}", f"y{row}", f"{row}").rstrip())
+                lines.append(ota_line(f"{row}_{j}", current_a, f"{'s' if amplified else 'y'}{row}", f"{j}").rstrip())
+        if amplified:
+            lines.append(amplifiers(bundle, found)[row].lines(f"s{row}", f"y{row}", f"{row}").rstrip())
+        else:
+            lines.append(f"Rf{row} y{row} cm {found.feedback_ohm[row % groups]:.9e}")
     for score, threshold_v in enumerate(found.threshold_v.tolist()):
         if bundle.spec.differential:
-            # Half the difference of the halves against theta: y- against y+ raised by 2 theta.
-            lines.append(f"Vref{score} ref{score} y{score} {2 * threshold_v:.9e}")
+            # Half the difference of the halves against theta: y- against y+ raised by 2 theta; a TIA inverts.
+            raised, other = (score, groups + score) if amplified else (groups + score, score)
+            lines.append(f"Vref{score} ref{score} y{raised} {2 * threshold_v:.9e}")
             lines.append(f"Ic{score} vdd bc{score} {COMPARATOR_CURRENT_A:.6e}")
-            lines.append(f"XC{score} y{groups + score} ref{score} keep{score} bc{score} vdd {COMPARATOR.name}")
+            lines.append(f"XC{score} y{other} ref{score} keep{score} bc{score} vdd {COMPARATOR.name}")
         else:
-            lines.append(
-                comparator_line(threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{score}", f"{score}").rstrip()
+            comparator = comparator_line(
+                threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{score}", f"{score}", inverted=amplified
             )
+            lines.append(comparator.rstrip())
     return "\n".join([*lines, ".ends", ""])
 
 
@@ -188,7 +195,10 @@ def at_token_ends(result: Mapping[str, np.ndarray], tokens: int, token_s: float)
 def simulated_scores(bundle: Bundle, result: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Scores (t, G) in V as the comparators see them, and keep bits (t, G), from the static bench's vectors."""
     groups = bundle.spec.groups
-    rows = np.stack([COMMON_MODE_V - result[f"v(y{row})"] for row in range(bundle.spec.halves * groups)], axis=1)
+    sign = -1.0 if has_amplifier(bundle.hardware.tia.readout) else 1.0
+    rows = np.stack(
+        [sign * (result[f"v(y{row})"] - COMMON_MODE_V) for row in range(bundle.spec.halves * groups)], axis=1
+    )
     scores_v = 0.5 * (rows[:, :groups] - rows[:, groups:]) if bundle.spec.differential else rows
     keep = np.stack([result[f"v(keep{score})"] > 0.5 * SUPPLY_V for score in range(groups)], axis=1)
     return scores_v, keep
@@ -253,6 +263,8 @@ def _tokens_csv(tokens: BenchTokens) -> str:
 
 def _readme(bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, token_s: float) -> str:
     otherwise = "".join(f"\n{sentence}\n" for sentence in built_otherwise(bundle.spec))
+    amplified = has_amplifier(bundle.hardware.tia.readout)
+    score = f"{COMMON_MODE_V} V - v(yr)" if amplified else f"v(yr) - {COMMON_MODE_V} V"
     warning = "\nThe transistors are those of a generic card, of no real process.\n" if process.generic else ""
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
 
@@ -263,11 +275,11 @@ def _readme(bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, t
   current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
   and for a differential scorer the source that adds it.
 - `{CELLS}`: models and cells. `{TOKENS}`: what is played, and the model's score and decision of each token.
-- The score of row r is {COMMON_MODE_V} V - v(yr). keep is the supply for a token that is kept.
+- The score of row r is {score}. keep is the supply for a token that is kept.
 """
 
 
-def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achieved:
+def read_scorer(text: str, inputs: int, groups: int, differential: bool, readout: str = "amplifier") -> Achieved:
     """The numbers in a ``scorer.spice``: what this netlist will do, whatever it was made from.
 
     Args:
@@ -275,6 +287,7 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achi
         inputs: N.
         groups: G.
         differential: whether it has halves; the rows of -w must mirror those of w.
+        readout: of its rows, one of ``circuits.tia.READOUTS``.
 
     Returns:
         Currents, resistors and thresholds; converters are not in a netlist (``full_scale_v`` 0, ``bits`` None).
@@ -310,7 +323,8 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool) -> Achi
         raise ExportError(
             f"{SCORER}: has {len(ohm)} feedback resistors and {len(volts)} references, not {rows} and {groups}"
         )
-    threshold_v = [0.5 * volts[g] if differential else COMMON_MODE_V - volts[g] for g in range(groups)]
+    sign = -1.0 if has_amplifier(readout) else 1.0
+    threshold_v = [0.5 * volts[g] if differential else sign * (volts[g] - COMMON_MODE_V) for g in range(groups)]
     if differential and not np.allclose(currents_a[:groups], -currents_a[groups:], rtol=1e-6, atol=0):
         raise ExportError(f"{SCORER}: the halves of the differential array do not mirror each other")
     return Achieved(currents_a[:groups], np.array([ohm[g] for g in range(groups)]), np.array(threshold_v), 0.0, None)

@@ -9,7 +9,13 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 
 
 def check_exportable(spec: ScorerSpec) -> None:
-    """Raise ExportError for a scorer that no target has a circuit for: a comparator that remembers."""
+    """Raise ExportError for a scorer that no target has a circuit for."""
+    if spec.reads_once:
+        raise ExportError(
+            "scorer.reads = 'first_layer': the exported circuit has an array for each comparator, and this scorer one "
+            "array with a comparator for every scored layer; train with scorer.reads = 'every_layer', or export the "
+            "bundle alone (config.target = 'bundle')"
+        )
     if spec.hysteresis:
         raise ExportError(
             "scorer.hysteresis = True: the exported comparator is reset by each token and has no memory; train with "

@@ -9,6 +9,7 @@ from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import BIAS_KINDS
+from atis_jax.circuits.tia import READOUTS
 from atis_jax.fitting.preset_file import named_hardware, preset_with_digest
 from atis_jax.validation import SettingError, check_settings, setting
 
@@ -34,6 +35,10 @@ class HardwareSpec:
         doc="time given to a token, s, with what the token before leaves simulated; None: every token is read settled",
     )
 
+    readout: str | None = setting(
+        None, choices=READOUTS, doc="TIA, or a resistor without amplifier; None keeps the preset's"
+    )
+
     def __post_init__(self):
         check_settings(self, "hardware")
         object.__setattr__(self, "preset", preset_with_digest(self.preset))
@@ -49,6 +54,7 @@ class HardwareSpec:
             "dac.bits": self.dac_bits,
             "floating_gate.bits": self.programming_bits,
             "token_time_s": self.token_time_s,
+            "tia.readout": self.readout,
         }
         hardware = with_fields(named_hardware(self.preset), {path: v for path, v in wanted.items() if v is not None})
         try:

@@ -271,7 +271,8 @@ def run_layers(
 ) -> tuple[Stream, tuple[Record | None, Attended]]:
     """Every layer in turn.
 
-    Layers without a scorer, those with one and those behind them are stretches of one kind each. A stretch longer than
+    Layers without a scorer, those with one and those behind them are stretches of one kind each, and so is the first
+    with one where it alone reads. A stretch longer than
     ``UNROLLED`` is compiled once, as a loop, unless its tokens become fewer on the way.
 
     Args:
@@ -326,9 +327,13 @@ def reads_every_token(model: Model) -> bool:
 
 
 def stretches(run: Pass, depth: int) -> Iterator[range]:
-    """Layers before the scored ones, those, and the ones behind them; empty ones left out."""
+    """Layers before the scored ones, those, and the ones behind them; empty ones left out.
+
+    Of a method that reads once, the layer in which it does stands alone: from there on more travels with the tokens.
+    """
     scored = range(0, 0) if run.method is None else range(min(run.scored.start, depth), min(run.scored.stop, depth))
-    for part in (range(0, scored.start), scored, range(scored.stop, depth)):
+    alone = scored[: int(run.method is not None and run.method.reads_once)]
+    for part in (range(0, scored.start), alone, scored[len(alone) :], range(scored.stop, depth)):
         if len(part):
             yield part
 
@@ -403,7 +408,7 @@ def apply_decision(run: Pass, stream: Stream, said: Decision) -> tuple[Stream, F
     method, relaxation = run.method, run.relaxation
     assert method is not None
     if said.along is not None:
-        stream = dataclasses.replace(stream, along={**stream.along, "own": said.along})
+        stream = dataclasses.replace(stream, along={**(stream.along or {}), "own": said.along})
     assert stream.alive is not None and stream.gate is not None
     if method.merges:
         assert said.into is not None

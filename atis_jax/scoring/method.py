@@ -127,6 +127,8 @@ class Method:
         tracked: whether its design has a ``threshold`` that can follow the kept fraction.
         noise_stream: the random stream of its noise (``rng.STREAMS``).
         chance: whether it needs a key even where read noise is off.
+        reads_once: whether it looks at a token in the first layer in which it decides alone: what ``Decision.along``
+            is there, the later layers find in ``context.along``, which is None before.
 
     Attributes:
         spec: its section.
@@ -146,6 +148,7 @@ class Method:
     tracked: bool = False
     noise_stream: str = "read_noise"
     chance: bool = False
+    reads_once: bool = False
 
     def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):
         self.spec, self.hardware, self.target = spec, hardware, target
@@ -244,9 +247,13 @@ class Method:
         """Which optimiser moves each leaf: a tree of "scorer", "knob", "threshold", "frozen", or one for all."""
         return "scorer"
 
-    def sample_chip(self, key: Key) -> Chip | None:
-        """One layer's chip; None for a method that is no circuit."""
+    def sample_chip(self, key: Key, lot: Key | None = None) -> Chip | None:
+        """One layer's chip, of a lot (see ``circuits.chip.sample_chip``); None for a method that is no circuit."""
         return None
+
+    def wired(self, chip: Chip) -> Chip:
+        """The chips of all layers, leaves (L, ...), with what they have in common made equal."""
+        return chip
 
     def perfect_chip(self) -> Chip | None:
         """The same without any error."""

@@ -52,11 +52,15 @@ class Amplifier:
         )
 
 
-def comparator_line(threshold_v: float, bias_a: float, score: str, keep: str, name: str = "") -> str:
-    """A comparator that says keep where V_cm - V(score) is above ``threshold_v``."""
+def comparator_line(
+    threshold_v: float, bias_a: float, score: str, keep: str, name: str = "", *, inverted: bool = True
+) -> str:
+    """A comparator that says keep where V_cm - V(score) is above ``threshold_v``; V(score) - V_cm if not inverted."""
+    reference_v = COMMON_MODE_V - threshold_v if inverted else COMMON_MODE_V + threshold_v
+    inputs = f"ref{name} {score}" if inverted else f"{score} ref{name}"
     return (
-        f"Vref{name} ref{name} 0 {COMMON_MODE_V - threshold_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
-        f"XC{name} ref{name} {score} {keep} bc{name} vdd {COMPARATOR.name}\n"
+        f"Vref{name} ref{name} 0 {reference_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
+        f"XC{name} {inputs} {keep} bc{name} vdd {COMPARATOR.name}\n"
     )
 
 

@@ -58,5 +58,15 @@ def comparator_delay_s(
     return float(result["sweep"][np.flatnonzero(~turned)[-1] + 1] - start_s)
 
 
+def node_capacitance_f(
+    process: Process, cell: str, node: str, temperature_c: float, frequency_hz: float = 1e5
+) -> float:
+    """What ``cell``, a netlist's lines, adds to ``node`` at the common mode, F: the current into it over w V."""
+    text = head(f"capacitance at {node}", process, temperature_c) + "Vd d 0 0\n" + differential("1", "d") + cell
+    text += f"Vx {node} 0 DC {COMMON_MODE_V} AC 1\n"
+    result = simulate(Deck(text, (Analysis(f"ac lin 1 {frequency_hz:g} {frequency_hz:g}", ("i(Vx)",)),))).results[0]
+    return float(-np.imag(result["i(vx)"][0]) / (2.0 * np.pi * frequency_hz))
+
+
 def _in_time(text: str) -> str:
     return text.replace(OPTIONS, TRANSIENT_OPTIONS)

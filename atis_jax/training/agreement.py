@@ -98,10 +98,11 @@ def _margins(
     if not isinstance(method, Atis):
         return jnp.zeros(pruned.alive.shape, bool)
     stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
-    near = []
+    near, read = [], None
     for layer in range(model.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
-        seen, _ = method.sees(stream)
+        seen = method.sees(stream)[0] if read is None else read
+        read = seen if method.reads_once and layer in evaluator.scored else None
         near.append(
             method.near_threshold(
                 design, chip, inputs.environment, state, pruned.voltage[layer], seen, ROUNDING_V, ROUNDING_CODE

@@ -36,7 +36,8 @@ def record_tokens(
     """``count`` tokens for each layer, drawn without repetition from those that reach its comparator.
 
     The design runs on ``batch`` with hard decisions and without read noise; tokens pruned before a layer never reach
-    it, and protected ones are kept whatever their score. A token reaches a layer while any head group keeps it.
+    it, and protected ones are kept whatever their score. A token reaches a layer while any head group keeps it. Behind
+    the one read that serves all layers, inputs and scores are those of that read.
 
     Args:
         model: the network.
@@ -85,14 +86,17 @@ def _run(
 ) -> tuple[Array, Array, Array, Array]:
     """Of every token (M: examples x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
     stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
-    found = []
+    found, read = [], None
     for layer in range(model.depth):
         seen, reaching = method.sees(stream)
         assert stream.alive is not None
         design, chip, state = layer_of((inputs.design, inputs.chip, inputs.state), layer)
         here = ScorerInputs(design, chip, inputs.environment, state)
         said, _ = score_batch(method, here, layer, stream, seen, reaching)
-        array_inputs = inputs_of(here.design, conditioned(seen, method.spec.source))
+        array_inputs = inputs_of(here.design, conditioned(seen, method.spec.source)) if read is None else read
+        if method.reads_once and read is None and layer in scored:
+            read = array_inputs
+            stream = dataclasses.replace(stream, along={**(stream.along or {}), "own": said.along})
         found.append((jnp.any(stream.alive, axis=-1) & stream.counted, array_inputs, said.voltage, said.keep))
         alive = cascade(said.keep, stream.alive, stream.protected) if layer in scored else stream.alive
         stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))

@@ -30,6 +30,7 @@ from atis_jax.pruning.masks import kept_tokens
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis.calibration import Trim, trimmed
 from atis_jax.scoring.atis.design import Design
+from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
@@ -106,9 +107,10 @@ def total(tally: Tally) -> Tally:
 
 
 def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
-    """Chip ``number`` of the fabrication run ``key``: an array for each layer, leaves (L, ...)."""
+    """Chip ``number`` of the fabrication run ``key``, of a lot of its own: an array for each layer, leaves (L, ...)."""
     keys = jax.random.split(jax.random.fold_in(rng.key_of(key, "chip"), number), depth)
-    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry))(keys)
+    lot = jax.random.fold_in(rng.key_of(key, "lot"), number)
+    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry, lot))(keys)
 
 
 def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
@@ -147,6 +149,7 @@ def chip_of(
     """One cell's hardware, chip (leaves (L, ...), L = ``depth``) and environment; arguments as in ``on_cell``."""
     hardware = scale_imperfections(with_fields(hardware, cell.fields), cell.factors)
     chip = draw_chip(key, cell.chip, hardware, depth, spec.geometry)
+    chip = with_one_array(chip) if spec.reads_once else chip
     return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
 
 

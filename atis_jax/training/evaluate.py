@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.backbone import Model
@@ -211,10 +212,12 @@ def count_gathered(
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
-    """``chips`` fabricated chips, each with an array per layer: leaves (chips, L, ...)."""
+    """``chips`` fabricated chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
-    return jax.vmap(jax.vmap(method.sample_chip))(jax.random.split(key, (chips, depth)))
+    lots = jax.random.split(rng.key_of(key, "lot"), chips)
+    drawn = jax.vmap(jax.vmap(method.sample_chip, (0, None)))(jax.random.split(key, (chips, depth)), lots)
+    return jax.vmap(method.wired)(drawn)
 
 
 def environments_for(hardware: Hardware, temperature_k: Float[Array, "chips"]) -> Environment:

@@ -198,7 +198,9 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         token_s = float(billed_s[layer]) if settings.token_s is None else settings.token_s
         texts = spice_files(bundle, layer, process, bench_tokens, token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
-        read = read_scorer(texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential)
+        read = read_scorer(
+            texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential, bundle.hardware.tia.readout
+        )
         back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
         if settings.simulate:
             loop = close_loop(circuit, layer, texts, bench_tokens, twin, settings.temperature_c)

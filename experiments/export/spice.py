@@ -17,7 +17,7 @@ from atis_jax.cells.supply import array_supply_a, comparator_supply_a, op_amp_su
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip
 from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.circuits.tia import soft_rails
+from atis_jax.circuits.tia import has_amplifier, soft_rails
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
 from atis_jax.export.spice import (
@@ -67,12 +67,19 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
     """Characterise the TIA and the comparator of a layer, and put them together with the fitted OTA."""
     numbers, hardware = achieved(bundle, layer), bundle.layer_hardware(layer)
     span_v = float(hardware.comparator.reference_span_v)
-    fits = [_fit_amplifier(found.process, one, temperature_c, 0.5 * span_v) for one in amplifiers(bundle, numbers)]
+    amplified = has_amplifier(hardware.tia.readout)
+    if amplified:
+        fits = [_fit_amplifier(found.process, one, temperature_c, 0.5 * span_v) for one in amplifiers(bundle, numbers)]
+    else:  # a resistor is ideal; what the OTAs lose at their outputs is the array's
+        tia = hardware.tia
+        fits = [_AmplifierFit(1.0, 0.0, float(tia.swing_v), tia.rail_sharpness, 0.0)] * bundle.spec.geometry.prototypes
     # Rails are the hardware's, one for all rows: those of the row that needs them most.
     worst = min(fits, key=lambda fit: fit.swing_v)
     step_v = 1e-4
     references_v = np.zeros(bundle.spec.groups) if bundle.spec.differential else numbers.threshold_v
-    offsets_v = benches.comparator_offsets(found.process, references_v.tolist(), COMPARATOR_CURRENT_A, temperature_c)
+    offsets_v = benches.comparator_offsets(
+        found.process, references_v.tolist(), COMPARATOR_CURRENT_A, temperature_c, inverted=amplified
+    )
     if bundle.spec.differential:
         offsets_v = 0.5 * offsets_v
     fields = {
@@ -237,7 +244,9 @@ def close_loop(
 def netlisted_power_w(bundle: Bundle, numbers: Achieved) -> float:
     """What the ledger charges for a layer built as its netlist is, W."""
     rows_a = jnp.asarray(np.tile(np.sum(np.abs(numbers.signed_current_a), axis=1), bundle.spec.halves))
-    each_a = array_supply_a(rows_a, "netlisted") + op_amp_supply_a(rows_a)
+    each_a = array_supply_a(rows_a, "netlisted")
+    if has_amplifier(bundle.hardware.tia.readout):
+        each_a = each_a + op_amp_supply_a(rows_a)
     return SUPPLY_V * (float(jnp.sum(each_a)) + bundle.spec.groups * comparator_supply_a())
 
 

@@ -127,7 +127,7 @@ def chip_causes(arm: Arm, key: jax.Array, chips: int) -> Float[Array, "chips L 6
         return shift_v if spec.halves == 1 else 0.5 * (shift_v[: spec.groups] - shift_v[spec.groups :])
 
     def one(number):
-        chip = draw_chip(key, number, hardware, depth, spec.geometry)
+        chip = evaluator.method.wired(draw_chip(key, number, hardware, depth, spec.geometry))
         return jnp.stack(
             [
                 layer_causes(*(layer_of(part, layer) for part in (state.design, chip, state.scorer_state.query)))

@@ -16,14 +16,17 @@ from scipy.optimize import least_squares
 
 from atis_jax.cells.library import (
     COMPARATOR_CURRENT_A,
+    COMPARATOR_INPUT_F,
     COMPARATOR_RANGE_V,
     COMPARATOR_TIME_S,
     OTA_MIRROR_F,
     OTA_MIRROR_PER_DECADE,
+    OTA_OUTPUT_F,
 )
 from atis_jax.spice.models import Process, find_process
+from atis_jax.spice.netlist import comparator_line, ota_line
 from atis_jax.spice.simulator import SpiceError
-from atis_jax.spice.steps import comparator_delay_s, ota_step
+from atis_jax.spice.steps import comparator_delay_s, node_capacitance_f, ota_step
 from atis_jax.units import thermal_voltage_v
 from experiments import arguments
 
@@ -95,6 +98,10 @@ def main(given: Sequence[str]) -> int:
         ]
         delays_s.append(float(np.sqrt(both_s[0] * both_s[1])))
         print(f"{1e3 * overdrive_v:14g}  {1e6 * both_s[0]:7.3g}  {1e6 * both_s[1]:9.3g}")
+    output_f = node_capacitance_f(process, ota_line("1", 17e-9, "out"), "out", TEMPERATURE_C)
+    input_f = node_capacitance_f(process, comparator_line(0.0, COMPARATOR_CURRENT_A, "y", "keep"), "y", TEMPERATURE_C)
+    print(f"an OTA's output {1e15 * output_f:.2g} fF, a comparator's input {1e15 * input_f:.2g} fF", end="; ")
+    print(f"library: {1e15 * OTA_OUTPUT_F:.2g} fF, {1e15 * COMPARATOR_INPUT_F:.2g} fF")
     time_s, range_v, left = comparator_law(delays_s)
     print(f"T {1e6 * time_s:.3g} us, R {1e3 * range_v:.3g} mV, left {100 * left:.2g} %", end="; ")
     print(f"library: {1e6 * COMPARATOR_TIME_S:.3g} us, {1e3 * COMPARATOR_RANGE_V:.3g} mV")

@@ -89,6 +89,7 @@ def test_hysteresis_depends_on_order():
     assert keep_hysteresis(jnp.array([0.0, 1.0]), 0.0, 0.5).tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_hysteresis_with_noise_and_straight_through(x64):
     voltage = jnp.array([0.3, 0.0, -0.3, 0.0])
     noise = jnp.array([0.0, -3.0, 0.0, 3.0])

@@ -76,6 +76,7 @@ def test_fixed_charge_weights_do_not_track(x64):
         np.testing.assert_allclose(scale, scale[0], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", BIAS_KINDS)
 def test_gradients(x64, bias):
     thermal = _thermal(bias)

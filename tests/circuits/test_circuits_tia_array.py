@@ -35,6 +35,7 @@ def test_offset_of_the_op_amp_is_amplified_by_one_plus_r_g(x64):
     assert float(ours) == pytest.approx(output, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharpness", [2, 4, 8, 16])
 def test_soft_rails_is_the_p_norm_clip(x64, sharpness):
     voltage_v = np.linspace(-2.0, 2.0, 81)
@@ -87,6 +88,7 @@ def test_output_conductance():
     assert float(output_conductance_s(jnp.array(100e-9), np.inf)) == 0
 
 
+@pytest.mark.slow
 def test_array_sums_swapped_otas(x64):
     """A swap turns the input round, not the offset nor the additive current: float64 NumPy, OTA by OTA."""
     rng = np.random.default_rng(3)

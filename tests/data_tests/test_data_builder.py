@@ -86,6 +86,7 @@ def test_placements_of_a_digit_differ(data_dir):
     assert all(len({i.tobytes() for i in five}) == 5 for five in images)
 
 
+@pytest.mark.slow
 def test_two_builds_are_identical_and_a_prepared_one_is_left_alone(data_dir, tmp_path):
     cluttered_digits.prepare(tmp_path)
     for path in (data_dir / "cluttered_digits/1.0.0").iterdir():

@@ -243,6 +243,7 @@ ANY = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     drawn=st.sets(st.sampled_from(sorted(GOOD)), max_size=2).flatmap(

@@ -30,6 +30,7 @@ def test_any_design_comes_back_to_the_bit(tmp_path_factory, made):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_same_bundle_gives_the_same_bytes(name):
     assert bundle_files(case(name)) == files_of(name)

@@ -91,6 +91,7 @@ def test_damage_is_refused_or_changes_nothing(tmp_path_factory, files):
     assert_same(found, MADE)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(document=an_edit(), first_schema=st.booleans())
 def test_an_edit_with_its_checksum_made_anew_is_refused_or_a_bundle(tmp_path_factory, document, first_schema):

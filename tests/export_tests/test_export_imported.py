@@ -31,6 +31,7 @@ def there_and_back(made, hardware):
     return found, programmed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 8, 64])
 @given(values=st.lists(weight, min_size=64, max_size=64))
 @settings(max_examples=15, deadline=None)

@@ -26,6 +26,7 @@ def two(before, after, **changes):
     return old, dataclasses.replace(new, **changes)
 
 
+@pytest.mark.slow
 def test_the_same_design_changes_nothing():
     found = reprogramming(bundle(), bundle())
     assert {cell.action for cell in found.cells} == {KEEP} and len(found.cells) == 16

@@ -220,6 +220,7 @@ def test_transient_deck_stops_after_its_tokens():
     assert analysis.command == "tran 1.000000e-06 2.000000e-04" and "v(keep0)" in analysis.vectors
 
 
+@pytest.mark.slow
 def test_the_grey_zone_is_the_gate_through_the_resistor():
     """3 x 0.5 % x R_f x sum I: 1.5 Mohm and 100 nA are 2.25 mV."""
     made = bundle(2, layers=1)

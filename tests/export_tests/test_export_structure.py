@@ -57,6 +57,7 @@ def test_what_stays_is_not_spoken_of():
     assert built_otherwise(halves) == [] and as_built(halves) == halves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["ideal", "nominal"])
 def test_side_by_side_scores_are_those_of_an_array_in_turns(preset):
     made = bundle(8, layers=1, hardware=get_preset(preset), arrangement="multiplexed", groups=3)

@@ -87,6 +87,7 @@ def test_one_temperature_in_nanoamperes_and_millivolts_becomes_a_preset_and_a_re
     assert "below 0.001 %" in out.getvalue().replace("\u00a0", " ")
 
 
+@pytest.mark.slow
 def test_too_few_devices_tell_no_spread_and_the_base_keeps_its_own(tmp_path):
     (tmp_path / "lab.csv").write_text(curves_csv([made_curve(1e-8, 27.0, 1.02, 0.7, 1e-3)]))
     summary = fitted(tmp_path / "run", FitSettings(curves=str(tmp_path / "lab.csv"), base="pessimistic"))

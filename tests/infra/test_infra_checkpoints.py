@@ -178,6 +178,7 @@ def test_a_kill_while_replacing_the_only_checkpoint(tmp_path):
     assert store.restore({"x": jnp.ones(2)})[0]["x"].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_every_file_missing_shortened_or_altered_gives_one_clear_error(tmp_path):
     store = Checkpoints(tmp_path / "good", "a")
     state = {"w": jax.random.normal(jax.random.key(0), (50, 50)), "b": jnp.ones(3)}

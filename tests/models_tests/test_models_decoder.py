@@ -170,6 +170,7 @@ def test_a_step_of_generation_is_compiled_once(x64):
     assert counted[0] == counted[1] <= 4
 
 
+@pytest.mark.slow
 def test_generation_says_the_likeliest_word_of_the_whole_pass(x64):
     model = tiny_decoder()
     params, prompt = lively_params(model), texts(7, 2, 3)
@@ -356,6 +357,7 @@ def test_a_text_too_long_and_words_made_of_pixels_are_refused():
         model.embed(params, {"token": jnp.zeros((1, 5), int)}, raw=True)
 
 
+@pytest.mark.slow
 def test_a_number_outside_the_vocabulary_is_no_other_word():
     model = tiny_decoder()
     x = model.embed(

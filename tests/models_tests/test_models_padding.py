@@ -162,8 +162,12 @@ def setup_for(method, threshold: str) -> Codesign:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", ["analog", "digital", "random"], indirect=True)
 def test_no_term_of_a_codesign_steps_loss_changes(case):
-    """Soft decisions at the stage's start, hard ones at its end."""
+    """Soft decisions at the stage's start, hard ones at its end.
+
+    Of the circuits the one with more terms; losses over head groups are below.
+    """
     sequential = case.method.tracked and case.method.spec.adaptive_rate_v > 0
     setup = setup_for(case.method, "gradient" if sequential else "tracked")
     transform = optimiser(setup.stage, setup.codesign, case.method)

@@ -33,6 +33,7 @@ def test_pack_keeps_order_and_counts_what_does_not_fit(keep, capacity):
     assert overflow == max(len(positions) - capacity, 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(masks, st.sampled_from(CAPACITIES), hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-9, 9, width=32)))
 def test_packing_and_putting_back_is_the_identity_on_what_fits(keep, capacity, values):

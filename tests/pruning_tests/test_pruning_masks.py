@@ -126,6 +126,7 @@ def test_at_fixed_rate_is_the_gradient_beside_a_threshold_that_holds_the_kept_su
     assert abs(float(of_threshold)) < 1e-12  # it is no longer the loss's to move
 
 
+@pytest.mark.slow
 def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
     certain = jnp.asarray([0.0, 1.0, 1.0, 0.0])[None, :, None]
 
@@ -139,6 +140,7 @@ def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
 
 # Normal numbers only: XLA on CPU flushes the others to zero and NumPy does not, so that two of them, or one and zero,
 # are equal scores there and different ones in the reference's order.
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32, allow_subnormal=False), unique=True),

@@ -361,6 +361,7 @@ def test_agreement_with_layers_that_have_no_value(run):
     assert "n/a" in [text.get_text() for text in picture.figure.axes[0].texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)

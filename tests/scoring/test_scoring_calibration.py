@@ -50,6 +50,7 @@ def raw_bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
+@pytest.mark.slow
 def test_zero_trim_is_the_design_to_the_bit(design):
     assert raw_bits(trimmed(design, no_trim(SPEC), SPEC, NOMINAL)) == raw_bits(design)
     some = Trim(jnp.asarray([0.0, 0.01, 0.0]), jnp.zeros((GROUPS, INPUTS)).at[1, 3].set(0.1))

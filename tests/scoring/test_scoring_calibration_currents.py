@@ -106,6 +106,7 @@ def test_read_noise_and_a_coarse_reference_leave_a_third_of_the_mirrors_spread()
     assert np.sqrt(np.mean(left**2)) < np.sqrt(np.mean(raw**2)) / 3
 
 
+@pytest.mark.slow
 def test_a_continuous_cell_is_corrected_in_full():
     hardware = with_fields(QUIET, {"floating_gate.bits": None})
     design, chip, _, after = programmed(SPEC, hardware)

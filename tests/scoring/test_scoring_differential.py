@@ -55,6 +55,7 @@ def scores(spec, hardware, design, chip, noise_key=None):
     return decider(spec, hardware)(design, chip, tokens_for(2), noise_key)
 
 
+@pytest.mark.slow
 def test_two_rows_a_score_and_one_decision(design):
     assert DOUBLE.geometry.prototypes == 2 * GROUPS
     decision = scores(DOUBLE, NOMINAL, design, draw_chip(key(0), NOMINAL, DOUBLE.geometry), key(3))

@@ -103,6 +103,7 @@ def passes():
     return inputs, out, gathered(METHOD, inputs, room(out))
 
 
+@pytest.mark.slow
 def test_the_case_prunes_some_tokens_and_not_others(passes):
     kept = np.asarray(passes[1].alive[:, :, 1:, 0]).mean((1, 2))
     assert kept[0] == 1.0 and 0.05 < kept[2] < kept[1] < 0.95
@@ -110,6 +111,7 @@ def test_the_case_prunes_some_tokens_and_not_others(passes):
     assert distance.min() > 1e-5  # rounding turns no decision
 
 
+@pytest.mark.slow
 def test_removing_pruned_tokens_changes_no_logit(passes):
     _, hard, packed = passes
     np.testing.assert_array_equal(hard.alive, packed.alive)
@@ -117,6 +119,7 @@ def test_removing_pruned_tokens_changes_no_logit(passes):
     np.testing.assert_allclose(packed.logits, hard.logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_of_what_is_removed_are_missing_and_no_other_differs(passes):
     _, hard, packed = passes
     looked = np.asarray(hard.before)
@@ -125,6 +128,7 @@ def test_scores_of_what_is_removed_are_missing_and_no_other_differs(passes):
     )
 
 
+@pytest.mark.slow
 def test_hard_masks_are_the_network_without_those_tokens(passes):
     """Scores of the second layer: the dense attention, which nothing has touched yet."""
     dense = jax.jit(lambda params: dense_forward(MODEL, params, batch(), needs=("received",))[1])
@@ -139,6 +143,7 @@ def test_the_class_token_is_never_pruned():
     assert alive[..., 0].all() and not alive[..., 1:].any()
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(passes):
     inputs, hard, _ = passes
     out = masked(METHOD, inputs, Padded())
@@ -147,6 +152,7 @@ def test_padding_changes_nothing(passes):
     np.testing.assert_allclose(out.logits, hard.logits, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_soft_masks_multiply_what_a_block_makes_and_no_attention(passes):
     """The loop written out: blocks of the dense network, their outputs times the soft masks."""
     inputs, *_ = passes
@@ -172,6 +178,7 @@ def test_soft_masks_multiply_what_a_block_makes_and_no_attention(passes):
     np.testing.assert_allclose(soft.logits, MODEL.read_out(params(), stream), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hardness", "moves"), [(0.0, True), (1.0, False)], ids=["soft", "hard"])
 def test_thresholds_have_a_gradient_while_soft_alone(passes, hardness, moves):
     inputs, *_ = passes

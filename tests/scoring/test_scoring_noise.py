@@ -85,6 +85,7 @@ def test_noise_is_one_draw_a_token_and_score_and_none_without_a_key(design, chip
     assert np.abs(between_scores).min() > 1e-7
 
 
+@pytest.mark.slow
 def test_comparator_noise_moves_the_decision_but_is_averaged_in_the_probability(design):
     """Without any noise before the comparator the probability does not depend on the draw, the voltage does."""
     quiet = with_fields(get_preset("ideal"), {"comparator.noise_v": 1e-3})

@@ -66,6 +66,7 @@ def test_only_tokens_alive_are_chosen_and_all_when_they_are_few():
     np.testing.assert_array_equal(np.asarray(decide(9.0, jnp.asarray(alive), key(4))).sum(1), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", ["largest", "tied"])
 def test_counts_are_exact_for_the_rarest_draws_too(monkeypatch, draws):
     """The largest float32 below one would round 15 + u up to 16; equal draws would share a rank."""

@@ -222,6 +222,7 @@ def passes():
     return inputs, out, gathered(METHOD, inputs, room(out))
 
 
+@pytest.mark.slow
 def test_removing_merged_tokens_changes_no_logit(passes):
     _, hard, packed = passes
     np.testing.assert_array_equal(hard.alive, packed.alive)
@@ -229,6 +230,7 @@ def test_removing_merged_tokens_changes_no_logit(passes):
     np.testing.assert_allclose(packed.logits, hard.logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_layer_merges_as_many_as_it_should(passes):
     kept = np.asarray(passes[1].alive[..., 0]).sum(-1)
     np.testing.assert_array_equal(
@@ -236,10 +238,12 @@ def test_every_layer_merges_as_many_as_it_should(passes):
     )
 
 
+@pytest.mark.slow
 def test_the_class_token_is_never_merged(passes):
     assert np.asarray(passes[1].alive)[:, :, 0].all()
 
 
+@pytest.mark.slow
 def test_sizes_add_up_to_the_tokens():
     inputs = start(METHOD)
 
@@ -254,6 +258,7 @@ def test_sizes_add_up_to_the_tokens():
     np.testing.assert_array_equal(out.size[:, 0], 1)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_and_never_merges(passes):
     inputs, hard, _ = passes
     out = masked(METHOD, inputs, Padded())
@@ -262,6 +267,7 @@ def test_padding_changes_nothing_and_never_merges(passes):
     np.testing.assert_allclose(out.logits, hard.logits, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradients_pass_through_the_merge_finite():
     inputs = start(METHOD)
 
@@ -283,6 +289,7 @@ def test_a_codesign_step_trains_the_network_alone():
     )
 
 
+@pytest.mark.slow
 def test_no_layer_merges_more_than_half():
     out = masked(METHOD, dataclasses.replace(start(METHOD), design=jnp.full(DEPTH, 100.0)))
     np.testing.assert_array_equal(np.asarray(out.alive[..., 0]).sum(-1)[:, 0], [9, 5, 3])

@@ -37,6 +37,7 @@ def log_current(curves, bias_a):
     return np.log((curves[:, -1] - curves[:, 0]) / (2 * bias_a))
 
 
+@pytest.mark.slow
 @needs_sky130
 def test_ota_curves_are_those_of_the_reference(sky130):
     """All 24 at all 101 points within 1e-7 of the bias (the file has ten digits)."""
@@ -170,6 +171,7 @@ def test_a_population_is_the_references_and_a_diode_each_doubles_its_variance(sk
     assert abs(np.log(sigmas[2] / sigmas[1]) - 0.5 * np.log(2)) < 4 / np.sqrt(199)
 
 
+@pytest.mark.slow
 @needs_ngspice
 def test_generic_mismatch_follows_its_stated_area_law(generic):
     """An OTA's offset from V_T alone: two 4 x 2 um inputs and two 4 x 4 um mirrors, 5 mV um, mirror and input with

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from pathlib import Path
 
@@ -65,8 +66,13 @@ def batches():
         yield {"image": image, "label": rng.integers(0, 3, BATCH).astype(np.int32)}
 
 
-def starting(settings, name):
-    """The stage's setup and state, the network filled at random: as it starts, its head is zero."""
+@functools.cache
+def starting(settings, name, double: bool = False):
+    """The stage's setup and state, the network filled at random: as it starts, its head is zero.
+
+    ``double``: whether in double precision, which it must be called in.
+    """
+    assert jax.config.jax_enable_x64 == double
     train, root = split(), jax.random.key(settings.seed)
     model = build_model(settings, train)
     dense = codesign.fresh_dense(settings, model, root)
@@ -139,11 +145,11 @@ def twenty_steps(case: str) -> dict[str, np.ndarray]:
     """Metrics of 20 steps, and network, design and memory after them."""
     settings, name = CASES[case]
     if name == "dense":
-        model, stage, state = starting(settings, name)
+        model, stage, state = starting(settings, name, double=True)
         transform = codesign.optimiser(stage, settings.codesign)
         step = dense_step(model, build_task(settings), stage, transform)
     else:
-        setup, transform, state = starting(settings, name)
+        setup, transform, state = starting(settings, name, double=True)
         step = codesign_step(setup, transform)
     teacher, jitted, seen = state.params, jax.jit(step), []
     for batch in batches():

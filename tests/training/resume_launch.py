@@ -10,10 +10,13 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
+
+import coarse_pages  # noqa: E402
 
 import experiments.metrics  # noqa: E402
 import launch  # noqa: E402
+from atis_jax.report import page  # noqa: E402
 from atis_jax.training import checkpoints, evaluate  # noqa: E402
 from experiments.montecarlo.table import CellTable  # noqa: E402
 
@@ -33,6 +36,7 @@ def die_at(holder, name: str, text: str, count: int) -> None:
 
 
 if __name__ == "__main__":
+    page.save = coarse_pages.save
     if sys.argv[1] != "none":
         name, text, count = sys.argv[1].split("|")
         holders = {

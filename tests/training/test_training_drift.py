@@ -28,11 +28,11 @@ MODES = ("fixed", "adaptive", "hysteresis")
 
 
 @pytest.mark.slow
-def test_what_is_loaded_is_what_was_trained(finished_run):
+def test_what_is_loaded_is_what_was_trained(finished_run, digits):
     folder = finished_run
     summary = json.loads((folder / "summary.json").read_text())
     run = load_trained(folder)
-    assert run.settings.data.data_dir == str(folder.parent / "data")
+    assert run.settings.data.data_dir == digits
     assert int(run.trained.state.step) == run.settings.tune.steps and run.folder == folder
     batches = list(eval_batches(run.settings.data, run.test))
     perfect = measure.perfect_inputs(run.trained, run.settings.model.depth)

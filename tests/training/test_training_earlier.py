@@ -73,13 +73,13 @@ def test_a_store_of_an_earlier_version_is_not_written_to(store):
 
 
 @pytest.fixture(scope="module")
-def earlier_run(tmp_path_factory) -> Path:
+def earlier_run(tmp_path_factory, digits) -> Path:
     place = tmp_path_factory.mktemp("earlier")
     with tarfile.open(STORED) as archive:
         archive.extractall(place, filter="data")
     folder = place / "earlier_run"
     config = json.loads((folder / "config.json").read_text())
-    config["data"]["data_dir"] = str(place / "data")
+    config["data"]["data_dir"] = digits
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 

@@ -187,20 +187,32 @@ def gradient_of(setup, design):
     return jax.tree.map(jnp.subtract, design, after.design)
 
 
-@pytest.mark.slow
-def test_a_shared_gradient_is_the_mean_over_layers():
-    """A shared and an unshared design from one start, equal in all layers."""
-    start = dataclasses.replace(design_for(), input_gate=jnp.asarray(RAW, jnp.float32))
-    design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
+@pytest.fixture(scope="module")
+def gradients():
+    """Of an unshared design and of a shared one, at given weights of the swing and of the energy.
+
+    Both in one program: what they have in common is compiled once. Tokens are detached.
+    """
     setups = [
-        codesign_setup(changed(scorer=dict(input_gates=True, shared=shared)), MODEL, "analog")[0]
+        codesign_setup(
+            changed(scorer=dict(**EVERYTHING, shared=shared), codesign=dict(detach_network=True)), MODEL, "analog"
+        )[0]
         for shared in (False, True)
     ]
+    return quick_jit(
+        lambda design, swing, energy: [
+            gradient_of(weighed(setup, swing=swing, energy=energy), design) for setup in setups
+        ]
+    )
+
+
+@pytest.mark.slow
+def test_a_shared_gradient_is_the_mean_over_layers(gradients):
+    """A shared and an unshared design from one start, equal in all layers."""
+    start = with_knobs(design_for())
+    design = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[0], leaf.shape), start)
     # Without the energy: what a shared design reads from memory is charged once, so there the two differ.
-    setups = [dataclasses.replace(setup, energy_ratio=lambda *_: jnp.float32(1.0)) for setup in setups]
-    # Both in one program: what they have in common is compiled once.
-    both = quick_jit(lambda design: [gradient_of(setup, design) for setup in setups])
-    own, mean = jax.device_get(both(design))
+    own, mean = jax.device_get(gradients(design, 0.05, 0.0))
     for name in ("projection", "prototype", "bias_scale", "input_gate"):
         each = getattr(own, name)
         assert np.abs(each[0] - each[1]).max() > 0.01 * np.abs(each).max()
@@ -211,14 +223,12 @@ def test_a_shared_gradient_is_the_mean_over_layers():
 
 
 @pytest.mark.slow
-def test_knobs_do_not_feel_the_swing():
+def test_knobs_do_not_feel_the_swing(gradients):
     """Which the rest of the design does; with and without it, knobs get the gradient of all other terms.
 
     Tokens are detached: a later layer's scores would carry some of it to the knobs of those before.
     """
-    setup, _ = codesign_setup(changed(scorer=EVERYTHING, codesign=dict(detach_network=True)), MODEL, "analog")
-    of = quick_jit(lambda design, swing: gradient_of(weighed(setup, swing=swing), design))
-    with_it, without = (jax.device_get(of(with_knobs(design_for()), swing)) for swing in (20.0, 0.0))
+    with_it, without = (jax.device_get(gradients(with_knobs(design_for()), swing, 0.1)[0]) for swing in (20.0, 0.0))
     for name in KNOBS:
         largest = np.abs(getattr(without, name)).max()
         assert largest > 0
@@ -289,22 +299,22 @@ def test_gates_of_a_moving_prototype_train(moving):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["digital", "random"])
-def test_controls_of_a_design_with_knobs_train_and_are_measured(kind):
-    shares = jnp.asarray([0.6, 0.4]) if kind == "random" else None
+def test_controls_of_a_design_with_knobs_are_trained_and_measured():
+    """The random one, which knows no knobs, is trained elsewhere."""
     settings = changed(scorer=dict(**EVERYTHING, shared=True))
-    step, state = start_of(settings, kind, shares)
+    step, state = start_of(settings, "digital")
     after, metrics = run(step, state, 2)
     assert np.isfinite(metrics["loss"])
-    if kind == "digital":
-        assert "dac_bits_per_layer" not in metrics  # it has no converters
-        assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
-        assert stored(after.design.projection) != stored(state.design.projection)
-    batches = [weighted(0), weighted(1)]
-    found = measure.controls(settings, MODEL, {kind: after}, batches, np.array([0.5, 0.25]), jax.random.key(1))
-    assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
-    if kind == "random":  # as many as it is given: eight of sixteen, then four
-        assert found["random_pruned_fraction"] == pytest.approx(1 - 0.375)
+    assert "dac_bits_per_layer" not in metrics  # it has no converters
+    assert stored(after.design.dac_bits) == stored(state.design.dac_bits)
+    assert stored(after.design.projection) != stored(state.design.projection)
+    _, _, random = setup_of(settings, "random", jnp.asarray([0.6, 0.4]))
+    batches, controls = [weighted(0), weighted(1)], {"digital": after, "random": random}
+    found = measure.controls(settings, MODEL, controls, batches, np.array([0.5, 0.25]), jax.random.key(1))
+    for kind in controls:
+        assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
+    # As many as it is given: eight of sixteen, then four.
+    assert found["random_pruned_fraction"] == pytest.approx(1 - 0.375)
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +517,7 @@ def test_a_full_scale_beyond_the_range_is_refused():
 
 
 @pytest.mark.slow
-def test_a_whole_run_with_every_knob(tmp_path):
+def test_a_whole_run_with_every_knob(tmp_path, digits):
     """Trained, measured on chips, with its report, and read back; its controls are measured further up."""
     config = resume_config.get_config()
     config.compare = ()
@@ -517,7 +527,7 @@ def test_a_whole_run_with_every_knob(tmp_path):
     config.scorer.input_gates = config.scorer.trainable_bits = config.scorer.trainable_full_scale = True
     config.scorer.shared = True
     config.loss.energy = 3.0
-    config.data.data_dir = str(tmp_path / "data")
+    config.data.data_dir = digits
     settings = from_config_dict(CodesignSettings, config)
     with open_run(tmp_path / "run", settings) as folder:
         summary = codesign.run(settings, folder)

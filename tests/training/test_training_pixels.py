@@ -153,6 +153,7 @@ def patches(images) -> np.ndarray:
     return np.stack(cut, axis=1)
 
 
+@pytest.mark.slow
 def test_scores_of_raw_patches_start_a_third_of_the_half_span_wide(started):
     images, design, _ = started
     assert design.projection.shape == (DEPTH, 4, 4)
@@ -377,7 +378,7 @@ def test_recorded_calibration_inputs_are_raw_pixels(measured):
 
 
 @pytest.fixture(scope="module")
-def sensor_run(tmp_path_factory):
+def sensor_run(tmp_path_factory, digits):
     """A whole run, controls and report included: patches of eight pixels, of which sixteen are wired."""
     place = tmp_path_factory.mktemp("sensor")
     config = resume_config.get_config()
@@ -388,7 +389,7 @@ def sensor_run(tmp_path_factory):
     config.scorer.projection = "selection"
     config.scorer.inputs = 16
     config.pruning.scored_layers = 1
-    config.data.data_dir = str(place / "data")
+    config.data.data_dir = digits
     settings = from_config_dict(CodesignSettings, config)
     with open_run(place / "run", settings) as folder:
         summary = experiments.codesign.run(settings, folder)

@@ -28,10 +28,10 @@ def places(tmp_path_factory):
     return tmp_path_factory.mktemp("resume")
 
 
-def start(places: Path, workdir: str, die: str = "none") -> subprocess.CompletedProcess:
-    # One compilation for all starts, and a quick one: what is tested is the state, not the compiler.
+def start(places: Path, digits: str, workdir: str, die: str = "none") -> subprocess.CompletedProcess:
+    # One compilation for all starts: what is tested is the state, not the compiler.
     environment = os.environ | {
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_ENABLE_COMPILATION_CACHE": "true",
         "JAX_COMPILATION_CACHE_DIR": str(places / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -42,7 +42,7 @@ def start(places: Path, workdir: str, die: str = "none") -> subprocess.Completed
         die,
         f"--config={HERE / 'resume_config.py'}",
         f"--workdir={places / workdir}",
-        f"--config.data.data_dir={places / 'data'}",
+        f"--config.data.data_dir={digits}",
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, cwd=HERE.parents[1])
 
@@ -72,11 +72,11 @@ def checkpoints_of(folder: Path) -> dict[str, tuple]:
 
 
 @pytest.mark.slow
-def test_killed_in_every_stage_it_ends_as_if_never_stopped(places):
-    done = start(places, "whole")
+def test_killed_in_every_stage_it_ends_as_if_never_stopped(places, digits):
+    done = start(places, digits, "whole")
     assert done.returncode == 0, done.stderr
     for moment, left in MOMENTS:
-        died = start(places, "killed", moment)
+        died = start(places, digits, "killed", moment)
         assert died.returncode == -signal.SIGKILL, (moment, died.stdout, died.stderr)
         assert not (places / "killed" / "summary.json").exists()
         found = {
@@ -85,7 +85,7 @@ def test_killed_in_every_stage_it_ends_as_if_never_stopped(places):
             if list(stage.glob("step_*"))
         }
         assert found == left, moment
-    done = start(places, "killed")
+    done = start(places, digits, "killed")
     assert done.returncode == 0, done.stderr
     assert "going on in" in done.stdout
 

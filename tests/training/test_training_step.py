@@ -351,6 +351,7 @@ def test_stages_follow_each_other_and_count_on():
     assert (without[0].name, without[0].offset) == ("codesign", 0)
 
 
+@pytest.mark.slow
 def test_dropout_has_a_key_for_each_step_and_none_without_a_rate(dense):
     _, start = dense
     state = start(0)

@@ -11,13 +11,17 @@ from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import ScorerShape
 
 
-def comparator_j(
+def comparators_j(
     preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, on_s: Float[Array, "L"]
 ) -> Float[Array, "L"]:
-    """G comparisons a token, J: the built comparator's power while the array is on, or the preset's price."""
+    """A token's comparisons, G for each threshold that a score meets, J.
+
+    The power of as many of the built comparators while the array is on, or the preset's price of each.
+    """
+    compared = scorer.prototypes * scorer.thresholds
     if front_end.circuit == PRICED:
-        return jnp.full_like(on_s, scorer.prototypes * preset.comparator_j)
-    return scorer.prototypes * comparator_supply_a() * front_end.supply_v * on_s
+        return jnp.full_like(on_s, compared * preset.comparator_j)
+    return compared * comparator_supply_a() * front_end.supply_v * preset.built_comparator * on_s
 
 
 def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:
@@ -39,19 +43,16 @@ def reference_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape) 
     return scorer.prototypes * front_end.reference_bits * preset.dac_j_per_bit
 
 
-def programmed_cells(
-    front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"], scored: Float[Array, "L"]
-) -> Float[Array, ""]:
-    """Floating gates written once a deployment: every OTA of every scored layer, and thresholds held by one.
+def programmed_cells(front_end: FrontEnd, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, ""]:
+    """Floating gates written once a deployment: every OTA of every array, and thresholds held by one.
 
     Args:
         front_end: says whether thresholds are held by floating gates.
         scorer: shape; a shared prototype is programmed into the array of every layer.
         inputs: (L,) array inputs.
-        scored: (L,) 1 for layers with a scorer, else 0.
     """
-    thresholds = scorer.prototypes * jnp.sum(scored) if front_end.reference_bits == 0 else 0.0
-    return scorer.arrays * jnp.sum(scored * inputs) + thresholds
+    thresholds = float(scorer.prototypes * sum(scorer.layers)) if front_end.reference_bits == 0 else 0.0
+    return scorer.arrays * jnp.sum(jnp.asarray(scorer.reading, float) * inputs) + thresholds
 
 
 def programming_j(preset: EnergyPreset, front_end: FrontEnd, cells: Float[Array, ""]) -> Float[Array, ""]:

@@ -8,6 +8,7 @@ smaller buffers moves more: this is a lower bound, the same rule for every conte
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from atis_jax.energy.components.projection import FORMAT_BYTES, linear_numbers, projection_bytes, selects
@@ -76,15 +77,29 @@ def scorer_j(
         scorer: shape; raw pixels come straight from the sensor, not from memory.
         memory: where tokens are; the scorer's weights are in the smallest memory that holds them.
         inputs: (L,) array inputs.
-        scored: (L,) tokens scored; 0 in layers without a scorer.
+        scored: (L,) tokens scored; 0 in layers that do not read.
         weight_bytes: (L,) weights of the layer's scorer that lie in memory.
     """
     if scorer.of_pixels:
         return jnp.zeros(())
     read = moved_numbers(network, scorer, inputs) * preset.network_bytes * byte_j(preset, memory.tokens)
-    bytes_L = jnp.where(jnp.asarray(scorer.layers), weight_bytes, 0.0)
+    bytes_L = jnp.where(jnp.asarray(scorer.reading), weight_bytes, 0.0)
     once = jnp.max(bytes_L) if scorer.shared else jnp.sum(bytes_L)
     return jnp.sum(scored * read) + once * scorer_byte_j(preset, memory, once) / memory.batch
+
+
+def stored_bits_j(preset: EnergyPreset, scorer: ScorerShape, memory: Memory, tokens: TokenCounts) -> Float[Array, ""]:
+    """Later layers' decisions, taken with the first's, in and out of the tokens' memory, J an example.
+
+    G bits for each later scored layer: written with every token that the first lets through, read by each layer for the
+    tokens that reach it. Nothing where each layer reads for itself.
+    """
+    first = np.asarray(scorer.reading)
+    later = np.asarray(scorer.layers) & ~first
+    if scorer.thresholds == 1 or not later.any():
+        return jnp.zeros(())
+    bits = scorer.prototypes * (later.sum() * jnp.sum(tokens.kept * first) + jnp.sum(tokens.scored * later))
+    return bits / 8.0 * byte_j(preset, memory.tokens)
 
 
 def scorer_byte_j(preset: EnergyPreset, memory: Memory, scorer_bytes: Float[Array, ""]) -> Float[Array, ""]:

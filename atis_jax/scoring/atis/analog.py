@@ -35,6 +35,7 @@ from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.atis.program import array_program
 from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.scoring.atis.residue import read_in_time
+from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.types import Context, Decision, ScorerState
@@ -69,9 +70,13 @@ class Analog(Atis):
         """It is a circuit."""
         return True
 
-    def sample_chip(self, key: Key) -> Chip:
-        """One layer's chip."""
-        return sample_chip(key, self.hardware, self.spec.geometry)
+    def sample_chip(self, key: Key, lot: Key | None = None) -> Chip:
+        """One layer's chip, of a lot."""
+        return sample_chip(key, self.hardware, self.spec.geometry, lot)
+
+    def wired(self, chip: Chip) -> Chip:
+        """One array where one read serves all layers."""
+        return with_one_array(chip) if self.reads_once else chip
 
     def perfect_chip(self) -> Chip:
         """The same without any error."""
@@ -88,6 +93,9 @@ class Analog(Atis):
     ) -> tuple[Decision, ScorerState]:
         """See ``Method``.
 
+        Where one read serves all layers, the first gives the score on, with its array and its array's noise; behind it
+        a layer's own are the threshold and the comparator, with its offset and noise.
+
         Raises:
             ValueError: there is no chip or no environment.
         """
@@ -95,11 +103,14 @@ class Analog(Atis):
             raise ValueError("the analog scorer needs a chip and an environment; see circuits.chip.nominal_chip")
         spec, hardware = self.spec, self.hardware
         realised = realise_design(design, spec, hardware, context.state.query, chip, environment)
-        inputs = inputs_of(design, conditioned(tokens, spec.source))
         node_noise, comparator_noise = _read_noise(key, context, spec)
-        if math.isfinite(hardware.token_time_s):
-            return self._in_time(realised, inputs, context, node_noise, comparator_noise)
-        voltage = read_scores(realised, spec, inputs, node_noise)
+        if context.along is None:
+            inputs = inputs_of(design, conditioned(tokens, spec.source))
+            if math.isfinite(hardware.token_time_s):
+                return self._in_time(realised, inputs, context, node_noise, comparator_noise)
+            voltage = read_scores(realised, spec, inputs, node_noise)
+        else:
+            voltage = context.along
         reference_v = realised.threshold_v[: spec.groups]
         at_comparator = voltage
         if comparator_noise is not None:
@@ -109,7 +120,7 @@ class Analog(Atis):
         probability = comparator.keep_probability(
             voltage, threshold_v, realised.comparator_noise_v, self.soft_width_v(context)
         )
-        return Decision(at_comparator, probability, keep), state
+        return Decision(at_comparator, probability, keep, along=voltage if self.reads_once else None), state
 
     def _in_time(
         self, realised: Realised, inputs: Float[Array, "n N"], context: Context, node_noise, comparator_noise
@@ -169,6 +180,7 @@ def _check_in_time(spec: ScorerSpec, hardware: Hardware) -> None:
     for name, beside in (
         ("hysteresis = True", spec.hysteresis),
         (f"adaptive_rate_v = {spec.adaptive_rate_v}", spec.adaptive_rate_v > 0),
+        (f"reads = {spec.reads!r}", spec.reads_once),
         (f"arrangement = {spec.arrangement!r}", choose(IN_TURNS, spec.arrangement, "scorer.arrangement")),
     ):
         if beside:

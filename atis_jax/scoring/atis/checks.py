@@ -28,7 +28,7 @@ def check_place(spec: ScorerSpec, hardware: Hardware, place: Place, converts: bo
     """
     of_pixels = choose(OF_PIXELS, spec.source, "scorer.source")
     if of_pixels:
-        _check_sensor(place)
+        _check_sensor(spec, place)
     if spec.inputs > hardware.max_inputs:
         raise SettingError(
             f"config.scorer.inputs = {spec.inputs} exceeds the {hardware.max_inputs} array inputs of hardware.preset "
@@ -97,14 +97,20 @@ def _check_no_knobs(spec: ScorerSpec) -> None:
             )
 
 
-def _check_sensor(place: Place) -> None:
+def _check_sensor(spec: ScorerSpec, place: Place) -> None:
     """Whether what is pruned at the sensor is never needed behind it."""
     pruning = place.pruning
-    if pruning.scored(place.network.depth) != range(1):
+    scored = pruning.scored(place.network.depth)
+    if spec.reads_once and scored.start > 0:
+        raise SettingError(
+            f"config.pruning.first_layer = {pruning.first_layer} with config.scorer.source = 'pixels'; the pixels are "
+            "read in front of the first layer: set first_layer = 0"
+        )
+    if not spec.reads_once and scored != range(1):
         raise SettingError(
             f"config.pruning.first_layer = {pruning.first_layer} and pruning.scored_layers = {pruning.scored_layers} "
             "with config.scorer.source = 'pixels'; there are pixels in front of the first layer alone: set "
-            "first_layer = 0 and scored_layers = 1"
+            "first_layer = 0 and scored_layers = 1, or scorer.reads = 'first_layer' to prune later by the same score"
         )
     if place.hardware.dac_bits is not None:
         raise SettingError(

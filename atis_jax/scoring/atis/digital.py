@@ -48,11 +48,13 @@ class Digital(Atis):
         transfer = full_scale_v(design, spec, hardware) * slope
         # Ohms times amperes first: 1e-9 times 1e-2 would creep towards the small end of float32.
         weight = programmed.feedback_ohm[:, None] * programmed.drawn_current_a * transfer
-        voltage = inputs_of(design, conditioned(tokens, spec.source)) @ weight.T
+        voltage = context.along
+        if voltage is None:
+            voltage = inputs_of(design, conditioned(tokens, spec.source)) @ weight.T
         sequential = spec.adaptive_rate_v > 0
         keep, threshold_v, state = self.decide(voltage, programmed.threshold_v, context, sequential, 0.0)
         probability = comparator.keep_probability(voltage, threshold_v, 0.0, self.soft_width_v(context))
-        return Decision(voltage, probability, keep), state
+        return Decision(voltage, probability, keep, along=voltage if self.reads_once else None), state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
         """The network and the score in digital; it folds where it can and where that is cheaper."""

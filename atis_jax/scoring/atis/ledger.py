@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import mirror_capacitance_f
+from atis_jax.circuits.tia import has_amplifier
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.components.array import on_time_s
 from atis_jax.energy.front_end import FrontEnd
@@ -75,6 +76,7 @@ class AtisLedger:
             differential=self.spec.differential,
             shared=self.spec.shared,
             source=self.spec.source,
+            reads=self.spec.reads,
             format=self.costs.energy.score_format,
         )
 
@@ -101,6 +103,7 @@ class AtisLedger:
             converters=self.costs.energy.converters,
             core="bias" if in_time else self.costs.energy.core,
             circuit=self.costs.energy.circuit,
+            amplifier=has_amplifier(self.hardware.tia.readout),
             reference_bits=self.costs.energy.reference_bits,
         )
 

@@ -23,7 +23,7 @@ from atis_jax.scoring.atis.design import Design, threshold_range
 from atis_jax.scoring.atis.knobs import KNOBS, active_inputs, dac_bits, knobs_detached
 from atis_jax.scoring.atis.ledger import AtisLedger
 from atis_jax.scoring.atis.prototype import update_query
-from atis_jax.scoring.atis.sharing import averaged
+from atis_jax.scoring.atis.sharing import OF_ONE_READ, SHARED, averaged, copied_from
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.atis.start import starting_design
 from atis_jax.scoring.atis.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
@@ -54,6 +54,7 @@ class Atis(Method):
         super().__init__(spec, hardware, target)
         if choose(_FOLLOWS_QUERY, spec.prototype, "scorer.prototype") and spec.ema_rate > 0:
             self.needs = frozenset({"query"})
+        self.reads_once = spec.reads_once
 
     @classmethod
     def built_on(cls, spec: ScorerSpec, hardware: Hardware) -> Hardware:
@@ -91,8 +92,10 @@ class Atis(Method):
         return stream.along["raw"], stream.alive & ~stream.protected[..., None]
 
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Design, ScorerState]:
-        """See ``scoring.atis.start``."""
+        """See ``scoring.atis.start``; one read for all layers starts as that of the first layer that is to prune."""
         design, queries = starting_design(key, self.spec, self.hardware, survey)
+        if self.reads_once:
+            design = copied_from(design, jnp.argmax(kept < 1.0))
         width = queries.shape[-1]
         return design, jax.vmap(lambda query: initial_state(self.spec.groups, width, query))(queries)
 
@@ -132,7 +135,9 @@ class Atis(Method):
 
     def tied(self, gradient: Design) -> Design:
         """What is shared by the layers moves alike in all."""
-        return averaged(gradient) if self.spec.shared else gradient
+        if self.reads_once:
+            return averaged(gradient, OF_ONE_READ)
+        return averaged(gradient, SHARED) if self.spec.shared else gradient
 
     def teaches(self, weights: Any) -> frozenset[str]:
         """The dense network's CLS attention, where it is a target."""
@@ -143,7 +148,9 @@ class Atis(Method):
         half_span_v, terms = threshold_range(self.hardware).high, {}
         if not trail.tracked:
             terms["loss_keep"] = weights.keep * losses.keep_rate(trail.kept, trail.target, trail.scored)
-        swing = losses.score_swing(trail.voltage, trail.before, half_span_v, trail.scored, trail.counted)
+        # What one read gives cannot fill the range again for the fewer tokens that reach a later layer.
+        read = trail.scored * (jnp.cumsum(trail.scored) == 1.0) if self.reads_once else trail.scored
+        swing = losses.score_swing(trail.voltage, trail.before, half_span_v, read, trail.counted)
         terms |= {"loss_swing": weights.swing * swing, "loss_energy": weights.energy * trail.energy_ratio}
         if weights.attention > 0:
             assert trail.teacher.cls_row is not None

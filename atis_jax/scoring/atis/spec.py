@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.circuits.chip import ArrayGeometry
-from atis_jax.energy.shapes import ARRANGEMENTS, IN_TURNS, PROJECTIONS, SOURCES
+from atis_jax.energy.shapes import ARRANGEMENTS, IN_TURNS, PROJECTIONS, READS, READS_ONCE, SOURCES
 from atis_jax.validation import SettingError, check_settings, choose, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
@@ -21,6 +21,12 @@ class ScorerSpec:
         "tokens",
         choices=SOURCES,
         doc="what it looks at: a layer's normalised tokens, or a patch's pixels on the sensor, before any converter",
+    )
+    reads: str = setting(
+        "every_layer",
+        choices=READS,
+        doc="an array in front of every scored layer, or one in front of the first: its score meets each layer's own "
+        "threshold",
     )
     inputs: int = setting(32, low=1, high=4096, doc="N, inputs of the OTA array after projection")
     projection: str = setting("learned", choices=PROJECTIONS, doc="how d_model is brought down to N (paper 5.1)")
@@ -71,6 +77,14 @@ class ScorerSpec:
                 "layer and cannot be the same in all: set prototype = 'static' or 'extracted', or shared = False"
             )
 
+        if self.reads_once:
+            self._check_reads_once()
+
+    @property
+    def reads_once(self) -> bool:
+        """Whether a token is scored once, in front of the first scored layer."""
+        return choose(READS_ONCE, self.reads, "scorer.reads")
+
     @property
     def geometry(self) -> ArrayGeometry:
         """Size of the analog array; a multiplexed one shares its devices between the prototypes.
@@ -97,6 +111,34 @@ class ScorerSpec:
     def sequential(self) -> bool:
         """Whether a decision depends on the tokens before it."""
         return self.hysteresis or self.adaptive_rate_v > 0
+
+    def _check_reads_once(self) -> None:
+        """What needs an array of each layer's own, or a comparator that follows the tokens that reach it."""
+        for refused, value, why, remedy in (
+            (
+                self.prototype == "ema",
+                "prototype = 'ema'",
+                "a moving prototype follows the queries of a layer of its own",
+                "prototype = 'static' or 'extracted'",
+            ),
+            (self.shared, "shared = True", "there is one array, and no other to share it with", "shared = False"),
+            (
+                self.hysteresis,
+                "hysteresis = True",
+                "later layers' bits are taken with the first's, in the order of tokens that never reach those layers",
+                "hysteresis = False",
+            ),
+            (
+                self.adaptive_rate_v > 0,
+                f"adaptive_rate_v = {self.adaptive_rate_v}",
+                "later layers' bits are taken with the first's, before it is known which tokens reach those layers",
+                "adaptive_rate_v = 0",
+            ),
+        ):
+            if refused:
+                raise SettingError(
+                    f"scorer.{value} with scorer.reads = 'first_layer': {why}; set {remedy}, or reads = 'every_layer'"
+                )
 
     def _check_pixels(self) -> None:
         """What would need a converter, arithmetic, a query or a second layer in front of the sensor's converters."""

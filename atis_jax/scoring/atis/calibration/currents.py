@@ -33,11 +33,16 @@ SMALLEST_RATIO = 0.1
 
 
 def check_programmed_once(spec: ScorerSpec) -> None:
-    """Whether a scorer's currents stay as they are programmed.
+    """Whether a scorer's currents stay as they are programmed, and each layer has some of its own to program.
 
     Raises:
-        SettingError: an ``ema`` prototype, whose currents are rewritten for each sequence.
+        SettingError: an ``ema`` prototype, whose currents are rewritten for each sequence; or one read for all layers.
     """
+    if spec.reads_once:
+        raise SettingError(
+            "calibration.methods has 'currents', but scorer.reads = 'first_layer' has one array for all layers, and "
+            "each layer's bench would program it anew; leave 'currents' out"
+        )
     if spec.prototype == "ema":
         raise SettingError(
             "calibration.methods has 'currents', but scorer.prototype = 'ema' is rewritten for each sequence: there is "
@@ -82,7 +87,7 @@ def program_currents(
         reference of B bits.
 
     Raises:
-        SettingError: an ``ema`` prototype, whose currents are rewritten for each sequence.
+        SettingError: see ``check_programmed_once``.
     """
     check_programmed_once(spec)
     levels_v = reference_levels_v(hardware.comparator)
