@@ -14,6 +14,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.cells.area import FLOATING_GATE, capacitor_um2, cell_um2
 from atis_jax.cells.device import Branch, Cell, Device, Size
 from atis_jax.cells.library import SUPPLY_V
 from atis_jax.validation import SettingError
@@ -99,8 +100,6 @@ holds the source's drain."""
 PULSE_F, PRECHARGE_F, LATCH_F = 4.4e-15, 9.5e-15, 40e-15
 """Charge from the supply over the supply: of the drivers for one pulse, of precharge and latch for one token. Their
 gates, and the nodes behind them."""
-CAPACITOR_F_PER_UM2 = 2e-15
-"""Metal-insulator-metal capacitor of sky130, R: its documentation."""
 TRANSISTOR_UM2 = 0.9
 """Layout of a small transistor, its share of contacts, wells and wires: 3.75 um^2 for the 4 of a NAND gate and 20 um^2
 for the 24 of a flip-flop in sky130's standard cells. R: that library's cell sizes."""
@@ -210,7 +209,10 @@ def line_capacitor_f(array_current_a: float, full_time_s: float, swing_v: float 
 
 
 def analog_area_um2(inputs: float, capacitance_f: float, rows: float = 1.0) -> float:
-    """Gates, a layout's share a transistor, and both lines' capacitors, um^2; a threshold's branch a row included.
+    """Cells by ``area``, each transistor's least layout, floating gates, both lines' capacitors, um^2 of sky130.
+
+    A row has one branch more, for its threshold. Gates as small as a switch's are less than the layout of a transistor:
+    ``TRANSISTOR_UM2`` is added for each, so that long gates are counted a little high.
 
     Args:
         inputs: N.
@@ -219,5 +221,5 @@ def analog_area_um2(inputs: float, capacitance_f: float, rows: float = 1.0) -> f
     """
     branches = rows * (inputs + 1.0)
     cells = ((BRANCH, branches), (LATCH, rows), (PRECHARGE, rows))
-    transistors = sum(count * (cell.gate_area_um2 + TRANSISTOR_UM2 * len(cell.devices)) for cell, count in cells)
-    return transistors + 2.0 * rows * capacitance_f / CAPACITOR_F_PER_UM2
+    transistors = sum(count * (cell_um2(cell) + TRANSISTOR_UM2 * len(cell.devices)) for cell, count in cells)
+    return transistors + branches * FLOATING_GATE.value + 2.0 * rows * capacitor_um2(capacitance_f)

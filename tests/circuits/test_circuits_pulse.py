@@ -71,7 +71,9 @@ def test_noise_is_that_of_electrons_counted_and_of_two_capacitors(x64):
         drawn_v += random.normal(0, np.sqrt(1.380649e-23 * 300.15 / capacitance_f), 40_000)
     drawn_v += random.normal(0, 3e-4, 40_000)
     spec = dataclasses.replace(SPEC, latch_noise_v=3e-4)
-    noise_v = jax.jit(pulse_noise_v)(jnp.asarray(CURRENT_A), jnp.asarray(inputs), spec, nominal_pulse_chip(1, 5), 300.15)
+    noise_v = jax.jit(pulse_noise_v)(
+        jnp.asarray(CURRENT_A), jnp.asarray(inputs), spec, nominal_pulse_chip(1, 5), 300.15
+    )
     assert float(noise_v[0]) == pytest.approx(np.std(drawn_v), rel=0.0175)
 
 

@@ -63,10 +63,12 @@ def test_cost_has_a_gradient_by_current_and_by_inputs():
 
 def test_area_is_capacitors_gates_and_logic():
     """One input, 3 bits, 10 fF: two branches of 12 transistors, a latch of 17, a precharge of 5, 10 um^2 of
-    capacitors; and by the counter 3 + 2 flip-flops, 2 comparisons, 2 branches of 26 + 8, clock and phases."""
+    capacitors, two floating gates; and by the counter 3 + 2 flip-flops, 2 comparisons, 2 branches of 26 + 8, clock and
+    phases."""
     branch_gates = 1 * 4 + 3 * 0.42 * 0.15 + 4 * 0.42 * 0.15 + 4 * 0.84 * 0.15
     latch_gates = 2 * 4 * 0.5 + 5 * 2 * 0.15 + 4 * 1 * 0.15 + 3 * 0.15 + (2 * 0.84 + 2 * 0.42) * 0.15
     precharge_gates = 3 * 2 * 0.15 + 3 * 0.15
-    analog = 2 * branch_gates + latch_gates + precharge_gates + 0.9 * (2 * 12 + 17 + 5) + 10.0
+    analog = 2.5 * (2 * branch_gates + latch_gates + precharge_gates) + 0.9 * (2 * 12 + 17 + 5) + 10.0
     logic = 5 * 24 + 2 * 24 + 2 * (26 + 8) + 40 + 200
-    assert area_um2(1.0, 10e-15, SHORT) == pytest.approx(analog + 0.9 * logic, rel=1e-6)
+    gates = 2 * 10.52 * 16.54 / 2
+    assert area_um2(1.0, 10e-15, SHORT) == pytest.approx(analog + gates + 0.9 * logic, rel=1e-6)
