@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.interpolate import CubicSpline
 
 from atis_jax.cells.device import Cell
 from atis_jax.cells.library import SUPPLY_V
@@ -86,8 +87,6 @@ def gates_v(process: Process, current_a: Float[np.ndarray, "n"], temperature_c: 
             f"currents of {np.min(current_a):.3g} to {np.max(current_a):.3g} A; a branch gives {given_a[0]:.2g} to "
             f"{given_a[-1]:.2g} A, scale the weights into that"
         )
-    from scipy.interpolate import CubicSpline
-
     return CubicSpline(np.log(given_a), gate_v)(np.log(current_a))
 
 
@@ -98,6 +97,7 @@ def play(
     timing: Timing,
     capacitance_f: float,
     temperature_c: float,
+    supply_v: float = SUPPLY_V,
 ) -> Played:
     """Tokens one after the other through branches, lines and latch. A first token of zeros is not returned.
 
@@ -107,7 +107,8 @@ def play(
         codes: clock steps of each pulse, above zero on the plus line, below on the minus line.
         timing: of a token.
         capacitance_f: of each line's capacitor, F.
-        temperature_c: degrees Celsius.
+        temperature_c: degrees Celsius; the gates are programmed at it (currents do not move).
+        supply_v: of lines, drivers and latch, V; the gates are programmed at ``SUPPLY_V``.
     """
     tokens, inputs = codes.shape
     if inputs != len(current_a):
@@ -116,8 +117,8 @@ def play(
         raise SpiceError(f"a pulse of {np.max(np.abs(codes))} steps; the full time is {timing.steps} steps")
     codes = np.vstack([np.zeros((1, inputs), int), codes])
     text = f"* {tokens} tokens of {inputs} pulses\n{cells_text(process)}{TRANSIENT_OPTIONS}\n.temp {temperature_c:g}\n"
-    text += f"Vdd vdd 0 {SUPPLY_V}\nVdp vdp 0 {SUPPLY_V}\nVdl vdl 0 {SUPPLY_V}\n"
-    text += f"Cp plus 0 {capacitance_f:.9e} ic={SUPPLY_V}\nCm minus 0 {capacitance_f:.9e} ic={SUPPLY_V}\n"
+    text += f"Vdd vdd 0 {supply_v}\nVdp vdp 0 {supply_v}\nVdl vdl 0 {supply_v}\n"
+    text += f"Cp plus 0 {capacitance_f:.9e}\nCm minus 0 {capacitance_f:.9e}\n"
     period = timing.token_s
     starts = [token * period for token in range(len(codes))]
     for branch, gate_v in enumerate(gates_v(process, current_a, temperature_c).tolist()):
@@ -128,20 +129,20 @@ def play(
                 for start, code in zip(starts, codes[:, branch].tolist(), strict=True)
                 for first, last in timing.windows(max(sign * code, 0))
             ]
-            text += _source(f"{port}{branch}", windows, high=0.0)
+            text += _source(f"{port}{branch}", windows, supply_v, 0.0)
         text += f"Xb{branch} plus minus vdd vdp g{branch} p{branch} m{branch} {BRANCH.name}\n"
     end_s = len(starts) * period
-    text += _source("on", [(start, start + timing.precharge_s) for start in (*starts, end_s)], high=SUPPLY_V)
+    text += _source("on", [(start, start + timing.precharge_s) for start in (*starts, end_s)], 0.0, supply_v)
     clock = [(start + timing.latch_at_s, start + period - 2 * EDGE_S) for start in starts]
-    text += _source("clkn", clock, high=0.0)
+    text += _source("clkn", clock, supply_v, 0.0)
     text += f"Xp plus minus vdd vdp on {PRECHARGE.name}\nXl minus plus keep drop clkn vdl {LATCH.name}\n"
     vectors = ("v(plus)", "v(minus)", "v(keep)", "v(drop)", "i(Vdd)", "i(Vdp)", "i(Vdl)")
     command = f"tran {0.1 * timing.step_s:.6e} {end_s + timing.precharge_s:.9e} 0 {0.2 * timing.step_s:.6e}"
     done = simulate(Deck(text, (Analysis(command, vectors),)), timeout_s=600.0).results[0]
-    return _measured(done, starts, timing)
+    return _measured(done, starts, timing, supply_v)
 
 
-def _measured(done: dict[str, np.ndarray], starts: Sequence[float], timing: Timing) -> Played:
+def _measured(done: dict[str, np.ndarray], starts: Sequence[float], timing: Timing, supply_v: float) -> Played:
     time_s = done["sweep"]
 
     def at(name: str, moments: np.ndarray) -> np.ndarray:
@@ -158,15 +159,15 @@ def _measured(done: dict[str, np.ndarray], starts: Sequence[float], timing: Timi
         charged = begin + timing.precharge_s
         drawn.append(np.interp(charged + timing.token_s, time_s, so_far) - np.interp(charged, time_s, so_far))
     keep_v, drop_v = at("v(keep)", end), at("v(drop)", end)
-    if np.any((keep_v > 0.5 * SUPPLY_V) == (drop_v > 0.5 * SUPPLY_V)):
+    if np.any((keep_v > 0.5 * supply_v) == (drop_v > 0.5 * supply_v)):
         raise SpiceError("the latch has not decided when it is reset; give it more time (Timing.latch_s)")
-    return Played(minus_v - plus_v, SUPPLY_V - 0.5 * (plus_v + minus_v), keep_v > drop_v, np.stack(drawn, axis=1))
+    return Played(minus_v - plus_v, supply_v - 0.5 * (plus_v + minus_v), keep_v > drop_v, np.stack(drawn, axis=1))
 
 
-def _source(node: str, windows: Sequence[tuple[float, float]], high: float) -> str:
-    """A source that is at ``high`` in the windows and at the other rail outside."""
-    low = SUPPLY_V - high
-    points = f"0 {low}"
+def _source(node: str, windows: Sequence[tuple[float, float]], outside_v: float, inside_v: float) -> str:
+    """A source that is at one rail in the windows and at the other outside."""
+    points = f"0 {outside_v}"
     for first, last in windows:
-        points += f" {first + 1e-12:.6e} {low} {first + EDGE_S:.6e} {high} {last:.6e} {high} {last + EDGE_S:.6e} {low}"
+        points += f" {first + 1e-12:.6e} {outside_v} {first + EDGE_S:.6e} {inside_v}"
+        points += f" {last:.6e} {inside_v} {last + EDGE_S:.6e} {outside_v}"
     return f"V{node} {node} 0 PWL({points})\n"

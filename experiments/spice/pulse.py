@@ -3,12 +3,14 @@
     python -m experiments.spice.pulse
     python -m experiments.spice.pulse --ledger
     python -m experiments.spice.pulse --spread
+    python -m experiments.spice.pulse --corners
     python -m experiments.spice.pulse --inputs 8 --data tests/data/spice/pulse_tokens.csv
 
 Random signed weights with a threshold's branch, random tokens as pulses, one after the other in ngspice. Printed: the
 error of our scores, decisions, charge from the supply over the one charged (gate: within 10 %), the constants of
 ``atis_jax.cells.pulse`` as these tokens give them; and pJ, us and um^2 of a token beside the same score in digital.
-With ``--ledger`` only the last, without ngspice; with ``--spread`` the mismatch of the cells.
+With ``--ledger`` only the last, without ngspice; with ``--spread`` the mismatch of the cells, with ``--corners``
+what temperature and supply move.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ from experiments import arguments
 from experiments.spice.gates import GATE_POWER
 
 TEMPERATURE_C = 27.0
+CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
 PRESETS = ("horowitz_45nm", "jouppi_7nm")
 LEAST_A = 50e-12
 """A floating gate's smallest current."""
@@ -116,7 +119,15 @@ class Tokens:
         return np.asarray(pulse_charge_c(float(np.sum(self.current_a)), jnp.asarray(self.pulses), self.timing.token_s))
 
 
-def random_tokens(process: Process, point: PulsePoint, timing: Timing, tokens: int, seed: int) -> Tokens:
+def random_tokens(
+    process: Process,
+    point: PulsePoint,
+    timing: Timing,
+    tokens: int,
+    seed: int,
+    temperature_c: float = TEMPERATURE_C,
+    supply_v: float = SUPPLY_V,
+) -> Tokens:
     """Normal weights, and inputs of half a full scale, clipped; the threshold takes the mean current off."""
     random = np.random.default_rng(seed)
     weights = random.normal(size=point.inputs)
@@ -126,9 +137,8 @@ def random_tokens(process: Process, point: PulsePoint, timing: Timing, tokens: i
     current_a = np.append(current_a, point.mean_a)
     codes = np.hstack([codes, np.full((tokens, 1), -timing.steps)])
     capacitance_f = point.capacitance_f(timing)
-    return Tokens(
-        current_a, codes, timing, capacitance_f, play(process, current_a, codes, timing, capacitance_f, TEMPERATURE_C)
-    )
+    played = play(process, current_a, codes, timing, capacitance_f, temperature_c, supply_v)
+    return Tokens(current_a, codes, timing, capacitance_f, played)
 
 
 def pulse_gates(done: Tokens, name: str) -> list[Gate]:
@@ -217,6 +227,23 @@ def ledger_table() -> str:
     return "\n".join(lines)
 
 
+def corners_table(process: Process, tokens: int, seed: int) -> str:
+    """What temperature and supply move of 8 inputs' scores at constant currents, and the decisions that differ."""
+    middle = random_tokens(process, POINTS[8], Timing(slots=True), tokens, seed).played
+    lines = []
+    for temperature_c, supply_v in CORNERS:
+        here = random_tokens(process, POINTS[8], Timing(slots=True), tokens, seed, temperature_c, supply_v).played
+        moved_v = here.score_v - middle.score_v
+        gain = float(here.score_v @ middle.score_v / (middle.score_v @ middle.score_v))
+        left_v = here.score_v - gain * middle.score_v
+        lines.append(
+            f"{temperature_c:g} C, {supply_v:g} V: scores of {1e3 * np.std(middle.score_v):.3g} mV move by "
+            f"{1e3 * np.sqrt(np.mean(moved_v**2)):.2g} mV RMS, of it gain {100 * (gain - 1):+.2f} %, left "
+            f"{1e3 * np.sqrt(np.mean(left_v**2)):.2g} mV; {int(np.sum(here.keep != middle.keep))} of {tokens} differ"
+        )
+    return "\n".join(lines)
+
+
 def spread_table(process: Process, latches: int) -> str:
     """Mismatch of currents before programming, of what the switches leave, of latches."""
     capacitance_f = POINTS[8].capacitance_f(Timing())
@@ -257,6 +284,7 @@ def main(given: Sequence[str]) -> int:
     parser = arguments.parser("experiments.spice.pulse", __doc__)
     parser.add_argument("--ledger", action="store_true", help="costs alone, without ngspice")
     parser.add_argument("--spread", action="store_true", help="mismatch of the cells alone")
+    parser.add_argument("--corners", action="store_true", help="temperature and supply alone")
     parser.add_argument("--inputs", type=int, nargs="+", choices=tuple(POINTS), default=list(POINTS))
     parser.add_argument("--tokens", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
@@ -270,6 +298,9 @@ def main(given: Sequence[str]) -> int:
     print(f"{process.name}, {TEMPERATURE_C:g} C")
     if options.spread:
         print(spread_table(process, options.latches))
+        return 0
+    if options.corners:
+        print(corners_table(process, options.tokens, options.seed))
         return 0
     played, gates = [], []
     for inputs in options.inputs:
