@@ -14,8 +14,7 @@ CODES = np.array([[7, -3, 1], [-2, 5, -7]])
 
 
 @needs_sky130
-@pytest.mark.slow
-@pytest.mark.parametrize("slots", [False, True])
+@pytest.mark.parametrize("slots", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_three_branches_and_two_tokens(slots):
     timing, capacitance_f = Timing(bits=4, slots=slots), 40e-15
     done = play(find_process("sky130"), CURRENT_A, CODES, timing, capacitance_f, 27.0)
