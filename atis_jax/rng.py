@@ -6,7 +6,19 @@ import zlib
 
 import jax
 
-STREAMS = ("init", "data", "chip", "read_noise", "score_bits", "temperature", "random_scorer", "evaluation", "dropout")
+STREAMS = (
+    "init",
+    "data",
+    "chip",
+    "read_noise",
+    "score_bits",
+    "temperature",
+    "random_scorer",
+    "evaluation",
+    "dropout",
+    "lot",
+    "constants",
+)
 
 
 def key_of(root: jax.Array, name: str) -> jax.Array:

@@ -2,10 +2,11 @@
 
     python launch.py --config=configs/scenarios.py
 
-Five places to run a transformer, six ways to run it in each, break-even maps and the constants they hang on; about
-a minute, no training. The co-designed point is the cheapest design of runs/codesign_front that holds the accuracy of
-the paper's (configs/codesign_front.py), on a network of width 64: that as few numbers of a wider token suffice is
-assumed, not measured. runs/sensor_quickstart gives the accuracy of scoring raw pixels.
+Six places to run a transformer, the ways to run it in each, the constants they hang on, how sure each verdict is over
+all their ranges at once, and break-even maps; about a minute, no training. The co-designed point is the cheapest
+design of runs/codesign_front that holds the accuracy of the paper's (configs/codesign_front.py), on a network of width
+64: that as few numbers of a wider token suffice is assumed, not measured. runs/sensor_quickstart gives the accuracy of
+scoring raw pixels; that three bits of a pixel suffice for a digital score is assumed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from experiments.energy.settings import ScenariosSettings
 
 
 def get_config() -> ConfigDict:
-    """The five scenarios."""
+    """The six scenarios."""
     config = to_config_dict(ScenariosSettings)
     config.sensor_run = "runs/sensor_quickstart"
     # Of runs/codesign_front the cheapest that equals the paper's point: its largest layer, its mean current.
@@ -55,6 +56,12 @@ def get_config() -> ConfigDict:
     config.sensor.words = (
         "The array sits in the image sensor: patches are scored as voltages, and those pruned are never converted, "
         "moved or embedded. The network is the one of configs/sensor_quickstart.py."
+    )
+    config.always_on = config.sensor.copy_and_resolve_references()
+    config.always_on.woken = 0.01
+    config.always_on.words = (
+        "The same sensor is always on: every frame is read and scored, and the network runs on the one frame in a "
+        "hundred that the scorer wakes it for. Dense has no scorer, so it runs on every frame."
     )
     config.own.depth = 3
     config.own.heads = 2

@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/: results, settings, hardware presets, energy constants, the paper's.
+"""The generated parts of README.md and docs/: results, settings, hardware presets, energy constants, verdicts.
 
     python -m experiments.docs_tables
 
@@ -15,8 +15,10 @@ from typing import Any
 
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
-from experiments import arguments, hardware_table, registry, repeats
+from experiments import area, arguments, hardware_table, registry, repeats
+from experiments.energy import verdict_table
 from experiments.energy.paper import paper_markdown
+from experiments.energy.phase3 import phase3_markdown
 
 ROOT = Path(__file__).parents[1]
 END = "<!-- end -->"
@@ -150,6 +152,10 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "constants": energy.constants_table_markdown,
         "presets": energy.presets_table_markdown,
         "paper": paper_markdown,
+        "winners": verdict_table.winners_markdown,
+        "certainty": verdict_table.certainty_markdown,
+        "phase 3": phase3_markdown,
+        "area": area.area_markdown,
     },
 }
 

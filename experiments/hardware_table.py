@@ -20,13 +20,15 @@ from atis_jax.report.formatting import si
 COMPLETE = "nominal"
 """The preset shown whole; of the others, what differs from it."""
 
+SYSTEMATIC = "ota.systematic"
+
 _TAGS = {"V": "SPICE or chips", "D": "derived", "P": "paper", "R": "recalled", "C": "chosen"}
 _UNITS = {"v": "V", "a": "A", "f": "F", "k": "K", "hz": "Hz"}
 _RATES = {"per_k": "/K", "per_decade": "/decade"}
 
 
 def sources(name: str) -> dict[str, str]:
-    """Dotted field -> comment on its line, for what the function of preset ``name`` sets itself."""
+    """Dotted field -> comment on its line, for what the function of preset ``name`` sets, or the one it starts from."""
     text = Path(presets.__file__).read_text(encoding="utf-8")
     comments = {
         token.start[0]: token.string.lstrip("# ").strip()
@@ -35,7 +37,12 @@ def sources(name: str) -> dict[str, str]:
     }
     body = _function(name).body[-1]
     assert isinstance(body, ast.Return)
-    return {path: comments.get(line, "") for path, line in _settings(body.value, "")}
+    found = {path: comments.get(line, "") for path, line in _settings(body.value, "")}
+    assert isinstance(body.value, ast.Call)
+    bases = [
+        one.func.id for one in body.value.args if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)
+    ]  # with_fields(_base(), {...})
+    return {**(sources(bases[0].removeprefix("_")) if bases else {}), **found}
 
 
 def _function(name: str) -> ast.FunctionDef:
@@ -69,16 +76,23 @@ def complete_markdown() -> str:
 
 def differences_markdown() -> str:
     """For every other preset, the values it does not share with ``nominal``."""
-    common = flatten_hardware(get(COMPLETE))
     parts = []
     for name in presets.PRESETS:
         if name == COMPLETE:
             continue
-        own = flatten_hardware(get(name))
-        changed = [path for path, value in own.items() if value != common[path] and path != "name"]
+        changed = changed_fields(name)
         doc = (ast.get_docstring(_function(name)) or "").splitlines()[0]
         parts.append(f"### `{name}`\n\n{doc}\n\n" + _table(get(name), changed, sources(name)))
     return "\n\n".join(parts)
+
+
+def changed_fields(name: str) -> list[str]:
+    """Dotted fields in which a preset differs from the complete one; systematic terms are one field."""
+    own, common = get(name), get(COMPLETE)
+    paths = dict.fromkeys(
+        SYSTEMATIC if path.startswith(f"{SYSTEMATIC}.") else path for path in flatten_hardware(own) if path != "name"
+    )
+    return [path for path in paths if field(own, path) != field(common, path)]
 
 
 def get(name: str) -> Hardware:
@@ -107,6 +121,8 @@ def split_source(comment: str) -> tuple[str, str]:
 
 def shown(value: Any, path: str) -> str:
     """A value with its unit, in a few digits."""
+    if path == SYSTEMATIC:
+        return "none" if value is None else "polynomials"
     if value is None:
         return {"trim_bits": "none", "used_bits": "all"}.get(path.rsplit(".", 1)[-1], "none (continuous)")
     if isinstance(value, (str, int)):

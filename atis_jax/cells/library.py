@@ -98,9 +98,9 @@ CELLS = (OTA, OP_AMP, COMPARATOR)
 
 COMPARATOR_CURRENT_A = 100e-9
 """Bias of a comparator: of each of its two pairs."""
-COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 1.0e-6, 8.5e-3
-"""Pole of its output node, and how far that node is from its trip point at a rail, referred to the input. Of 2.8 to
-0.17 us that it takes to decide 1 to 100 mV in ngspice (``python -m experiments.spice.timing``)."""
+COMPARATOR_TIME_S, COMPARATOR_RANGE_V = 0.71e-6, 17.9e-3
+"""Pole of its output node, and how far that node is from its trip point at a rail, referred to the input: through the
+2.4 to 0.25 us in which it decides 1 to 50 mV in ngspice (``python -m experiments.spice.timing``)."""
 OTA_MIRROR_F, OTA_MIRROR_PER_DECADE = 0.113e-12, 0.38
 """Capacitance at an OTA's mirror at 10 nA, F, and its relative change a decade of bias current: by the last tenth of
 the way after a step, from 3 to 100 nA (``python -m experiments.spice.timing``)."""

@@ -7,12 +7,26 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.cells.library import COMPARATOR_RANGE_V, COMPARATOR_TIME_S
+from atis_jax.cells.library import COMPARATOR_RANGE_V, COMPARATOR_TIME_S, OTA_MIRROR_F, OTA_MIRROR_PER_DECADE
 from atis_jax.typing import Real
 from atis_jax.units import thermal_voltage_v
 
 DECIDED_V = 2e-3
 """A score this far from the threshold must still be decided: half a step of an 8 bit reference over 1 V."""
+
+
+MIRROR_CURRENT_A = 10e-9
+"""Of an OTA whose mirror has ``OTA_MIRROR_F``."""
+
+
+def mirror_f(current_a: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
+    """Capacitance at the mirror of the built OTA, F: C (1 + c log10(I / 10 nA)), measured from 3 to 100 nA.
+
+    Args:
+        current_a: bias current, above zero, A.
+    """
+    decades = jnp.log10(jnp.asarray(current_a) / MIRROR_CURRENT_A)
+    return OTA_MIRROR_F * jnp.maximum(1.0 + OTA_MIRROR_PER_DECADE * decades, 0.2)
 
 
 def array_settling_s(

@@ -43,11 +43,14 @@ class Chip:
         log_current_error: of fabrication, ln(I_b / wanted), correlated with ``log_kappa_error``.
         log_program_error: of programming, ln(I_b / wanted), independent.
         log_kappa_error: ln(kappa / design).
-        offset_v: V_os, V, correlated with ``additive``.
+        offset_v: V_os at the nominal temperature, V, correlated with ``additive``.
         additive: a, fraction of I_b.
         tia_log_gain_error: ln(R_f / wanted).
         tia_offset_v: of the op-amp, V.
         comparator_offset_v: V.
+        offset_drift_v_per_k: change of ``offset_v`` with temperature, V/K.
+        tia_offset_drift_v_per_k: of ``tia_offset_v``, V/K.
+        comparator_offset_drift_v_per_k: of ``comparator_offset_v``, V/K.
     """
 
     dac_element_error: Float[Array, "n bits"]
@@ -59,6 +62,9 @@ class Chip:
     tia_log_gain_error: Float[Array, "g"]
     tia_offset_v: Float[Array, "g"]
     comparator_offset_v: Float[Array, "g"]
+    offset_drift_v_per_k: Float[Array, "g n"]
+    tia_offset_drift_v_per_k: Float[Array, "g"]
+    comparator_offset_drift_v_per_k: Float[Array, "g"]
 
 
 @pytree
@@ -67,7 +73,7 @@ class Environment:
 
     Attributes:
         temperature_k: K.
-        supply_v: V. It moves the TIA's rails in proportion; currents do not depend on it.
+        supply_v: V. It moves the TIA's rails in proportion, and the OTAs as ``ota.systematic`` says.
     """
 
     temperature_k: Real
@@ -108,6 +114,9 @@ def nominal_chip(hardware: Hardware, geometry: ArrayGeometry) -> Chip:
         tia_log_gain_error=one,
         tia_offset_v=one,
         comparator_offset_v=one,
+        offset_drift_v_per_k=each,
+        tia_offset_drift_v_per_k=one,
+        comparator_offset_drift_v_per_k=one,
     )
 
 
@@ -122,22 +131,29 @@ _DRAWN = (
     "tia_log_gain_error",
     "tia_offset_v",
     "comparator_offset_v",
+    "offset_drift_v_per_k",
+    "tia_offset_drift_v_per_k",
+    "comparator_offset_drift_v_per_k",
 )
 """What is drawn at fabrication, each from the stream of its name."""
+_LOT_DRAWN = ("offset_lot_v", "log_kappa_lot_error")
+"""What is drawn once a lot."""
 
 
-def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry) -> Chip:
+def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry, lot: Key | None = None) -> Chip:
     """Draw a chip. The same key gives the same chip, and each quantity has its own stream.
 
     Every draw is a standard normal from ``fold_in(key, crc32(field))`` times the design's spread, so that
     scaling one spread, or changing the DAC's bits, leaves every other draw as it was. Within one OTA (ln I_b,
     ln kappa) and (V_os, a) are correlated as the hardware says; between OTAs all is independent but the
-    chip-wide kappa.
+    kappa of the chip and what a lot has in common.
 
     Args:
         key: typed key.
         hardware: the design.
         geometry: the array.
+        lot: typed key of the lot: chips of one lot share the offset and the kappa that its process makes. Without it
+            each chip is its own lot.
 
     Raises:
         ValueError: more inputs than the hardware has.
@@ -150,11 +166,12 @@ def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry) -> Chip:
     # One table of draws for all fields, a row a field: one random generator to compile instead of ten. Element i of
     # a row depends on its key and i alone, so a row read to any length is the same draw.
     longest = max(scores * inputs, inputs * bits)
-    streams = jnp.asarray([zlib.crc32(name.encode()) for name in _DRAWN], jnp.uint32)
-    rows = jax.vmap(lambda stream: jax.random.normal(jax.random.fold_in(key, stream), (longest,)))(streams)
+    names = (*_DRAWN, *_LOT_DRAWN)
+    keys = jnp.concatenate([_streams(key, _DRAWN), _streams(key if lot is None else lot, _LOT_DRAWN)])
+    rows = jax.vmap(lambda stream: jax.random.normal(stream, (longest,)))(keys)
 
     def normal(name: str, *shape: int) -> Array:
-        return rows[_DRAWN.index(name), : math.prod(shape)].reshape(shape)
+        return rows[names.index(name), : math.prod(shape)].reshape(shape)
 
     def physical(name: str, *shape: int) -> Array:
         return jnp.broadcast_to(normal(name, arrays, *shape), (scores, *shape))
@@ -168,12 +185,24 @@ def sample_chip(key: Key, hardware: Hardware, geometry: ArrayGeometry) -> Chip:
         log_current_error=ota.log_current_sigma * current,
         log_program_error=hardware.floating_gate.error_sigma * normal("log_program_error", scores, inputs),
         log_kappa_error=ota.kappa_sigma * _correlate(current, kappa, ota.log_current_kappa_correlation)
-        + ota.kappa_chip_sigma * normal("log_kappa_chip_error"),
-        offset_v=ota.offset_sigma_v * offset,
+        + ota.kappa_chip_sigma * normal("log_kappa_chip_error")
+        + ota.kappa_lot_sigma * normal("log_kappa_lot_error"),
+        offset_v=ota.offset_sigma_v * offset + ota.offset_lot_sigma_v * normal("offset_lot_v"),
         additive=ota.additive_sigma * _correlate(offset, additive, ota.offset_additive_correlation),
         tia_log_gain_error=hardware.tia.gain_sigma * physical("tia_log_gain_error"),
         tia_offset_v=hardware.tia.offset_sigma_v * physical("tia_offset_v"),
         comparator_offset_v=hardware.comparator.offset_sigma_v * physical("comparator_offset_v"),
+        offset_drift_v_per_k=ota.offset_drift_sigma_v_per_k * physical("offset_drift_v_per_k", inputs),
+        tia_offset_drift_v_per_k=hardware.tia.offset_drift_sigma_v_per_k * physical("tia_offset_drift_v_per_k"),
+        comparator_offset_drift_v_per_k=hardware.comparator.offset_drift_sigma_v_per_k
+        * physical("comparator_offset_drift_v_per_k"),
+    )
+
+
+def _streams(key: Key, names: tuple[str, ...]) -> Key:
+    """A key for each name."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(
+        key, jnp.asarray([zlib.crc32(name.encode()) for name in names], jnp.uint32)
     )
 
 

@@ -23,6 +23,7 @@ class ComparatorSpec:
             threshold, which vanishes at a threshold of zero; the span is what stays.
         trim_bits: resolution of a second, finer DAC that adds to the reference, or None for no such DAC. Static.
         trim_span_v: its range, V: 2^trim_bits steps, about as many below zero as above.
+        offset_drift_sigma_v_per_k: spread of the change of the input offset with temperature, V/K.
     """
 
     reference_bits: int | None = static()
@@ -32,6 +33,7 @@ class ComparatorSpec:
     hysteresis_fraction: Real
     trim_bits: int | None = static(default=None)
     trim_span_v: Real = 0.0
+    offset_drift_sigma_v_per_k: Real = 0.0
 
     def __post_init__(self):
         if self.reference_bits is not None and not 1 <= self.reference_bits <= 16:

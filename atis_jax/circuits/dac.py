@@ -24,8 +24,8 @@ class DacSpec:
             needs none). Static.
         full_scale_v: differential voltage at an input of 1, V.
         unit_sigma: relative mismatch of one unit element.
-        unit_capacitance_f: one unit element, F; the converter has 2^bits of them (one when ``bits`` is None).
-            Infinite for no kT/C noise.
+        unit_capacitance_f: one unit element, F; each of the converter's two sides has 2^bits of them (one when
+            ``bits`` is None). Infinite for no kT/C noise.
         used_bits: a converter of fewer bits, at most ``bits``, as a number that may be traced: a sweep of the
             resolution is then one compiled program, and a gradient reaches it. None for all of them.
     """
@@ -110,9 +110,12 @@ def dac_levels_v(weights: Float[Array, "bits"], full_scale_v: Real) -> Float[Arr
 
 
 def sampling_noise_v2(spec: DacSpec, temperature_k: Real) -> Float[Array, ""]:
-    """kT/C of the whole converter, V^2: (254 uV)^2 for 64 units of 1 fF at 27 C."""
+    """2 kT/C between the two outputs, V^2: (360 uV)^2 for 64 units of 1 fF a side at 27 C.
+
+    The output is the difference of two voltages, each sampled on a capacitor of its own: their variances add.
+    """
     units = top_code(spec) + 1.0
     # In fF and 1e-15 J/K, each division by a number near one: kT alone is 4e-21, and the gradient of a division is
     # worked out through 1 / divisor^2, which for farads leaves float32.
     unit_ff = spec.unit_capacitance_f / FEMTO
-    return jnp.asarray(BOLTZMANN_J_PER_K / FEMTO / unit_ff / units * temperature_k)
+    return jnp.asarray(2.0 * BOLTZMANN_J_PER_K / FEMTO / unit_ff / units * temperature_k)

@@ -18,7 +18,7 @@ from atis_jax.circuits.dac import bit_weights, dac_voltage_v, sampling_noise_v2,
 from atis_jax.circuits.floating_gate import program_current_a
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import OtaSpec, effective_kappa, transfer, transfer_and_slope
-from atis_jax.circuits.systematic import polynomial
+from atis_jax.circuits.systematic import at_supply
 from atis_jax.circuits.thermal import bias_scale, kappa_at, specific_current_at
 from atis_jax.circuits.tia import has_amplifier, loaded_gain, noise_bandwidth_hz, soft_rails, thermal_noise_v2
 from atis_jax.numerics import pytree, static
@@ -128,10 +128,13 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     wanted_a = program_current_a(program.signed_current_a, hardware.floating_gate)
     sign = jnp.where(wanted_a < 0, -1.0, 1.0).astype(wanted_a.dtype)
     programmed_a = jnp.abs(wanted_a) * jnp.exp(chip.log_current_error + chip.log_program_error)
+    systematic = ota.systematic
     change_k = temperature_k - thermal.nominal_temperature_k
-    if ota.systematic is not None:
+    changes = change_k, environment.supply_v - hardware.supply_v
+    if systematic is not None:
+        asked = _decades(programmed_a, ota)
         programmed_a = programmed_a * jnp.exp(
-            polynomial(ota.systematic.log_current, _decades(programmed_a, ota), change_k)
+            at_supply(systematic.log_current, systematic.log_current_per_v, asked, *changes)
         )
     kappa_design = ota.kappa * jnp.exp(chip.log_kappa_error)
     built_a = programmed_a * bias_scale(programmed_a, kappa_design, thermal, temperature_k)
@@ -141,11 +144,11 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     decades = _decades(built_a, ota)
     kappa = kappa_at(kappa_design, ota.kappa_per_k, temperature_k, thermal.nominal_temperature_k)
     kappa = kappa + ota.kappa_per_decade * decades
-    offset_v, additive = chip.offset_v, chip.additive
-    if ota.systematic is not None:
-        kappa = kappa + polynomial(ota.systematic.kappa, decades, change_k)
-        offset_v = offset_v + polynomial(ota.systematic.offset_v, decades, change_k)
-        additive = additive + polynomial(ota.systematic.additive, decades, change_k)
+    offset_v, additive = chip.offset_v + chip.offset_drift_v_per_k * change_k, chip.additive
+    if systematic is not None:
+        kappa = kappa + at_supply(systematic.kappa, systematic.kappa_per_v, decades, *changes)
+        offset_v = offset_v + at_supply(systematic.offset_v, systematic.offset_v_per_v, decades, *changes)
+        additive = additive + at_supply(systematic.additive, systematic.additive_per_v, decades, *changes)
     kappa = effective_kappa(ota.law, kappa, ota.attenuation)
     slope_per_v = kappa / (2.0 * thermal_voltage_v(temperature_k))
     specific_ratio = specific_current_at(thermal, temperature_k) / thermal.specific_current_a
@@ -153,7 +156,10 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
     feedback_ohm = program.feedback_ohm * jnp.exp(chip.tia_log_gain_error)
     conductance_s = jnp.sum(output_conductance_s(bias_a, ota.early_voltage_v), axis=-1)
     gain = loaded_gain(feedback_ohm, conductance_s, tia.open_loop_gain, tia.readout)
-    amplifier_v = chip.tia_offset_v * (1.0 + feedback_ohm * conductance_s) * gain if has_amplifier(tia.readout) else 0.0
+    amplifier_v = jnp.zeros_like(gain)
+    if has_amplifier(tia.readout):
+        offset_of_amplifier_v = chip.tia_offset_v + chip.tia_offset_drift_v_per_k * change_k
+        amplifier_v = offset_of_amplifier_v * (1.0 + feedback_ohm * conductance_s) * gain
     volts = (feedback_ohm * gain)[:, None] * bias_a
     bandwidth_hz = noise_bandwidth_hz(tia.bandwidth_hz)
     dac_weights, slope_per_v, input_offset, inversion, weight_v = _computed_once(
@@ -179,7 +185,8 @@ def realise(program: Program, hardware: Hardware, chip: Chip, environment: Envir
         node_noise_v2=tia.shot_noise_factor * shot_v2 + thermal_noise_v2(feedback_ohm, temperature_k, tia.bandwidth_hz),
         dac_noise_v2=sampling_noise_v2(hardware.dac, temperature_k),
         swing_v=_rails_v(tia.swing_v, environment.supply_v / hardware.supply_v),
-        threshold_v=reference_v(program.threshold_v, hardware.comparator) + chip.comparator_offset_v,
+        threshold_v=reference_v(program.threshold_v, hardware.comparator)
+        + (chip.comparator_offset_v + chip.comparator_offset_drift_v_per_k * change_k),
         comparator_noise_v=hardware.comparator.noise_v,
         hysteresis_v=hardware.comparator.hysteresis_fraction * hardware.comparator.reference_span_v,
         bias_current_a=bias_a,
@@ -202,7 +209,7 @@ def read(
         node_noise: one standard normal for each score, or None for a noiseless read. It stands for shot and
             thermal noise and, to first order, for the kT/C of every converter: independent Gaussians through
             the local slopes R_f gm_j add up to one Gaussian at the node (``read_exact`` is the path without
-            that step; 0.25 mV against the OTA's 72 mV scale leaves about 1e-5 of the variance). Scores that
+            that step; 0.36 mV against the OTA's 72 mV scale leaves about 2.5e-5 of the variance). Scores that
             share converters share their kT/C too; with one normal each that correlation is left out.
 
     Returns:

@@ -73,6 +73,9 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "ota.kappa_chip_sigma": _SPREAD,
     "ota.offset_sigma_v": _SPREAD,
     "ota.additive_sigma": _SPREAD,
+    "ota.offset_drift_sigma_v_per_k": _SPREAD,
+    "ota.offset_lot_sigma_v": _SPREAD,
+    "ota.kappa_lot_sigma": _SPREAD,
     "ota.log_current_sigma": _SPREAD,
     "ota.log_current_kappa_correlation": _CORRELATION,
     "ota.offset_additive_correlation": _CORRELATION,
@@ -87,11 +90,13 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "tia.swing_v": _POSITIVE,
     "tia.gain_sigma": _SPREAD,
     "tia.offset_sigma_v": _SPREAD,
+    "tia.offset_drift_sigma_v_per_k": _SPREAD,
     "tia.open_loop_gain": _POSITIVE,
     "tia.bandwidth_hz": (-1e-30, 1e30, "zero or more"),
     "tia.shot_noise_factor": (-1e-30, 1e30, "zero or more"),
     "comparator.reference_span_v": _FINITE_POSITIVE,
     "comparator.offset_sigma_v": _SPREAD,
+    "comparator.offset_drift_sigma_v_per_k": _SPREAD,
     "comparator.noise_v": _SPREAD,
     "comparator.hysteresis_fraction": (-1e-30, 1.0, "between 0 and 1"),
     "comparator.trim_span_v": (-1e-30, 1e30, "zero or more"),
@@ -107,10 +112,15 @@ SPREADS = (
     "ota.offset_sigma_v",
     "ota.additive_sigma",
     "ota.log_current_sigma",
+    "ota.offset_drift_sigma_v_per_k",
+    "ota.offset_lot_sigma_v",
+    "ota.kappa_lot_sigma",
     "floating_gate.error_sigma",
     "tia.gain_sigma",
     "tia.offset_sigma_v",
+    "tia.offset_drift_sigma_v_per_k",
     "comparator.offset_sigma_v",
+    "comparator.offset_drift_sigma_v_per_k",
     "comparator.noise_v",
 )
 """Every field that is a standard deviation: what a noise sweep scales."""
@@ -288,16 +298,6 @@ def flatten_hardware(hardware: Hardware) -> dict[str, Any]:
                 found[f"{prefix}{entry.name}"] = value
 
     walk(hardware, "")
-    return found
-
-
-def fields_without_effect() -> dict[str, Any]:
-    """Dotted field -> value of every field that a description written before there was one does without."""
-    found = {}
-    for prefix, cls in {"": Hardware, **{f"{part}.": cls for part, cls in _PARTS.items()}}.items():
-        for entry in dataclasses.fields(cls):
-            if entry.default is not dataclasses.MISSING:
-                found[f"{prefix}{entry.name}"] = entry.default
     return found
 
 

@@ -31,6 +31,12 @@ _SPREADS: dict[str, tuple[str, ...]] = {
     "comparator_noise": ("comparator.noise_v",),
     "tia_gain": ("tia.gain_sigma",),
     "tia_offset": ("tia.offset_sigma_v",),
+    "drift": (
+        "ota.offset_drift_sigma_v_per_k",
+        "tia.offset_drift_sigma_v_per_k",
+        "comparator.offset_drift_sigma_v_per_k",
+    ),
+    "lot": ("ota.offset_lot_sigma_v", "ota.kappa_lot_sigma"),
 }
 """Standard deviations that a factor multiplies. ``read_noise``, a variance set by two other fields, is the last."""
 
@@ -40,8 +46,9 @@ IMPERFECTIONS = (*_SPREADS, "read_noise")
 programming: error of a floating gate's current. offset: of the OTAs' inputs. kappa: from OTA to OTA and from chip to
 chip. current: left by fabrication in ln I_b. additive: output current of an OTA at balance. dac: mismatch of unit
 elements, which is INL. comparator_offset, comparator_noise: of the decision. tia_gain: of R_f. tia_offset: of its
-op-amp. read_noise: shot and thermal noise at the TIA, kT/C of the converters. What is not random (finite resolution,
-rails, output conductance, hysteresis) is none of them.
+op-amp. drift: of the offsets of OTAs, op-amp and comparator with temperature. lot: offset and kappa that the chips of
+a lot have in common. read_noise: shot and thermal noise at the TIA, kT/C of the converters. What is not random (finite
+resolution, systematic offset, rails, output conductance, hysteresis) is none of them.
 """
 
 
@@ -115,6 +122,7 @@ def magnitudes(hardware: Hardware) -> dict[str, tuple[float, str]]:
     """How large each imperfection is at factor 1: name -> (RMS value, unit); zero where the design has none.
 
     kappa: OTA and chip spreads together, sqrt(a^2 + b^2). dac: INL at the middle code, ``dac_inl_sigma_lsb``.
+    drift: of an OTA's offset. lot: of the offset; its kappa is ``ota.kappa_lot_sigma``.
     read_noise: V at the TIA, for zero input on a full array of equal weights, ``full_array_noise_v``. Others: the
     field itself.
 
@@ -131,8 +139,11 @@ def magnitudes(hardware: Hardware) -> dict[str, tuple[float, str]]:
         "comparator_noise": "V",
         "tia_gain": "of R_f",
         "tia_offset": "V",
+        "drift": "V/K",
+        "lot": "V",
     }
-    found = {name: (math.hypot(*(float(field(hardware, p)) for p in _SPREADS[name])), units[name]) for name in units}
+    paths = _SPREADS | {name: _SPREADS[name][:1] for name in ("drift", "lot")}  # of several units or devices, the OTA's
+    found = {name: (math.hypot(*(float(field(hardware, p)) for p in paths[name])), units[name]) for name in units}
     found["dac"] = (dac_inl_sigma_lsb(hardware), "LSB")
     found["read_noise"] = (full_array_noise_v(hardware), "V")
     return {name: found[name] for name in IMPERFECTIONS}

@@ -42,8 +42,11 @@ class OtaSpec:
         specific_current_a: I_s of the input pair, A. Law ``ekv`` only.
         attenuation: C_in / C_T. Law ``attenuated`` only.
         capacitance_f: what one OTA settles, F: the capacitance at its mirror, at ``kappa_current_a``.
-        capacitance_per_decade: relative change of that for each decade of bias current (gates fill with charge towards
-            moderate inversion).
+        offset_drift_sigma_v_per_k: spread of the change of V_os with temperature, V/K, independent of V_os.
+        offset_lot_sigma_v: spread of the offset common to every OTA of a lot, V.
+        kappa_lot_sigma: relative spread of kappa from lot to lot.
+        capacitance_per_decade: relative change of ``capacitance_f`` for each decade of bias current (gates fill with
+            charge towards moderate inversion).
         systematic: what a fit to curves found beside the law, the same for every OTA and chip; None for nothing.
     """
 
@@ -63,6 +66,9 @@ class OtaSpec:
     specific_current_a: Real
     attenuation: Real
     capacitance_f: Real
+    offset_drift_sigma_v_per_k: Real = 0.0
+    offset_lot_sigma_v: Real = 0.0
+    kappa_lot_sigma: Real = 0.0
     systematic: Systematic | None = None
     capacitance_per_decade: Real = 0.0
 

@@ -10,11 +10,13 @@ import difflib
 import math
 from collections.abc import Callable
 
+from atis_jax.cells.library import OTA_MIRROR_F, OTA_MIRROR_PER_DECADE
 from atis_jax.circuits.comparator import ComparatorSpec
 from atis_jax.circuits.dac import DacSpec
 from atis_jax.circuits.floating_gate import FloatingGateSpec
 from atis_jax.circuits.hardware import Hardware, check_hardware, with_fields
 from atis_jax.circuits.ota import OtaSpec
+from atis_jax.circuits.sky130 import SKY130_OTA
 from atis_jax.circuits.thermal import ThermalSpec
 from atis_jax.circuits.tia import TiaSpec
 from atis_jax.units import FEMTO, MILLI, NANO, NOMINAL_TEMPERATURE_K, PICO
@@ -76,7 +78,7 @@ def _ideal() -> Hardware:
 
 
 def _nominal() -> Hardware:
-    """A believable mid-size design: 64 inputs, 6 bits, trimmed floating gates, constant bias."""
+    """A believable mid-size design: 64 inputs, 6 bits, trimmed floating gates, constant bias; no systematic offset."""
     return Hardware(
         name="nominal",
         max_inputs=64,  # P 4.2: 64-OTA array
@@ -85,7 +87,7 @@ def _nominal() -> Hardware:
             bits=6,  # P 4.2
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
             unit_sigma=0.01,  # R: 0.5-1 % at 1 fF
-            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a converter, 254 µV of kT/C (D)
+            unit_capacitance_f=1 * FEMTO,  # R: 64 fF a side, 360 µV of kT/C between the two (D)
             used_bits=None,  # C: all of them; sweeps of the resolution set it
         ),
         ota=OtaSpec(
@@ -105,7 +107,11 @@ def _nominal() -> Hardware:
             specific_current_a=2.1e-6,  # V: fitted to the sky130 NMOS against temperature
             attenuation=1.0,  # none; law `attenuated` only
             capacitance_f=0.2 * PICO,  # D: 1 MHz tokens at 100 nA need 0.2 pF or less
-            systematic=None,  # C: nothing beside the law; a fit to curves sets it
+            capacitance_per_decade=0.0,  # C: none; `sky130_fg` has what our cells show
+            offset_drift_sigma_v_per_k=0.0,  # C: none; `sky130_fg` has what our cells show
+            offset_lot_sigma_v=0.0,  # C: as above
+            kappa_lot_sigma=0.0,  # C: as above
+            systematic=None,  # C: nothing beside the law; a fit to curves sets it, `sky130_fg` has one
         ),
         floating_gate=FloatingGateSpec(
             bits=8,  # P: 8-10 bit
@@ -122,6 +128,8 @@ def _nominal() -> Hardware:
             open_loop_gain=1000.0,  # V: the gain in the four-OTA reference simulation (60 dB)
             bandwidth_hz=1e6,  # D: settles to half an LSB of 6 bits in 0.77 µs of a 1 µs token
             shot_noise_factor=1.1,  # V: SPICE/theory 1.06-1.12
+            readout="amplifier",  # P 3.3: a TIA
+            offset_drift_sigma_v_per_k=0.0,  # C: none, as for the OTA
         ),
         comparator=ComparatorSpec(
             reference_bits=8,  # C: start at 8 bit over the score's span
@@ -131,6 +139,7 @@ def _nominal() -> Hardware:
             hysteresis_fraction=0.0,  # C: reset before each token; the paper's 5-10 % is in `paper_4_2`
             trim_bits=None,  # C: no trim DAC; calibration adds one, see the page on calibration
             trim_span_v=0.0,  # C: as above
+            offset_drift_sigma_v_per_k=0.0,  # C: none, as for the OTA
         ),
         thermal=ThermalSpec(
             bias="constant",  # C
@@ -191,20 +200,47 @@ def _rasp_350nm() -> Hardware:
 
 
 def _sky130_130nm() -> Hardware:
-    """The simulated sky130 5T OTA, biased by mirrors: nothing trims its current."""
+    """The simulated sky130 OTA, biased by mirrors: nothing trims its current; offset against temperature and supply."""
     return with_fields(
         _nominal(),
         {
             "name": "sky130_130nm",
             "supply_v": 1.8,  # V
-            "ota.kappa_sigma": 0.0025,  # V: 0.19 / 0.30 % at 10 / 100 nA
+            "ota.kappa": 0.688688,  # V: configs/fit.py, with ota.systematic
+            "ota.kappa_per_k": 1.40687e-4,  # V: as above
+            "ota.kappa_per_decade": -0.0403003,  # V: as above
+            "ota.systematic": SKY130_OTA,  # V: configs/fit.py, 72 curves within 0.1 % of I_b (circuits/sky130.py)
+            "ota.kappa_sigma": 0.0021,  # V: 0.13 / 0.19 / 0.29 % at 1 / 10 / 100 nA, configs/fit.py
             "ota.kappa_chip_sigma": 0.0,  # the Monte Carlo has mismatch only
-            "ota.offset_sigma_v": 4.25 * MILLI,  # V: 4.3 / 4.2 mV
-            "ota.additive_sigma": 0.0196,  # V: 2.0 / 1.9 %
-            "ota.log_current_sigma": 0.0695,  # V: 7.3 / 6.6 %
-            "ota.log_current_kappa_correlation": -0.915,  # V: -0.97 / -0.86
-            "ota.offset_additive_correlation": -0.382,  # V: -0.40 / -0.37
+            "ota.offset_sigma_v": 4.0 * MILLI,  # V: 3.7 / 4.2 / 4.0 mV, 500 devices each, configs/fit.py
+            "ota.capacitance_f": OTA_MIRROR_F,  # V: experiments.spice.timing
+            "ota.capacitance_per_decade": OTA_MIRROR_PER_DECADE,  # V: as above
+            "ota.additive_sigma": 0.0213,  # V: 2.4 / 2.0 / 1.9 %, as above
+            "ota.log_current_sigma": 0.072,  # V: 7.8 / 7.1 / 6.6 %, as above
+            "ota.log_current_kappa_correlation": -0.889,  # V: -0.87 / -0.97 / -0.82, as above
+            "ota.offset_additive_correlation": -0.05,  # V: -0.09 / -0.04 / -0.03, as above
+            "ota.offset_drift_sigma_v_per_k": 3.9e-6,  # V: 5.1 / 3.6 / 2.5 µV/K, experiments.spice.spreads
+            "ota.offset_lot_sigma_v": 0.11 * MILLI,  # V: corners ss/ff/sf/fs taken as 3 sigma, as above
+            "ota.kappa_lot_sigma": 0.0045,  # V: as above
             "floating_gate.error_sigma": 0.0,  # a mirror DAC: the spread is log_current_sigma
+            "tia.offset_sigma_v": 4.3 * MILLI,  # V: our op-amp, 4.0-4.5 mV, 500 devices (experiments.spice.spreads)
+            "tia.offset_drift_sigma_v_per_k": 4.8e-6,  # V: 4.5-5.1 µV/K, as above
+            "tia.swing_v": 0.89,  # V: our op-amp goes from -0.90 to 0.89 V at 1.8 V (experiments.spice.preset_check)
+            "tia.rail_sharpness": 16,  # V: it is straight to within 1 mV up to 0.7 V, as above
+            "tia.open_loop_gain": 4000.0,  # V: 7000 / 4200 / 2100 for arrays of 0.1 / 0.5 / 6.4 µA, as above
+            "thermal.current_per_k": 4.80884e-4,  # V: configs/fit.py, with ota.systematic
+        },
+    )
+
+
+def _sky130_fg() -> Hardware:
+    """The simulated sky130 OTA with floating-gate bias: programming trims its current."""
+    return with_fields(
+        _sky130_130nm(),
+        {
+            "name": "sky130_fg",
+            "ota.log_current_sigma": 0.0,  # programming trims the fabrication spread; its error is below
+            "floating_gate.error_sigma": 0.01,  # R: 0.5-1 % good, 2-5 % typical
         },
     )
 
@@ -240,6 +276,7 @@ _PRESETS: dict[str, Callable[[], Hardware]] = {
     "paper_4_2": _paper_4_2,
     "rasp_350nm": _rasp_350nm,
     "sky130_130nm": _sky130_130nm,
+    "sky130_fg": _sky130_fg,
     "nominal": _nominal,
     "pessimistic": _pessimistic,
 }

@@ -28,6 +28,7 @@ class TiaSpec:
         bandwidth_hz: f_3dB of the one pole that limits noise, Hz. Zero switches shot and thermal noise off.
         shot_noise_factor: measured over 4 q I_b; 1 in theory.
         readout: one of ``READOUTS``. Static.
+        offset_drift_sigma_v_per_k: spread of the change of the op-amp's offset with temperature, V/K.
     """
 
     rail_sharpness: int = static()
@@ -38,6 +39,7 @@ class TiaSpec:
     bandwidth_hz: Real
     shot_noise_factor: Real
     readout: str = static(default="amplifier")
+    offset_drift_sigma_v_per_k: Real = 0.0
 
     def __post_init__(self):
         check_choice(self.readout, READOUTS, "tia.readout")

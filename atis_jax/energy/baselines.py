@@ -8,13 +8,19 @@ honest rival of a linear scorer; what does not fold is the saturation of the OTA
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.energy.components import memory, projection
+from atis_jax.energy.components import memory, projection, sensor, transformer
 from atis_jax.energy.ledger import Ledger, counts, with_network
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NO_MEMORY, Memory, NetworkShape, ScorerShape, TokenCounts, all_tokens, per_layer
+from atis_jax.validation import SettingError
+
+FEW_BITS = 4
+"""Numbers of so many bits are multiplied in int4."""
 
 
 def dense_ledger(
@@ -83,6 +89,38 @@ def cheapest_digital_ledger(
     more_j = scorer.prototypes * (read - inputs) * projection.mac_j(preset, scorer)
     fold = more_j <= projection.projection_j(preset, network, scorer, inputs)
     return _scored_in_digital(preset, network, scorer, tokens, memory_of, fold)
+
+
+def coarse_then_fine_ledger(
+    preset: EnergyPreset,
+    network: NetworkShape,
+    scorer: ScorerShape,
+    tokens: TokenCounts,
+    memory_of: Memory = NO_MEMORY,
+    coarse_bits: int = 3,
+) -> Ledger:
+    """A digital score of raw pixels that are converted coarsely first; only what is kept is read again and in full.
+
+    The pixels that the score looks at, of every patch, at ``coarse_bits``; arithmetic in the smallest format that holds
+    them. A patch that is kept is read a second time, which costs less than holding it would.
+
+    Arguments are those of ``digital_ledger``; ``coarse_bits`` below the 8 of a full conversion.
+
+    Raises:
+        SettingError: a scorer of tokens, which no camera converts.
+    """
+    if not scorer.of_pixels:
+        raise SettingError(f"scorer.source = {scorer.source!r}: nothing is converted for its score; score pixels")
+    if coarse_bits <= FEW_BITS:
+        scorer = dataclasses.replace(scorer, format="int4")
+    found = cheapest_digital_ledger(preset, network, scorer, tokens, memory_of)
+    kept = transformer.embedded_share(network, scorer, tokens)
+    coarse_j = sensor.coarse_j(preset, network, jnp.max(jnp.asarray(scorer.inputs)), coarse_bits)
+    return dataclasses.replace(
+        found,
+        sensor_read_j=found.sensor_read_j * (1.0 + kept),
+        sensor_adc_j=coarse_j + sensor.conversion_j(preset, network, kept),
+    )
 
 
 def energy_ratio(ledger: Ledger, dense: Ledger) -> Float[Array, ""]:

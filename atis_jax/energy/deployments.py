@@ -1,4 +1,4 @@
-"""Deployments: one network in one place, and five ways to run it, each as a ledger."""
+"""Deployments: one network in one place, and the ways to run it, each as a ledger."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import dataclasses
 import math
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
-from atis_jax.energy.baselines import cheapest_digital_ledger, dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.cells.timing import mirror_f
+from atis_jax.energy.baselines import (
+    cheapest_digital_ledger,
+    coarse_then_fine_ledger,
+    dense_ledger,
+    digital_ledger,
+    folded_digital_ledger,
+)
 from atis_jax.energy.components.converters import SAR_BITS
 from atis_jax.energy.constants import paper
-from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, FrontEnd
-from atis_jax.energy.ledger import Ledger, ledger
+from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, PRICED, FrontEnd
+from atis_jax.energy.ledger import LINES, SCORING_LINES, Ledger, ledger
 from atis_jax.energy.networks import bert_shape, gpt2_shape, vit_shape
 from atis_jax.energy.presets import PRESET_NAMES, EnergyPreset, Term, made_of, provenance
 from atis_jax.energy.shapes import (
@@ -25,13 +33,21 @@ from atis_jax.energy.shapes import (
     ScorerShape,
     TokenCounts,
 )
+from atis_jax.typing import Real
 from atis_jax.validation import SettingError, check_choice, check_settings, choose, setting
 
-CONTENDERS = ("dense", "digital", "folded", "paper", "codesigned_digital", "codesigned")
+CONTENDERS = ("dense", "digital", "folded", "paper", "coarse", "codesigned_digital", "codesigned")
 """No pruning; the paper's score in digital, as computed and folded to one vector; the paper's circuit; the co-designed
-score in digital, in its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design
-that needs fewer numbers is cheaper in digital too."""
+score in digital on pixels that are converted coarsely first, in front of a camera only; the same score in digital, in
+its cheaper form; the co-designed circuit. The last but one is what the last has to beat: a design that needs fewer
+numbers is cheaper in digital too."""
 ANALOG = ("paper", "codesigned")
+PRICED_LOAD_F = 0.2e-12
+"""Of an OTA whose capacitance nobody knows."""
+IN_BOTH = ("scorer_memory", "projection")
+"""Lines of a scorer of which a part is no choice of its circuit: the tokens it reads, the projection before it."""
+SCANNED = ("sensor_read", "sensor_adc", *SCORING_LINES)
+"""Lines of a frame that wakes nothing: it is read, and scored."""
 MODES = ("encoder", "decode")
 _SHAPES: dict[str, Callable[[DeploymentSpec, NetworkShape | None], NetworkShape]] = {
     "deit_ti": lambda spec, own: vit_shape(192, 3),
@@ -55,7 +71,13 @@ class PointSpec:
     supply_v: float = setting(1.0, low=0.0, high=10.0, exclusive_low=True, doc="analog supply")
     token_time_s: float = setting(1e-6, low=1e-9, high=1.0, doc="time the array is on for one token")
     full_scale_v: float = setting(0.1, low=0.0, high=10.0, exclusive_low=True, doc="swing of an input line")
-    load_f: float = setting(0.2e-12, low=0.0, high=1e-9, exclusive_low=True, doc="capacitance an OTA settles")
+    load_f: float | None = setting(
+        None,
+        low=0.0,
+        high=1e-9,
+        exclusive_low=True,
+        doc="capacitance an OTA settles; None is its own, 0.2 pF if priced",
+    )
     dac: str = setting("per_bit", choices=DACS, doc="how numbers become voltages")
     dac_j_per_bit: float | None = setting(
         None, low=0.0, high=1e-9, doc="of a conversion, in place of the preset's; 1e-12 in the paper"
@@ -106,10 +128,21 @@ class DeploymentSpec:
     uses: float = setting(1e9, low=1.0, high=1e18, doc="examples between two programmings of the floating gates")
     rate_hz: float = setting(1.0, low=0.0, high=1e12, exclusive_low=True, doc="examples or tokens a second")
     sent_bytes: int = setting(0, low=0, high=1_000_000_000, doc="of the result sent over the air")
+    woken: float = setting(
+        1.0, low=0.0, high=1.0, exclusive_low=True, doc="share of the frames on which the scorer wakes the network"
+    )
+    coarse_bits: int = setting(
+        3, low=1, high=7, doc="of the first conversion where pixels are converted coarsely, then in full"
+    )
     words: str = setting("", doc="one sentence for a reader who has not seen the deployment")
 
     def __post_init__(self):
         check_settings(self, "deployment")
+        if self.woken < 1.0 and self.source != "pixels":
+            raise SettingError(
+                f"deployment.woken = {self.woken} with deployment.source = {self.source!r}, which are there only once "
+                "the network is awake; set source = 'pixels', or woken = 1"
+            )
         if self.source == "pixels" and self.network not in ("deit_ti", "deit_s", "vit_b", "own"):
             raise SettingError(f"deployment.source = 'pixels' with network {self.network!r}, which has none; use a ViT")
         if self.mode == "decode" and self.network != "gpt2":
@@ -196,13 +229,20 @@ def front_end(spec: DeploymentSpec, point: PointSpec, scorer: ScorerShape, depth
         supply_v=point.supply_v,
         token_time_s=point.token_time_s,
         full_scale_v=point.full_scale_v,
-        load_f=point.load_f,
+        load_f=point_load_f(point),
         uses=spec.uses,
         dac="none" if spec.source == "pixels" else point.dac,
         converters=point.converters,
         core=point.core,
         circuit=point.circuit,
     )
+
+
+def point_load_f(point: PointSpec) -> Real:
+    """What an OTA of a design point settles, F: what it is given, or the built mirror's own."""
+    if point.load_f is not None:
+        return point.load_f
+    return PRICED_LOAD_F if point.circuit == PRICED else mirror_f(point.bias_a)
 
 
 def recipe_of(spec: DeploymentSpec, point: PointSpec) -> dict[str, tuple[Term, ...]]:
@@ -245,29 +285,85 @@ def contender(
         SettingError: no such contender.
     """
     check_choice(name, CONTENDERS, "contender")
-    point = points["codesigned" if name.startswith("codesigned") else "paper"]
+    point = point_of(name, points)
     preset = prices(spec, point) if preset is None else preset
-    memory = spec.memory()
     if name == "dense":
-        return dense_ledger(preset, network, memory, deployment_tokens(spec, network, pruned=False))
+        everyone = deployment_tokens(spec, network, pruned=False)
+        return dense_ledger(preset, network, spec.memory(), everyone)
     tokens = deployment_tokens(spec, network, pruned=True)
-    scorer = deployment_scorer(spec, point, network)
+    awake = _pruned_ledger(name, spec, network, point, preset, tokens)
+    if spec.woken == 1.0:
+        return awake
+    nothing = dataclasses.replace(tokens, kept=jnp.zeros_like(tokens.kept))
+    lines = _pruned_ledger(name, spec, network, point, preset, nothing).as_dict()
+    asleep = Ledger(**{f"{line}_j": lines[line] if line in SCANNED else jnp.zeros(()) for line in LINES})
+    return jax.tree.map(lambda on, off: spec.woken * on + (1.0 - spec.woken) * off, awake, asleep)
+
+
+def point_of(name: str, points: dict[str, PointSpec]) -> PointSpec:
+    """The design point of a contender."""
+    return points["codesigned" if name.startswith("codesigned") or name == "coarse" else "paper"]
+
+
+def contenders_of(spec: DeploymentSpec) -> tuple[str, ...]:
+    """The ways to run a deployment: coarse conversion only where a camera converts."""
+    return tuple(name for name in CONTENDERS if name != "coarse" or spec.source == "pixels")
+
+
+def _pruned_ledger(
+    name: str,
+    spec: DeploymentSpec,
+    network: NetworkShape,
+    point: PointSpec,
+    preset: EnergyPreset,
+    tokens: TokenCounts,
+) -> Ledger:
+    """One frame of a contender that scores; without the network where ``tokens`` keep nothing."""
+    scorer, memory = deployment_scorer(spec, point, network), spec.memory()
     if name in ANALOG:
         return ledger(preset, network, scorer, tokens, front_end(spec, point, scorer, network.depth), memory)
+    if name == "coarse":
+        return coarse_then_fine_ledger(preset, network, scorer, tokens, memory, spec.coarse_bits)
     rivals = {"digital": digital_ledger, "folded": folded_digital_ledger, "codesigned_digital": cheapest_digital_ledger}
     return choose(rivals, name, "contender")(preset, network, scorer, tokens, memory)
 
 
-def spending_ratio(ours: Ledger, theirs: Ledger, rival: str) -> float:
-    """What ``ours`` spends over ``theirs``: in all against ``dense``, else in the lines that are not the same in both.
+def differing_lines(ours: Ledger, theirs: Ledger, rival: str) -> tuple[str, ...]:
+    """The lines of two ledgers that are not the same in both; against ``dense`` all of them.
 
     A digital scorer prunes the same tokens, so that scoring differs and, in front of a camera's converters, what is
-    converted. Infinite where the rival spends nothing.
+    converted.
     """
-    mine, other = ({line: float(v) for line, v in one.as_dict().items()} for one in (ours, theirs))
-    differing = [line for line in mine if rival == "dense" or mine[line] != other[line]]
-    spent = sum(other[line] for line in differing)
-    return sum(mine[line] for line in differing) / spent if spent > 0 else math.inf
+    mine, other = ours.as_dict(), theirs.as_dict()
+    return tuple(line for line in LINES if rival == "dense" or float(mine[line]) != float(other[line]))
+
+
+def spending_ratio(ours: Ledger, theirs: Ledger, rival: str, lines: tuple[str, ...] | None = None) -> float:
+    """What ``ours`` spends over ``theirs``: in all against ``dense``, else without what is the same in both.
+
+    Of what both read of tokens and project the smaller amount is no part of either. Infinite where the rival spends
+    nothing.
+
+    Args:
+        ours: of one contender.
+        theirs: of its rival.
+        rival: whose name that is.
+        lines: those that differ; ``differing_lines`` where not given.
+    """
+    lines = differing_lines(ours, theirs, rival) if lines is None else lines
+    return _ratio(ours, theirs, lines, shares=rival != "dense")
+
+
+def circuits_ratio(ours: Ledger, theirs: Ledger) -> float:
+    """What ``ours`` spends on scoring over ``theirs``, without what both read of tokens and project."""
+    return _ratio(ours, theirs, SCORING_LINES, shares=True)
+
+
+def _ratio(ours: Ledger, theirs: Ledger, lines: tuple[str, ...], shares: bool) -> float:
+    mine, other = ({line: float(one.as_dict()[line]) for line in lines} for one in (ours, theirs))
+    shared = sum(min(mine[line], other[line]) for line in lines if line in IN_BOTH) if shares else 0.0
+    spent = sum(other.values()) - shared
+    return (sum(mine.values()) - shared) / spent if spent > 0 else math.inf
 
 
 def deployment_ledgers(
@@ -275,4 +371,16 @@ def deployment_ledgers(
 ) -> dict[str, Ledger]:
     """Every contender's ledger, by name."""
     network = deployment_network(spec, own)
-    return {name: contender(name, spec, network, points) for name in CONTENDERS}
+    return {name: contender(name, spec, network, points) for name in contenders_of(spec)}
+
+
+def priced_ledgers(
+    spec: DeploymentSpec, network: NetworkShape, points: dict[str, PointSpec]
+) -> Callable[[EnergyPreset], dict[str, Ledger]]:
+    """Prices -> every contender's ledger under them, compiled once."""
+
+    @jax.jit
+    def found(preset: EnergyPreset) -> dict[str, Ledger]:
+        return {name: contender(name, spec, network, points, preset) for name in contenders_of(spec)}
+
+    return lambda preset: jax.device_get(found(preset))

@@ -7,10 +7,11 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.cells.supply import array_supply_a, comparator_supply_a, op_amp_supply_a
 from atis_jax.energy.components.array import on_time_s, settling_s
 from atis_jax.energy.components.converters import token_time_s
 from atis_jax.energy.constants import converters
-from atis_jax.energy.front_end import FrontEnd, check_front_end
+from atis_jax.energy.front_end import PRICED, FrontEnd, check_front_end
 from atis_jax.energy.shapes import ScorerShape, check_scorer
 from atis_jax.numerics import pytree
 
@@ -27,11 +28,13 @@ class Timing:
 
     Attributes:
         conversion_s: until the last input stands: one conversion, or the turns that converters take.
-        settling_s: until the sum of currents has settled to half an LSB of the converters' bits.
+        settling_s: until the sum of currents has settled to half an LSB of the converters' bits; of the built circuit,
+            until its comparator has decided too.
         token_s: until the decision can be made: both, the second once for each prototype of a multiplexed array.
         rate_hz: tokens a second with conversion and array one after the other, the array on for as long as the ledger
             charges: the token time, or ``settling_s`` where ``core`` is ``settling``.
-        core_w: bias currents times supply, while the array is on; one prototype's at a time if multiplexed.
+        core_w: what the built array, its op-amps and comparators draw while they are on, one prototype's at a time if
+            multiplexed; where op-amp and comparator are the preset's, the bias currents times the supply.
     """
 
     conversion_s: Float[Array, "L"]
@@ -46,7 +49,7 @@ def timing(
 ) -> Timing:
     """How long one token takes in each layer that has currents.
 
-    Settling is that of an OTA of the array's mean current: (C / gm) ln 2^(b+1). A smaller weight settles more slowly
+    Settling is that of an OTA of the array's mean current (``array.settling_s``). A smaller weight settles more slowly
     but contributes less (in SPICE the sum settles like its large currents).
 
     Args:
@@ -66,7 +69,23 @@ def timing(
     settled = settling_s(front_end, current_a / (scorer.arrays * inputs), bits)
     turns = scorer.prototypes if scorer.in_turns else 1
     rate_hz = 1.0 / (conversion + turns * on_time_s(front_end, scorer, inputs, bits))
-    return Timing(conversion, settled, conversion + turns * settled, rate_hz, current_a * front_end.supply_v / turns)
+    core_w = drawn_a(front_end, scorer, current_a) * front_end.supply_v / turns
+    return Timing(conversion, settled, conversion + turns * settled, rate_hz, core_w)
+
+
+def drawn_a(front_end: FrontEnd, scorer: ScorerShape, current_a: Float[Array, "L"]) -> Float[Array, "L"]:
+    """What all rows and comparators draw from the supply, A; of the preset's circuit the bias currents alone.
+
+    Args:
+        front_end: says whose circuit.
+        scorer: rows and prototypes.
+        current_a: (L,) sum of all bias currents.
+    """
+    if front_end.circuit == PRICED:
+        return current_a
+    each_a = op_amp_supply_a(current_a / scorer.arrays) if front_end.amplifier else jnp.zeros_like(current_a)
+    read_out_a = scorer.arrays * each_a
+    return array_supply_a(current_a, front_end.circuit) + read_out_a + scorer.prototypes * comparator_supply_a()
 
 
 @dataclasses.dataclass(frozen=True)

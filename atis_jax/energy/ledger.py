@@ -42,7 +42,7 @@ class Ledger:
         scorer_memory_j: what scoring reads from memory: tokens, and its own weights.
         projection_j: bringing scored tokens from d to N in digital.
         score_j: digital inner product with the prototype, or whatever else a rival adds up; zero for an analog scorer.
-        dac_j: conversions, and holding them for converters that take turns.
+        dac_j: conversions, and holding them for converters that take turns; of pixels, holding them.
         ota_j: bias current over the time the array is on, and the input lines.
         tia_j: op-amp power over that time.
         comparator_j: comparisons, analog or digital.
@@ -110,17 +110,17 @@ SCORING_LINES = (
 _MEMORY_ENTRIES = ("sram_32k_j_per_byte", "sram_1m_j_per_byte", "dram_j_per_byte")
 LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "sensor_read": ("pixel_j",),
-    "sensor_adc": ("adc_j",),
+    "sensor_adc": ("adc_j", "adc_growth"),
     "sensor_link": ("link_j_per_byte",),
     "embedding": ("network_mac_j",),
     "normalisation": ("normalise_multiply_j", "normalise_add_j"),
     "scorer_memory": _MEMORY_ENTRIES,
     "projection": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
     "score": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
-    "dac": ("dac_j_per_bit", "dac_unit_f", "fabric_unit_f", "hold_f"),
-    "ota": ("ota_dynamic_j", "line_f"),
-    "tia": ("tia_w",),
-    "comparator": ("comparator_j", "compare_j"),
+    "dac": ("dac_j_per_bit", "dac_unit_f", "fabric_unit_f", "hold_f", "pixel_hold_f"),
+    "ota": ("ota_dynamic_j", "line_f", "built_time"),
+    "tia": ("tia_w", "built_op_amp", "built_time"),
+    "comparator": ("comparator_j", "compare_j", "built_comparator", "built_time"),
     "reference": ("dac_j_per_bit",),
     "switching": ("switch_j",),
     "programming": ("program_j",),
@@ -168,9 +168,13 @@ def ledger(
     bits = per_layer(scorer.dac_bits, network, "scorer.dac_bits", broadcast=True)
     per_layer(front_end.full_scale_v, network, "front_end.full_scale_v", broadcast=True)
     array.check_token_time(front_end, scorer, inputs, bits)
-    on_s = array.on_time_s(front_end, scorer, inputs, bits)
+    longer = array.built_time(preset, front_end)
+    on_s = longer * array.on_time_s(front_end, scorer, inputs, bits)
     cells = decision.programmed_cells(front_end, scorer, inputs)
-    ota_j = array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)
+    ota_j = longer * array.bias_j(front_end, scorer, inputs, bits) + array.line_j(preset, front_end, scorer, inputs)
+    converted_j = converters.token_j(preset, front_end, inputs, bits)
+    if scorer.of_pixels:
+        converted_j += sensor.held_j(preset, front_end.supply_v, inputs)
     scorer_bytes = projection.projection_bytes(network, scorer, inputs)  # the prototype is in the array itself
     return with_network(
         preset,
@@ -182,7 +186,7 @@ def ledger(
         scorer_memory_j=memory.scorer_j(preset, network, scorer, memory_of, inputs, scored, scorer_bytes)
         + memory.stored_bits_j(preset, scorer, memory_of, tokens),
         projection_j=jnp.sum(scored * projection.projection_j(preset, network, scorer, inputs)),
-        dac_j=jnp.sum(scored * converters.token_j(preset, front_end, inputs, bits)),
+        dac_j=jnp.sum(scored * converted_j),
         ota_j=jnp.sum(scored * ota_j),
         tia_j=jnp.sum(scored * array.tia_j(preset, front_end, scorer, on_s)),
         comparator_j=jnp.sum(scored * decision.comparators_j(preset, front_end, scorer, on_s)),

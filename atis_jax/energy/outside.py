@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from atis_jax.energy.components.array import bias_j, line_j
 from atis_jax.energy.components.converters import conversion_j
+from atis_jax.energy.components.sensor import bits_j
 from atis_jax.energy.constants import memory, published
 from atis_jax.energy.constants.provenance import Constant
 from atis_jax.energy.front_end import PRICED, FrontEnd
@@ -69,10 +70,15 @@ def _converters() -> tuple[Comparison, ...]:
         Comparison("8 bit conversion", capacitive, "capacitive, C V^2 / 6 at 1 V", isaac_8, "J"),
         Comparison("8 bit conversion", fabric, "fabric, C V^2 / 6 at 1 V", isaac_8, "J"),
         Comparison("8 bit conversion", paper, "the paper's 1 pJ a bit", isaac_8, "J"),
+        Comparison("pixel with ADC", preset.pixel_j + preset.adc_j, "pixel_j + adc_j", published.IMAGER_40, "J"),
         Comparison("pixel with ADC", preset.pixel_j + preset.adc_j, "pixel_j + adc_j", published.IMAGER_51, "J"),
         Comparison("pixel with ADC", preset.pixel_j + preset.adc_j, "pixel_j + adc_j", published.IMAGER_99, "J"),
         Comparison("8 bit ADC alone", preset.adc_j, "adc_j", published.ISAAC_ADC, "J"),
         Comparison("8 bit ADC alone", preset.adc_j, "adc_j", published.MURMANN_ADC, "J"),
+        *(
+            Comparison(f"{bits} bit ADC alone", float(bits_j(preset, bits)), "adc_j by its growth a bit", theirs, "J")
+            for bits, theirs in ((4, published.FORMS_ADC), (6, published.MURMANN_ADC_6), (9, published.NEWTON_ADC))
+        ),
     )
 
 
@@ -89,6 +95,7 @@ def _arrays() -> tuple[Comparison, ...]:
         Comparison("analog MAC, whole", whole_j, whole, published.LU_2015, "J"),
         Comparison("analog MAC, whole", whole_j, whole, published.GENOV_2001, "J"),
         Comparison("analog MAC, whole", whole_j, whole, published.IBM_2023, "J"),
+        Comparison("analog MAC, whole", whole_j, whole, published.IBM_2023_PRECISE, "J"),
     )
 
 

@@ -188,7 +188,8 @@ def _scaling() -> tuple[Claim, ...]:
     products = [float(attention_macs(NETWORK, jnp.float32(n)) - 4 * 512**2 * n) for n in (tokens, kept)]
     mlp = [float(mlp_macs(NETWORK, jnp.float32(n))) for n in (tokens, kept)]
     large = dataclasses.replace(SCORER, inputs=1024.0)
-    phase_3_w = float(timing(FrontEnd(jnp.full((1,), 1024 * BIAS_A), SUPPLY_V, TOKEN_S), large).core_w[0])
+    core = FrontEnd(jnp.full((1,), 1024 * BIAS_A), SUPPLY_V, TOKEN_S, circuit=PRICED)
+    phase_3_w = float(timing(core, large).core_w[0])
     dimensions = 4 * math.log(1024) / (0.5**2 / 2 - 0.5**3 / 3)
     per_token_s = analog_constants.FLOATING_GATE_ENDURANCE.value * TOKEN_S
     return (

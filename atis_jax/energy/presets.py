@@ -51,6 +51,11 @@ class EnergyPreset:
         adc_j: converting it.
         link_j_per_byte: moving one byte off the sensor.
         uplink_j_per_byte: sending one byte of the result over the air.
+        adc_growth: energy of a conversion over that of one with a bit less.
+        pixel_hold_f: capacitor that holds a pixel until its patch is scored.
+        built_time: time that the built circuit needs, over what its law says; 1 unless the law is in doubt.
+        built_op_amp: what its op-amp draws, over what its branches say.
+        built_comparator: the same of its comparator.
         network_bytes: bytes of a number of the network, 1 or 2. Static.
         name: of the preset. Static.
     """
@@ -80,6 +85,11 @@ class EnergyPreset:
     adc_j: float
     link_j_per_byte: float
     uplink_j_per_byte: float
+    adc_growth: float
+    pixel_hold_f: float
+    built_time: float
+    built_op_amp: float
+    built_comparator: float
     network_bytes: float = static(default=1.0)
     name: str = static(default="custom")
 
@@ -142,6 +152,13 @@ def _terms(*parts: Constant | Term) -> tuple[Term, ...]:
 
 _BOUND = "an upper bound: any digital operation charged as a whole MAC"
 _FREE = _terms(paper.NOT_CHARGED)
+_BUILT = {
+    "adc_growth": _terms(sensor.ADC_GROWTH),
+    "built_time": _terms(analog.BUILT_TIME),
+    "built_op_amp": _terms(analog.BUILT_OP_AMP),
+    "built_comparator": _terms(analog.BUILT_COMPARATOR),
+}
+"""Ratios, no prices: the same in every preset."""
 _PAPER = {
     "network_mac_j": _terms(paper.MAC),
     "score_mac_j": _terms(paper.MAC),
@@ -169,6 +186,8 @@ _PAPER = {
     "adc_j": _FREE,
     "link_j_per_byte": _FREE,
     "uplink_j_per_byte": _FREE,
+    "pixel_hold_f": _terms(paper.NO_LINE),
+    **_BUILT,
 }
 _PUBLISHED_ANALOG = {
     "dac_j_per_bit": _terms(Term(converters.SAR_DAC_8B, 1 / 8, "1 / 8 bit")),
@@ -185,6 +204,8 @@ _PUBLISHED_ANALOG = {
     "adc_j": _terms(sensor.PIXEL_ADC),
     "link_j_per_byte": _terms(sensor.PIXEL_LINK),
     "uplink_j_per_byte": _terms(sensor.WIFI),
+    "pixel_hold_f": _terms(sensor.PIXEL_HOLD),
+    **_BUILT,
 }
 
 

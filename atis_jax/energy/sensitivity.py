@@ -51,6 +51,14 @@ Recipe = Mapping[str, tuple[Term, ...]]
 Ratio = Callable[[EnergyPreset], float]
 
 
+def range_of(constant: Constant) -> tuple[float, float, bool]:
+    """Lower and upper end of a constant's range, and whether it is ``ASSUMED_FACTOR``'s for want of a stated one."""
+    assumed = constant.low is None or constant.high is None
+    low = constant.value / ASSUMED_FACTOR if constant.low is None else constant.low
+    high = constant.value * ASSUMED_FACTOR if constant.high is None else constant.high
+    return low, high, assumed
+
+
 def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
     """``ratio`` of two energies at both ends of every constant behind preset ``name``, the largest swing first.
 
@@ -60,9 +68,7 @@ def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
     for constant in constants_of(recipe):
         if constant.value == 0.0:
             continue
-        assumed = constant.low is None or constant.high is None
-        low = constant.value / ASSUMED_FACTOR if constant.low is None else constant.low
-        high = constant.value * ASSUMED_FACTOR if constant.high is None else constant.high
+        low, high, assumed = range_of(constant)
         ends = [ratio(made_of(recipe, name, {constant: value})) for value in (low, high)]
         found.append(Swing(constant, ends[0], ends[1], (low, high), assumed))
     return sorted(found, key=lambda swing: (not swing.decides, -swing.decades))

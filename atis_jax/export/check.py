@@ -12,12 +12,17 @@ import numpy as np
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from atis_jax.circuits.hardware import fields_without_effect, flatten_hardware
-from atis_jax.circuits.presets import get_preset
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.document import FORMAT, SCHEMA, document_of, encoded, seal, wanted_arrays, with_seal
+from atis_jax.export.document import (
+    FORMAT,
+    SCHEMA,
+    document_of,
+    hardware_of_schema_3,
+    seal,
+    wanted_arrays,
+    with_seal,
+)
 from atis_jax.export.errors import ExportError
-from atis_jax.export.units import unit_of
 from atis_jax.strict_json import JsonError, parse_json
 
 SCHEMA_FILE = Path(__file__).with_name("design.schema.json")
@@ -44,44 +49,26 @@ def parse(content: bytes | str) -> dict[str, Any]:
             f"design.json: has schema {version}, this version of atis_jax reads {SCHEMA}; update atis_jax, or export "
             "it anew with this version"
         )
-    if isinstance(version, bool) or version not in (1, 2):
-        return document
-    return _second_schema(_first_schema(document) if version == 1 else document)
+    return _newest(document) if version in (1, 2) and not isinstance(version, bool) else document
 
 
-def _first_schema(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of schema 1 as one of the newest: it had no checksum of itself, so it gets that of what it is."""
-    if "sha256" in document:
-        raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
-    return with_seal({**document, "schema": 2})
+def _newest(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of schema 1 or 2 as one of the newest.
 
-
-def _second_schema(document: dict[str, Any]) -> dict[str, Any]:
-    """A document of schema 2 as one of the newest: it has what it did not know of, without effect.
-
-    Raises:
-        ExportError: it is not the one that its checksum was made of.
+    Schema 1 had no checksum of itself, that of schema 2 is looked at here: the document gets that of what it is now.
     """
-    if not isinstance(document.get("hardware"), list) or "sha256" not in document:
-        return {**document, "schema": SCHEMA}  # the schema says what is missing
-    check_seal(document)
-    known = {entry.get("field") for entry in document["hardware"] if isinstance(entry, Mapping)}
-    added = [
-        {"field": path, "unit": unit_of(path), "value": encoded(value)}
-        for path, value in fields_without_effect().items()
-        if path not in known and not any(str(name).startswith(f"{path}.") for name in known)
-    ]
-    order = {path: place for place, path in enumerate(flatten_hardware(get_preset("nominal")))}
-
-    def place(entry: Any) -> int:
-        path = str(entry.get("field")) if isinstance(entry, Mapping) else ""
-        return order.get(path, order.get(path.rpartition(".")[0], len(order)))
-
-    hardware = sorted([*document["hardware"], *added], key=place)
-    scorer = document["scorer"]
+    if document["schema"] == 1 and "sha256" in document:
+        raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
+    if document["schema"] == 2:
+        if "sha256" not in document:
+            raise ExportError("design.json: lacks 'sha256'; it was edited: export it anew")
+        check_seal(document)
+    hardware, scorer = document.get("hardware"), document.get("scorer")
+    if isinstance(hardware, list) and all(isinstance(entry, dict) and "field" in entry for entry in hardware):
+        document = {**document, "hardware": hardware_of_schema_3(hardware)}
     if isinstance(scorer, Mapping):
-        scorer = {"reads": "every_layer", **scorer}
-    return with_seal({**document, "hardware": hardware, "scorer": scorer, "schema": SCHEMA})
+        document = {**document, "scorer": {"reads": "every_layer", **scorer}}
+    return with_seal({**document, "schema": SCHEMA})
 
 
 def check_seal(document: Mapping[str, Any]) -> None:

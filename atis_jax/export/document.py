@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from atis_jax.circuits.hardware import check_kind, flatten_hardware, unflatten_hardware
+from atis_jax.circuits.presets import get_preset
 from atis_jax.config import as_dict, from_config_dict
 from atis_jax.export.bundle import Bundle, Calibration, leaves_of
 from atis_jax.export.errors import ExportError
@@ -23,6 +24,7 @@ from atis_jax.validation import SettingError
 
 FORMAT, SCHEMA = "atis_jax design bundle", 3
 INFINITE = "infinite"
+_SYSTEMATIC = "ota.systematic."
 _DESIGN, _QUERY = "design/", "query"
 _TRIM_V, _TRIM_LOG = "calibration/threshold_v", "calibration/log_current"
 
@@ -79,6 +81,32 @@ def document_of(bundle: Bundle, files: Mapping[str, Mapping[str, Any]]) -> dict[
         },
         "files": {name: dict(entry) for name, entry in files.items()},
     }
+
+
+# Without effect: what no chip had before schema 3. Systematic terms are listed where there are any.
+_NEW_FIELDS: dict[str, Any] = {
+    "ota.offset_drift_sigma_v_per_k": 0.0,
+    "ota.offset_lot_sigma_v": 0.0,
+    "ota.kappa_lot_sigma": 0.0,
+    "tia.offset_drift_sigma_v_per_k": 0.0,
+    "comparator.offset_drift_sigma_v_per_k": 0.0,
+    "ota.capacitance_per_decade": 0.0,
+    "tia.readout": "amplifier",
+    "token_time_s": INFINITE,
+}
+_NEW_SYSTEMATIC = ("log_current_per_v", "kappa_per_v", "offset_v_per_v", "additive_per_v")
+
+
+def hardware_of_schema_3(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The list ``hardware`` of an earlier document with the fields that came with schema 3, each without effect."""
+    given = {entry["field"] for entry in entries}
+    new = dict(_NEW_FIELDS)
+    if any(str(path).startswith(_SYSTEMATIC) for path in given):
+        new |= {f"{_SYSTEMATIC}{name}": [] for name in _NEW_SYSTEMATIC}
+    added = [{"field": path, "unit": unit_of(path), "value": value} for path, value in new.items() if path not in given]
+    order = {path: place for place, path in enumerate(flatten_hardware(get_preset("sky130_fg")))}
+    order[_SYSTEMATIC.rstrip(".")] = order[f"{_SYSTEMATIC}log_current"]
+    return sorted([*entries, *added], key=lambda entry: order.get(entry["field"], len(order)))
 
 
 def seal(document: Mapping[str, Any]) -> str:

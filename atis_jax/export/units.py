@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _UNITS = {"v": "V", "a": "A", "f": "F", "k": "K", "hz": "Hz"}
-_RATES = {"_per_k": "/K", "_per_decade": "/decade"}
+_RATES = {"_per_k": "/K", "_per_v": "/V", "_per_decade": "/decade"}
 
 
 def unit_of(path: str) -> str:

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from atis_jax.circuits.thermal import check_temperature_c
-from atis_jax.fitting.header import QUANTITIES, Column, column_of
+from atis_jax.fitting.header import OPTIONAL, QUANTITIES, Column, column_of, has_column
 from atis_jax.strict_json import read_bytes
 from atis_jax.validation import SettingError, UserError
 
 COLUMNS = ("device", "bias_a", "temperature_c", "voltage_v", "current_a")
 """Of the file as ``curves_csv`` writes it; ``device`` may be left out when every curve is of one OTA."""
+SUPPLY = "supply_v"
+"""One more, of curves that name their supply."""
 LARGEST_VOLTAGE_V = 5.0
 LARGEST_RATIO = 10.0
 """A current so many times the bias is in another unit than the bias."""
@@ -39,6 +41,7 @@ class Curve:
         temperature_c: degrees Celsius.
         voltage_v: (n,) differential input, V, ascending.
         current_a: (n,) out of the OTA, A; positive for positive inputs.
+        supply_v: V; None is the nominal supply of the hardware that is fitted.
     """
 
     device: str
@@ -46,12 +49,14 @@ class Curve:
     temperature_c: float
     voltage_v: np.ndarray
     current_a: np.ndarray
+    supply_v: float | None = None
 
 
 def read_curves(path: str | Path) -> list[Curve]:
     """The curves in a CSV file with the ``COLUMNS`` in any order; one row a point, lines of ``#`` are comments.
 
     A column's name may carry another unit (``fitting.header``): ``current_nA``, ``voltage_mV``, ``temperature_K``.
+    A column ``supply_v`` may be left out: every curve is then at the nominal supply.
 
     Raises:
         CurveError: no such file, a missing column, a number that is none or out of bounds, a curve of fewer than 5
@@ -69,10 +74,11 @@ def read_curves(path: str | Path) -> list[Curve]:
     header = [name.strip() for name in _cells(numbered[0][1], f"{path}, line {numbered[0][0]}")]
     try:
         columns = [column_of(quantity, header) for quantity in QUANTITIES]
+        supplies = [column_of(quantity, header) for quantity in OPTIONAL if has_column(quantity, header)]
     except ValueError as error:
         raise CurveError(f"{path}, line {numbered[0][0]}: {error}") from error
     device = next((name for name in header if name.lower() == "device"), "")
-    points: dict[tuple[str, float, float], list[tuple[float, float]]] = {}
+    points: dict[tuple[str, float, float, float | None], list[tuple[float, float]]] = {}
     for number, line in numbered[1:]:
         where = f"{path}, line {number}"
         cells = dict(zip(header, _cells(line, where), strict=False))
@@ -89,7 +95,11 @@ def read_curves(path: str | Path) -> list[Curve]:
                 f"{where}: {current} is more than {LARGEST_RATIO:g} times {bias}; name the unit of each in the header, "
                 "as in bias_nA and current_nA"
             )
-        points.setdefault((cells.get(device) or "ota", bias_a, temperature_c), []).append((voltage_v, current_a))
+        supply_v = next((_number(cells.get(one.name), one, where) for one in supplies), None)
+        if supply_v is not None and not supply_v > 0:
+            raise CurveError(f"{where}: {supplies[0].name} = {cells[supplies[0].name].strip()} must be above 0")
+        key = (cells.get(device) or "ota", bias_a, temperature_c, supply_v)
+        points.setdefault(key, []).append((voltage_v, current_a))
     return [_curve(path, key, rows) for key, rows in points.items()]
 
 
@@ -117,23 +127,28 @@ def _number(text: str | None, column: Column, where: str) -> float:
     return value
 
 
-def _curve(path: Path, key: tuple[str, float, float], rows: Sequence[tuple[float, float]]) -> Curve:
+def _curve(path: Path, key: tuple[str, float, float, float | None], rows: Sequence[tuple[float, float]]) -> Curve:
     voltage_v, current_a = np.array(sorted(rows)).T
-    where = f"{path}: the curve of {key[0]!r} at {key[1]:g} A and {key[2]:g} C"
+    device, bias_a, temperature_c, supply_v = key
+    supply = "" if supply_v is None else f" and {supply_v:g} V"
+    where = f"{path}: the curve of {device!r} at {bias_a:g} A and {temperature_c:g} C{supply}"
     if len(rows) < FEWEST_POINTS:
         raise CurveError(f"{where} has {len(rows)} points; give {FEWEST_POINTS} or more")
     if np.any(np.diff(voltage_v) <= 0):
         raise CurveError(f"{where} has the same voltage twice; average repeats first, or name them as two devices")
-    return Curve(*key, voltage_v, current_a)
+    return Curve(device, bias_a, temperature_c, voltage_v, current_a, supply_v)
 
 
 def curves_csv(curves: Iterable[Curve]) -> str:
     """The text of a file that ``read_curves`` reads back to the bit."""
-    rows = [",".join(COLUMNS)]
+    curves = list(curves)
+    supplies = any(curve.supply_v is not None for curve in curves)
+    rows = [",".join((*COLUMNS, SUPPLY) if supplies else COLUMNS)]
     for curve in curves:
         quoted = '"' + curve.device.replace('"', '""') + '"'
         device = quoted if set(curve.device) & set(',"#') else curve.device
         start = f"{device},{float(curve.bias_a)!r},{float(curve.temperature_c)!r}"
         pairs = zip(curve.voltage_v.tolist(), curve.current_a.tolist(), strict=True)
-        rows += [f"{start},{voltage_v!r},{current_a!r}" for voltage_v, current_a in pairs]
+        end = f",{float(curve.supply_v)!r}" if curve.supply_v is not None else ""
+        rows += [f"{start},{voltage_v!r},{current_a!r}{end}" for voltage_v, current_a in pairs]
     return "\n".join(rows) + "\n"

@@ -9,6 +9,8 @@ from decimal import Decimal
 
 QUANTITIES = {"bias": "A", "temperature": "C", "voltage": "V", "current": "A"}
 """Of each point, with the unit that it is used in."""
+OPTIONAL = {"supply": "V"}
+"""Of each point, where the file has it."""
 _PREFIXES = {"": 0, "m": -3, "u": -6, "µ": -6, "μ": -6, "n": -9, "p": -12, "f": -15, "k": 3}
 """Powers of ten; the Greek letter and the sign of the unit are two characters that look the same."""
 _CELSIUS, _KELVIN = ("c", "°c", "degc", "celsius"), ("k", "kelvin")
@@ -43,11 +45,16 @@ class Column:
         return float(number - _ZERO_CELSIUS if self.kelvin else number.scaleb(self.power))
 
 
+def has_column(quantity: str, header: Sequence[str]) -> bool:
+    """Whether the header names the quantity, in whatever unit."""
+    return any(re.match(rf"{quantity}(?![a-z])", name, re.IGNORECASE) for name in header)
+
+
 def column_of(quantity: str, header: Sequence[str]) -> Column:
     """The column of a quantity.
 
     Args:
-        quantity: one of ``QUANTITIES``.
+        quantity: one of ``QUANTITIES`` or ``OPTIONAL``.
         header: names of all columns.
 
     Raises:
@@ -76,6 +83,6 @@ def _column(name: str, quantity: str) -> Column | None:
         kelvin = unit.lower() in _KELVIN
         return Column(name, quantity, kelvin=kelvin) if kelvin or unit.lower() in _CELSIUS else None
     prefix, symbol = unit[:-1], unit[-1]
-    if symbol.upper() != QUANTITIES[quantity] or prefix not in _PREFIXES:
+    if symbol.upper() != (QUANTITIES | OPTIONAL)[quantity] or prefix not in _PREFIXES:
         return None
     return Column(name, quantity, _PREFIXES[prefix])

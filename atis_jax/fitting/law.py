@@ -1,4 +1,4 @@
-"""Fitted OTAs at several biases and temperatures to the fields of a hardware preset, and how well those predict."""
+"""Fitted OTAs at biases, temperatures and supplies to the fields of a hardware preset, and how well those predict."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import SettingError
 
 MAX_TEMPERATURE_POWER = 2
+MAX_SUPPLY_POWERS = 2, 1
+"""Of decades and temperature, in what a volt of supply changes."""
 SMALLEST_RATIO = 1e-3
 """A fitted bias current so many times the wanted one is no current."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FittedLaw:
-    """How an OTA depends on bias and temperature.
+    """How an OTA depends on bias, temperature and supply.
 
     Attributes:
         fields: dotted fields of ``Hardware`` and their values, for ``with_fields``.
@@ -39,19 +41,21 @@ class FittedLaw:
 
 
 def fit_law(found: Sequence[FittedOta], hardware: Hardware) -> FittedLaw:
-    """Polynomials in log10(I) and T through fitted OTAs; several devices at one bias and temperature are averaged.
+    """Polynomials in log10(I) and T through fitted OTAs; devices at one bias, temperature and supply are averaged.
 
     The powers are as many as the data determine: up to 3 in log10(I / I_0) and 2 in T - T_0, fewer where there are
-    fewer biases or temperatures. Slopes at (I_0, T_0) go to ``ota.kappa_per_k``, ``ota.kappa_per_decade`` and
-    ``thermal.current_per_k``, the rest to ``ota.systematic``. The bias is taken as a constant current that mirrors
-    copy, so ``thermal.bias`` becomes ``constant``.
+    fewer biases or temperatures. Where there are several supplies, a second polynomial of each quantity, up to 2 and 1,
+    is its change with the supply, taken as linear. Slopes at (I_0, T_0) go to ``ota.kappa_per_k``,
+    ``ota.kappa_per_decade`` and ``thermal.current_per_k``, the rest to ``ota.systematic``. The bias is taken as a
+    constant current that mirrors copy, so ``thermal.bias`` becomes ``constant``.
 
     Args:
         found: fits of one law, all with or all without additive term.
-        hardware: gives I_0 (``ota.kappa_current_a``) and T_0 (``thermal.nominal_temperature_k``).
+        hardware: gives I_0 (``ota.kappa_current_a``), T_0 (``thermal.nominal_temperature_k``) and the nominal supply.
 
     Raises:
-        SettingError: no fits, or one of an OTA that is dead or whose current falls with its input.
+        SettingError: no fits, one of an OTA that is dead or whose current falls with its input, or several supplies
+            that do not enclose the nominal one.
     """
     if not found:
         raise SettingError("there are no curves to fit a law to; give one or more")
@@ -61,32 +65,45 @@ def fit_law(found: Sequence[FittedOta], hardware: Hardware) -> FittedLaw:
                 f"the fit of {one.device!r} at {one.bias_a:g} A and {one.temperature_c:g} C found a bias current of "
                 f"{one.current_a:g} A: leave the OTA out if it is dead; exchange its inputs if its current falls"
             )
-    groups: dict[tuple[float, float], list[FittedOta]] = {}
+    groups: dict[tuple[float, float, float], list[FittedOta]] = {}
+    nominal_v = float(hardware.supply_v)
     for one in found:
-        groups.setdefault((one.bias_a, one.temperature_c), []).append(one)
+        supply_v = nominal_v if one.supply_v is None else one.supply_v
+        groups.setdefault((one.bias_a, one.temperature_c, supply_v), []).append(one)
     reference_a, nominal_k = float(hardware.ota.kappa_current_a), float(hardware.thermal.nominal_temperature_k)
 
     def mean(name: str) -> np.ndarray:
         return np.array([np.mean([getattr(one, name) for one in group]) for group in groups.values()])
 
-    bias_a = np.array([bias for bias, _ in groups])
-    change_k = np.array([float(celsius_to_kelvin(celsius)) - nominal_k for _, celsius in groups])
+    bias_a = np.array([bias for bias, _, _ in groups])
+    change_k = np.array([float(celsius_to_kelvin(celsius)) - nominal_k for _, celsius, _ in groups])
+    change_v = _supply_changes_v([supply_v for _, _, supply_v in groups], hardware)
     log_ratio = np.log(mean("current_a") / bias_a)
     wanted, flowing = np.log10(bias_a / reference_a), np.log10(mean("current_a") / reference_a)
-    powers = min(MAX_POWER, len(set(bias_a)) - 1), min(MAX_TEMPERATURE_POWER, len(set(change_k)) - 1)
-    current_per_k = _polynomial_fit(wanted, change_k, log_ratio, powers)[0][0][1:2] or (0.0,)
-    left = log_ratio - np.log1p(current_per_k[0] * change_k)
-    log_current, log_current_rms = _polynomial_fit(wanted, change_k, left, powers)
-    kappa, kappa_rms = _polynomial_fit(flowing, change_k, mean("kappa"), powers)
-    offset_v, offset_rms = _polynomial_fit(flowing, change_k, mean("offset_v"), powers)
-    additive, additive_rms = _polynomial_fit(flowing, change_k, mean("additive"), powers)
-    rest = [list(row) for row in kappa]
+    most = len(set(bias_a)) - 1, len(set(change_k)) - 1
+    powers = min(MAX_POWER, most[0]), min(MAX_TEMPERATURE_POWER, most[1])
+
+    def fit(decades: np.ndarray, values: np.ndarray) -> _Fit:
+        return _polynomial_fit(decades, change_k, change_v, values, powers)
+
+    current_per_k = fit(wanted, log_ratio).nominal[0][1:2] or (0.0,)
+    log_current = fit(wanted, log_ratio - np.log1p(current_per_k[0] * change_k))
+    kappa, offset_v, additive = (fit(flowing, mean(name)) for name in ("kappa", "offset_v", "additive"))
+    rest = [list(row) for row in kappa.nominal]
     stated = rest[0][0], rest[0][1] if len(rest[0]) > 1 else 0.0, rest[1][0] if len(rest) > 1 else 0.0
     rest[0][: len(rest[0][:2])] = [0.0] * len(rest[0][:2])
     if len(rest) > 1:
         rest[1][0] = 0.0
-    fitted_additive = additive if any(map(any, additive)) else NONE
-    systematic = Systematic(log_current, tuple(map(tuple, rest)), offset_v, fitted_additive)
+    systematic = Systematic(
+        log_current=log_current.nominal,
+        kappa=tuple(map(tuple, rest)),
+        offset_v=offset_v.nominal,
+        additive=_unless_zero(additive.nominal),
+        log_current_per_v=log_current.per_v,
+        kappa_per_v=kappa.per_v,
+        offset_v_per_v=offset_v.per_v,
+        additive_per_v=_unless_zero(additive.per_v),
+    )
     fields = {
         "ota.kappa": stated[0],
         "ota.kappa_per_k": stated[1],
@@ -95,32 +112,68 @@ def fit_law(found: Sequence[FittedOta], hardware: Hardware) -> FittedLaw:
         "thermal.bias": "constant",
         "thermal.current_per_k": current_per_k[0],
     }
-    rms = {"log_current": log_current_rms, "kappa": kappa_rms, "offset_v": offset_rms, "additive": additive_rms}
-    return FittedLaw(fields, rms)
+    parts = {"log_current": log_current, "kappa": kappa, "offset_v": offset_v, "additive": additive}
+    return FittedLaw(fields, {name: part.rms for name, part in parts.items()})
+
+
+def _supply_changes_v(supplies_v: Sequence[float], hardware: Hardware) -> np.ndarray:
+    """Supplies less the nominal one, V; zeros where there is one supply, which is then taken for it."""
+    nominal_v = float(hardware.supply_v)
+    if len(set(supplies_v)) == 1:
+        return np.zeros(len(supplies_v))
+    if not min(supplies_v) <= nominal_v <= max(supplies_v):
+        raise SettingError(
+            f"the curves are at supplies of {min(supplies_v):g} to {max(supplies_v):g} V, which do not enclose the "
+            f"{nominal_v:g} V of hardware {hardware.name!r}; measure at that too, or start from another preset"
+        )
+    return np.asarray(supplies_v) - nominal_v
+
+
+def _unless_zero(coefficients: Polynomial) -> Polynomial:
+    return coefficients if any(map(any, coefficients)) else NONE
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fit:
+    """Coefficients at the nominal supply, their change for a volt of it, and the RMS of what they leave."""
+
+    nominal: Polynomial
+    per_v: Polynomial
+    rms: float
 
 
 def _polynomial_fit(
-    decades: np.ndarray, change_k: np.ndarray, values: np.ndarray, powers: tuple[int, int]
-) -> tuple[Polynomial, float]:
-    """Least-squares coefficients c[p][q] up to ``powers``, and the RMS of what they leave."""
-    in_current, in_temperature = powers
+    decades: np.ndarray, change_k: np.ndarray, change_v: np.ndarray, values: np.ndarray, powers: tuple[int, int]
+) -> _Fit:
+    """Least-squares coefficients c[p][q] up to ``powers``, and where the supply changes, those of its slope."""
     scale_k = max(1.0, float(np.max(np.abs(change_k))))
+    scale_v = float(np.max(np.abs(change_v)))
+    # A bend in the supply is fitted where it can be and left out, or it would move what is said of the nominal one.
+    slopes = min(len(set(change_v.tolist())) - 1, 2)
+    slope_powers = [tuple(map(min, powers, MAX_SUPPLY_POWERS)) if s < slopes else (-1, -1) for s in range(2)]
     columns = [
-        (p, q, decades**p * (change_k / scale_k) ** q) for p in range(in_current + 1) for q in range(in_temperature + 1)
+        (s, p, q, decades**p * (change_k / scale_k) ** q * (change_v / (scale_v or 1.0)) ** s)
+        for s, (in_current, in_temperature) in enumerate((powers, *slope_powers))
+        for p in range(in_current + 1)
+        for q in range(in_temperature + 1)
     ]
     # Biases measured at one temperature only determine no cross terms.
     while len(columns) > len(values):
-        columns.remove(max(columns, key=lambda column: (column[0] + column[1], column[0])))
-    matrix = np.stack([column for _, _, column in columns], axis=1)
+        columns.remove(max(columns, key=lambda column: (sum(column[:3]), column[1])))
+    matrix = np.stack([column[3] for column in columns], axis=1)
     solved, *_ = np.linalg.lstsq(matrix, values, rcond=1e-12)
-    table = np.zeros((in_current + 1, in_temperature + 1))
-    for (p, q, _), value in zip(columns, solved.tolist(), strict=True):
-        table[p, q] = value / scale_k**q
-    left = values - matrix @ solved
-    return tuple(tuple(row) for row in table.tolist()), math.sqrt(float(np.mean(left**2)))
+    tables = [np.zeros((p + 1, q + 1)) for p, q in (powers, *slope_powers)]
+    for (s, p, q, _), value in zip(columns, solved.tolist(), strict=True):
+        tables[s][p, q] = value / scale_k**q / (scale_v or 1.0) ** s
+    used = np.array([column[0] < 2 for column in columns])
+    left = values - matrix[:, used] @ solved[used]
+    nominal, per_v, _ = (tuple(tuple(row) for row in table.tolist()) for table in tables)
+    return _Fit(nominal, per_v, math.sqrt(float(np.mean(left**2))))
 
 
-def predicted_a(hardware: Hardware, bias_a: float, temperature_c: float, voltage_v: np.ndarray) -> np.ndarray:
+def predicted_a(
+    hardware: Hardware, bias_a: float, temperature_c: float, voltage_v: np.ndarray, supply_v: float | None = None
+) -> np.ndarray:
     """The transfer curve that ``hardware`` predicts for an OTA asked for ``bias_a``, A, in float64.
 
     Args:
@@ -128,6 +181,7 @@ def predicted_a(hardware: Hardware, bias_a: float, temperature_c: float, voltage
         bias_a: wanted bias current, A.
         temperature_c: degrees Celsius.
         voltage_v: (n,) differential input, V.
+        supply_v: V; None for the nominal.
     """
     with jax.enable_x64(True):
         free = with_fields(
@@ -140,12 +194,13 @@ def predicted_a(hardware: Hardware, bias_a: float, temperature_c: float, voltage
             },
         )
         program = Program(jnp.full((1, 1), bias_a), jnp.full((1,), 1e6), jnp.zeros(1))
-        environment = Environment(celsius_to_kelvin(temperature_c), hardware.supply_v)
+        environment = Environment(celsius_to_kelvin(temperature_c), hardware.supply_v if supply_v is None else supply_v)
         realised = realise(program, free, nominal_chip(free, ArrayGeometry(1)), environment)
         return np.asarray(ota_curves_a(realised, jnp.asarray(voltage_v)))[0, 0]
 
 
 def law_residual(hardware: Hardware, curve: Curve) -> tuple[float, float]:
     """RMS and largest deviation of ``predicted_a`` from a curve, over its bias: nothing is fitted to it."""
-    left = (predicted_a(hardware, curve.bias_a, curve.temperature_c, curve.voltage_v) - curve.current_a) / curve.bias_a
+    predicted = predicted_a(hardware, curve.bias_a, curve.temperature_c, curve.voltage_v, curve.supply_v)
+    left = (predicted - curve.current_a) / curve.bias_a
     return float(np.sqrt(np.mean(left**2))), float(np.max(np.abs(left)))

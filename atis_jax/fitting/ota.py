@@ -34,6 +34,7 @@ class FittedOta:
         additive: fitted a, fraction of I_b; zero where it was not fitted.
         rms: of the residual, over the wanted bias current.
         largest: residual, over the wanted bias current.
+        supply_v: V; None is the nominal supply.
     """
 
     device: str
@@ -45,6 +46,7 @@ class FittedOta:
     additive: float
     rms: float
     largest: float
+    supply_v: float | None = None
 
 
 @functools.cache
@@ -115,4 +117,5 @@ def fit_curve(
         additive=a,
         rms=float(np.sqrt(np.mean(fit.fun**2))),
         largest=float(np.max(np.abs(fit.fun))),
+        supply_v=curve.supply_v,
     )

@@ -16,7 +16,9 @@ from atis_jax.strict_json import JsonError, parse_json, read_bytes
 from atis_jax.validation import SettingError, check_choice, did_you_mean
 
 FORMAT = "atis_jax fitted hardware"
-SCHEMA = 1
+SCHEMA = 2
+_EARLIER = {1: ("log_current", "kappa", "offset_v", "additive")}
+"""Systematic terms that files of an earlier schema have; the others are without effect."""
 _MARK = "#sha256:"
 _DIGITS = 12
 _LARGEST_BYTES = 2**20
@@ -65,7 +67,7 @@ def read_preset(path: str | Path) -> Hardware:
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise SettingError(f"{str(path)!r} is no fitted hardware: its 'format' is not {FORMAT!r}")
-    if content.get("schema") != SCHEMA or isinstance(content["schema"], bool):
+    if content.get("schema") not in (*_EARLIER, SCHEMA) or isinstance(content["schema"], bool):
         raise SettingError(
             f"{str(path)!r} has schema {content.get('schema')!r}, this version reads {SCHEMA}; update atis_jax, or "
             "fit anew"
@@ -83,18 +85,18 @@ def read_preset(path: str | Path) -> Hardware:
         )
     try:
         base = get_preset(content["base"])
-        fields = {field: _value(field, value) for field, value in content["fields"].items()}
+        fields = {field: _value(field, value, content["schema"]) for field, value in content["fields"].items()}
         return fitted_hardware(base, content["name"], fields)
     except ValueError as error:
         raise SettingError(f"{str(path)!r}: {error}") from error
 
 
-def _value(path: str, value: Any) -> Any:
+def _value(path: str, value: Any, schema: int) -> Any:
     """``value`` as the hardware has it, if it is of the kind of the field at ``path``."""
     if path != "ota.systematic" or value is None:
         check_kind(path, value)
         return value
-    known = [field.name for field in dataclasses.fields(Systematic)]
+    known = _EARLIER.get(schema) or tuple(field.name for field in dataclasses.fields(Systematic))
     if not isinstance(value, dict) or set(value) - set(known):
         raise ValueError(f"ota.systematic must be a table with {', '.join(known)}")
     read = {name: _tuples(rows) for name, rows in value.items()}

@@ -54,16 +54,16 @@ def correlation(first: np.ndarray, second: np.ndarray, confidence: float = 0.95)
 
 
 def spread_of(devices: Sequence[FittedOta], confidence: float = 0.95) -> dict[str, Spread]:
-    """The spreads of OTAs of one bias and temperature, under the names of the fields of ``OtaSpec``.
+    """The spreads of OTAs of one bias, temperature and supply, under the names of the fields of ``OtaSpec``.
 
     Args:
         devices: their fits, additive term included.
         confidence: of each interval.
 
     Raises:
-        SettingError: fewer than 8 devices, or of several biases or temperatures.
+        SettingError: fewer than 8 devices, or of several biases, temperatures or supplies.
     """
-    if len({(one.bias_a, one.temperature_c) for one in devices}) > 1:
+    if len({(one.bias_a, one.temperature_c, one.supply_v) for one in devices}) > 1:
         raise SettingError("the spread is that of devices at one bias and temperature; sort them first")
     if len(devices) < FEWEST_DEVICES:
         raise SettingError(f"a spread needs {FEWEST_DEVICES} devices or more, there are {len(devices)}")

@@ -247,8 +247,8 @@ class Method:
         """Which optimiser moves each leaf: a tree of "scorer", "knob", "threshold", "frozen", or one for all."""
         return "scorer"
 
-    def sample_chip(self, key: Key) -> Chip | None:
-        """One layer's chip; None for a method that is no circuit."""
+    def sample_chip(self, key: Key, lot: Key | None = None) -> Chip | None:
+        """One layer's chip, of a lot (see ``circuits.chip.sample_chip``); None for a method that is no circuit."""
         return None
 
     def wired(self, chip: Chip | None) -> Chip | None:

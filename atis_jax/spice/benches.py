@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from atis_jax.cells.library import COMMON_MODE_V, OTA, SUPPLY_V
+from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, COMPARATOR_CURRENT_A, OTA, SUPPLY_V
 from atis_jax.spice.cells import OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import Amplifier, comparator_line, differential, ota_line, token_sources
-from atis_jax.spice.simulator import Analysis, Deck, Simulation, SpiceError, simulate, simulate_all
+from atis_jax.spice.simulator import Analysis, Deck, SpiceError, simulate, simulate_all
 
 HALF_SPAN_V = 0.15
 """Transfer curves go from minus to plus this, V."""
@@ -23,22 +23,33 @@ SEEDS_APART = 10_000
 RAMP_S = 1e-9
 
 
-def head(title: str, process: Process, temperature_c: float, *, mismatch: bool = False) -> str:
-    """Title, models, cells, options, temperature, supply and common mode: what every deck starts with."""
+def head(
+    title: str, process: Process, temperature_c: float, supply_v: float = SUPPLY_V, *, mismatch: bool = False
+) -> str:
+    """Title, models, cells, options, temperature, supply and common mode: what every deck starts with.
+
+    The common mode stays where it is at any supply: it is a reference of its own, as the input's levels are.
+    """
     return (
         f"* {title}\n{cells_text(process, mismatch=mismatch)}{OPTIONS}\n.temp {temperature_c:g}\n"
-        f"Vdd vdd 0 {SUPPLY_V}\nVcm cm 0 {COMMON_MODE_V}\n"
+        f"Vdd vdd 0 {supply_v}\nVcm cm 0 {COMMON_MODE_V}\n"
     )
 
 
 def ota_deck(
-    process: Process, bias_a: float, temperature_c: float, points: int = 301, *, differential_drive=True
+    process: Process,
+    bias_a: float,
+    temperature_c: float,
+    points: int = 301,
+    supply_v: float = SUPPLY_V,
+    *,
+    differential_drive=True,
 ) -> Deck:
     """One OTA into a source at the common mode, its input swept over +-150 mV."""
     step_v = 2 * HALF_SPAN_V / (points - 1)
     drive = differential("1", "d") if differential_drive else "Ep1 p1 cm d 0 1\nVn1 n1 cm 0\n"
     text = (
-        head(f"OTA, {bias_a:g} A, {temperature_c:g} C", process, temperature_c)
+        head(f"OTA, {bias_a:g} A, {temperature_c:g} C, {supply_v:g} V", process, temperature_c, supply_v)
         + f"Vd d 0 0\n{drive}{ota_line('1', bias_a, 'out')}Vo out 0 {COMMON_MODE_V}\n"
     )
     return Deck(text, (Analysis(_sweep("Vd", HALF_SPAN_V, step_v), ("i(Vo)",), points=points),))
@@ -50,11 +61,15 @@ def _sweep(source: str, half_span: float, step: float) -> str:
 
 
 def ota_curves(
-    process: Process, biases_a: Sequence[float], temperatures_c: Sequence[float], points: int = 301
+    process: Process,
+    biases_a: Sequence[float],
+    temperatures_c: Sequence[float],
+    points: int = 301,
+    supply_v: float = SUPPLY_V,
 ) -> list[tuple[float, float, np.ndarray, np.ndarray]]:
     """(bias, temperature, voltages, currents) of one OTA at each bias and temperature."""
     cases = [(bias_a, celsius) for bias_a in biases_a for celsius in temperatures_c]
-    done = simulate_all(ota_deck(process, bias_a, celsius, points) for bias_a, celsius in cases)
+    done = simulate_all(ota_deck(process, bias_a, celsius, points, supply_v) for bias_a, celsius in cases)
     return [(*case, one.results[0]["sweep"], one.results[0]["i(vo)"]) for case, one in zip(cases, done, strict=True)]
 
 
@@ -147,6 +162,53 @@ def supply_currents(
     return -np.stack([done[vector.lower()] for vector in vectors])
 
 
+def loaded_sums(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    load_ohm: float,
+    temperature_c: float,
+) -> Float[np.ndarray, "t"]:
+    """Current of an array through a resistor to the common mode for each row of input voltages, A."""
+    tokens = len(voltages_v)
+    text = head(f"{len(signed_current_a)} OTAs into {load_ohm:g} ohm", process, temperature_c)
+    text += "Vtok tok 0 0\n" + token_sources(voltages_v)
+    text += "".join(ota_line(f"{j}", current, "out") for j, current in enumerate(signed_current_a.tolist()))
+    text += f"Rl out cm {load_ohm:.9e}\n"
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", ("v(out)",), points=tokens)
+    return (simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]["v(out)"] - COMMON_MODE_V) / load_ohm
+
+
+def array_scores(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    amplifier: Amplifier,
+    threshold_v: float,
+    temperature_c: float,
+    supply_v: float = SUPPLY_V,
+) -> tuple[Float[np.ndarray, "t"], Bool[np.ndarray, "t"]]:
+    """A row of the exported scorer, TIA and comparator included: scores in V and keep bits of each row of voltages.
+
+    Args:
+        process: of the transistors.
+        signed_current_a: bias currents, sign = swapped inputs; zero is an OTA that is not built, A.
+        voltages_v: differential inputs, V.
+        amplifier: of the row.
+        threshold_v: asked of the comparator, V.
+        temperature_c: degrees Celsius.
+        supply_v: V.
+    """
+    tokens = len(voltages_v)
+    text = head(f"row of {len(signed_current_a)} OTAs", process, temperature_c, supply_v)
+    text += "Vtok tok 0 0\n" + token_sources(voltages_v)
+    text += "".join(ota_line(f"{j}", one, "s") for j, one in enumerate(signed_current_a.tolist()) if one != 0)
+    text += amplifier.lines("s", "y") + comparator_line(threshold_v, COMPARATOR_CURRENT_A, "y", "keep")
+    analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", ("v(y)", "v(keep)"), points=tokens)
+    found = simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]
+    return COMMON_MODE_V - found["v(y)"], found["v(keep)"] > 0.5 * supply_v
+
+
 def output_noise(
     process: Process, bias_a: float, temperature_c: float, low_hz: float = 1.0, high_hz: float = 1e6
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -184,11 +246,11 @@ def settling_s(
 
 
 def amplifier_curve(
-    process: Process, amplifier: Amplifier, temperature_c: float, points: int = 121
+    process: Process, amplifier: Amplifier, temperature_c: float, points: int = 121, supply_v: float = SUPPLY_V
 ) -> tuple[np.ndarray, np.ndarray]:
     """Currents into the node, up to the array's sum, and the score V_cm - V(out) of each, V."""
     total_a = amplifier.total_current_a
-    text = head(f"TIA, {amplifier.feedback_ohm:g} ohm", process, temperature_c)
+    text = head(f"TIA, {amplifier.feedback_ohm:g} ohm", process, temperature_c, supply_v)
     text += f"Ii 0 s 0\n{amplifier.lines('s', 'y')}"
     analysis = Analysis(_sweep("Ii", total_a, 2 * total_a / (points - 1)), ("v(y)",), points=points)
     result = simulate(Deck(text, (analysis,))).results[0]
@@ -201,6 +263,7 @@ def comparator_offsets(
     bias_a: float,
     temperature_c: float,
     half_span_v: float = 0.01,
+    supply_v: float = SUPPLY_V,
     *,
     inverted: bool = True,
 ) -> Float[np.ndarray, "m"]:
@@ -212,24 +275,95 @@ def comparator_offsets(
         bias_a: of the comparator, A.
         temperature_c: degrees Celsius.
         half_span_v: how far from each threshold is looked, V.
+        supply_v: V.
         inverted: whether the score falls as its node rises, as behind a TIA.
     """
     sign = -1 if inverted else 1
     step_v = half_span_v / 100
 
     def deck(threshold_v: float) -> Deck:
-        text = head(f"comparator at {threshold_v:g} V", process, temperature_c)
+        text = head(f"comparator at {threshold_v:g} V", process, temperature_c, supply_v)
         line = comparator_line(threshold_v, bias_a, "y", "keep", inverted=inverted)
         text += f"Vd d 0 0\nEy y ref d 0 {sign}\n{line}"
         return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), ("v(keep)",), points=201),))
 
     done = simulate_all(deck(float(threshold_v)) for threshold_v in thresholds_v)
-    return np.array([_trip(one, half_span_v) for one in done])
+    results = [one.results[0] for one in done]
+    return np.array([_trip(one["sweep"], one["v(keep)"], half_span_v, supply_v) for one in results])
 
 
-def _trip(done: Simulation, half_span_v: float) -> float:
+def mismatched_comparators(
+    process: Process,
+    threshold_v: float,
+    temperature_c: float,
+    count: int,
+    seed: int,
+    half_span_v: float = 0.03,
+    step_v: float = 2e-4,
+) -> Float[np.ndarray, "n"]:
+    """Score at which each of ``count`` comparators with their own mismatch says keep, less the threshold, V.
+
+    The same seed gives the same devices at every temperature.
+
+    Args:
+        process: of the transistors.
+        threshold_v: asked of each, V.
+        temperature_c: degrees Celsius.
+        count: comparators.
+        seed: of the draws.
+        half_span_v: the score is swept so far to either side, V.
+        step_v: of the sweep; an offset is found within half of it.
+
+    Raises:
+        SpiceError: a comparator does not switch within the span.
+    """
+    points = 2 * round(half_span_v / step_v) + 1
+
+    def deck(number: int, size: int) -> Deck:
+        text = head(f"{size} mismatched comparators", process, temperature_c, mismatch=True)
+        text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n"
+        text += f"Vtheta cm reference {threshold_v:.9e}\nEy y reference d 0 -1\n"
+        for one in range(size):
+            text += f"Ic{one} vdd bc{one} {COMPARATOR_CURRENT_A:.6e}\n"
+            text += f"XC{one} reference y k{one} bc{one} vdd {COMPARATOR.name}\n"
+        vectors = tuple(f"v(k{one})" for one in range(size))
+        return Deck(text, (Analysis(_sweep("Vd", half_span_v, step_v), vectors, points=points),))
+
+    done = _populations(deck, count)
+    return np.array([_trip(sweep, keep, half_span_v, SUPPLY_V) for sweep, keep in done])
+
+
+def mismatched_amplifiers(
+    process: Process, amplifier: Amplifier, temperature_c: float, count: int, seed: int
+) -> Float[np.ndarray, "n"]:
+    """Score V_cm - V(out) of each of ``count`` TIAs with their own mismatch that nothing drives, V.
+
+    The same seed gives the same devices at every temperature.
+    """
+
+    def deck(number: int, size: int) -> Deck:
+        text = head(f"{size} mismatched op-amps", process, temperature_c, mismatch=True)
+        text += f".option seed={seed * SEEDS_APART + number + 1}\nVd d 0 0\n"
+        text += "".join(amplifier.lines(f"s{one}", f"k{one}", f"{one}") for one in range(size))
+        return Deck(text, (Analysis("dc Vd 0 1 1", tuple(f"v(k{one})" for one in range(size)), points=2),))
+
+    return np.array([COMMON_MODE_V - out_v[0] for _, out_v in _populations(deck, count)])
+
+
+def _populations(deck: Callable[[int, int], Deck], count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Sweep and output ``k0`` .. of every device, ``AT_ONCE`` in a deck."""
+    sizes = [min(AT_ONCE, count - first) for first in range(0, count, AT_ONCE)]
+    done = simulate_all([deck(number, size) for number, size in enumerate(sizes)], timeout_s=600.0)
+    return [
+        (one.results[0]["sweep"], one.results[0][f"v(k{number})"])
+        for one, size in zip(done, sizes, strict=True)
+        for number in range(size)
+    ]
+
+
+def _trip(sweep: np.ndarray, output_v: np.ndarray, half_span_v: float, supply_v: float) -> float:
     """Where the output passes half the supply, V."""
-    sweep, keep = done.results[0]["sweep"], done.results[0]["v(keep)"] > 0.5 * SUPPLY_V
+    keep = output_v > 0.5 * supply_v
     if keep.all() or not keep.any() or np.any(np.diff(keep.astype(int)) < 0):
         raise SpiceError(
             f"the comparator does not switch once within {half_span_v * 1e3:g} mV of its reference; it cannot work at "

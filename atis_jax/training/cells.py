@@ -51,6 +51,7 @@ class Cells:
         trim: what calibration set on that chip, leaves (cells, L, ...); zero for a chip as fabricated.
         fields: values of the hardware's fields by dotted path (``circuits.hardware.with_fields``), such as
             ``floating_gate.used_bits``; the hardware's own where a field is not named.
+        supply: over the nominal one; None for the nominal.
     """
 
     chip: Int[Array, "C"]
@@ -58,6 +59,7 @@ class Cells:
     factors: Float[Array, "C K"]
     trim: Trim
     fields: Mapping[str, Float[Array, "C"]] = dataclasses.field(default_factory=dict)
+    supply: Float[Array, "C"] | None = None
 
 
 @pytree
@@ -107,9 +109,10 @@ def total(tally: Tally) -> Tally:
 
 
 def draw_chip(key: Key, number: Int[Array, ""], hardware: Hardware, depth: int, geometry: ArrayGeometry) -> Chip:
-    """Chip ``number`` of the fabrication run ``key``: an array for each layer, leaves (L, ...)."""
+    """Chip ``number`` of the fabrication run ``key``, of a lot of its own: an array for each layer, leaves (L, ...)."""
     keys = jax.random.split(jax.random.fold_in(rng.key_of(key, "chip"), number), depth)
-    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry))(keys)
+    lot = jax.random.fold_in(rng.key_of(key, "lot"), number)
+    return jax.vmap(lambda layer_key: sample_chip(layer_key, hardware, geometry, lot))(keys)
 
 
 def noise_keys(key: Key, chip: Int[Array, ""], number: Int[Array, "B"]) -> Key:
@@ -149,7 +152,8 @@ def chip_of(
     hardware = scale_imperfections(with_fields(hardware, cell.fields), cell.factors)
     chip = draw_chip(key, cell.chip, hardware, depth, spec.geometry)
     chip = with_one_array(chip) if spec.reads_once else chip
-    return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
+    supply_v = jnp.asarray(hardware.supply_v, cell.temperature_k.dtype)
+    return hardware, chip, Environment(cell.temperature_k, supply_v if cell.supply is None else supply_v * cell.supply)
 
 
 def cell_counter(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> CellCounter:

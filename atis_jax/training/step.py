@@ -211,7 +211,8 @@ def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environ
     depth, chips = setup.model.depth, setup.codesign.chips_per_step
     if setup.codesign.fresh_chip:
         keys = jax.random.split(rng.step_key(key, "chip", step), (depth, chips))
-        chip = jax.vmap(jax.vmap(method.sample_chip))(keys)
+        lots = jax.random.split(rng.step_key(key, "lot", step), chips)
+        chip = jax.vmap(jax.vmap(method.sample_chip), (0, None))(keys, lots)
     else:
         nominal = method.perfect_chip()
         chip = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (depth, chips, *jnp.shape(leaf))), nominal)

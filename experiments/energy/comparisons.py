@@ -66,6 +66,25 @@ class Swing:
 
 
 @dataclass(frozen=True)
+class Certainty:
+    """How sure a verdict is, over draws of all constants.
+
+    Attributes:
+        draws: how many.
+        wins: share of them in which the analog contender's whole pass takes less.
+        interval: of that share.
+        saved: 5 %, median and 95 % of what it takes less, of the rival's whole pass; negative where it takes more.
+        circuits: the same of the rival's scoring over ours, without what both read and project.
+    """
+
+    draws: int
+    wins: float
+    interval: tuple[float, float]
+    saved: tuple[float, float, float]
+    circuits: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """An analog contender held against a rival.
 
@@ -77,6 +96,9 @@ class Comparison:
         ratio: analog over rival, of the lines that are not the same in both.
         swings: the constants that move ``ratio`` most, the most decisive first.
         break_even: value of the first constant at which ``ratio`` is 1; None where no value that was tried makes it.
+        circuits_factor: ``scoring_factor`` without what both read of tokens and project; None as there, or in a run of
+            before it was told.
+        certainty: over the ranges of all constants drawn together; None in a run of before it was told.
     """
 
     analog: str
@@ -86,6 +108,8 @@ class Comparison:
     ratio: float
     swings: tuple[Swing, ...]
     break_even: float | None
+    circuits_factor: float | None = None
+    certainty: Certainty | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +216,35 @@ def _comparison(entry: Any, where: str, total: dict[str, float]) -> Comparison:
         ratio=positive_at(entry, "ratio", where),
         swings=tuple(_swing(one, f"{where}.constants[{i}]") for i, one in enumerate(entry.get("constants") or ())),
         break_even=None if deciding.get("break_even") is None else positive_at(deciding, "break_even", where),
+        circuits_factor=None if entry.get("circuits_factor") is None else positive_at(entry, "circuits_factor", where),
+        certainty=None if entry.get("certainty") is None else _certainty(entry["certainty"], f"{where}.certainty"),
     )
+
+
+def _certainty(entry: Any, where: str) -> Certainty:
+    entry = table_at(entry, where)
+    low, high = _numbers(entry, "interval", where, 2)
+    wins = number_at(entry, "wins", where)
+    if not 0 <= low <= wins <= high <= 1:
+        raise ReportError(f"summary.json: '{where}' has a share of {wins:g} with an interval of {low:g} to {high:g}")
+    saved = _numbers(entry, "share_saved", where, 3)
+    circuits = None if entry.get("circuits_factor") is None else _numbers(entry, "circuits_factor", where, 3)
+    return Certainty(
+        int(positive_at(entry, "draws", where)), wins, (low, high), (saved[0], saved[1], saved[2]), circuits
+    )
+
+
+def _numbers(entry: dict[str, Any], key: str, where: str, length: int) -> tuple[float, ...]:
+    """That many finite numbers in ascending order, of either sign."""
+    found = entry.get(key)
+    if (
+        not isinstance(found, list)
+        or len(found) != length
+        or not all(isinstance(one, int | float) and math.isfinite(one) for one in found)
+        or sorted(found) != found
+    ):
+        raise ReportError(f"summary.json: '{where}.{key}' must be {length} ascending numbers, found {found!r}")
+    return tuple(map(float, found))
 
 
 def _swing(entry: Any, where: str) -> Swing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atis_jax.report.contents import Contents, Entry
 from atis_jax.report.run_files import Arrays
 from experiments.energy.figures.breakeven import break_even_maps, break_even_numbers
+from experiments.energy.figures.certainty import certainty_numbers, how_sure
 from experiments.energy.figures.deciding import deciding_numbers, what_decides
 from experiments.energy.figures.joules import joules
 from experiments.energy.figures.passes import energy_of_a_pass
@@ -26,9 +27,11 @@ SCENARIOS = Contents(
         Entry("What is compared", (), what_is_compared),
         Entry("Where the joules go", ("joules",), joules),
         Entry("What decides", ("tornado_twin", "tornado_folded"), what_decides),
+        Entry("How sure", ("certainty",), how_sure),
         Entry("Break-even maps", ("break_even",), break_even_maps),
         Entry("Who wins where, in words", (), verdicts_in_words, aside=True),
         Entry("What decides, in numbers", (), deciding_numbers, aside=True),
+        Entry("How sure, in numbers", (), certainty_numbers, aside=True),
         Entry("Break-even maps, in numbers", (), break_even_numbers, aside=True),
         Entry("How fast, and the roadmap's targets", (), latency, aside=True),
         Entry("Operation counts beside published ones", (), operation_counts, aside=True),

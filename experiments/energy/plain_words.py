@@ -7,6 +7,7 @@ NAMES = {
     "digital": "digital",
     "folded": "folded digital",
     "paper": "paper's circuit",
+    "coarse": "coarse-then-fine digital",
     "codesigned_digital": "digital twin",
     "codesigned": "co-designed circuit",
 }
@@ -43,6 +44,11 @@ _CONSTANTS = {
     "DDR4": "off-chip memory (DDR4)",
     "pixel read-out": "reading a pixel",
     "pixel ADC": "digitising a pixel",
+    "ADC, a bit more over a bit less": "what a bit more costs a converter",
+    "capacitor that holds a pixel": "capacitor holding a pixel",
+    "time that the built circuit needs, over its law": "time the analog circuit needs",
+    "power of the built op-amp, over its branches": "power of the read-out amplifier",
+    "power of the built comparator, over its branches": "power of the comparator",
     "sensor link": "moving a byte off the sensor",
     "Wi-Fi, a byte sent": "sending a byte by Wi-Fi",
 }

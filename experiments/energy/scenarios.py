@@ -8,23 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
+
+from atis_jax.energy.certainty import Certainty, Drawn, certainty, drawn_ledgers
 from atis_jax.energy.constants.converters import MODERATE_DAC_TIME
 from atis_jax.energy.deployments import (
     ANALOG,
     DeploymentSpec,
     PointSpec,
+    circuits_ratio,
     contender,
     deployment_ledgers,
     deployment_network,
     deployment_scorer,
     deployment_tokens,
+    differing_lines,
     front_end,
     kept_fractions,
+    priced_ledgers,
     prices,
     recipe_of,
     spending_ratio,
 )
 from atis_jax.energy.latency import phase_2_targets, phase_3_targets, timing
+from atis_jax.energy.ledger import Ledger
 from atis_jax.energy.networks import NETWORKS, counted_macs
 from atis_jax.energy.outside import comparisons
 from atis_jax.energy.paper import claims
@@ -33,6 +40,8 @@ from atis_jax.energy.sensitivity import ASSUMED_FACTOR, SEARCHED, break_even, sw
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
+from atis_jax.rng import key_of
+from atis_jax.statistics.intervals import wilson_interval
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments.energy.contents import SCENARIOS
@@ -44,10 +53,10 @@ from experiments.inputs import Input, check_inputs
 from experiments.rundir import RunFolder
 
 RIVALS = {
-    "paper": ("dense", "digital", "folded"),
-    "codesigned": ("dense", "digital", "folded", "codesigned_digital"),
+    "paper": ("dense", "digital", "folded", "coarse"),
+    "codesigned": ("dense", "digital", "folded", "codesigned_digital", "coarse"),
 }
-"""What each analog contender is held against."""
+"""What each analog contender is held against, where the scenario has it."""
 SHOWN_CONSTANTS = 6
 KEPT_ALIKE = 0.01
 """How far apart the kept fractions of a scenario and of the run that is quoted beside it may be."""
@@ -103,6 +112,8 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
     spec, points = settings.scenario(name), settings.points(name)
     network = deployment_network(spec, own)
     ledgers = deployment_ledgers(spec, points, own)
+    priced = priced_ledgers(spec, network, points)
+    drawn = drawn_ledgers(spec, network, points, key_of(jax.random.key(settings.seed), "constants"), settings.draws)
     totals = {who: float(one.total_j) for who, one in ledgers.items()}
     scoring = {who: float(one.scoring_j) for who, one in ledgers.items()}
     return {
@@ -112,13 +123,17 @@ def scenario_summary(name: str, settings: ScenariosSettings, own: NetworkShape) 
         "preset": spec.preset,
         "kept": kept_fractions(spec, network.depth),
         "rate_hz": spec.rate_hz,
+        "woken": spec.woken,
         "total_j": totals,
         "scoring_j": scoring,
         "ledger_j": {
             who: {line: float(value) for line, value in one.as_dict().items()} for who, one in ledgers.items()
         },
         "against": [
-            comparison(who, rival, spec, network, points, totals, scoring) for who in ANALOG for rival in RIVALS[who]
+            comparison(who, rival, spec, points, ledgers, priced, drawn)
+            for who in ANALOG
+            for rival in RIVALS[who]
+            if rival in ledgers
         ],
     }
 
@@ -127,28 +142,37 @@ def comparison(
     who: str,
     rival: str,
     spec: DeploymentSpec,
-    network: NetworkShape,
     points: dict[str, PointSpec],
-    totals: dict[str, float],
-    scoring: dict[str, float],
+    ledgers: dict[str, Ledger],
+    priced: Callable[[EnergyPreset], dict[str, Ledger]],
+    drawn: Drawn,
 ) -> dict[str, Any]:
-    """One analog contender against one rival: factors, who wins, and the constants it hangs on.
+    """One analog contender against one rival: factors, who wins, how surely, and the constants it hangs on.
 
     Against the dense network totals are compared. A digital scorer prunes the same tokens, so what differs is the
     scoring (and, before a camera's converters, what is converted): constants are then ranked by what they do to the
-    ratio of the lines that are not the same in both.
+    ratio of what is not the same in both. ``scoring_factor`` has what both read of tokens, ``circuits_factor`` has not.
     """
-    ratio = ratio_of(who, rival, spec, network, points)
+    (ours, theirs), own = (ledgers[who], ledgers[rival]), circuits_ratio(ledgers[who], ledgers[rival])
+    total_factor, scores = float(theirs.total_j) / float(ours.total_j), float(theirs.scoring_j) > 0
+    differing = differing_lines(ours, theirs, rival)
+
+    def ratio(preset: EnergyPreset) -> float:
+        found = priced(preset)
+        return spending_ratio(found[who], found[rival], rival, differing)
+
     recipe, name = recipe_of(spec, points[who]), str(spec.preset)
     constants = swings(recipe, name, ratio)
     first = constants[0]
     return {
         "analog": who,
         "rival": rival,
-        "total_factor": totals[rival] / totals[who],
-        "scoring_factor": scoring[rival] / scoring[who] if scoring[rival] > 0 else None,
-        "wins": totals[who] < totals[rival],
-        "share_saved": 1.0 - totals[who] / totals[rival],
+        "total_factor": total_factor,
+        "scoring_factor": float(theirs.scoring_j) / float(ours.scoring_j) if scores else None,
+        "circuits_factor": 1.0 / own if scores and own > 0 else None,
+        "wins": total_factor > 1.0,
+        "share_saved": 1.0 - 1.0 / total_factor,
+        "certainty": certainty_summary(certainty(drawn, who, rival, differing)),
         "ratio": ratio(prices(spec, points[who])),
         "constants": [
             {
@@ -175,16 +199,15 @@ def comparison(
     }
 
 
-def ratio_of(
-    who: str, rival: str, spec: DeploymentSpec, network: NetworkShape, points: dict[str, PointSpec]
-) -> Callable[[EnergyPreset], float]:
-    """Prices -> ``spending_ratio`` of the two contenders."""
-
-    def ratio(preset: EnergyPreset) -> float:
-        ours, theirs = (contender(name, spec, network, points, preset) for name in (who, rival))
-        return spending_ratio(ours, theirs, rival)
-
-    return ratio
+def certainty_summary(found: Certainty) -> dict[str, Any]:
+    """In how many draws of all constants the analog contender's pass takes less, and by how much."""
+    return {
+        "draws": found.draws,
+        "wins": found.wins / found.draws,
+        "interval": list(wilson_interval(found.wins, found.draws)),
+        "share_saved": list(found.saved),
+        "circuits_factor": None if found.circuits is None else list(found.circuits),
+    }
 
 
 def measured_accuracy(run_folder: str | None, spec: DeploymentSpec, point: PointSpec) -> dict[str, Any] | None:

@@ -11,15 +11,19 @@ from atis_jax.models.registry import make_model
 from atis_jax.models.vit import ModelSpec
 from atis_jax.validation import SettingError, check_choice, check_settings, setting
 
-SCENARIOS = ("camera", "sensor", "bert", "decoder", "node")
+SCENARIOS = ("camera", "sensor", "always_on", "bert", "decoder", "node")
 
 
 @dataclasses.dataclass(frozen=True)
 class ScenariosSettings:
-    """Five deployments, six ways to run each, what decides between them, and break-even maps."""
+    """Six deployments, the ways to run each, what decides between them and how surely, and break-even maps."""
 
     experiment: str = setting("scenarios", choices=("scenarios",), doc="scenarios")
     which: tuple[str, ...] = setting(SCENARIOS, choices=SCENARIOS, least=1, distinct=True, doc="scenarios to work out")
+    seed: int = setting(0, low=0, high=2**32 - 1, doc="of the draws of all constants")
+    draws: int = setting(
+        4000, low=2000, high=1_000_000, doc="how often all constants are drawn together over their ranges"
+    )
     sensor_run: str | None = setting(
         None, path=True, doc="co-design run that scores raw pixels; its accuracy is quoted"
     )
@@ -46,6 +50,7 @@ class ScenariosSettings:
     in_sensor: PointSpec = setting(PointSpec, doc="The one that it found for raw pixels, where those are scored.")
     camera: DeploymentSpec = setting(DeploymentSpec)
     sensor: DeploymentSpec = setting(DeploymentSpec)
+    always_on: DeploymentSpec = setting(DeploymentSpec)
     bert: DeploymentSpec = setting(DeploymentSpec)
     decoder: DeploymentSpec = setting(DeploymentSpec)
     node: DeploymentSpec = setting(DeploymentSpec)

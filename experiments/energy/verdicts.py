@@ -112,6 +112,7 @@ def against_words(one: Scenario, pair: Comparison) -> str:
         "digital": "the same score in digital",
         "folded": "the same score folded in digital",
         "codesigned_digital": "its digital twin",
+        "coarse": "the same score on coarsely converted pixels",
     }.get(pair.rival, NAMES.get(pair.rival, pair.rival))
     found = outcome(pair)
     if found is Outcome.EVEN or pair.scoring_factor is None:

@@ -23,7 +23,7 @@ class FittedCurves:
     """Transfer curves and the hardware that they make.
 
     Attributes:
-        curves: at every bias and temperature.
+        curves: at every bias, temperature and supply.
         fits: of each curve by itself.
         law: through all of them.
         hardware: the base preset with the law's fields.
@@ -52,7 +52,7 @@ def characterise(spec: ProcessSpec, also_biases_a: Sequence[float] = (), also_c:
     """Simulate, fit and combine the OTAs of a process.
 
     Args:
-        spec: process, biases and temperatures.
+        spec: process, biases, temperatures and supplies.
         also_biases_a: further biases at the same temperatures.
         also_c: further temperatures.
 
@@ -61,11 +61,21 @@ def characterise(spec: ProcessSpec, also_biases_a: Sequence[float] = (), also_c:
     """
     process = find_process(spec.name, spec.corner)
     biases_a = sorted({*spec.biases_a, *also_biases_a})
-    found = benches.ota_curves(process, biases_a, sorted({*spec.temperatures_c, *also_c}))
-    curves = tuple(Curve("typical", *one) for one in found)
-    made = combined(process.name, curves, get_preset(spec.base), "tanh", additive=False)
+    curves = typical_curves(process, biases_a, sorted({*spec.temperatures_c, *also_c}), spec.supplies_v)
+    made = combined(process.name, curves, get_preset(spec.base), "tanh", additive=True)
     return Characterised(
         **{field.name: getattr(made, field.name) for field in dataclasses.fields(made)}, process=process
+    )
+
+
+def typical_curves(
+    process: Process, biases_a: Sequence[float], temperatures_c: Sequence[float], supplies_v: Sequence[float]
+) -> tuple[Curve, ...]:
+    """Transfer curves of the OTA at every bias, temperature and supply."""
+    return tuple(
+        Curve("typical", *one, supply_v=supply_v)
+        for supply_v in supplies_v
+        for one in benches.ota_curves(process, biases_a, temperatures_c, supply_v=supply_v)
     )
 
 

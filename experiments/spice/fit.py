@@ -15,12 +15,11 @@ from atis_jax.fitting.ota import FittedOta, fit_curve
 from atis_jax.fitting.preset_file import preset_json
 from atis_jax.fitting.spread import FEWEST_DEVICES, Spread, pooled_fields, spread_of
 from atis_jax.report import write_report
-from atis_jax.spice import benches
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import find_ngspice, ngspice_version
 from experiments.files import write_arrays_atomically, write_text_atomically
 from experiments.rundir import RunFolder
-from experiments.spice.characterise import combined, mismatched
+from experiments.spice.characterise import combined, mismatched, typical_curves
 from experiments.spice.contents import FIT
 from experiments.spice.settings import FitSettings
 
@@ -45,8 +44,9 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
         process = find_process(settings.process.name, settings.process.corner)
         find_ngspice()
         folder.begin()
-        found = benches.ota_curves(process, settings.process.biases_a, settings.process.temperatures_c)
-        curves, source = [Curve("typical", *one) for one in found], f"{ngspice_version()}, {process.name}"
+        spec = settings.process
+        curves = list(typical_curves(process, spec.biases_a, spec.temperatures_c, spec.supplies_v))
+        source = f"{ngspice_version()}, {process.name}"
         write_text_atomically(folder.path / CURVES, curves_csv(curves))
         populations = [
             mismatched(
@@ -82,7 +82,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
         "fit_c": np.array([one.temperature_c for one in drawn]),
         "fit_curve": np.stack([np.interp(grid_v, one.voltage_v, one.current_a) / one.bias_a for one in drawn]),
         "fit_model": np.stack(
-            [predicted_a(hardware, one.bias_a, one.temperature_c, grid_v) / one.bias_a for one in drawn]
+            [predicted_a(hardware, one.bias_a, one.temperature_c, grid_v, one.supply_v) / one.bias_a for one in drawn]
         ),
         "fit_residual": np.array([[fit.rms, left] for fit, left in zip(fitted.fits, fitted.residuals, strict=True)]),
     }
@@ -108,10 +108,10 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
 
 def _populations_of_file(curves: list[Curve], settings: FitSettings) -> list[list[FittedOta]]:
     """Fits of each bias and temperature with enough devices; nothing where there are too few to tell."""
-    groups: dict[tuple[float, float], list[FittedOta]] = {}
+    groups: dict[tuple[float, float, float | None], list[FittedOta]] = {}
     for one in curves:
         fit = fit_curve(one, law=settings.law, additive=True)
-        groups.setdefault((one.bias_a, one.temperature_c), []).append(fit)
+        groups.setdefault((one.bias_a, one.temperature_c, one.supply_v), []).append(fit)
     return [group for group in groups.values() if len(group) >= FEWEST_DEVICES]
 
 
@@ -120,6 +120,7 @@ def _row(fit: FittedOta, left: float) -> dict[str, Any]:
         "device": fit.device,
         "bias_a": fit.bias_a,
         "temperature_c": fit.temperature_c,
+        "supply_v": fit.supply_v,
         "current_a": fit.current_a,
         "kappa": fit.kappa,
         "offset_v": fit.offset_v,

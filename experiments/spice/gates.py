@@ -17,8 +17,9 @@ from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import arguments
 
-GATE_SINGLE, GATE_SUM, GATE_GM = 0.15, 0.5, 0.3
-"""Percent: of I_b, of the sum of I_b, and per 10 C. Measured on sky130; a PDK of another process has others."""
+GATE_SINGLE, GATE_SUM, GATE_LOADED, GATE_GM = 0.15, 0.5, 0.15, 0.3
+"""Percent: of I_b, of the sum of I_b into a virtual ground and into a resistor, and per 10 C. Measured on sky130; a PDK
+of another process has others."""
 GATE_NOISE, GATE_SETTLING = 0.15, 0.10
 """Relative: of the RMS noise in the read-out's bandwidth, and of the settling time at a load far above parasitics."""
 

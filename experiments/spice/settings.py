@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from atis_jax.cells.library import SUPPLY_V
 from atis_jax.circuits.ota import LAWS
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import MODEL_HIGH_C, MODEL_LOW_C
@@ -14,6 +15,8 @@ from atis_jax.validation import SettingError, check_settings, setting
 BIASES_A = (0.3e-9, 1e-9, 3e-9, 10e-9, 30e-9, 100e-9)
 """At which OTAs are characterised: half a decade apart over the range of the programmed currents."""
 TEMPERATURES_C = (0.0, 27.0, 60.0, 85.0)
+SUPPLIES_V = (1.62, SUPPLY_V, 1.98)
+"""Nominal, and 10 % to either side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,9 @@ class ProcessSpec:
         least=1,
         distinct=True,
         doc="temperatures at which they are, degrees Celsius",
+    )
+    supplies_v: tuple[float, ...] = setting(
+        SUPPLIES_V, low=0.5, high=5.0, least=1, distinct=True, doc="supplies at which they are, V"
     )
 
     def __post_init__(self):
@@ -71,6 +77,13 @@ class ValidationSettings:
     )
     array_reads: int = setting(128, low=2, high=10_000, doc="random sets of input voltages that each array is read at")
     full_scale_v: float = setting(0.1, low=1e-3, high=0.15, doc="largest of these voltages, differential, V")
+    presets: tuple[str, ...] = setting(
+        ("sky130_fg",),
+        choices=PRESETS,
+        distinct=True,
+        doc="presets held to the scores of a random row at 0, 27 and 70 C and three supplies; none with generic models",
+    )
+    preset_tokens: int = setting(32, low=2, high=10_000, doc="random tokens at each of these")
     devices: int = setting(200, low=8, high=10_000, doc="mismatched OTAs at each of the single biases")
     fitted_devices: int = setting(
         1000, low=8, high=10_000, doc="others, at each of these biases, that the sampled chips' spread is fitted to"

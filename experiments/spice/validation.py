@@ -10,20 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.circuits import (
-    ArrayGeometry,
-    Environment,
-    Hardware,
-    Program,
-    nominal_chip,
-    read,
-    realise,
-    sample_chip,
-    with_fields,
-)
+from atis_jax.cells.library import SUPPLY_V
+from atis_jax.circuits import ArrayGeometry, get_preset, sample_chip, with_fields
 from atis_jax.circuits.array import shot_noise_a2
 from atis_jax.circuits.ota import settling_time_s
 from atis_jax.circuits.tia import noise_bandwidth_hz
+from atis_jax.fitting.curves import Curve
 from atis_jax.fitting.law import predicted_a
 from atis_jax.fitting.spread import pooled_fields
 from atis_jax.formatting import si
@@ -32,14 +24,23 @@ from atis_jax.report import write_report
 from atis_jax.spice import benches
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import find_ngspice, ngspice_version
-from atis_jax.units import ELEMENTARY_CHARGE_C, celsius_to_kelvin
+from atis_jax.units import ELEMENTARY_CHARGE_C
 from experiments.files import write_arrays_atomically
 from experiments.rundir import RunFolder
 from experiments.spice.characterise import Characterised, characterise, mismatched, population
 from experiments.spice.contents import VALIDATION
-from experiments.spice.gates import GATE_GM, GATE_NOISE, GATE_SETTLING, GATE_SINGLE, GATE_SUM, gates_summary
+from experiments.spice.gates import (
+    GATE_GM,
+    GATE_LOADED,
+    GATE_NOISE,
+    GATE_SETTLING,
+    GATE_SINGLE,
+    GATE_SUM,
+    gates_summary,
+)
 from experiments.spice.power import power_gates
-from experiments.spice.settings import ValidationSettings
+from experiments.spice.rows import gap_gates, model_loaded_sums_a, model_sums_a, random_row, row_gap
+from experiments.spice.settings import SUPPLIES_V, ValidationSettings
 
 FAMILY = 0.95
 """Confidence that all the intervals of spreads hold at once: each is wider by Bonferroni's correction."""
@@ -48,6 +49,8 @@ SAMPLED_CHIPS = 1024
 SETTLED_BITS = 6
 LOADS = ((1e-9, 1e-12), (10e-9, 1e-12), (100e-9, 1e-12))
 NOMINAL_C = 27.0
+LOADED_INPUTS, LOADED_V, LOADED_C = 4, 0.1, (27.0, 60.0)
+PRESET_INPUTS, PRESET_C = 16, (0.0, 27.0, 70.0)
 POWER_TOKENS = 24
 """A supply current is a mean over tokens, and each differs little."""
 
@@ -67,7 +70,7 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)
     arrays: dict[str, np.ndarray] = {}
     gates: list[Gate] = []
-    for part in (_single, _transconductance, _sums, _spread, _noise, _settling, _power):
+    for part in (_single, _transconductance, _sums, _loaded, _presets, _spread, _noise, _settling, _power):
         new_gates, new_arrays = part(settings, found)
         for gate in new_gates:
             print(f"{gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
@@ -101,11 +104,13 @@ def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Ga
     """Each curve by itself with I_b, kappa and V_os free; then all by one law; then what the figure shows."""
     wanted = set(settings.single_biases_a)
     inside = [index for index, fit in enumerate(found.fits) if fit.bias_a in wanted]
+    lowest_v, highest_v = (f(found.fits[i].supply_v or SUPPLY_V for i in inside) for f in (min, max))
     lowest, highest = (f(found.fits[i].temperature_c for i in inside) for f in (min, max))
     gates = [
         Gate(
             f"single_{bias_a:g}",
-            f"one OTA at {1e9 * bias_a:g} nA, {lowest:g} to {highest:g} C: worst RMS of a fit, of I_b",
+            f"one OTA at {1e9 * bias_a:g} nA, {lowest:g} to {highest:g} C, {lowest_v:g} to {highest_v:g} V: worst RMS "
+            "of a fit, of I_b",
             100 * max(fit.rms for fit in found.fits if fit.bias_a == bias_a),
             high=GATE_SINGLE,
             unit="%",
@@ -121,7 +126,7 @@ def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Ga
             unit="%",
         )
     )
-    nominal = {one.bias_a: one for one in found.curves if one.temperature_c == NOMINAL_C}
+    nominal = {one.bias_a: one for one in _at_nominal_supply(found) if one.temperature_c == NOMINAL_C}
     curves = [nominal[bias_a] for bias_a in settings.single_biases_a]
     model = [predicted_a(found.hardware, one.bias_a, one.temperature_c, one.voltage_v) / one.bias_a for one in curves]
     arrays = {
@@ -133,12 +138,20 @@ def _single(settings: ValidationSettings, found: Characterised) -> tuple[list[Ga
     return gates, arrays
 
 
+def _at_nominal_supply(found: Characterised) -> list[Curve]:
+    """The curves of the nominal supply, or of the one supply that was simulated."""
+    supplies_v = {one.supply_v for one in found.curves}
+    return [one for one in found.curves if len(supplies_v) == 1 or one.supply_v == SUPPLY_V]
+
+
 def _transconductance(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
     """Slope at zero input against temperature, at constant bias."""
     gates, measured, ours = [], [], []
     temperatures = np.zeros(0)
     for bias_a in settings.single_biases_a:
-        curves = sorted((one for one in found.curves if one.bias_a == bias_a), key=lambda one: one.temperature_c)
+        curves = sorted(
+            (one for one in _at_nominal_supply(found) if one.bias_a == bias_a), key=lambda one: one.temperature_c
+        )
         celsius = np.array([one.temperature_c for one in curves])
         gm = np.array([_slope(one.voltage_v, one.current_a) for one in curves])
         model = np.array(
@@ -203,32 +216,50 @@ def _sums(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate
     return gates, arrays
 
 
-def model_sums_a(
-    hardware: Hardware, signed_current_a: np.ndarray, voltages_v: np.ndarray, temperature_c: float
-) -> np.ndarray:
-    """The array's current for each row of voltages as the front end reads it, A: without converters and rails."""
-    full_scale_v, feedback_ohm = 0.2, 1e6
-    free = with_fields(
-        hardware,
-        {
-            "max_inputs": max(hardware.max_inputs, len(signed_current_a)),
-            "dac.bits": None,
-            "dac.used_bits": None,
-            "dac.full_scale_v": full_scale_v,
-            "floating_gate.bits": None,
-            "floating_gate.used_bits": None,
-            "floating_gate.min_current_a": 0.0,
-            "floating_gate.max_current_a": math.inf,
-            "tia.swing_v": math.inf,
-            "tia.open_loop_gain": math.inf,
-        },
-    )
-    program = Program(jnp.asarray(signed_current_a, jnp.float32)[None], jnp.array([feedback_ohm]), jnp.zeros(1))
-    chip = nominal_chip(free, ArrayGeometry(len(signed_current_a)))
-    environment = Environment(celsius_to_kelvin(temperature_c), free.supply_v)
-    realised = realise(program, free, chip, environment)
-    scores_v = jax.vmap(read, (None, 0))(realised, jnp.asarray(voltages_v / full_scale_v, jnp.float32))
-    return np.asarray(scores_v)[:, 0].astype(np.float64) / feedback_ohm
+def _loaded(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
+    """Sums of four OTAs into a resistor of 0.1 V over the sum of their currents, weights not fitted."""
+    rng = np.random.default_rng((settings.seed, 1))
+    low_a, high_a = min(settings.single_biases_a), max(settings.single_biases_a)
+    gates = []
+    for celsius in LOADED_C:
+        signed_a = rng.choice([-1.0, 1.0], LOADED_INPUTS) * np.exp(
+            rng.uniform(math.log(low_a), math.log(high_a), LOADED_INPUTS)
+        )
+        voltages_v = settings.full_scale_v * rng.uniform(-1.0, 1.0, (settings.array_reads, LOADED_INPUTS))
+        total_a = float(np.sum(np.abs(signed_a)))
+        spice_a = benches.loaded_sums(found.process, signed_a, voltages_v, LOADED_V / total_a, celsius)
+        model_a = model_loaded_sums_a(found.hardware, signed_a, voltages_v, LOADED_V / total_a, celsius)
+        gates.append(
+            Gate(
+                f"loaded_{celsius:g}",
+                f"sum of {LOADED_INPUTS} OTAs at {celsius:g} C into {LOADED_V:g} V / sum of I_b, predicted blind: RMS "
+                "error, of the sum of I_b",
+                100 * float(np.sqrt(np.mean((model_a - spice_a) ** 2))) / total_a,
+                high=GATE_LOADED,
+                unit="%",
+            )
+        )
+    return gates, {}
+
+
+def _presets(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
+    """The presets that designs are trained on, told nothing of this run: a random row at temperatures and supplies."""
+    if found.process.generic:
+        return [], {}  # the presets are of sky130
+    rng = np.random.default_rng((settings.seed, 2))
+    gates = []
+    for name in settings.presets:
+        hardware = get_preset(name)
+        row = random_row(rng, PRESET_INPUTS, 1e-9, 1e-7, hardware)
+        gaps = []
+        for celsius in PRESET_C:
+            for supply_v in SUPPLIES_V:
+                voltages_v = float(hardware.dac.full_scale_v) * rng.uniform(
+                    -1.0, 1.0, (settings.preset_tokens, PRESET_INPUTS)
+                )
+                gaps.append(row_gap(found.process, hardware, row, voltages_v, celsius, supply_v))
+        gates += gap_gates(gaps, name)
+    return gates, {}
 
 
 def _spread(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:

@@ -10,7 +10,12 @@ import pytest
 from atis_jax.circuits import ArrayGeometry, get_preset, nominal_chip, sample_chip, scale_spreads, with_fields
 
 sample_chip = jax.jit(sample_chip)
-NOMINAL = get_preset("nominal")
+NOMINAL = with_fields(
+    get_preset("nominal"),
+    {f"{part}.offset_drift_sigma_v_per_k": 1e-5 for part in ("ota", "tia", "comparator")}
+    | {"ota.offset_lot_sigma_v": 1e-4, "ota.kappa_lot_sigma": 0.0},
+)
+"""With the drift that the preset lacks."""
 FIELDS = tuple(field.name for field in dataclasses.fields(sample_chip(jax.random.key(0), NOMINAL, ArrayGeometry(2))))
 
 
@@ -35,6 +40,11 @@ def test_same_key_same_chip_and_another_key_another():
         ("ota.additive_sigma", 0.5, {"additive"}),
         ("ota.kappa_sigma", 0.5, {"log_kappa_error"}),
         ("ota.kappa_chip_sigma", 0.5, {"log_kappa_error"}),
+        ("ota.kappa_lot_sigma", 0.5, {"log_kappa_error"}),
+        ("ota.offset_lot_sigma_v", 0.5, {"offset_v"}),
+        ("ota.offset_drift_sigma_v_per_k", 0.5, {"offset_drift_v_per_k"}),
+        ("tia.offset_drift_sigma_v_per_k", 0.5, {"tia_offset_drift_v_per_k"}),
+        ("comparator.offset_drift_sigma_v_per_k", 0.5, {"comparator_offset_drift_v_per_k"}),
         ("ota.log_current_sigma", 0.5, {"log_current_error"}),
         ("floating_gate.error_sigma", 0.5, {"log_program_error"}),
         ("floating_gate.bits", 4, set()),
@@ -64,11 +74,14 @@ def test_spreads_and_independence():
     expected = {
         "log_current_error": 0.07,
         "log_program_error": 0.01,
-        "offset_v": 4.2e-3,
+        "offset_v": np.hypot(4.2e-3, 1e-4),
         "additive": 0.02,
         "tia_log_gain_error": 0.01,
         "tia_offset_v": 2e-3,
         "comparator_offset_v": 3e-3,
+        "offset_drift_v_per_k": 1e-5,
+        "tia_offset_drift_v_per_k": 1e-5,
+        "comparator_offset_drift_v_per_k": 1e-5,
     }
     for name, sigma in expected.items():
         values = np.asarray(getattr(chips, name), np.float64).ravel()
@@ -97,6 +110,27 @@ def test_spreads_and_independence():
                 assert correlation[i, j] == pytest.approx(-0.38, abs=4.5 / np.sqrt(2000))
             else:
                 assert abs(correlation[i, j]) < 4.5 / np.sqrt(2000), (names[i], names[j])
+
+
+def test_chips_of_a_lot_share_its_offset_and_kappa_and_nothing_else():
+    """Lot spreads alone: one number a lot, in every OTA of its chips; the stated spread over 2,000 lots, 4.5 errors."""
+    lots = with_fields(scale_spreads(NOMINAL, 0.0), {"ota.offset_lot_sigma_v": 2e-4, "ota.kappa_lot_sigma": 5e-3})
+    geometry, keys = ArrayGeometry(3, 2), jax.random.split(jax.random.key(5), 2000)
+
+    def numbers(chip):
+        assert np.all(np.ptp(np.asarray(chip.offset_v)) == 0) and np.all(np.ptp(np.asarray(chip.log_kappa_error)) == 0)
+        return float(chip.offset_v[0, 0]), float(chip.log_kappa_error[0, 0])
+
+    first, second, other = (
+        numbers(sample_chip(jax.random.key(chip), lots, geometry, jax.random.key(lot)))
+        for chip, lot in ((1, 8), (2, 8), (1, 9))
+    )
+    assert first == second and not set(first) & set(other)
+    alone = jax.jit(jax.vmap(sample_chip, (0, None, None)))(keys, lots, ArrayGeometry(1))
+    for found, wanted in ((alone.offset_v, 2e-4), (alone.log_kappa_error, 5e-3)):
+        assert np.std(np.asarray(found, np.float64)) == pytest.approx(wanted, rel=4.5 / np.sqrt(4000))
+    mixed = [sample_chip(jax.random.key(1), NOMINAL, geometry, lot) for lot in (None, jax.random.key(8))]
+    assert set(FIELDS) - _same(*mixed) == {"offset_v"}
 
 
 def test_a_shared_array_is_one_array_programmed_several_times():

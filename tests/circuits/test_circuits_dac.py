@@ -123,12 +123,12 @@ def test_bits_in_use_follow_the_expected_error():
 
 
 def test_fewer_bits_of_the_same_units_have_more_sampling_noise():
-    """k T / (C 2^b): its finite difference in the bits, of the formula in float64."""
+    """2 k T / (C 2^b): its finite difference in the bits, of the formula in float64."""
 
     def noise_v2(bits):
         return 1e9 * sampling_noise_v2(DacSpec(8, 0.1, 0.0, 1e-15, used_bits=bits), 300.15)
 
-    wanted = [1e9 * 1.380649e-23 * 300.15 / (1e-15 * 2**bits) for bits in (5 - 1e-4, 5.0, 5 + 1e-4)]
+    wanted = [2e9 * 1.380649e-23 * 300.15 / (1e-15 * 2**bits) for bits in (5 - 1e-4, 5.0, 5 + 1e-4)]
     value, slope = jax.value_and_grad(noise_v2)(jnp.float32(5))
     assert float(value) == pytest.approx(wanted[1], rel=1e-5)
     assert float(slope) == pytest.approx((wanted[2] - wanted[0]) / 2e-4, rel=1e-4)
@@ -139,13 +139,14 @@ def test_sampling_noise_passes_a_steep_gradient_on_without_leaving_float32():
     def noise(bits):
         return 1e12 * sampling_noise_v2(DacSpec(6, 0.1, 0.0, 1e-15, used_bits=bits), 300.15)
 
-    expected = -np.log(2.0) * 1e12 * BOLTZMANN_J_PER_K * 300.15 / 8e-15
+    expected = -np.log(2.0) * 2e12 * BOLTZMANN_J_PER_K * 300.15 / 8e-15
     assert float(jax.grad(noise)(3.0)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_sampling_noise_is_kt_over_c():
-    """254 uV at 64 fF and 27 C; a quarter of the power with 8 bits of the same unit; none for no capacitor."""
-    assert float(sampling_noise_v2(_spec(), 300.15)) ** 0.5 == pytest.approx(254e-6, abs=1e-6)
+def test_sampling_noise_is_that_of_two_capacitors():
+    """254 uV a side at 64 fF and 27 C, sqrt 2 times that between the two; a quarter of the power with 8 bits of the
+    same unit; none for no capacitor."""
+    assert float(sampling_noise_v2(_spec(), 300.15)) ** 0.5 == pytest.approx(2**0.5 * 254.4e-6, abs=1e-6)
     ratio = sampling_noise_v2(_spec(bits=8), 300.15) / sampling_noise_v2(_spec(), 300.15)
     assert float(ratio) == pytest.approx(0.25)
     assert float(sampling_noise_v2(_spec(None, unit_capacitance_f=np.inf), 300.15)) == 0

@@ -23,6 +23,7 @@ from atis_jax.circuits import (
     sample_chip,
     with_fields,
 )
+from atis_jax.circuits.systematic import Systematic
 
 eager_realise = realise
 realise, sample_chip = jax.jit(realise), jax.jit(sample_chip)  # hundreds of small compilations otherwise
@@ -187,7 +188,7 @@ def test_node_noise_has_the_moments_of_noise_at_each_converter():
 
 
 def test_noise_is_the_closed_form_of_its_parts(x64):
-    """sigma^2 = R^2 F 4qI B + 4kTR B + kT/C sum (R gm_j)^2, gm by finite differences of a converter's voltage."""
+    """sigma^2 = R^2 F 4qI B + 4kTR B + 2kT/C sum (R gm_j)^2, gm by finite differences of a converter's voltage."""
     hardware = with_fields(
         get_preset("nominal"),
         {
@@ -208,7 +209,7 @@ def test_noise_is_the_closed_form_of_its_parts(x64):
     variance += 4 * 1.380649e-23 * 300.15 * feedback * bandwidth
     for j in range(12):
         up, down = (float(read_one(realised, token + h * np.eye(12)[j])[0]) for h in (1e-5, -1e-5))
-        variance += 1.380649e-23 * 300.15 / 20e-15 * ((up - down) / 2e-5 / hardware.dac.full_scale_v) ** 2
+        variance += 2 * 1.380649e-23 * 300.15 / 20e-15 * ((up - down) / 2e-5 / hardware.dac.full_scale_v) ** 2
     assert one_sigma - quiet == pytest.approx(variance**0.5, rel=1e-6)
 
 
@@ -316,6 +317,44 @@ def test_supply_moves_the_rails_in_proportion():
     realised = realise(program, hardware, chip, Environment(300.15, 0.9))
     far = read_one(realised, np.sign(program.signed_current_a[0]))
     assert float(far[0]) == pytest.approx(0.25, rel=1e-3)
+
+
+def test_the_supply_moves_an_ota_as_its_systematic_terms_say(x64):
+    """0.2 V above the nominal, each term a hundredth of a volt's: curves against the tanh in NumPy."""
+    systematic = Systematic(
+        log_current_per_v=((0.05,),), kappa_per_v=((0.03,),), offset_v_per_v=((-7e-3, 1e-5),), additive_per_v=((0.02,),)
+    )
+    hardware = with_fields(
+        get_preset("nominal"),
+        {"ota.systematic": systematic, "ota.kappa_per_decade": 0.0, "floating_gate.bits": None},
+    )
+    program = Program(jnp.array([[1e-8, -3e-8]]), jnp.array([1e6]), jnp.zeros(1))
+    realised = realise(program, hardware, nominal_chip(hardware, ArrayGeometry(2)), Environment(310.15, 2.0))
+    voltage_v = np.linspace(-0.1, 0.1, 7)
+    scale = (0.689 + 1.3e-4 * 10 + 0.006) / (2 * 8.617333262e-5 * 310.15)
+    current_a = np.array([1e-8, 3e-8])[:, None] * np.exp(0.01) * (1 + 4.5e-4 * 10)
+    moved_v = np.array([1.0, -1.0])[:, None] * voltage_v + 0.2 * (7e-3 - 1e-4)
+    expected_a = current_a * (np.tanh(scale * moved_v) + 0.004)
+    np.testing.assert_allclose(ota_curves_a(realised, voltage_v)[0], expected_a, rtol=1e-6)
+
+
+def test_offsets_drift_with_temperature():
+    """20 K above the nominal a chip with drift is the chip whose offsets are 20 K of it larger."""
+    hardware, geometry = get_preset("nominal"), ArrayGeometry(12, 2)
+    drift = {"ota": "offset", "tia": "tia_offset", "comparator": "comparator_offset"}
+    moving = with_fields(hardware, {f"{part}.offset_drift_sigma_v_per_k": 1e-4 for part in drift})
+    chip = sample_chip(jax.random.key(4), moving, geometry)
+    warm = Environment(hardware.thermal.nominal_temperature_k + 20.0, 1.8)
+    still = {
+        f"{name}_v": getattr(chip, f"{name}_v") + 20.0 * getattr(chip, f"{name}_drift_v_per_k")
+        for name in drift.values()
+    } | {f"{name}_drift_v_per_k": 0.0 * getattr(chip, f"{name}_drift_v_per_k") for name in drift.values()}
+    found, expected = (realise(_program(), moving, one, warm) for one in (chip, dataclasses.replace(chip, **still)))
+    for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=1e-4)
+    cold = realise(_program(), moving, chip, nominal_environment(hardware))
+    assert float(jnp.min(jnp.abs(cold.threshold_v - found.threshold_v))) > 1e-5
+    assert float(jnp.min(jnp.abs(cold.input_offset - found.input_offset))) > 0
 
 
 def test_curves_for_the_report():

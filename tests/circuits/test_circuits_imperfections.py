@@ -10,6 +10,7 @@ import pytest
 from atis_jax.circuits import (
     PRESETS,
     ArrayGeometry,
+    Environment,
     Program,
     dac_levels_v,
     get_preset,
@@ -32,6 +33,18 @@ from atis_jax.circuits.imperfections import (
 )
 
 NOMINAL = get_preset("nominal")
+EVERY = with_fields(
+    NOMINAL,
+    {
+        "ota.log_current_sigma": 0.07,
+        "ota.offset_drift_sigma_v_per_k": 5e-6,
+        "ota.offset_lot_sigma_v": 1e-4,
+        "ota.kappa_lot_sigma": 5e-3,
+        "tia.offset_drift_sigma_v_per_k": 5e-6,
+        "comparator.offset_drift_sigma_v_per_k": 1e-5,
+    },
+)
+"""With those that ``nominal`` lacks."""
 GEOMETRY = ArrayGeometry(16, 2)
 FIELDS = {
     "programming": {".floating_gate.error_sigma"},
@@ -44,6 +57,8 @@ FIELDS = {
     "comparator_noise": {".comparator.noise_v"},
     "tia_gain": {".tia.gain_sigma"},
     "tia_offset": {".tia.offset_sigma_v"},
+    "drift": {f".{part}.offset_drift_sigma_v_per_k" for part in ("ota", "tia", "comparator")},
+    "lot": {".ota.offset_lot_sigma_v", ".ota.kappa_lot_sigma"},
     "read_noise": {".tia.bandwidth_hz", ".dac.unit_capacitance_f"},
 }
 
@@ -79,7 +94,7 @@ def test_factor_one_is_the_same_design_to_the_bit(name, optimised):
 
 @pytest.mark.parametrize("name", IMPERFECTIONS)
 def test_a_factor_moves_its_own_fields_alone(name):
-    hardware = with_fields(NOMINAL, {"ota.log_current_sigma": 0.07})
+    hardware = EVERY
     before, after = leaves(hardware), leaves(scale_imperfections(hardware, {name: 3.0}))
     assert {path for path in before if before[path] != after[path]} == FIELDS[name]
     if name != "read_noise":
@@ -149,7 +164,7 @@ def assert_the_same(found, wanted):
 
 def test_one_at_a_time_is_one_vmap():
     """Rows of the identity: only the row's own imperfection is left of the chip."""
-    hardware = with_fields(NOMINAL, {"ota.log_current_sigma": 0.07})
+    hardware = EVERY
     geometry = ArrayGeometry(4)
 
     @jax.jit
@@ -171,6 +186,8 @@ def test_one_at_a_time_is_one_vmap():
         "comparator_noise": set(),
         "tia_gain": {"tia_log_gain_error"},
         "tia_offset": {"tia_offset_v"},
+        "drift": {"offset_drift_v_per_k", "tia_offset_drift_v_per_k", "comparator_offset_drift_v_per_k"},
+        "lot": {"offset_v", "log_kappa_error"},
         "read_noise": set(),
     }
 
@@ -178,9 +195,10 @@ def test_one_at_a_time_is_one_vmap():
 @jax.jit
 @jax.grad
 def slope_to_factors(factors):
-    scaled = scale_imperfections(with_fields(NOMINAL, {"ota.log_current_sigma": 0.07}), factors)
+    scaled = scale_imperfections(EVERY, factors)
     chip = sample_chip(jax.random.key(2), scaled, GEOMETRY)
-    realised = realise(program(GEOMETRY), scaled, chip, nominal_environment(scaled))
+    warm = Environment(320.0, scaled.supply_v)
+    realised = realise(program(GEOMETRY), scaled, chip, warm)
     return jnp.sum(read(realised, jnp.linspace(-0.8, 0.8, 16), jnp.ones(2)) - realised.threshold_v)
 
 
@@ -205,9 +223,9 @@ def test_the_gradient_to_every_factor_is_finite(level):
         ({"read_noise": float("inf")}, r"factors\['read_noise'\] = inf must be zero or more, and finite"),
         ({"dac": float("nan")}, r"factors\['dac'\] = nan must be zero or more, and finite"),
         ({"kappa": jnp.array([1.0, -2.0])}, r"factors\['kappa'\] = \[.*-2.*\] must be zero or more"),
-        (np.array([1.0] * 10 + [-1.0]), r"factors\['read_noise'\] = -1.0 must be zero or more"),
-        (np.ones(3), r"factors has shape \(3,\); give \(11,\), one for each of programming, offset"),
-        (2.0, r"factors has shape \(\); give \(11,\)"),
+        (np.array([1.0] * 12 + [-1.0]), r"factors\['read_noise'\] = -1.0 must be zero or more"),
+        (np.ones(3), r"factors has shape \(3,\); give \(13,\), one for each of programming, offset"),
+        (2.0, r"factors has shape \(\); give \(13,\)"),
         ({"offset": 1e4}, r"hardware 'nominal': ota.offset_sigma_v = 42.* must be zero or more, and below 10"),
     ],
 )
@@ -229,7 +247,7 @@ def test_magnitudes_are_the_designs_and_say_what_it_lacks():
     assert found["kappa"][0] == pytest.approx(np.sqrt(0.0025**2 + 0.01**2))
     assert found["current"][0] == 0.0
     assert {name for name, (value, _) in magnitudes(get_preset("ideal")).items() if value == 0} == set(IMPERFECTIONS)
-    assert magnitudes(get_preset("sky130_130nm"))["current"][0] == 0.0695
+    assert magnitudes(get_preset("sky130_130nm"))["current"][0] == 0.072
     for name in PRESETS[1:]:
         doubled = magnitudes(scale_imperfections(get_preset(name), np.full(len(IMPERFECTIONS), 2.0)))
         for one, (value, unit) in magnitudes(get_preset(name)).items():

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.energy.front_end import CORES, DACS, FrontEnd
+from atis_jax.energy.front_end import CIRCUITS, CORES, DACS, FrontEnd
 from atis_jax.energy.presets import ENTRIES, EnergyPreset
 from atis_jax.energy.shapes import (
     ARRANGEMENTS,
@@ -35,12 +35,37 @@ MEMORY = Memory(weights="dram", tokens="sram_32k", cache="sram_1m", batch=2)
 # Every operation has its own price, all of order one, so that a term charged to the wrong entry shows.
 PRICES = EnergyPreset(**{entry: 0.3 + 0.137 * number for number, entry in enumerate(ENTRIES)})
 TOKENS = TokenCounts(np.array([64.0, 64.0, 40.0]), np.array([64.0, 40.0, 17.5]))
-FRONT_END = FrontEnd(np.array([0.0, 1.2, 0.8]), 1.1, 0.9, full_scale_v=0.2, load_f=0.4, kappa=0.6, uses=50.0)
+FRONT_END = FrontEnd(
+    np.array([0.0, 1.2, 0.8]), 1.1, 0.9, full_scale_v=0.2, load_f=0.4, kappa=0.6, uses=50.0, circuit="priced"
+)
 
 
 def of_layer(value, layer: int) -> float:
     """A layer's own number, or the one for all."""
     return float(np.asarray(value) if np.ndim(value) == 0 else np.asarray(value)[layer])
+
+
+def built_circuit(front_end, row_a: float, mean_a: float, bits: float):
+    """Seconds of a token and the amperes of a row's OTAs, of its op-amp and of a comparator, branch by branch.
+
+    Of the schematics: an OTA has a pair under a mirror and, as netlisted, a diode that sets its bias; an op-amp a
+    diode, a pair and an output stage of twice the row's current, 0.5 uA at least; a comparator a diode, two pairs,
+    the bias of the second and their sum, 100 nA each, and 75 nA more in ngspice. An OTA's mirror follows at a
+    rate in proportion to the current into it: half the bias at balance, where the rate is gm / C, and the smaller
+    side's share at half the full scale.
+    """
+    comparator_a = sum([100e-9] * 5) + 75e-9
+    if row_a == 0:
+        return 0.0, 0.0, 0.0, comparator_a
+    thermal_v = 1.380649e-23 * front_end.temperature_k / 1.602176634e-19
+    side = 1 / (1 + math.exp(-front_end.kappa * (front_end.full_scale_v / 2) / thermal_v))
+    gm = front_end.kappa * mean_a / (2 * thermal_v) * 2 * (1 - side)
+    array_s = front_end.load_f / gm * math.log(2 ** (bits + 1))
+    # From 17.9 mV below its trip point through it by 2 mV, at a pole of 0.71 us.
+    decide_s = 0.71e-6 * math.log((17.9 + 2.0) / 2.0)
+    branches = [row_a] + [row_a] * (front_end.circuit == "netlisted")
+    stages = [max(0.5e-6, 2 * row_a)] * 3 if front_end.amplifier else [0.0]
+    return array_s + decide_s, sum(branches), sum(stages), comparator_a
 
 
 def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
@@ -100,22 +125,38 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
             }.get(front_end.dac, 2**bits * unit * front_end.supply_v**2 / 6)
             if front_end.converters is not None and front_end.dac != "none":
                 one += preset.hold_f * front_end.supply_v * scale
+            if pixels:
+                one += preset.pixel_hold_f * front_end.supply_v * front_end.supply_v
             total += n * n_in * one
             current = float(front_end.bias_current_a[layer])
-            on_s = front_end.token_time_s
-            if front_end.core == "settling":
-                mean = current / (rows * n_in)
+            on_s, mean = front_end.token_time_s, current / (rows * n_in)
+            needs_s, row_a, op_amp_a, comparator_a = built_circuit(front_end, current / rows, mean, bits)
+            priced = front_end.circuit == "priced"
+            if front_end.core == "settling" and not priced:
+                on_s = needs_s * preset.built_time
+            elif front_end.core == "settling":
                 gm = front_end.kappa * mean / (2 * 1.380649e-23 * front_end.temperature_k / 1.602176634e-19)
                 on_s = front_end.load_f / gm * math.log(2 ** (bits + 1)) if mean > 0 else 0.0
-            total += n * current * front_end.supply_v * on_s
+            total += n * (current if priced else rows * row_a) * front_end.supply_v * on_s
             for row in range(rows):
                 line = 0.0 if front_end.dac == "fabric" else preset.line_f
                 if scorer.arrangement != "multiplexed" or row % scorer.prototypes == 0:  # held for every prototype
                     total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
-                total += n * preset.tia_w * on_s
+                total += (
+                    n
+                    * (
+                        preset.tia_w * front_end.amplifier
+                        if priced
+                        else op_amp_a * preset.built_op_amp * front_end.supply_v
+                    )
+                    * on_s
+                )
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * n_in * preset.switch_j
-            total += n * compared * preset.comparator_j
+            compared_j = (
+                preset.comparator_j if priced else comparator_a * preset.built_comparator * front_end.supply_v * on_s
+            )
+            total += n * compared * compared_j
             programmed.append(rows * n_in)
         n, key_width = tokens.kept[layer] + network.protected, d // network.heads
         keys = n if tokens.attended is None else tokens.attended[layer] + network.protected
@@ -186,13 +227,17 @@ def cases(draw):
         bias_current_a=draw(currents),
         supply_v=draw(positive),
         token_time_s=draw(positive),
-        full_scale_v=draw(positive),
+        # A larger swing turns an OTA's transconductance down to nothing, and its settling time up without bound.
+        full_scale_v=draw(st.floats(0.01, 0.3)),
         load_f=draw(positive),
-        kappa=draw(positive),
+        kappa=draw(st.floats(0.1, 1.0)),
         uses=draw(positive),
         dac=dac,
         converters=draw(st.sampled_from((None, 1, 4))),
         core=draw(st.sampled_from(CORES)),
+        residue=True,  # no token time is too short
+        circuit=draw(st.sampled_from(CIRCUITS)),
+        amplifier=draw(st.booleans()),
         reference_bits=draw(st.sampled_from((0, 8))),
     )
     memories = st.sampled_from(MEMORIES)
@@ -202,4 +247,4 @@ def cases(draw):
 
 def physical_front_end(depth: int = 3, **changes) -> FrontEnd:
     """Nanoamperes and microseconds."""
-    return FrontEnd(jnp.full((depth,), 6.4e-6), 1.0, 1e-6, **changes)
+    return FrontEnd(jnp.full((depth,), 6.4e-6), 1.0, 1e-6, **{"circuit": "priced"} | changes)

@@ -2,26 +2,31 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.breakeven import axes, break_even_map
+from atis_jax.energy.certainty import certainty, drawn_ledgers
 from atis_jax.energy.deployments import (
     CONTENDERS,
     PAPER_POINT,
     DeploymentSpec,
     PointSpec,
+    circuits_ratio,
     contender,
     deployment_ledgers,
     deployment_network,
     deployment_scorer,
     deployment_tokens,
+    differing_lines,
     kept_fractions,
     recipe_of,
+    spending_ratio,
 )
-from atis_jax.energy.presets import Term, energy_preset, made_of, provenance
-from atis_jax.energy.sensitivity import break_even, swings
+from atis_jax.energy.presets import Term, constants_of, energy_preset, made_of, provenance
+from atis_jax.energy.sensitivity import break_even, range_of, swings
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.validation import SettingError
 
@@ -51,6 +56,7 @@ def sensor():
         ({"mode": "decode", "network": "bert_base"}, "mode = 'decode' with network 'bert_base', an encoder"),
         ({"mode": "decode", "network": "vit_b"}, "use gpt2"),
         ({"kept": 0.0}, "deployment.kept"),
+        ({"woken": 0.5}, "woken = 0.5 with deployment.source = 'tokens'"),
         ({"preset": "horowitz"}, "deployment.preset"),
     ],
 )
@@ -76,20 +82,78 @@ def test_dense_is_the_dense_ledger_without_a_scorer(camera):
 def test_contenders_that_prune_share_everything_but_the_scoring(camera):
     """On tokens the scorer decides nothing but its own lines: all prune the same."""
     rest = {who: float(one.total_j - one.scoring_j) for who, one in camera.items() if who != "dense"}
-    assert set(camera) == set(CONTENDERS)
+    assert set(camera) == set(CONTENDERS) - {"coarse"}, "no camera converts tokens"
     assert max(rest.values()) == pytest.approx(min(rest.values()), rel=1e-5)
     assert all(float(camera[who].total_j) < float(camera["dense"].total_j) for who in rest)
     assert float(camera["folded"].scoring_j) < float(camera["digital"].scoring_j)
 
 
 def test_before_the_converters_only_kept_patches_are_converted(sensor):
-    """64 patches of 16 pixels at 25.6 pJ a conversion: all of them for a digital score, 0.4 of them for an analog."""
+    """64 patches of 16 pixels at 25.6 pJ a conversion: all of them for a digital score, 0.4 for an analog one, which
+    holds all of them on 1 pF at its 1 V; and for a coarse score all at 3 bits, 1.649^-5 of that (FORMS, ISAAC)."""
     all_j = 64 * 16 * 25.6e-12
     for who in ("dense", "digital", "folded", "codesigned_digital"):
         assert float(sensor[who].sensor_adc_j) == pytest.approx(all_j, rel=1e-3), who
     for who in ("paper", "codesigned"):
         assert float(sensor[who].sensor_adc_j) == pytest.approx(0.4 * all_j, rel=1e-3), who
-        assert float(sensor[who].dac_j) == 0.0, "pixels are voltages already"
+        assert float(sensor[who].dac_j) == pytest.approx(64 * 16 * 1e-12, rel=1e-6), "pixels are voltages already"
+    few = (0.226 / 1.67) ** (5 / 4)
+    assert float(sensor["coarse"].sensor_adc_j) == pytest.approx((few + 0.4) * all_j, rel=1e-3)
+    assert float(sensor["coarse"].sensor_read_j) == pytest.approx(1.4 * float(sensor["dense"].sensor_read_j), rel=1e-6)
+    assert float(sensor["coarse"].score_j) < float(sensor["codesigned_digital"].score_j), "in int4"
+
+
+def test_a_network_that_sleeps_is_charged_for_reading_and_scoring_alone(sensor):
+    """Of a hundred frames ninety-nine wake nothing: their pixels are read, held and scored, or converted and scored."""
+    spec = dataclasses.replace(SENSOR, woken=0.01)
+    mean = deployment_ledgers(spec, POINTS, OWN)
+    for who, awake in sensor.items():
+        lines, always = mean[who].as_dict(), awake.as_dict()
+        rate = 1.0 if who == "dense" else 0.01
+        for line in ("attention", "mlp", "embedding", "sensor_link", "normalisation"):
+            assert float(lines[line]) == pytest.approx(rate * float(always[line]), rel=1e-5), (who, line)
+        for line in ("dac", "ota", "tia", "score", "comparator"):
+            assert float(lines[line]) == pytest.approx(float(always[line]), rel=1e-5), (who, line)
+    all_j, few = 64 * 16 * 25.6e-12, (0.226 / 1.67) ** (5 / 4)
+    converted = {"codesigned": 0.01 * 0.4, "codesigned_digital": 1.0, "coarse": few + 0.01 * 0.4}
+    for who, share in converted.items():
+        assert float(mean[who].sensor_adc_j) == pytest.approx(share * all_j, rel=1e-3), who
+    assert float(mean["coarse"].sensor_read_j) == pytest.approx(1.004 * float(mean["dense"].sensor_read_j), rel=1e-5)
+
+
+def test_what_both_read_is_no_part_of_a_circuit(camera):
+    """Both read the same eighteen numbers of a token; the twin its own weights too, and they stay."""
+    ours, theirs = camera["codesigned"], camera["codesigned_digital"]
+    read_j = float(ours.scorer_memory_j)
+    mine, other = (float(one.scoring_j) - read_j for one in (ours, theirs))
+    assert circuits_ratio(ours, theirs) == pytest.approx(mine / other, rel=1e-3)
+    assert spending_ratio(ours, theirs, "codesigned_digital") == pytest.approx(mine / other, rel=1e-3)
+    assert mine / other > float(ours.scoring_j) / float(theirs.scoring_j) > 1.0
+
+
+@pytest.mark.slow
+def test_draws_of_all_constants_are_those_of_each_ledger_alone():
+    """Two draws again by the presets themselves; and how often a verdict holds, counted by hand."""
+    network = deployment_network(SENSOR, OWN)
+    drawn = drawn_ledgers(SENSOR, network, POINTS, jax.random.key(0), 3)
+    ends = np.array([range_of(one)[:2] for one in drawn.constants])
+    shares = np.asarray(jax.random.uniform(jax.random.key(0), (3, len(ends))))
+    values = ends[:, 0] * (ends[:, 1] / ends[:, 0]) ** shares
+    totals = {who: [] for who in ("codesigned", "coarse")}
+    for value in values:
+        recipe = recipe_of(SENSOR, CODESIGNED)
+        used = set(constants_of(recipe))
+        at = {one: float(v) for one, v in zip(drawn.constants, value, strict=True) if one in used}
+        for who, found in totals.items():
+            found.append(contender(who, SENSOR, network, POINTS, made_of(recipe, "horowitz_45nm", at)))
+    for who, found in totals.items():
+        expected = np.array([[float(v) for v in one.as_dict().values()] for one in found])
+        np.testing.assert_allclose(drawn.lines_j[who], expected, rtol=1e-4, atol=1e-18)
+    ours, theirs = (np.array([float(one.total_j) for one in totals[who]]) for who in ("codesigned", "coarse"))
+    usual = deployment_ledgers(SENSOR, POINTS, OWN)
+    sure = certainty(drawn, "codesigned", "coarse", differing_lines(usual["codesigned"], usual["coarse"], "coarse"))
+    assert (sure.draws, sure.wins) == (3, int(np.sum(ours < theirs)))
+    assert sure.saved == pytest.approx(tuple(np.quantile(1 - ours / theirs, (0.05, 0.5, 0.95))), abs=1e-5)
 
 
 def test_what_is_kept_falls_evenly_in_logarithm_unless_it_is_pixels():
@@ -107,8 +171,10 @@ def test_a_decoder_scores_one_token_and_attends_to_what_its_cache_kept():
 
 
 def ratio_of_scoring(preset):
-    network = deployment_network(CAMERA)
-    ours, theirs = (contender(who, CAMERA, network, POINTS, preset) for who in ("codesigned", "codesigned_digital"))
+    """Of the co-designed circuit with the preset's op-amp and comparator: its verdict turns on a price."""
+    priced = dataclasses.replace(CODESIGNED, circuit="priced")
+    network, points = deployment_network(CAMERA), {"paper": PAPER_POINT, "codesigned": priced}
+    ours, theirs = (contender(who, CAMERA, network, points, preset) for who in ("codesigned", "codesigned_digital"))
     return float(ours.scoring_j) / float(theirs.scoring_j)
 
 
@@ -169,10 +235,8 @@ def test_a_map_passes_through_the_design_and_moves_what_it_says():
     moved = dataclasses.replace(CODESIGNED, inputs=round(found.y.values[1]), dac_j_per_bit=found.x.values[0])
     points = {"paper": PAPER_POINT, "codesigned": moved}
     network = deployment_network(CAMERA)
-    ours, theirs = (
-        float(contender(w, CAMERA, network, points).scoring_j) for w in ("codesigned", "codesigned_digital")
-    )
-    assert ratio[1, 0] == pytest.approx(ours / theirs, rel=1e-4)
+    ours, theirs = (contender(who, CAMERA, network, points) for who in ("codesigned", "codesigned_digital"))
+    assert ratio[1, 0] == pytest.approx(circuits_ratio(ours, theirs), rel=1e-4)
 
 
 def test_every_axis_says_where_a_design_stands():

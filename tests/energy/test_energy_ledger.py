@@ -15,8 +15,8 @@ from jax.test_util import check_grads
 
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
-from atis_jax.energy.baselines import dense_ledger, digital_ledger, folded_digital_ledger
-from atis_jax.energy.front_end import CORES, DACS, FrontEnd
+from atis_jax.energy.baselines import coarse_then_fine_ledger, dense_ledger, digital_ledger, folded_digital_ledger
+from atis_jax.energy.front_end import DACS, FrontEnd
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, ledger
 from atis_jax.energy.presets import ENTRIES, energy_preset
 from atis_jax.energy.shapes import (
@@ -87,10 +87,16 @@ def test_float32_agrees_with_the_count_at_physical_magnitudes():
     assert float(result.total_j) == pytest.approx(counted_by_loops(*arguments), rel=3e-6)
 
 
-def knobs_of(dac: str, core: str):
+def knobs_of(dac: str, core: str, circuit: str = "priced"):
     """Every number that can be trained or swept, with array size, bits and full scale one a layer."""
     front_end = dataclasses.replace(
-        FRONT_END, dac=dac, core=core, full_scale_v=jnp.array([0.2, 0.3, 0.4]), converters=4, reference_bits=0
+        FRONT_END,
+        dac=dac,
+        core=core,
+        circuit=circuit,
+        full_scale_v=jnp.array([0.2, 0.3, 0.4]),
+        converters=4,
+        reference_bits=0,
     )
     scorer = dataclasses.replace(SCORER, inputs=jnp.array([12.0, 16.0, 9.0]), dac_bits=jnp.array([5.0, 4.0, 3.0]))
     tokens = TokenCounts(*(jnp.asarray(count) for count in (TOKENS.scored, TOKENS.kept, TOKENS.kept + 3.0)))
@@ -99,8 +105,8 @@ def knobs_of(dac: str, core: str):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dac", DACS)
-@pytest.mark.parametrize("core", CORES)
-def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core):
+@pytest.mark.parametrize(("core", "circuit"), [("bias", "priced"), ("settling", "netlisted")])
+def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core, circuit):
     """Central differences: truncation of order step^2 and rounding of order 1e-16 total / step are both below 1e-6 of
     the slopes' scale.
 
@@ -113,7 +119,7 @@ def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core):
         prices, scorer, tokens, front_end = knobs
         return ledger(prices, NETWORK, scorer, tokens, front_end, MEMORY).total_j
 
-    knobs = knobs_of(dac, core)
+    knobs = knobs_of(dac, core, circuit)
     flat, rebuild = ravel_pytree(knobs)
     gradient = np.asarray(ravel_pytree(jax.grad(total)(knobs))[0])
     step = 1e-4
@@ -123,7 +129,8 @@ def test_gradients_equal_finite_differences_for_every_knob(x64, dac, core):
     np.testing.assert_allclose(gradient, (up - down) / (2 * step), rtol=1e-5, atol=1e-9 * np.abs(gradient).max())
     # Without a current there is nothing to settle, and the layer has no scorer: its current is a dead knob.
     live = dict(zip(ENTRIES, gradient[: len(ENTRIES)] != 0, strict=True))
-    assert all(live[entry] for entry in ("network_mac_j", "score_mac_j", "tia_w", "program_j", "dram_j_per_byte"))
+    assert all(live[entry] for entry in ("network_mac_j", "score_mac_j", "program_j", "dram_j_per_byte"))
+    assert live["tia_w"] == live["comparator_j"] == (circuit == "priced")
     assert live["dac_j_per_bit"] == (dac in ("per_bit", "sar_8b"))
     assert live["dac_unit_f"] == (dac == "capacitive") and live["fabric_unit_f"] == (dac == "fabric")
     assert live["line_f"] == (dac != "fabric")
@@ -170,6 +177,10 @@ def test_each_line_draws_only_on_the_entries_it_names():
         front_end = dataclasses.replace(FRONT_END, **of_front_end)
         note(lambda p: ledger(p, NETWORK, scorer, tokens, front_end, memory))  # noqa: B023
         note(lambda p: digital_ledger(p, NETWORK, scorer, tokens, memory))  # noqa: B023
+    pixels = dataclasses.replace(SCORER, source="pixels", projection="selection")
+    built = dataclasses.replace(FRONT_END, dac="none", core="settling", circuit="netlisted")
+    note(lambda p: ledger(p, NETWORK, pixels, tokens, built))
+    note(lambda p: coarse_then_fine_ledger(p, NETWORK, pixels, tokens))
     for spec in (TomeSpec(), LtpSpec()):
         rival, kept = make_method(spec, get_preset("nominal")), jnp.asarray([0.8, 0.5, 0.2])
 
@@ -247,7 +258,9 @@ def test_the_core_when_settling_takes_what_it_takes_whatever_the_current():
     scorer = dataclasses.replace(SCORER, inputs=64.0, dac_bits=6.0, prototypes=1, layers=(True,))
     quiet = dataclasses.replace(energy_preset("horowitz_45nm"), line_f=0.0)
     for current_a in (64e-9, 6.4e-6):
-        front_end = FrontEnd(jnp.array([current_a]), 1.0, 1.0, load_f=1e-12, kappa=0.7, core="settling")
+        front_end = FrontEnd(
+            jnp.array([current_a]), 1.0, 1.0, load_f=1e-12, kappa=0.7, core="settling", circuit="priced"
+        )
         one = TokenCounts(jnp.ones(1), jnp.ones(1))
         found = float(ledger(quiet, network, scorer, one, front_end).ota_j)
         assert found == pytest.approx(64 * 1e-12 * (2 * 0.025865 / 0.7) * 7 * np.log(2), rel=1e-3)
@@ -279,7 +292,7 @@ def test_scoring_pixels_before_the_converter_saves_it_for_what_is_pruned():
     head = PRICES.network_mac_j * NETWORK.width * NETWORK.classes
     for result in (analog, digital):
         assert float(result.embedding_j) - head == pytest.approx((float(dense.embedding_j) - head) / 4, rel=1e-5)
-    assert float(analog.dac_j) == 0.0
+    assert float(analog.dac_j) == pytest.approx(64 * 16 * PRICES.pixel_hold_f * 1.1**2), "held, not converted"
 
 
 @pytest.mark.parametrize(

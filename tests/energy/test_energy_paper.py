@@ -19,7 +19,9 @@ ONE = TokenCounts([1.0], [1.0])
 
 
 def analog(preset=PAPER, scorer=SCORER, bias_a=BIAS_A, token_s=TOKEN_S, **changes):
-    front_end = FrontEnd([bias_a], SUPPLY_V, token_s, reference_bits=0, **changes)  # the paper sets no threshold
+    front_end = FrontEnd(
+        [bias_a], SUPPLY_V, token_s, reference_bits=0, circuit="priced", **changes
+    )  # sets no threshold
     return ledger(preset, NETWORK, scorer, ONE, front_end)
 
 

@@ -64,6 +64,16 @@ def test_curves_are_told_apart_by_device_bias_and_temperature(tmp_path):
     assert [of(one) for one in found] == [("a", 1e-8, 27.0), ("b", 1e-8, 27.0), ("a", 1e-9, 27.0), ("a", 1e-8, 60.0)]
 
 
+def test_a_supply_is_read_where_there_is_one_and_written_back(tmp_path):
+    lines = [f"{row},{volts}" for volts in ("1620", "1980") for row in rows()]
+    found = read_curves(written(tmp_path / "c.csv", "\n".join([HEAD + ",supply_mV", *lines])))
+    assert [one.supply_v for one in found] == [1.62, 1.98]
+    again = read_curves(written(tmp_path / "d.csv", curves_csv(found)))
+    assert [(of(one), one.supply_v) for one in again] == [(of(one), one.supply_v) for one in found]
+    with pytest.raises(CurveError, match="line 2: supply_v = 0 must be above 0"):
+        read_curves(written(tmp_path / "e.csv", f"{HEAD},supply_v\n{rows()[0]},0"))
+
+
 def test_a_spreadsheets_mark_is_no_part_of_the_first_column(tmp_path):
     text = "\n".join([HEAD.replace("device", "Device"), *rows(device="a"), *rows(device="b")])
     assert [one.device for one in read_curves(written(tmp_path / "c.csv", text, "utf-8-sig"))] == ["a", "b"]

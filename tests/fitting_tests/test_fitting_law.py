@@ -117,6 +117,36 @@ def test_the_true_law_is_found_and_holds_where_nothing_was_measured():
         )
 
 
+def test_the_change_with_the_supply_is_found_and_a_bend_leaves_the_nominal_alone():
+    """Offset and kappa linear in the supply, the offset with a bend; between the supplies within 2e-6 of I_b."""
+
+    def at(supply_v, bias_a, celsius, bend=0.0):
+        change_v = supply_v - 1.8
+        ota = made_ota(bias_a, celsius)
+        moved = ota.offset_v - 7e-3 * change_v * (1 + 1e-3 * (celsius - 27.0)) + bend * change_v**2
+        return dataclasses.replace(ota, offset_v=moved, kappa=ota.kappa + 2e-3 * change_v, supply_v=supply_v)
+
+    cases = [
+        (v, bias_a, c) for v in (1.62, 1.8, 1.98) for bias_a in (1e-9, 1e-8, 3e-8, 1e-7) for c in (0.0, 27.0, 85.0)
+    ]
+    hardware, bent = made_from([at(*case) for case in cases]), made_from([at(*case, 0.02) for case in cases])
+    for supply_v, bias_a, celsius in ((1.7, 5e-9, 50.0), (1.9, 2e-8, 10.0), (1.8, 5e-9, 50.0)):
+        ota = at(supply_v, bias_a, celsius)
+        expected_a = ota.current_a * np.tanh(ota.kappa * (VOLTAGE_V - ota.offset_v) / (2 * thermal_v(celsius)))
+        found_a = predicted_a(hardware, bias_a, celsius, VOLTAGE_V, supply_v)
+        np.testing.assert_allclose(found_a, expected_a, rtol=0, atol=2e-6 * bias_a)
+    nominal = [predicted_a(one, 5e-9, 50.0, VOLTAGE_V) for one in (hardware, bent)]
+    np.testing.assert_allclose(*nominal, rtol=0, atol=1e-9 * 5e-9)
+
+
+def test_supplies_that_leave_out_the_nominal_are_refused():
+    fits = [dataclasses.replace(made_ota(1e-9, 27.0), supply_v=supply_v) for supply_v in (2.0, 2.5)]
+    with pytest.raises(
+        SettingError, match="supplies of 2 to 2.5 V, which do not enclose the 1.8 V of hardware 'nominal'"
+    ):
+        fit_law(fits, BASE)
+
+
 def test_what_the_polynomials_leave_is_told():
     """A kappa off at one of 12 points leaves more than nothing, and of kappa alone."""
     fits = [made_ota(bias_a, celsius) for bias_a in (1e-9, 1e-8, 1e-7) for celsius in CELSIUS]

@@ -64,6 +64,17 @@ def test_a_fitted_law_comes_back_as_it_was_written(tmp_path):
     assert read_preset(path) == with_fields(get_preset("sky130_130nm"), {"name": "typical", **fields})
 
 
+def test_a_file_of_the_first_schema_has_no_change_with_the_supply(tmp_path):
+    first = {"kappa": [[0.0, 1e-4]], "offset_v": [[1e-3]]}
+    found = read_preset(saved(tmp_path, content(schema=1, fields={"ota.systematic": first})))
+    assert found.ota.systematic == Systematic(kappa=((0.0, 1e-4),), offset_v=((1e-3,),))
+    later = content(schema=1, fields={"ota.systematic": first | {"kappa_per_v": [[1e-3]]}})
+    with pytest.raises(
+        SettingError, match="ota.systematic must be a table with log_current, kappa, offset_v, additive"
+    ):
+        read_preset(saved(tmp_path, later))
+
+
 def test_what_json_cannot_hold_is_not_written():
     with pytest.raises(ValueError, match="not JSON compliant"):
         preset_json("nominal", "x", {"ota.kappa": math.nan}, {})
@@ -76,8 +87,8 @@ def test_what_json_cannot_hold_is_not_written():
         (["a list"], "is no fitted hardware: its 'format' is not 'atis_jax fitted hardware'"),
         (content(format="atis_jax design bundle"), "is no fitted hardware: its 'format' is not"),
         (content(format=None), "is no fitted hardware: its 'format' is not"),
-        (content(schema=2), "has schema 2, this version reads 1; update atis_jax, or fit anew"),
-        (content(schema=None), "has schema None, this version reads 1"),
+        (content(schema=3), "has schema 3, this version reads 2; update atis_jax, or fit anew"),
+        (content(schema=None), "has schema None, this version reads 2"),
         (content(name=None), "lacks 'name'; fit anew"),
         (content(base=None), "lacks 'base'; fit anew"),
         (content(fields=None), "lacks 'fields'; fit anew"),
@@ -94,7 +105,7 @@ def test_what_json_cannot_hold_is_not_written():
         ),
         (content(fields={"ota.systematic": {"kappa": "12"}}), "ota.systematic.kappa = .*must be a list of lists"),
         (content(fields=[1, 2]), r"fields = \[1, 2\] must be a table"),
-        (content(schema=True), "has schema True, this version reads 1"),
+        (content(schema=True), "has schema True, this version reads 2"),
         (content(name=[]), r"name = \[\] must be a text"),
         (content(base=["nominal"]), r"base = \['nominal'\] must be a text"),
         ("[" * 100_000, "holds no fitted hardware .*more than 64 tables and lists inside each other"),

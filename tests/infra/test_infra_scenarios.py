@@ -10,12 +10,14 @@ import jax
 import numpy as np
 import pytest
 
+from atis_jax.config import from_config_dict
 from atis_jax.energy import paper as paper_numbers
-from atis_jax.energy.deployments import DeploymentSpec, PointSpec
+from atis_jax.energy.deployments import DeploymentSpec, PointSpec, deployment_ledgers
 from atis_jax.models.vit import ModelSpec
 from atis_jax.report import page
 from atis_jax.validation import SettingError, UserError
-from experiments.energy import paper, scenarios
+from configs.scenarios import get_config
+from experiments.energy import paper, scenarios, verdict_table
 from experiments.energy.settings import ScenariosSettings
 from experiments.rundir import open_run
 
@@ -27,6 +29,7 @@ SETTINGS = ScenariosSettings(
     map_scenario="camera",
     resolution=2,
     own=ModelSpec(stem="linear", depth=1, heads=2),
+    draws=2000,
     codesigned=PointSpec(inputs=16, bits=4, projection="selection", core="settling"),
     camera=DeploymentSpec(network="deit_ti", preset="horowitz_45nm"),
     sensor=SENSOR,
@@ -90,6 +93,8 @@ def test_factors_are_those_of_the_totals(finished):
         ours, theirs = one["total_j"][pair["analog"]], one["total_j"][pair["rival"]]
         assert pair["total_factor"] == pytest.approx(theirs / ours)
         assert pair["wins"] is (ours < theirs)
+        sure = pair["certainty"]
+        assert sure["draws"] == SETTINGS.draws and sure["interval"][0] <= sure["wins"] <= sure["interval"][1]
         assert sum(one["ledger_j"][pair["analog"]].values()) == pytest.approx(ours, rel=1e-5)
         first = pair["constants"][0]
         assert pair["deciding"]["name"] == first["name"]
@@ -103,7 +108,7 @@ def quoted(tmp_path):
     stored = {"accuracy": {"dense": 0.9}, "tokens": {"pruned_fraction": 0.6, "kept_per_layer": [0.4]}}
     config = {
         "scorer": {"inputs": 16, "differential": True},
-        "energy": {"core": "bias", "token_time_s": 1e-6},
+        "energy": {"core": "settling", "token_time_s": 1e-6},
     }
     (tmp_path / "summary.json").write_text(json.dumps(stored))
     (tmp_path / "config.json").write_text(json.dumps(config))
@@ -156,3 +161,23 @@ def test_a_number_that_is_off_is_named_and_fails(capsys, monkeypatch):
     found = capsys.readouterr()
     assert "OFF" in found.out
     assert "off: section 4.2, DACs, one token" in found.err
+
+
+@pytest.mark.slow
+def test_the_pages_verdicts_are_those_of_the_config():
+    """Energies of docs/verdicts.json, worked out again: a ledger that charges otherwise needs the run again."""
+    settings = from_config_dict(ScenariosSettings, get_config())
+    told = {one["name"]: one["total_j"] for one in verdict_table.stored().summary["scenarios"]}
+    assert set(told) == set(settings.which)
+    for name in ("camera", "always_on"):
+        found = deployment_ledgers(settings.scenario(name), settings.points(name), scenarios.own_shape(settings))
+        for who, one in found.items():
+            assert told[name][who] == pytest.approx(float(one.total_j), rel=1e-5), (name, who)
+
+
+def test_verdicts_of_no_run_are_refused(tmp_path, capsys):
+    assert verdict_table.main([str(tmp_path)]) == 2
+    assert "no finished run" in capsys.readouterr().err
+    (tmp_path / "summary.json").write_text(json.dumps({"scenarios": [{"against": [{}]}]}))
+    assert verdict_table.main([str(tmp_path)]) == 2
+    assert "no certainty" in capsys.readouterr().err

@@ -45,6 +45,14 @@ def comparison(analog: str, rival: str, total: dict, scoring: dict, **changes: A
         "scoring_factor": factor,
         "ratio": 1 / factor if factor else total[analog] / total[rival],
         "constants": [first, MEMORY] if first is CONVERSION else [first],
+        "circuits_factor": 2 * factor if factor else None,
+        "certainty": {
+            "draws": 4000,
+            "wins": 0.75,
+            "interval": [0.73, 0.77],
+            "share_saved": [-0.01, 0.02, 0.05],
+            "circuits_factor": [factor, 2 * factor, 3 * factor] if factor else None,
+        },
         "deciding": {"name": first["name"], "break_even": 4e-12 if first is CONVERSION else None},
         **changes,
     }

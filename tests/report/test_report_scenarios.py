@@ -33,6 +33,7 @@ from experiments.energy.figures.breakeven import (
     edges,
     read_maps,
 )
+from experiments.energy.figures.certainty import how_sure
 from experiments.energy.figures.deciding import what_decides
 from experiments.energy.figures.joules import joules
 from experiments.energy.figures.passes import energy_of_a_pass
@@ -238,6 +239,25 @@ def test_bars_of_a_constant_run_from_the_result_to_both_ends(whole):
     assert dict(zip(head, rows[5], strict=True))["changes at"] == "nowhere"
 
 
+def test_a_bar_of_certainty_runs_over_its_quantiles_and_names_its_probability(whole):
+    found = whole[0]["certainty"]
+    paper, codesigned = found.figure.axes
+    assert len(paper.patches) == 9 and len(codesigned.patches) == 6
+    bar = codesigned.patches[0]
+    assert (bar.get_x(), bar.get_x() + bar.get_width()) == pytest.approx((-1, 5))
+    assert {text.get_text() for text in codesigned.texts} == {"0.75", "P"}
+    assert "15 verdicts of 15 stay open" in plain(found.caption) and "4,000" in found.caption
+    head, *rows = whole[0]["certainty_numbers"].table
+    row = dict(zip(head, rows[-1], strict=True))
+    shown = [plain(row[name]) for name in ("wins in", "saves of the pass", "scoring", "circuits alone")]
+    assert shown == [
+        "75.0 % (73.0 % to 77.0 %)",
+        "2.0 % (\u22121.0 % to 5.0 %)",
+        "wins 2.00 ×",
+        "wins 4.00 × (wins 2.00 × to wins 6.00 ×)",
+    ]
+
+
 # Maps.
 
 
@@ -361,6 +381,8 @@ def edited(*path, value):
         (what_decides, edited("scenarios", 0, "against", 0, "constants", 0, "range", value=[1]), "must be two numbers"),
         (break_even_maps, edited("maps", value="all"), "'maps' must be a list"),
         (break_even_maps, edited("maps", 0, "x", value=None), r"'maps\[0\].x' must be a table"),
+        (how_sure, edited("scenarios", 0, "against", 0, "certainty", "interval", value=[0.8, 0.9]), "share of 0.75"),
+        (how_sure, edited("scenarios", 0, "against", 0, "certainty", "share_saved", value=[1, 0, 2]), "3 ascending"),
         (tables.latency, edited("targets", 0, "token_s", value=None), "token_s' must be a finite number"),
         (tables.model_sizes, edited("models", 0, "dense_j", value=0), "dense_j' is 0"),
         (tables.paper_numbers, edited("paper", 0, "printed", value=[]), "must be a list of numbers"),
@@ -419,16 +441,16 @@ def figure_of(path: Path) -> bytes:
 
 @pytest.mark.slow
 def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeypatch):
-    """The config's five scenarios, in its own words, against everybody: at most 1,500 words; the rest is in files."""
+    """The config's six scenarios, in its own words, against everybody: at most 1,500 words; the rest is in files."""
     monkeypatch.setattr(page, "save", lambda figure, folder, name, vector: figure_of(folder / f"{name}.png"))
     summary, config = scenarios_summary(), get_config()
-    five = summary["scenarios"] + copy.deepcopy(summary["scenarios"][:2])
-    for one, name in zip(five, config.which, strict=True):
+    six = summary["scenarios"] + copy.deepcopy(summary["scenarios"])
+    for one, name in zip(six, config.which, strict=True):
         one |= {"name": name, "words": config[name].words}
         one["against"] += [
             {**one["against"][-1], "rival": rival} for rival in ("digital", "folded") if rival in one["total_j"]
         ]
-    write_json(tmp_path / "summary.json", summary | {"scenarios": five})
+    write_json(tmp_path / "summary.json", summary | {"scenarios": six})
     write_json(tmp_path / "config.json", {"paper": {"inputs": 64, "bits": 6, "projection": "learned"}})
     np.savez(tmp_path / "artifacts.npz", **map_arrays())
     html = write_report(tmp_path, SCENARIOS).read_text(encoding="utf-8")
@@ -445,7 +467,7 @@ def test_the_whole_page_is_short_and_opens_with_who_wins_where(tmp_path, monkeyp
     assert {"latency.csv", "targets.csv", "paper_numbers.csv", "verdicts.csv", "break_even_numbers.csv"} <= set(files)
     with (tmp_path / "tables" / "verdicts.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.reader(file)) == ["what", "verdict", "in words"]
-    assert f"Accuracy in scenario {five[2]['name']}: no run was made." in html
+    assert f"Accuracy in scenario {six[2]['name']}: no run was made." in html
     assert "(64\u00a0inputs, 6\u00a0bits, learned projection)" in html
     assert "Every number:" not in html
     drawn_names = {path.stem for path in (tmp_path / "figures").glob("*.png")}

@@ -12,6 +12,7 @@ from atis_jax.cells.timing import array_settling_s, decision_s
 from atis_jax.energy.front_end import PRICED, FrontEnd
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import ScorerShape
+from atis_jax.typing import Real
 from atis_jax.units import thermal_voltage_v
 from atis_jax.validation import SettingError, choose
 
@@ -80,6 +81,11 @@ def check_token_time(
         )
 
 
+def built_time(preset: EnergyPreset, front_end: FrontEnd) -> Real:
+    """What the time that the circuit needs is multiplied by: nothing where a token's time or its price is given."""
+    return 1.0 if front_end.circuit == PRICED or front_end.core != "settling" else preset.built_time
+
+
 _ON_TIME_S = {"bias": _token_time_s, "settling": _until_settled_s}
 
 
@@ -123,4 +129,5 @@ def tia_j(preset: EnergyPreset, front_end: FrontEnd, scorer: ScorerShape, on_s: 
         return scorer.arrays * preset.tia_w * on_s
     each_a = op_amp_supply_a(front_end.bias_current_a / scorer.arrays)
     # Nothing is built in a layer without current.
-    return scorer.arrays * jnp.where(front_end.bias_current_a > 0, each_a, 0.0) * front_end.supply_v * on_s
+    power_w = jnp.where(front_end.bias_current_a > 0, each_a, 0.0) * front_end.supply_v * preset.built_op_amp
+    return scorer.arrays * power_w * on_s

@@ -21,7 +21,7 @@ def comparators_j(
     compared = scorer.prototypes * scorer.thresholds
     if front_end.circuit == PRICED:
         return jnp.full_like(on_s, compared * preset.comparator_j)
-    return compared * comparator_supply_a() * front_end.supply_v * on_s
+    return compared * comparator_supply_a() * front_end.supply_v * preset.built_comparator * on_s
 
 
 def switching_j(preset: EnergyPreset, scorer: ScorerShape, inputs: Float[Array, "L"]) -> Float[Array, "L"]:

@@ -27,6 +27,39 @@ LINE_CAPACITANCE = Constant(
     low=0.1 * PICO,
     high=1 * PICO,
 )
+BUILT_TIME = Constant(
+    "time that the built circuit needs, over its law",
+    1.0,
+    "",
+    130,
+    "law of atis_jax.cells.timing; low: ngspice has the quickstart's layers within 3 mV RMS of their settled scores at "
+    "5 µs, where the law asks for 8; high: an OTA of half the mean current",
+    "modelled",
+    low=0.6,
+    high=2.0,
+)
+BUILT_OP_AMP = Constant(
+    "power of the built op-amp, over its branches",
+    1.0,
+    "",
+    130,
+    "branches of atis_jax.cells.library; low: each carries the array's current and no more, the least that a class A "
+    "stage can do, instead of twice that; high: ngspice within 10 % of the branches",
+    "modelled",
+    low=0.5,
+    high=1.1,
+)
+BUILT_COMPARATOR = Constant(
+    "power of the built comparator, over its branches",
+    1.0,
+    "",
+    130,
+    "branches of atis_jax.cells.library, 1.04 µW (1.06 in ngspice); low: half the bias, which decides in twice the "
+    "time; high: ngspice within 10 %",
+    "modelled",
+    low=0.5,
+    high=1.1,
+)
 FLOATING_GATE_WRITE = Constant(
     "floating-gate write",
     math.sqrt(60 * NANO * 2.2 * MILLI),

@@ -26,6 +26,32 @@ ISAAC_ADC = Constant(
     f"{_LIBRARY}, isaac.py: 2 mW at 1.2 GS/s, after Kull et al., ISSCC 2013",
     "modelled",
 )
+FORMS_ADC = Constant(
+    "FORMS 4 bit ADC",
+    0.226 * PICO,
+    "J",
+    32,
+    f"{_LIBRARY}, forms.py: ADC of 4 bits (Yuan et al., ISCA 2021)",
+    "modelled",
+)
+NEWTON_ADC = Constant(
+    "Newton 9 bit ADC",
+    2.58 * PICO,
+    "J",
+    32,
+    f"{_LIBRARY}, newton.py: ADC of 9 bits (Nag et al., IEEE Micro 2018)",
+    "modelled",
+)
+MURMANN_ADC_6 = Constant(
+    "ADC of 5.5-6.5 effective bits, median",
+    6.9 * PICO,
+    "J",
+    None,
+    "Murmann's ADC survey, rev20250609; best 0.30 pJ, 10th percentile 1.5 pJ",
+    "measured",
+)
+MURMANN_ADC_8_MEDIAN = 37.5 * PICO
+"""Of 7.5-8.5 effective bits, in the same survey."""
 MURMANN_ADC = Constant(
     "ADC of 7.5-8.5 effective bits, 10th percentile",
     5.3 * PICO,
@@ -90,6 +116,15 @@ KELLER_2023 = Constant(
     "Keller et al., JSSC 58(4), 1129, 2023, doi 10.1109/JSSC.2023.3234893: 38.7 TOPS/W on BERT-base at 0.67 V",
     "measured",
 )
+IBM_2023_PRECISE = Constant(
+    "64-core phase-change chip, a MAC at high precision",
+    2 * PICO / 2.48,
+    "J",
+    14,
+    "Le Gallo et al., Nature Electronics 6, 2023, doi 10.1038/s41928-023-01010-1: 2.48 TOPS/W at high precision, whole "
+    "chip",
+    "measured",
+)
 LPDDR4 = Constant("LPDDR4", 8 * 8 * PICO, "J/B", None, "hwcomponents-cacti: 8 pJ a bit, the device alone", "modelled")
 HBM2 = Constant(
     "HBM2",
@@ -100,12 +135,20 @@ HBM2 = Constant(
     "modelled",
 )
 IMAGER_51 = Constant(
-    "VGA imager with its ADC, a pixel",
+    "compressive VGA imager with its ADC, a pixel",
     51 * PICO,
     "J",
     110,
-    "Park et al., JSSC 56(8), 2021: 0.7 mW at 45 frames/s",
+    "Park et al., JSSC 56(8), 2021: 0.7 mW at 45 frames/s, of an imager that compresses four times before it converts",
     "measured",
+)
+IMAGER_40 = Constant(
+    "always-on imager with its ADC, a pixel",
+    45.5e-6 / (15 * 320 * 240),
+    "J",
+    None,
+    "Choi et al., ISSCC 2015, 6.3: 45.5 µW at 15 frames/s, 8 bits, nothing compressed; 320 x 240 pixels recalled",
+    "recalled",
 )
 IMAGER_99 = Constant(
     "QVGA log-gradient imager, a pixel",

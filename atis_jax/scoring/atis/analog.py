@@ -70,9 +70,9 @@ class Analog(Atis):
         """It is a circuit."""
         return True
 
-    def sample_chip(self, key: Key) -> Chip:
-        """One layer's chip."""
-        return sample_chip(key, self.hardware, self.spec.geometry)
+    def sample_chip(self, key: Key, lot: Key | None = None) -> Chip:
+        """One layer's chip, of a lot."""
+        return sample_chip(key, self.hardware, self.spec.geometry, lot)
 
     def wired(self, chip: Chip | None) -> Chip | None:
         """One array where one read serves all layers."""

@@ -128,7 +128,16 @@ def _numbers(found: tuple[Scenario, ...], who: str, searched: float | None) -> T
     pairs = [(one, pair) for one in found for pair in one.against if pair.analog == who]
     if not pairs:
         return None
-    heads = ("scenario", "against", "verdict", "whole pass", "scoring", "price that matters most", "changes at")
+    heads = (
+        "scenario",
+        "against",
+        "verdict",
+        "whole pass",
+        "scoring",
+        "circuits alone",
+        "price that matters most",
+        "changes at",
+    )
     tried = "" if searched is None else f" (nowhere: not from 1/{searched:,.0f} to {searched:,.0f} times its value)"
     rows = [
         (
@@ -137,6 +146,7 @@ def _numbers(found: tuple[Scenario, ...], who: str, searched: float | None) -> T
             outcome(pair).value,
             _factor(pair.total_factor),
             "" if pair.scoring_factor is None else _factor(pair.scoring_factor),
+            "" if pair.circuits_factor is None else _factor(pair.circuits_factor),
             _most(pair),
             _turn(pair),
         )
@@ -144,7 +154,8 @@ def _numbers(found: tuple[Scenario, ...], who: str, searched: float | None) -> T
     ]
     caption = (
         f"The {NAMES[who]} in numbers: the rival's energy over the circuit's, so above 1 analog takes less; of the "
-        "whole pass and of scoring. Against dense the constant is judged by the whole pass, against digital by what is "
+        "whole pass, of scoring, and of scoring without what both read of tokens and project. Against dense the "
+        "constant is judged by the whole pass, against digital by what is "
         f"not the same in both. Changes at: the value of that price at which both take the same{tried}, and whether it "
         "lies inside the price's range."
     )

@@ -17,6 +17,7 @@ from atis_jax.report.style import (
     DIGITAL,
     GREEN,
     ORANGE,
+    PURPLE,
     SKY,
     new_figure,
     panels_of,
@@ -33,6 +34,7 @@ LOOKS = {
     "digital": (SKY, "s"),
     "folded": (DIGITAL, "s"),
     "paper": (ORANGE, "D"),
+    "coarse": (PURPLE, "s"),
     "codesigned_digital": (GREEN, "s"),
     "codesigned": (ANALOG, "D"),
 }
@@ -52,6 +54,7 @@ _COLUMNS = (
     ("codesigned", "digital", "paper's score\nin digital"),
     ("codesigned", "folded", "the same,\nfolded"),
     ("codesigned", "codesigned_digital", "its digital\ntwin"),
+    ("codesigned", "coarse", "coarse, then\nfine digital"),
 )
 
 

@@ -31,6 +31,8 @@ def contenders(run: RunFiles, found: tuple[Scenario, ...]) -> Table:
         "paper": f"The analog circuit of the paper's section 4.2{paper}.",
         "codesigned_digital": "The co-designed score in digital, in whichever form is cheaper. The fairest rival of "
         "the next line: a score that needs fewer numbers is cheaper in digital too.",
+        "coarse": "The digital twin on pixels converted to a few bits; patches that are kept are read again and "
+        "converted in full.",
         "codesigned": f"The analog circuit found by co-design{codesigned}{on_sensor}.",
     }
     caption = (
