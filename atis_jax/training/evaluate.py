@@ -212,7 +212,7 @@ def count_gathered(
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
-    """``chips`` fabricated chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
+    """``chips`` fabricated chips, each its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
     lots = jax.random.split(rng.key_of(key, "lot"), chips)

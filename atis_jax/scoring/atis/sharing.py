@@ -43,4 +43,8 @@ def copied_from(design: Design, layer: Int[Array, ""]) -> Design:
 def with_one_array(chip: Chip) -> Chip:
     """Chips of all layers, leaves (L, ...), as fabricated for one read: an array, and comparators for every layer."""
     array = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], jnp.shape(leaf)), chip)
-    return dataclasses.replace(array, comparator_offset_v=chip.comparator_offset_v)
+    return dataclasses.replace(
+        array,
+        comparator_offset_v=chip.comparator_offset_v,
+        comparator_offset_drift_v_per_k=chip.comparator_offset_drift_v_per_k,
+    )
