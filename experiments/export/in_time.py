@@ -161,13 +161,13 @@ def _followed(
     )
     realised: Realised = twin_realised(bundle, layer, hardware, twin.chip, temperature_c)
     inputs = jnp.asarray(tokens.voltages_v / float(realised.full_scale_v), jnp.float32)
-    threshold_v = realised.threshold_v[: bundle.spec.groups]
+    threshold_v = jnp.asarray(twin.threshold_v.reshape(-1, bundle.spec.groups), jnp.float32)
     quiet = jnp.zeros((len(inputs), bundle.spec.groups))
     everyone = jnp.ones(len(inputs), bool)
-    ends_v, decided_v = jax.jit(
-        lambda u: read_in_time(realised, hardware, bundle.spec, u, everyone, threshold_v, quiet, quiet)
-    )(inputs)
-    return np.asarray(ends_v), np.asarray(decided_v > threshold_v)
+    in_time = jax.jit(lambda u, at_v: read_in_time(realised, hardware, bundle.spec, u, everyone, at_v, quiet, quiet))
+    found = [in_time(inputs, at_v) for at_v in threshold_v]
+    scores_v, bits = zip(*((ends, decided > at_v) for (ends, decided), at_v in zip(found, threshold_v)), strict=True)
+    return np.concatenate(scores_v, axis=1), np.concatenate(bits, axis=1)
 
 
 def in_time_gates(played: Sequence[Sequence[InTime]]) -> list[Gate]:
