@@ -228,6 +228,8 @@ def _sky130_130nm() -> Hardware:
             "tia.swing_v": 0.88,  # V: our op-amp goes from -0.90 to 0.87 V at 1.8 V (benches.amplifier_curve)
             "tia.rail_sharpness": 16,  # V: it is straight to within 1 mV up to 0.7 V, as above
             "tia.open_loop_gain": 3400.0,  # V: 5900 / 3400 / 3400 / 2500 for arrays of 0.1 / 0.3 / 1 / 6.4 µA, as above
+            "comparator.offset_sigma_v": 5.9 * MILLI,  # V: our comparator, 5.5-6.3 mV, 500 devices, as above
+            "comparator.offset_drift_sigma_v_per_k": 14.9e-6,  # V: 14.1-15.9 µV/K, as above
             "thermal.current_per_k": 4.80884e-4,  # V: configs/fit.py, with ota.systematic
         },
     )
