@@ -96,11 +96,6 @@ class Bundle:
         """C, comparators behind an array: a score's own, or one for every scored layer."""
         return self.spec.groups * (len(self.scored) if self.spec.reads_once else 1)
 
-    @property
-    def comparators(self) -> int:
-        """C, comparators behind an array: a score's own, or one for every scored layer."""
-        return self.spec.groups * (len(self.scored) if self.spec.reads_once else 1)
-
     def layer(self, layer: int) -> Design:
         """One layer's design, leaves on the device."""
         return jax.tree.map(jnp.asarray, layer_design(self.design, layer))

@@ -99,17 +99,17 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
             lines.append(amplifiers(bundle, found)[row].lines(f"s{row}", f"y{row}", f"{row}").rstrip())
         else:
             lines.append(f"Rf{row} y{row} cm {found.feedback_ohm[row % groups]:.9e}")
-    for number, threshold_v in enumerate(thresholds_v(bundle, layer).tolist()):
-        score = number % groups
+    for place, threshold_v in enumerate(thresholds_v(bundle, layer).tolist()):
+        score = place % groups
         if bundle.spec.differential:
             # Half the difference of the halves against theta: y- against y+ raised by 2 theta; a TIA inverts.
             raised, other = (score, groups + score) if amplified else (groups + score, score)
-            lines.append(f"Vref{number} ref{number} y{raised} {2 * threshold_v:.9e}")
-            lines.append(f"Ic{number} vdd bc{number} {COMPARATOR_CURRENT_A:.6e}")
-            lines.append(f"XC{number} y{other} ref{number} keep{number} bc{number} vdd {COMPARATOR.name}")
+            lines.append(f"Vref{place} ref{place} y{raised} {2 * threshold_v:.9e}")
+            lines.append(f"Ic{place} vdd bc{place} {COMPARATOR_CURRENT_A:.6e}")
+            lines.append(f"XC{place} y{other} ref{place} keep{place} bc{place} vdd {COMPARATOR.name}")
         else:
             comparator = comparator_line(
-                threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{number}", f"{number}", inverted=amplified
+                threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{place}", f"{place}", inverted=amplified
             )
             lines.append(comparator.rstrip())
     return "\n".join([*lines, ".ends", ""])
@@ -307,7 +307,8 @@ def read_scorer(
         comparators: behind the array; None: G.
 
     Returns:
-        Currents, resistors and the thresholds of all comparators; converters are not in a netlist (``full_scale_v`` 0, ``bits`` None).
+        Currents, resistors and the thresholds of all comparators; converters are not in a netlist (``full_scale_v`` 0,
+        ``bits`` None).
 
     Raises:
         ExportError: a line is missing or contradicts another.

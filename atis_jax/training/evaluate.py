@@ -212,12 +212,15 @@ def count_gathered(
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
-    """``chips`` fabricated chips, each its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
+    """``chips`` chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
     lots = jax.random.split(rng.key_of(key, "lot"), chips)
-    drawn = jax.vmap(jax.vmap(method.sample_chip, (0, None)))(jax.random.split(key, (chips, depth)), lots)
-    return jax.vmap(method.wired)(drawn)
+
+    def chip(keys, lot):
+        return method.wired(jax.vmap(method.sample_chip, (0, None))(keys, lot))
+
+    return jax.vmap(chip)(jax.random.split(key, (chips, depth)), lots)
 
 
 def environments_for(

@@ -50,8 +50,8 @@ class InTime:
     Attributes:
         fraction: of the billed time.
         token_s: time of a token, s.
-        scores_v: (t, G) of ngspice at the end of each token, V.
-        keep: (t, G) of ngspice.
+        scores_v: (t, C) of ngspice at the end of each token, V.
+        keep: (t, C) of ngspice.
         settled: bits unequal to the settled model's.
         settled_v: RMS of the score less the settled one, both of ngspice, V.
         followed: bits unequal to those of the model with residue.
@@ -113,7 +113,7 @@ def play_in_time(
         layer: from 0.
         files: of the exported layer.
         tokens: what is played.
-        static_v: (t, G) settled scores of ngspice, V.
+        static_v: (t, C) settled scores of ngspice, V.
         twin: our model of the netlist.
         billed_s: time of a token that the ledger charges, s.
         temperature_c: degrees Celsius.
@@ -147,7 +147,7 @@ def play_in_time(
 def _followed(
     bundle: Bundle, layer: int, tokens: BenchTokens, twin: Twin, token_s: float, temperature_c: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores at the end of each token (t, G) in V, and bits, of the twin that follows the residue.
+    """Scores at the end of each token (t, C) in V, and bits, of the twin that follows the residue.
 
     The bench's inputs take ``EDGE`` of a token to change, and its bits are read half of that before a token's end.
     """
@@ -165,8 +165,11 @@ def _followed(
     quiet = jnp.zeros((len(inputs), bundle.spec.groups))
     everyone = jnp.ones(len(inputs), bool)
     in_time = jax.jit(lambda u, at_v: read_in_time(realised, hardware, bundle.spec, u, everyone, at_v, quiet, quiet))
-    found = [in_time(inputs, at_v) for at_v in threshold_v]
-    scores_v, bits = zip(*((ends, decided > at_v) for (ends, decided), at_v in zip(found, threshold_v)), strict=True)
+    scores_v, bits = [], []
+    for at_v in threshold_v:
+        ends_v, decided_v = in_time(inputs, at_v)
+        scores_v.append(ends_v)
+        bits.append(decided_v > at_v)
     return np.concatenate(scores_v, axis=1), np.concatenate(bits, axis=1)
 
 
