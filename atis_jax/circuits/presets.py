@@ -83,6 +83,7 @@ def _nominal() -> Hardware:
         name="nominal",
         max_inputs=64,  # P 4.2: 64-OTA array
         supply_v=1.8,  # V: a sky130 5T OTA does not work at 1 V
+        token_time_s=math.inf,  # C: every token is read settled; a config may give it a time
         dac=DacSpec(
             bits=6,  # P 4.2
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
