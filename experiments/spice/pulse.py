@@ -54,6 +54,8 @@ from experiments.spice.gates import GATE_POWER
 TEMPERATURE_C = 27.0
 CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
 PRESETS = ("horowitz_45nm", "jouppi_7nm")
+DEVICES = 40
+"""Branches and precharges whose mismatch is drawn."""
 LEAST_A = 50e-12
 """A floating gate's smallest current."""
 
@@ -247,13 +249,13 @@ def corners_table(process: Process, tokens: int, seed: int) -> str:
 def spread_table(process: Process, latches: int) -> str:
     """Mismatch of currents before programming, of what the switches leave, of latches."""
     capacitance_f = POINTS[8].capacitance_f(Timing())
-    currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, 100, 0)
-    switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, 50, 1)
+    currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, DEVICES, 0)
+    switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, DEVICES, 1)
     latches_v = latch_offsets_v(process, SUPPLY_V - 0.26, TEMPERATURE_C, latches, 2)
     return "\n".join(
         (
             f"sigma of ln I at {1e9 * POINTS[8].mean_a:g} nA, gate kept, not programmed: "
-            f"{100 * np.std(np.log(currents_a)):.2g} % (100)",
+            f"{100 * np.std(np.log(currents_a)):.2g} % ({DEVICES})",
             f"switches on {1e15 * capacitance_f:.3g} fF: {_moments(switches_v)}",
             f"latch: {_moments(latches_v)}",
         )
