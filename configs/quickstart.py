@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     config.pruning.kept = (0.35, 0.28, 0.25)
     config.loss.attention = 0.3
     config.loss.energy = 0.1
+    config.hardware.preset = "sky130_fg"
     config.energy.preset = "horowitz_45nm"
     config.codesign.temperature_c = (0.0, 70.0)
     config.codesign.detach_network = True

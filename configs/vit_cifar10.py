@@ -43,6 +43,7 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.tune.learning_rate = 5e-4
     config.loss.distill = 1.0
     config.loss.attention = 0.3
+    config.hardware.preset = "sky130_fg"
     config.energy.preset = "horowitz_45nm"
     config.codesign.temperature_c = (0.0, 70.0)
     config.codesign.detach_network = True

@@ -189,7 +189,12 @@ def measure_chips(
     offered = np.asarray(settings.evaluation.temperature_c)
     temperature_c = offered[np.arange(count) % len(offered)]
     chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, count)
-    environments = evaluate.environments_for(method.hardware, jnp.asarray(celsius_to_kelvin(temperature_c)))
+    supply = np.asarray(settings.evaluation.supply)
+    environments = evaluate.environments_for(
+        method.hardware,
+        jnp.asarray(celsius_to_kelvin(temperature_c)),
+        jnp.asarray(supply[np.arange(count) // len(offered) % len(supply)]),
+    )
     noise = [jax.random.fold_in(jax.random.fold_in(key, 2), number) for number in range(count)]
 
     def on(number: int) -> ScorerInputs:

@@ -32,6 +32,9 @@ class EvaluationSpec:
     temperature_c: tuple[float, ...] = setting(
         (27.0,), low=MODEL_LOW_C, high=MODEL_HIGH_C, least=1, doc="temperatures, dealt to the chips in turn"
     )
+    supply: tuple[float, ...] = setting(
+        (1.0,), low=0.5, high=1.5, least=1, doc="supplies over the nominal one, dealt with the temperatures"
+    )
     agreement_examples: int = setting(1000, low=1, doc="examples for masked against gathered, and for attention")
     pictures: int = setting(6, low=1, high=8, doc="examples drawn in the report")
     capacities: tuple[int, ...] = setting(

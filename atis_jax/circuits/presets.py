@@ -83,6 +83,7 @@ def _nominal() -> Hardware:
         name="nominal",
         max_inputs=64,  # P 4.2: 64-OTA array
         supply_v=1.8,  # V: a sky130 5T OTA does not work at 1 V
+        token_time_s=math.inf,  # C: every token is read settled; a config may give it a time
         dac=DacSpec(
             bits=6,  # P 4.2
             full_scale_v=100 * MILLI,  # C: +-100 mV, tanh well used but not saturated
@@ -219,10 +220,17 @@ def _sky130_130nm() -> Hardware:
             "ota.log_current_sigma": 0.072,  # V: 7.8 / 7.1 / 6.6 %, as above
             "ota.log_current_kappa_correlation": -0.889,  # V: -0.87 / -0.97 / -0.82, as above
             "ota.offset_additive_correlation": -0.05,  # V: -0.09 / -0.04 / -0.03, as above
+            "ota.offset_drift_sigma_v_per_k": 3.9e-6,  # V: 5.1 / 3.6 / 2.5 µV/K, experiments.spice.spreads
+            "ota.offset_lot_sigma_v": 0.11 * MILLI,  # V: corners ss/ff/sf/fs taken as 3 sigma, as above
+            "ota.kappa_lot_sigma": 0.0045,  # V: as above
             "floating_gate.error_sigma": 0.0,  # a mirror DAC: the spread is log_current_sigma
-            "tia.swing_v": 0.89,  # V: our op-amp goes from -0.90 to 0.89 V at 1.8 V (experiments.spice.preset_check)
+            "tia.offset_sigma_v": 4.3 * MILLI,  # V: our op-amp, 4.1-4.6 mV, 500 devices (experiments.spice.spreads)
+            "tia.offset_drift_sigma_v_per_k": 3.9e-6,  # V: 3.7-4.2 µV/K, as above
+            "tia.swing_v": 0.88,  # V: our op-amp goes from -0.90 to 0.87 V at 1.8 V (benches.amplifier_curve)
             "tia.rail_sharpness": 16,  # V: it is straight to within 1 mV up to 0.7 V, as above
-            "tia.open_loop_gain": 4000.0,  # V: 7000 / 4200 / 2100 for arrays of 0.1 / 0.5 / 6.4 µA, as above
+            "tia.open_loop_gain": 3400.0,  # V: 5900 / 3400 / 3400 / 2500 for arrays of 0.1 / 0.3 / 1 / 6.4 µA, as above
+            "comparator.offset_sigma_v": 5.9 * MILLI,  # V: our comparator, 5.5-6.3 mV, 500 devices, as above
+            "comparator.offset_drift_sigma_v_per_k": 14.9e-6,  # V: 14.1-15.9 µV/K, as above
             "thermal.current_per_k": 4.80884e-4,  # V: configs/fit.py, with ota.systematic
         },
     )

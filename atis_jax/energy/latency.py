@@ -83,7 +83,8 @@ def drawn_a(front_end: FrontEnd, scorer: ScorerShape, current_a: Float[Array, "L
     """
     if front_end.circuit == PRICED:
         return current_a
-    read_out_a = scorer.arrays * op_amp_supply_a(current_a / scorer.arrays)
+    each_a = op_amp_supply_a(current_a / scorer.arrays) if front_end.amplifier else jnp.zeros_like(current_a)
+    read_out_a = scorer.arrays * each_a
     return array_supply_a(current_a, front_end.circuit) + read_out_a + scorer.prototypes * comparator_supply_a()
 
 

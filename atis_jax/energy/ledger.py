@@ -260,9 +260,9 @@ def counts(
 ) -> tuple[Float[Array, "L"], Float[Array, "L"]]:
     """(scored, normalised) patch tokens of each layer.
 
-    Nothing is scored in a layer without a scorer, or behind the one read that serves them all. A scored layer normalises every token its scorer sees, an
-    unscored one those that go through it: normalising the tokens it prunes is a cost of scoring. Raw pixels are not
-    normalised.
+    Nothing is scored in a layer without a scorer, or behind the one read that serves them all. A layer that scores
+    normalises every token its scorer sees, another those that go through it: normalising the tokens it prunes is a cost
+    of scoring. Raw pixels are not normalised.
 
     Raises:
         SettingError: if a vector is not of length ``depth``.

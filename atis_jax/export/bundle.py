@@ -82,6 +82,20 @@ class Bundle:
         """Layers of the network."""
         return len(self.design.projection)
 
+    @property
+    def arrays(self) -> tuple[int, ...]:
+        """Layers in front of which there is an array: every scored one, or the first where one read serves all."""
+        return self.scored[:1] if self.spec.reads_once else self.scored
+
+    def compared(self, layer: int) -> tuple[int, ...]:
+        """Layers whose thresholds a score of ``layer``'s array meets: its own, or those of all scored layers."""
+        return self.scored if self.spec.reads_once and layer in self.arrays else (layer,)
+
+    @property
+    def comparators(self) -> int:
+        """C, comparators behind an array: a score's own, or one for every scored layer."""
+        return self.spec.groups * (len(self.scored) if self.spec.reads_once else 1)
+
     def layer(self, layer: int) -> Design:
         """One layer's design, leaves on the device."""
         return jax.tree.map(jnp.asarray, layer_design(self.design, layer))

@@ -65,6 +65,8 @@ def layer_quantities(bundle: Bundle, layer: int) -> dict[str, Any]:
     return {
         "layer": layer + 1,
         "scored": layer in bundle.scored,
+        # One read for all: what follows is the array of another layer, the thresholds alone are this one's.
+        **({"array_of": bundle.arrays[0] + 1} if layer in bundle.scored and layer not in bundle.arrays else {}),
         "projection": {
             "kind": spec.projection,
             "unit": "1",
@@ -156,6 +158,11 @@ class Achieved:
     threshold_v: np.ndarray
     full_scale_v: float
     bits: int | None
+
+
+def thresholds_v(bundle: Bundle, layer: int) -> np.ndarray:
+    """(C,) achieved thresholds of every comparator behind a layer's array, V: G for each layer that it serves."""
+    return np.concatenate([achieved(bundle, one).threshold_v for one in bundle.compared(layer)])
 
 
 def achieved(bundle: Bundle, layer: int) -> Achieved:

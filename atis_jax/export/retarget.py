@@ -89,8 +89,11 @@ def reprogramming(old: Bundle, new: Bundle) -> Reprogramming:
         before, after = achieved(old, layer), achieved(new, layer)
         for score in range(new.spec.groups):
             where = layer + 1, score
-            cells += _array(where, before.signed_current_a[score], after.signed_current_a[score], new, layer)
-            for found, name in ((resistors, "feedback_ohm"), (references, "threshold_v")):
+            lists = [(references, "threshold_v")]
+            if layer in (*old.arrays, *new.arrays):  # else the array is another layer's
+                cells += _array(where, before.signed_current_a[score], after.signed_current_a[score], new, layer)
+                lists.append((resistors, "feedback_ohm"))
+            for found, name in lists:
                 was, will = float(getattr(before, name)[score]), float(getattr(after, name)[score])
                 if was != will:
                     found.append((*where, was, will))
@@ -103,6 +106,7 @@ def check_same_chip(old: Bundle, new: Bundle) -> None:
         ("layers", old.layers, new.layers),
         ("scorer.inputs", old.spec.inputs, new.spec.inputs),
         ("scorer.groups", old.spec.groups, new.spec.groups),
+        ("scorer.reads", old.spec.reads, new.spec.reads),
         ("scorer.differential", old.spec.differential, new.spec.differential),
         ("floating_gate", old.hardware.floating_gate, new.hardware.floating_gate),
     ):

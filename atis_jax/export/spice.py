@@ -14,7 +14,7 @@ from atis_jax.circuits.tia import has_amplifier
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.errors import ExportError
 from atis_jax.export.parsed import number, whole
-from atis_jax.export.quantities import Achieved, achieved
+from atis_jax.export.quantities import Achieved, achieved, thresholds_v
 from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.formatting import si
 from atis_jax.spice.cells import OPTIONS, TRANSIENT_OPTIONS, cells_text
@@ -40,17 +40,17 @@ _PORTS_A_LINE = 12
 
 @dataclasses.dataclass(frozen=True)
 class BenchTokens:
-    """Tokens for the bench.
+    """Tokens for the bench. C comparators, ``Bundle.comparators``.
 
     Attributes:
         voltages_v: (t, N) differential input voltages, as the converters give them, V.
-        scores_v: (t, G) what the model expects at the comparators, V.
-        keep: (t, G) the model's decisions.
+        scores_v: (t, C) what the model expects at the comparators, V.
+        keep: (t, C) the model's decisions.
     """
 
     voltages_v: Float[np.ndarray, "t n"]
-    scores_v: Float[np.ndarray, "t g"]
-    keep: Bool[np.ndarray, "t g"]
+    scores_v: Float[np.ndarray, "t c"]
+    keep: Bool[np.ndarray, "t c"]
 
 
 def amplifiers(bundle: Bundle, found: Achieved) -> list[Amplifier]:
@@ -64,7 +64,8 @@ def amplifiers(bundle: Bundle, found: Achieved) -> list[Amplifier]:
 def scorer_text(bundle: Bundle, layer: int) -> str:
     """The subcircuit ``scorer``: input pairs, supply and common mode in; scores and keep bits out.
 
-    Ports: p0 n0 .. pN-1 nN-1, vdd, cm, y0 .. (a TIA's output each row), keep0 .. (a bit each score).
+    Ports: p0 n0 .. pN-1 nN-1, vdd, cm, y0 .. (a TIA's output each row), keep0 .. (a bit each comparator: each score
+    with its own threshold, or with that of every layer it serves, layer by layer).
 
     Args:
         bundle: the design; its calibration is in it.
@@ -76,12 +77,17 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
     if layer not in bundle.scored:
         raise ExportError(f"layer {layer + 1} has no scorer; scored are {[one + 1 for one in bundle.scored]}")
     check_exportable(bundle.spec)
+    if layer not in bundle.arrays:
+        raise ExportError(
+            f"layer {layer + 1} has no array of its own (scorer.reads = {bundle.spec.reads!r}); its comparators are in "
+            f"the netlist of layer {bundle.arrays[0] + 1}"
+        )
     found, groups, inputs = achieved(bundle, layer), bundle.spec.groups, bundle.spec.inputs
     if not np.all(np.any(found.signed_current_a != 0, axis=1)):
         raise ExportError(f"layer {layer + 1}: a score has no OTA that is on; train it or export another layer")
     rows = np.concatenate([found.signed_current_a, -found.signed_current_a][: bundle.spec.halves])
     ports = [f"{sign}{j}" for j in range(inputs) for sign in "pn"] + ["vdd", "cm"]
-    ports += [f"y{row}" for row in range(len(rows))] + [f"keep{score}" for score in range(groups)]
+    ports += [f"y{row}" for row in range(len(rows))] + [f"keep{number}" for number in range(bundle.comparators)]
     amplified = has_amplifier(bundle.hardware.tia.readout)
     lines = [f"* scorer of layer {layer + 1} of {bundle.name}: bias currents and resistors as achieved, SI units"]
     lines.append(_continued(".subckt scorer", ports))
@@ -93,16 +99,17 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
             lines.append(amplifiers(bundle, found)[row].lines(f"s{row}", f"y{row}", f"{row}").rstrip())
         else:
             lines.append(f"Rf{row} y{row} cm {found.feedback_ohm[row % groups]:.9e}")
-    for score, threshold_v in enumerate(found.threshold_v.tolist()):
+    for place, threshold_v in enumerate(thresholds_v(bundle, layer).tolist()):
+        score = place % groups
         if bundle.spec.differential:
             # Half the difference of the halves against theta: y- against y+ raised by 2 theta; a TIA inverts.
             raised, other = (score, groups + score) if amplified else (groups + score, score)
-            lines.append(f"Vref{score} ref{score} y{raised} {2 * threshold_v:.9e}")
-            lines.append(f"Ic{score} vdd bc{score} {COMPARATOR_CURRENT_A:.6e}")
-            lines.append(f"XC{score} y{other} ref{score} keep{score} bc{score} vdd {COMPARATOR.name}")
+            lines.append(f"Vref{place} ref{place} y{raised} {2 * threshold_v:.9e}")
+            lines.append(f"Ic{place} vdd bc{place} {COMPARATOR_CURRENT_A:.6e}")
+            lines.append(f"XC{place} y{other} ref{place} keep{place} bc{place} vdd {COMPARATOR.name}")
         else:
             comparator = comparator_line(
-                threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{score}", f"{score}", inverted=amplified
+                threshold_v, COMPARATOR_CURRENT_A, f"y{score}", f"keep{place}", f"{place}", inverted=amplified
             )
             lines.append(comparator.rstrip())
     return "\n".join([*lines, ".ends", ""])
@@ -158,8 +165,8 @@ def static_sweep(tokens: int) -> str:
 
 def static_vectors(bundle: Bundle) -> tuple[str, ...]:
     """What the static bench records: every TIA, every keep bit."""
-    rows, scores = range(bundle.spec.halves * bundle.spec.groups), range(bundle.spec.groups)
-    return (*(f"v(y{row})" for row in rows), *(f"v(keep{score})" for score in scores))
+    rows, bits = range(bundle.spec.halves * bundle.spec.groups), range(bundle.comparators)
+    return (*(f"v(y{row})" for row in rows), *(f"v(keep{one})" for one in bits))
 
 
 def static_deck(bundle: Bundle, files: Mapping[str, str], tokens: int) -> Deck:
@@ -193,23 +200,23 @@ def at_token_ends(result: Mapping[str, np.ndarray], tokens: int, token_s: float)
 
 
 def simulated_scores(bundle: Bundle, result: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (t, G) in V as the comparators see them, and keep bits (t, G), from the static bench's vectors."""
+    """Scores (t, C) in V as the comparators see them, and keep bits (t, C), from the static bench's vectors."""
     groups = bundle.spec.groups
     sign = -1.0 if has_amplifier(bundle.hardware.tia.readout) else 1.0
     rows = np.stack(
         [sign * (result[f"v(y{row})"] - COMMON_MODE_V) for row in range(bundle.spec.halves * groups)], axis=1
     )
     scores_v = 0.5 * (rows[:, :groups] - rows[:, groups:]) if bundle.spec.differential else rows
-    keep = np.stack([result[f"v(keep{score})"] > 0.5 * SUPPLY_V for score in range(groups)], axis=1)
-    return scores_v, keep
+    keep = np.stack([result[f"v(keep{one})"] > 0.5 * SUPPLY_V for one in range(bundle.comparators)], axis=1)
+    return np.tile(scores_v, bundle.comparators // groups), keep
 
 
 def _bench(
     bundle: Bundle, layer: int, sources: str, temperature_c: float, control: list[str], options: str = OPTIONS
 ) -> str:
     inputs = [f"{sign}{j}" for j in range(bundle.spec.inputs) for sign in "pn"]
-    rows, scores = range(bundle.spec.halves * bundle.spec.groups), range(bundle.spec.groups)
-    ports = [*inputs, "vdd", "cm", *(f"y{row}" for row in rows), *(f"keep{score}" for score in scores), "scorer"]
+    rows, bits = range(bundle.spec.halves * bundle.spec.groups), range(bundle.comparators)
+    ports = [*inputs, "vdd", "cm", *(f"y{row}" for row in rows), *(f"keep{one}" for one in bits), "scorer"]
     return "\n".join(
         [
             f"* layer {layer + 1} of {bundle.name}",
@@ -265,6 +272,8 @@ def _readme(bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, t
     otherwise = "".join(f"\n{sentence}\n" for sentence in built_otherwise(bundle.spec))
     amplified = has_amplifier(bundle.hardware.tia.readout)
     score = f"{COMMON_MODE_V} V - v(yr)" if amplified else f"v(yr) - {COMMON_MODE_V} V"
+    several = "One array serves {} layers: keep bits are those of their thresholds, layer by layer. "
+    bits = several.format(len(bundle.scored)) if bundle.spec.reads_once else ""
     warning = "\nThe transistors are those of a generic card, of no real process.\n" if process.generic else ""
     return f"""# Layer {layer + 1} of {bundle.name} in SPICE
 
@@ -275,11 +284,18 @@ def _readme(bundle: Bundle, layer: int, process: Process, tokens: BenchTokens, t
   current sources that set each bias (what programs them, floating gates or converters, is not in it), the reference,
   and for a differential scorer the source that adds it.
 - `{CELLS}`: models and cells. `{TOKENS}`: what is played, and the model's score and decision of each token.
-- The score of row r is {score}. keep is the supply for a token that is kept.
+- The score of row r is {score}. {bits}keep is the supply for a token that is kept.
 """
 
 
-def read_scorer(text: str, inputs: int, groups: int, differential: bool, readout: str = "amplifier") -> Achieved:
+def read_scorer(
+    text: str,
+    inputs: int,
+    groups: int,
+    differential: bool,
+    readout: str = "amplifier",
+    comparators: int | None = None,
+) -> Achieved:
     """The numbers in a ``scorer.spice``: what this netlist will do, whatever it was made from.
 
     Args:
@@ -288,14 +304,16 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool, readout
         groups: G.
         differential: whether it has halves; the rows of -w must mirror those of w.
         readout: of its rows, one of ``circuits.tia.READOUTS``.
+        comparators: behind the array; None: G.
 
     Returns:
-        Currents, resistors and thresholds; converters are not in a netlist (``full_scale_v`` 0, ``bits`` None).
+        Currents, resistors and the thresholds of all comparators; converters are not in a netlist (``full_scale_v`` 0,
+        ``bits`` None).
 
     Raises:
         ExportError: a line is missing or contradicts another.
     """
-    rows = groups * (2 if differential else 1)
+    rows, compared = groups * (2 if differential else 1), groups if comparators is None else comparators
     currents_a = np.zeros((rows, inputs))
     sources = {
         match[1]: number(match[2], f"{SCORER}: Ib{match[1]}")
@@ -314,17 +332,19 @@ def read_scorer(text: str, inputs: int, groups: int, differential: bool, readout
         raise ExportError(f"{SCORER}: the bias source Ib{next(iter(sources))} feeds no OTA")
     ohm, volts = (
         {
-            whole(match[1], f"{SCORER}: {name}", 0, rows): number(match[2], f"{SCORER}: {name}{match[1]}")
+            whole(match[1], f"{SCORER}: {name}", 0, max(rows, compared)): number(
+                match[2], f"{SCORER}: {name}{match[1]}"
+            )
             for match in re.finditer(rf"(?m)^{name}(\d+) \S+ \S+ (\S+)$", text)
         }
         for name in ("Rf", "Vref")
     )
-    if sorted(ohm) != list(range(rows)) or sorted(volts) != list(range(groups)):
+    if sorted(ohm) != list(range(rows)) or sorted(volts) != list(range(compared)):
         raise ExportError(
-            f"{SCORER}: has {len(ohm)} feedback resistors and {len(volts)} references, not {rows} and {groups}"
+            f"{SCORER}: has {len(ohm)} feedback resistors and {len(volts)} references, not {rows} and {compared}"
         )
     sign = -1.0 if has_amplifier(readout) else 1.0
-    threshold_v = [0.5 * volts[g] if differential else sign * (volts[g] - COMMON_MODE_V) for g in range(groups)]
+    threshold_v = [0.5 * volts[g] if differential else sign * (volts[g] - COMMON_MODE_V) for g in range(compared)]
     if differential and not np.allclose(currents_a[:groups], -currents_a[groups:], rtol=1e-6, atol=0):
         raise ExportError(f"{SCORER}: the halves of the differential array do not mirror each other")
     return Achieved(currents_a[:groups], np.array([ohm[g] for g in range(groups)]), np.array(threshold_v), 0.0, None)

@@ -9,17 +9,21 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 
 
 def check_exportable(spec: ScorerSpec) -> None:
-    """Raise ExportError for a scorer that no target has a circuit for."""
-    if spec.reads_once:
-        raise ExportError(
-            "scorer.reads = 'first_layer': the exported circuit has an array for each comparator, and this scorer one "
-            "array with a comparator for every scored layer; train with scorer.reads = 'every_layer', or export the "
-            "bundle alone (config.target = 'bundle')"
-        )
+    """Raise ExportError for a scorer that no target has a circuit for: a comparator that remembers."""
     if spec.hysteresis:
         raise ExportError(
             "scorer.hysteresis = True: the exported comparator is reset by each token and has no memory; train with "
             "scorer.hysteresis = False, or export the bundle alone (config.target = 'bundle')"
+        )
+
+
+def check_an_array_each(spec: ScorerSpec) -> None:
+    """Raise ExportError for a scorer whose array has a comparator for every scored layer, beyond what an FPAA maps."""
+    if spec.reads_once:
+        raise ExportError(
+            "scorer.reads = 'first_layer': rasp and an231e04 place one comparator behind each score, and lack those of "
+            "the later layers; train with scorer.reads = 'every_layer', or export to config.target = 'spice' or "
+            "'bundle'"
         )
 
 

@@ -15,14 +15,15 @@ from atis_jax.export.quantities import layer_quantities
 
 
 def tables_of(bundle: Bundle) -> dict[str, str]:
-    """File name -> CSV text: currents, scores, converters, and each layer's projection."""
+    """File name -> CSV text: currents, scores, converters, and the projection in front of each array."""
     layers = [layer_quantities(bundle, layer) for layer in range(bundle.layers)]
+    built = [layer for layer in layers if "array_of" not in layer]
     tables = {
         "tables/currents.csv": _csv(
             ("layer", "score", "input", "built", "wanted_a", "achieved_a", "code"),
             (
                 (layer["layer"], score["score"], number, int(built), wanted, got, code)
-                for layer in layers
+                for layer in built
                 for score in layer["scores"]
                 for number, (built, wanted, got, code) in enumerate(
                     zip(
@@ -60,12 +61,12 @@ def tables_of(bundle: Bundle) -> dict[str, str]:
                     layer["input_gain"]["achieved"],
                     sum(layer["converter"]["built"]),
                 )
-                for layer in layers
+                for layer in built
             ),
         ),
     }
     width = np.shape(bundle.design.projection)[-1]
-    for layer in range(bundle.layers):
+    for layer in (one["layer"] - 1 for one in built):
         rows = np.asarray(bundle.design.projection[layer]).tolist()
         tables[f"tables/projection_layer{layer + 1}.csv"] = _csv(
             ("input", *(f"x{number}" for number in range(width))),

@@ -69,7 +69,14 @@ def one_line(text: str, limit: int = 22) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-_IMPERFECTIONS = {"all": "all together", "offset": "OTA offset", "current": "bias current", "dac": "DAC INL"}
+_IMPERFECTIONS = {
+    "all": "all together",
+    "offset": "OTA offset",
+    "current": "bias current",
+    "dac": "DAC INL",
+    "drift": "offset drift",
+    "lot": "lot to lot",
+}
 
 
 def imperfection(name: str) -> str:

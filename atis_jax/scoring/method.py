@@ -251,7 +251,7 @@ class Method:
         """One layer's chip, of a lot (see ``circuits.chip.sample_chip``); None for a method that is no circuit."""
         return None
 
-    def wired(self, chip: Chip) -> Chip:
+    def wired(self, chip: Chip | None) -> Chip | None:
         """The chips of all layers, leaves (L, ...), with what they have in common made equal."""
         return chip
 

@@ -89,7 +89,6 @@ def _run(
     found, read = [], None
     for layer in range(model.depth):
         seen, reaching = method.sees(stream)
-        assert stream.alive is not None
         design, chip, state = layer_of((inputs.design, inputs.chip, inputs.state), layer)
         here = ScorerInputs(design, chip, inputs.environment, state)
         said, _ = score_batch(method, here, layer, stream, seen, reaching)
@@ -97,6 +96,7 @@ def _run(
         if method.reads_once and read is None and layer in scored:
             read = array_inputs
             stream = dataclasses.replace(stream, along={**(stream.along or {}), "own": said.along})
+        assert stream.alive is not None
         found.append((jnp.any(stream.alive, axis=-1) & stream.counted, array_inputs, said.voltage, said.keep))
         alive = cascade(said.keep, stream.alive, stream.protected) if layer in scored else stream.alive
         stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))

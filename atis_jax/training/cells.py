@@ -51,6 +51,7 @@ class Cells:
         trim: what calibration set on that chip, leaves (cells, L, ...); zero for a chip as fabricated.
         fields: values of the hardware's fields by dotted path (``circuits.hardware.with_fields``), such as
             ``floating_gate.used_bits``; the hardware's own where a field is not named.
+        supply: over the nominal one; None for the nominal.
     """
 
     chip: Int[Array, "C"]
@@ -58,6 +59,7 @@ class Cells:
     factors: Float[Array, "C K"]
     trim: Trim
     fields: Mapping[str, Float[Array, "C"]] = dataclasses.field(default_factory=dict)
+    supply: Float[Array, "C"] | None = None
 
 
 @pytree
@@ -150,7 +152,8 @@ def chip_of(
     hardware = scale_imperfections(with_fields(hardware, cell.fields), cell.factors)
     chip = draw_chip(key, cell.chip, hardware, depth, spec.geometry)
     chip = with_one_array(chip) if spec.reads_once else chip
-    return hardware, chip, Environment(cell.temperature_k, jnp.asarray(hardware.supply_v, cell.temperature_k.dtype))
+    supply_v = jnp.asarray(hardware.supply_v, cell.temperature_k.dtype)
+    return hardware, chip, Environment(cell.temperature_k, supply_v if cell.supply is None else supply_v * cell.supply)
 
 
 def cell_counter(evaluator: Evaluator, capacities: tuple[int, ...], width: int, mesh: Mesh) -> CellCounter:

@@ -212,15 +212,26 @@ def count_gathered(
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
-    """``chips`` fabricated chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
+    """``chips`` chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
     lots = jax.random.split(rng.key_of(key, "lot"), chips)
-    drawn = jax.vmap(jax.vmap(method.sample_chip, (0, None)))(jax.random.split(key, (chips, depth)), lots)
-    return jax.vmap(method.wired)(drawn)
+
+    def chip(keys, lot):
+        return method.wired(jax.vmap(method.sample_chip, (0, None))(keys, lot))
+
+    return jax.vmap(chip)(jax.random.split(key, (chips, depth)), lots)
 
 
-def environments_for(hardware: Hardware, temperature_k: Float[Array, "chips"]) -> Environment:
-    """Environments at the given temperatures and the nominal supply: leaves (chips,)."""
-    supply = jnp.full(temperature_k.shape, hardware.supply_v)
-    return Environment(temperature_k=temperature_k, supply_v=supply)
+def environments_for(
+    hardware: Hardware, temperature_k: Float[Array, "chips"], supply: Float[Array, "chips"] | None = None
+) -> Environment:
+    """Environments at the given temperatures and supplies: leaves (chips,).
+
+    Args:
+        hardware: gives the nominal supply.
+        temperature_k: K.
+        supply: over the nominal one; None for the nominal.
+    """
+    nominal_v = jnp.full(temperature_k.shape, hardware.supply_v)
+    return Environment(temperature_k=temperature_k, supply_v=nominal_v if supply is None else nominal_v * supply)

@@ -14,7 +14,7 @@ from atis_jax.export.imported import imported_design
 from atis_jax.export.quantities import Achieved, achieved
 from atis_jax.export.spice import SCORER, read_scorer, spice_files
 from atis_jax.export.store import read_bundle, write_bundle, write_folder
-from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
+from atis_jax.export.structure import as_built, built_otherwise, check_an_array_each, check_exportable, side_by_side
 from atis_jax.gates import Gate
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.analog import Analog
@@ -68,6 +68,8 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
         )
     if set(wanted) != {BUNDLE}:
         check_exportable(trained.trained.evaluator.spec)
+    if set(wanted) - {BUNDLE, "spice"}:
+        check_an_array_each(trained.trained.evaluator.spec)
     folder.begin()
     check_inputs(folder, {"checkpoint": trained.as_input()})
     bundle = measured_bundle(trained.settings, trained.trained, trained.folder, trained.test, _accuracy_of(trained))
@@ -190,7 +192,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
     played: list[list[InTime]] = []
     billed_s = billed_times_s(run)
     arrays: dict[str, np.ndarray] = {}
-    for layer in bundle.scored:
+    for layer in bundle.arrays:
         twin = design_twin(circuit, layer)
         if found is not None:
             twin = spice_twin(circuit, layer, found, settings.temperature_c)
@@ -198,10 +200,11 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         token_s = float(billed_s[layer]) if settings.token_s is None else settings.token_s
         texts = spice_files(bundle, layer, process, bench_tokens, token_s, settings.temperature_c)
         files |= {f"layer{layer + 1}/{name}": text.encode() for name, text in texts.items()}
-        read = read_scorer(
-            texts[SCORER], bundle.spec.inputs, bundle.spec.groups, bundle.spec.differential, bundle.hardware.tia.readout
-        )
-        back[layer] = dataclasses.replace(read, full_scale_v=achieved(bundle, layer).full_scale_v)
+        spec, readout = bundle.spec, bundle.hardware.tia.readout
+        read = read_scorer(texts[SCORER], spec.inputs, spec.groups, spec.differential, readout, bundle.comparators)
+        full_scale_v = achieved(bundle, layer).full_scale_v
+        for one, threshold_v in zip(bundle.compared(layer), read.threshold_v.reshape(-1, spec.groups), strict=True):
+            back[one] = dataclasses.replace(read, threshold_v=threshold_v, full_scale_v=full_scale_v)
         if settings.simulate:
             loop = close_loop(circuit, layer, texts, bench_tokens, twin, settings.temperature_c)
             loops.append(loop.summary(layer))
@@ -245,7 +248,7 @@ def _spice(settings: ExportSettings, folder: RunFolder, run: TrainedRun, bundle:
         told |= {"simulator": ngspice_version(), "closed_loop": loops}
         new_gates = loop_gates(loops)
         if played:
-            layers = zip(bundle.scored, played, strict=True)
+            layers = zip(bundle.arrays, played, strict=True)
             told |= {"in_time": [one.summary(layer) for layer, several in layers for one in several]}
             new_gates += in_time_gates(played)
         gates += [dataclasses.replace(gate, name=f"spice:{gate.name}") for gate in new_gates]

@@ -50,8 +50,8 @@ class InTime:
     Attributes:
         fraction: of the billed time.
         token_s: time of a token, s.
-        scores_v: (t, G) of ngspice at the end of each token, V.
-        keep: (t, G) of ngspice.
+        scores_v: (t, C) of ngspice at the end of each token, V.
+        keep: (t, C) of ngspice.
         settled: bits unequal to the settled model's.
         settled_v: RMS of the score less the settled one, both of ngspice, V.
         followed: bits unequal to those of the model with residue.
@@ -113,7 +113,7 @@ def play_in_time(
         layer: from 0.
         files: of the exported layer.
         tokens: what is played.
-        static_v: (t, G) settled scores of ngspice, V.
+        static_v: (t, C) settled scores of ngspice, V.
         twin: our model of the netlist.
         billed_s: time of a token that the ledger charges, s.
         temperature_c: degrees Celsius.
@@ -147,7 +147,7 @@ def play_in_time(
 def _followed(
     bundle: Bundle, layer: int, tokens: BenchTokens, twin: Twin, token_s: float, temperature_c: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores at the end of each token (t, G) in V, and bits, of the twin that follows the residue.
+    """Scores at the end of each token (t, C) in V, and bits, of the twin that follows the residue.
 
     The bench's inputs take ``EDGE`` of a token to change, and its bits are read half of that before a token's end.
     """
@@ -161,13 +161,16 @@ def _followed(
     )
     realised: Realised = twin_realised(bundle, layer, hardware, twin.chip, temperature_c)
     inputs = jnp.asarray(tokens.voltages_v / float(realised.full_scale_v), jnp.float32)
-    threshold_v = realised.threshold_v[: bundle.spec.groups]
+    threshold_v = jnp.asarray(twin.threshold_v.reshape(-1, bundle.spec.groups), jnp.float32)
     quiet = jnp.zeros((len(inputs), bundle.spec.groups))
     everyone = jnp.ones(len(inputs), bool)
-    ends_v, decided_v = jax.jit(
-        lambda u: read_in_time(realised, hardware, bundle.spec, u, everyone, threshold_v, quiet, quiet)
-    )(inputs)
-    return np.asarray(ends_v), np.asarray(decided_v > threshold_v)
+    in_time = jax.jit(lambda u, at_v: read_in_time(realised, hardware, bundle.spec, u, everyone, at_v, quiet, quiet))
+    scores_v, bits = [], []
+    for at_v in threshold_v:
+        ends_v, decided_v = in_time(inputs, at_v)
+        scores_v.append(ends_v)
+        bits.append(decided_v > at_v)
+    return np.concatenate(scores_v, axis=1), np.concatenate(bits, axis=1)
 
 
 def in_time_gates(played: Sequence[Sequence[InTime]]) -> list[Gate]:

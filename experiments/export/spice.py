@@ -19,7 +19,7 @@ from atis_jax.circuits.frontend import Realised, converted_v
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.tia import has_amplifier, soft_rails
 from atis_jax.export.bundle import Bundle
-from atis_jax.export.quantities import Achieved, achieved, calibrated_layer
+from atis_jax.export.quantities import Achieved, achieved, calibrated_layer, thresholds_v
 from atis_jax.export.spice import (
     BenchTokens,
     amplifiers,
@@ -55,12 +55,14 @@ class Twin:
         chip: systematic offsets of op-amp and comparator.
         tia_residual_v: what the fit of the TIA leaves at most within the comparator's span, V.
         comparator_step_v: how finely the comparator's offset was found, V.
+        threshold_v: (C,) of every comparator behind the array, its systematic offset in it, V.
     """
 
     hardware: Hardware
     chip: Chip
     tia_residual_v: float
     comparator_step_v: float
+    threshold_v: np.ndarray
 
 
 def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: float) -> Twin:
@@ -76,7 +78,8 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
     # Rails are the hardware's, one for all rows: those of the row that needs them most.
     worst = min(fits, key=lambda fit: fit.swing_v)
     step_v = 1e-4
-    references_v = np.zeros(bundle.spec.groups) if bundle.spec.differential else numbers.threshold_v
+    wanted_v = thresholds_v(bundle, layer)
+    references_v = np.zeros_like(wanted_v) if bundle.spec.differential else wanted_v
     offsets_v = benches.comparator_offsets(
         found.process, references_v.tolist(), COMPARATOR_CURRENT_A, temperature_c, inverted=amplified
     )
@@ -94,15 +97,15 @@ def spice_twin(bundle: Bundle, layer: int, found: Characterised, temperature_c: 
         nominal_chip(twin, bundle.spec.geometry),
         tia_log_gain_error=jnp.array([np.log(fit.gain) for fit in fits], jnp.float32),
         tia_offset_v=jnp.array([fit.offset_v for fit in fits], jnp.float32),
-        comparator_offset_v=jnp.asarray(np.tile(offsets_v, bundle.spec.halves), jnp.float32),
+        comparator_offset_v=jnp.asarray(np.tile(offsets_v[: bundle.spec.groups], bundle.spec.halves), jnp.float32),
     )
-    return Twin(twin, chip, max(fit.residual_v for fit in fits), step_v)
+    return Twin(twin, chip, max(fit.residual_v for fit in fits), step_v, wanted_v + offsets_v)
 
 
 def design_twin(bundle: Bundle, layer: int) -> Twin:
     """The perfect chip of the design's own hardware: what the tokens are told to be where nothing is simulated."""
     hardware = bundle.layer_hardware(layer)
-    return Twin(hardware, nominal_chip(hardware, bundle.spec.geometry), 0.0, 0.0)
+    return Twin(hardware, nominal_chip(hardware, bundle.spec.geometry), 0.0, 0.0, thresholds_v(bundle, layer))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +144,8 @@ def real_tokens(bundle: Bundle, layer: int, twin: Twin, inputs: np.ndarray, temp
     realised = twin_realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     u = jnp.asarray(inputs, jnp.float32)
     voltages_v = jax.vmap(converted_v, (None, 0))(realised, u)
-    scores_v = read_scores(realised, bundle.spec, u, None)
-    keep = scores_v > realised.threshold_v[: bundle.spec.groups]
+    scores_v = jnp.tile(read_scores(realised, bundle.spec, u, None), len(twin.threshold_v) // bundle.spec.groups)
+    keep = scores_v > twin.threshold_v.astype(np.float32)
     return BenchTokens(*(np.asarray(part) for part in (voltages_v, scores_v, keep)))
 
 
@@ -154,12 +157,13 @@ def twin_realised(bundle: Bundle, layer: int, hardware: Hardware, chip: Chip, te
 
 
 def grey_zone_v(numbers: Achieved, twin: Twin) -> np.ndarray:
-    """Half-width around each threshold inside which a decision may differ, V, (G,).
+    """Half-width around each threshold inside which a decision may differ, V, (C,).
 
     Three times the gate on the array's RMS error (0.5 % of the sum of bias currents, through R_f), and what the
     characterisation of TIA and comparator leaves.
     """
     array_v = SIGMAS * GATE_SUM / 100 * numbers.feedback_ohm * np.abs(numbers.signed_current_a).sum(axis=1)
+    array_v = np.tile(array_v, len(twin.threshold_v) // len(array_v))
     return array_v + twin.tia_residual_v + twin.comparator_step_v
 
 
@@ -168,11 +172,11 @@ class ClosedLoop:
     """One layer's tokens through ngspice and through our model.
 
     Attributes:
-        scores_v: (t, G) of ngspice, V.
-        keep: (t, G) of ngspice.
+        scores_v: (t, C) of ngspice, V.
+        keep: (t, C) of ngspice.
         bench_tokens: what was played and what the model says.
-        threshold_v: (G,) of the model: the reference and the comparator's systematic offset, V.
-        zone_v: (G,) half-width of the grey zone, V.
+        threshold_v: (C,) of the model: the reference and the comparator's systematic offset, V.
+        zone_v: (C,) half-width of the grey zone, V.
         power_w: mean supply power in ngspice, W.
         charged_w: what the ledger charges for the same, as netlisted, W.
         spice_s: time of ngspice for all tokens of the static bench, one process, s.
@@ -227,12 +231,11 @@ def close_loop(
     done = simulate(static_deck(bundle, files, len(bench_tokens.keep)), timeout_s=timeout_s)
     scores_v, keep = simulated_scores(bundle, done.results[0])
     numbers = achieved(bundle, layer)
-    realised = twin_realised(bundle, layer, twin.hardware, twin.chip, temperature_c)
     return ClosedLoop(
         scores_v,
         keep,
         bench_tokens,
-        np.asarray(realised.threshold_v)[: bundle.spec.groups],
+        twin.threshold_v,
         grey_zone_v(numbers, twin),
         supply_power_w(done.results[0]),
         netlisted_power_w(bundle, numbers),
@@ -247,7 +250,7 @@ def netlisted_power_w(bundle: Bundle, numbers: Achieved) -> float:
     each_a = array_supply_a(rows_a, "netlisted")
     if has_amplifier(bundle.hardware.tia.readout):
         each_a = each_a + op_amp_supply_a(rows_a)
-    return SUPPLY_V * (float(jnp.sum(each_a)) + bundle.spec.groups * comparator_supply_a())
+    return SUPPLY_V * (float(jnp.sum(each_a)) + bundle.comparators * comparator_supply_a())
 
 
 def model_seconds(bundle: Bundle, layer: int, twin: Twin, bench_tokens: BenchTokens, temperature_c: float) -> float:

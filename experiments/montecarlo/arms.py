@@ -99,7 +99,7 @@ def make_arm(
     Args:
         run: network and design.
         labels: what the table says of every cell.
-        rows: of each cell at least ``chip`` and ``temperature_c``.
+        rows: of each cell at least ``chip`` and ``temperature_c``, and ``supply`` where it is not the nominal one.
         hardware: the run's own unless given. The cells are compared with the run's own perfect chip all the same.
         factors: (cells, K) of each imperfection; ones unless given.
         trim: what calibration set, leaves (cells, L, ...).
@@ -114,6 +114,7 @@ def make_arm(
         temperature_k=temperature_k,
         factors=np.ones((len(rows), len(IMPERFECTIONS)), np.float32) if factors is None else factors,
         trim=untrimmed(run, len(rows)) if trim is None else trim,
+        supply=np.asarray([row["supply"] for row in rows], np.float32) if rows and "supply" in rows[0] else None,
     )
     cells = Cells(**leaves)
     return Arm(labels, evaluator, run.trained.evaluator, run.trained.state, target, cells, rows)

@@ -108,8 +108,8 @@ def calibration_tokens(run: TrainedRun, method: CalibrationSpec) -> CalibrationT
 
 
 def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:
-    """What each cell's chip is trimmed to, measured on its own bench; leaves (cells, L, ...)."""
-    cells = jax.tree.map(jnp.asarray, arm.cells)
+    """What each cell's chip is trimmed to, measured on its own bench at the nominal supply; leaves (cells, L, ...)."""
+    cells = jax.tree.map(jnp.asarray, dataclasses.replace(arm.cells, supply=None))
     state, fixed = arm.state, (arm.evaluator.spec, arm.evaluator.hardware, method)
     found = _calibrate(*fixed, state.design, state.scorer_state.query, cells, tokens, key)
     return jax.tree.map(np.asarray, found)

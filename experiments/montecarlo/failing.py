@@ -40,19 +40,19 @@ class Explained:
 
 
 def explain(settings: YieldSettings, evaluated: Evaluated, arm: Arm, key: jax.Array) -> Explained:
-    """Rank correlations over the chips of the first arm, temperatures averaged.
+    """Rank correlations over the chips of the first arm, temperatures and supplies averaged.
 
     The kept fraction of a layer and the change of accuracy are compared with each cause and its sign: a chip that keeps
     more tokens than wanted is often the better one. The change is compared with the cause's size too, which finds
     errors that harm in either direction. Intervals hold for all correlations of a kind together (Bonferroni).
     """
-    chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
+    chips, conditions = settings.montecarlo.chips, len(settings.conditions)
     if chips < FEWEST_CHIPS:
         return Explained({}, {})
-    rows = evaluated.rows[: chips * temperatures]
+    rows = evaluated.rows[: chips * conditions]
 
     def mean(value) -> np.ndarray:
-        return np.asarray([value(row) for row in rows], float).reshape(chips, temperatures).mean(axis=1)
+        return np.asarray([value(row) for row in rows], float).reshape(chips, conditions).mean(axis=1)
 
     change = mean(lambda row: (row["gained"] - row["lost"]) / row["examples"])
     depth = arm.evaluator.model.depth

@@ -51,8 +51,8 @@ def run(settings: YieldSettings, folder: RunFolder) -> dict[str, Any]:
 
 
 def yield_arm(settings: YieldSettings, run: TrainedRun, name: str, key: jax.Array, folder: RunFolder) -> Arm:
-    """Every chip at every temperature, calibrated as ``name`` says."""
-    rows = arms.chip_rows(settings.montecarlo)
+    """Every chip at every temperature and supply, calibrated as ``name`` says."""
+    rows = [{"chip": chip, **one} for chip in range(settings.montecarlo.chips) for one in settings.conditions]
     labels = {"run": run.folder.name, "calibration": name}
     method = settings.method(name)
     if method is None:

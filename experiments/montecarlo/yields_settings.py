@@ -30,6 +30,14 @@ class YieldSettings:
         distinct=True,
         doc="'none', or methods of config.calibration joined by '+'; each is an arm",
     )
+    supply: tuple[float, ...] = setting(
+        (1.0,),
+        low=0.5,
+        high=1.5,
+        least=1,
+        distinct=True,
+        doc="supplies over the nominal one, each chip at every temperature with every one; calibrated at the nominal",
+    )
     montecarlo: MonteCarloSpec = setting(MonteCarloSpec)
     calibration: CalibrationSpec = setting(
         CalibrationSpec, doc="`methods` is not read here: `config.calibrations` says what is done."
@@ -39,6 +47,14 @@ class YieldSettings:
         check_settings(self, "config")
         for name in self.calibrations:
             self.method(name)
+
+    @property
+    def conditions(self) -> tuple[dict[str, float], ...]:
+        """Temperature and, where it is varied, supply that each chip meets, as cells have them."""
+        temperatures = self.montecarlo.temperature_c
+        if self.supply == (1.0,):
+            return tuple({"temperature_c": t} for t in temperatures)
+        return tuple({"temperature_c": t, "supply": supply} for supply in self.supply for t in temperatures)
 
     def method(self, name: str) -> CalibrationSpec | None:
         """The calibration of an arm; None for chips as fabricated.

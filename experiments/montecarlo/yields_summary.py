@@ -19,8 +19,8 @@ def summarise(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What the summary and the figures say of every arm.
 
-    A chip passes if, at every temperature, its accuracy is within the limit of that of its design's perfect chip on
-    the same inputs; ``not_below`` counts chips that are better than that as passing too.
+    A chip passes if, at every temperature and supply, its accuracy is within the limit of that of its design's perfect
+    chip on the same inputs; ``not_below`` counts chips that are better than that as passing too.
     """
     found, changes, kept = [], [], []
     for number, arm in enumerate(arms):
@@ -31,20 +31,20 @@ def summarise(
     arrays = {
         "yield_change": np.stack(changes),
         "yield_kept": np.stack(kept),
-        "yield_temperature_c": np.asarray(settings.montecarlo.temperature_c),
+        "yield_temperature_c": np.asarray([one["temperature_c"] for one in settings.conditions]),
         "yield_ideal": np.asarray(evaluated.ideal),
     }
     return {"yield": found}, arrays
 
 
 def _grids(settings: YieldSettings, evaluated: Evaluated, number: int, arm: Arm) -> tuple[np.ndarray, np.ndarray]:
-    """Change of accuracy against the perfect chip (chips, temperatures), kept fractions (chips, temperatures, L)."""
-    chips, temperatures = settings.montecarlo.chips, len(settings.montecarlo.temperature_c)
-    rows = evaluated.rows[number * chips * temperatures : (number + 1) * chips * temperatures]
+    """Change of accuracy against the perfect chip (chips, conditions), kept fractions (chips, conditions, L)."""
+    chips, conditions = settings.montecarlo.chips, len(settings.conditions)
+    rows = evaluated.rows[number * chips * conditions : (number + 1) * chips * conditions]
     change = np.asarray([(row["gained"] - row["lost"]) / row["examples"] for row in rows])
     depth = arm.evaluator.model.depth
     kept = np.asarray([[row[f"kept_{layer + 1}"] for layer in range(depth)] for row in rows])
-    return change.reshape(chips, temperatures), kept.reshape(chips, temperatures, depth)
+    return change.reshape(chips, conditions), kept.reshape(chips, conditions, depth)
 
 
 def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarr
         "standard_errors": paired_errors(change, discordant, examples),
         "level": settings.confidence,
     }
-    by_temperature = statistics.yield_estimate(distance(change), limit, "each", **known)
+    by_condition = statistics.yield_estimate(distance(change), limit, "each", **known)
     return {
         **arm.labels,
         "chips": len(change),
@@ -69,8 +69,8 @@ def _arm(settings, evaluated: Evaluated, number: int, arm: Arm, change: np.ndarr
         "within": told(statistics.yield_estimate(distance(change), limit, **known)),
         "not_below": told(statistics.yield_estimate(change, limit, **known)),
         "within_by_temperature": [
-            {"temperature_c": t, **told(estimate)}
-            for t, estimate in zip(settings.montecarlo.temperature_c, by_temperature, strict=True)
+            {**condition, **told(estimate)}
+            for condition, estimate in zip(settings.conditions, by_condition, strict=True)
         ],
         "kept_mean": kept.mean(axis=(0, 1)).tolist(),
         "kept_std_of_chips": kept.mean(axis=1).std(axis=0).tolist(),

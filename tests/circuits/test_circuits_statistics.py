@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from atis_jax.circuits import ArrayGeometry, get_preset, sample_chip, with_fields
+from atis_jax.circuits.imperfections import scale_imperfections
 
 MONTE_CARLO = Path(__file__).parents[1] / "data" / "spice"
 CHIPS, INPUTS, SCORES = 4000, 6, 2
@@ -117,8 +118,9 @@ def simulated(bias_na):
 
 
 def sampled():
-    """The preset's own, 100,000 OTAs, in the same columns."""
-    fields = drawn(get_preset("sky130_130nm"), 1600, ArrayGeometry(64), 5)
+    """The preset's own of one lot, 100,000 OTAs, in the same columns."""
+    one_lot = scale_imperfections(get_preset("sky130_130nm"), {"lot": 0.0})
+    fields = drawn(one_lot, 1600, ArrayGeometry(64), 5)
     names = ("log_current_error", "log_kappa_error", "offset_v", "additive")
     return np.stack([fields[name].ravel() for name in names], axis=1)
 

@@ -49,7 +49,7 @@ def built_circuit(front_end, row_a: float, mean_a: float, bits: float):
     """Seconds of a token and the amperes of a row's OTAs, of its op-amp and of a comparator, branch by branch.
 
     Of the schematics: an OTA has a pair under a mirror and, as netlisted, a diode that sets its bias; an op-amp a
-    diode, a pair and an output stage of four times the row's current, 1 uA at least; a comparator a diode, two pairs,
+    diode, a pair and an output stage of twice the row's current, 0.5 uA at least; a comparator a diode, two pairs,
     the bias of the second and their sum, 100 nA each, and 75 nA more in ngspice. An OTA's mirror follows at a
     rate in proportion to the current into it: half the bias at balance, where the rate is gm / C, and the smaller
     side's share at half the full scale.
@@ -64,7 +64,7 @@ def built_circuit(front_end, row_a: float, mean_a: float, bits: float):
     # From 17.9 mV below its trip point through it by 2 mV, at a pole of 0.71 us.
     decide_s = 0.71e-6 * math.log((17.9 + 2.0) / 2.0)
     branches = [row_a] + [row_a] * (front_end.circuit == "netlisted")
-    stages = [max(0.5e-6, 2 * row_a)] * 3
+    stages = [max(0.5e-6, 2 * row_a)] * 3 if front_end.amplifier else [0.0]
     return array_s + decide_s, sum(branches), sum(stages), comparator_a
 
 
@@ -142,7 +142,15 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
                 line = 0.0 if front_end.dac == "fabric" else preset.line_f
                 if scorer.arrangement != "multiplexed" or row % scorer.prototypes == 0:  # held for every prototype
                     total += n * n_in * (preset.ota_dynamic_j + line * front_end.supply_v * scale)
-                total += n * (preset.tia_w if priced else op_amp_a * preset.built_op_amp * front_end.supply_v) * on_s
+                total += (
+                    n
+                    * (
+                        preset.tia_w * front_end.amplifier
+                        if priced
+                        else op_amp_a * preset.built_op_amp * front_end.supply_v
+                    )
+                    * on_s
+                )
                 if scorer.arrangement == "multiplexed" and scorer.prototypes > 1:
                     total += n * n_in * preset.switch_j
             compared_j = (
@@ -229,6 +237,7 @@ def cases(draw):
         core=draw(st.sampled_from(CORES)),
         residue=True,  # no token time is too short
         circuit=draw(st.sampled_from(CIRCUITS)),
+        amplifier=draw(st.booleans()),
         reference_bits=draw(st.sampled_from((0, 8))),
     )
     memories = st.sampled_from(MEMORIES)

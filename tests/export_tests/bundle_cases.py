@@ -35,6 +35,7 @@ CASES = {
     "ideal": {"hardware": "ideal"},
     "fitted": {"hardware": "fitted"},
     "calibrated": {"calibrated": True},
+    "one read": {"reads": "first_layer"},
     "one input": {"inputs": 1, "layers": 1},
     "64 inputs": {"inputs": 64, "layers": 1},
 }

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spice_marks import needs_ngspice, needs_sky130
 
+from atis_jax.cells.supply import comparator_supply_a
 from atis_jax.export.errors import ExportError
 from atis_jax.export.quantities import achieved
 from atis_jax.export.spice import (
@@ -27,11 +28,12 @@ from atis_jax.export.spice import (
     simulated_scores,
     spice_files,
     static_deck,
+    supply_power_w,
     transient_deck,
 )
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import SpiceError, simulate
-from experiments.export.spice import close_loop, grey_zone_v, loop_gates, real_tokens, spice_twin
+from experiments.export.spice import close_loop, grey_zone_v, loop_gates, netlisted_power_w, real_tokens, spice_twin
 from experiments.spice.characterise import characterise
 from experiments.spice.settings import ProcessSpec
 
@@ -185,6 +187,30 @@ def test_scores_are_those_of_a_scalar_product_within_the_tanh():
 
 
 @needs_sky130
+def test_one_array_with_a_comparator_for_every_layer_draws_what_is_billed():
+    """Bits against each layer's own threshold; supply power, three comparators in it, within 10 % of the ledger's."""
+    made = with_weights(bundle(4, layers=3, reads="first_layer"), np.array([[[0.5, -0.3, 0.2, 0.6]]] * 3))
+    text, wanted_v = scorer_text(made, 0), [achieved(made, layer).threshold_v[0] for layer in range(3)]
+    back = read_scorer(text, 4, 1, False, comparators=3)
+    np.testing.assert_allclose(back.threshold_v, wanted_v, atol=1e-9)
+    with pytest.raises(ExportError, match="layer 2 has no array of its own.*netlist of layer 1"):
+        scorer_text(made, 1)
+    played = BenchTokens(
+        np.linspace(-0.1, 0.1, 9)[:, None] * np.sign(made.design.prototype[0]), *[np.zeros((9, 3))] * 2
+    )
+    files = spice_files(made, 0, find_process("sky130"), played, 1e-4, 27.0)
+    result = simulate(static_deck(made, files, 9)).results[0]
+    scores_v, keep = simulated_scores(made, result)
+    near = np.abs(scores_v - wanted_v) < 10e-3  # of the comparator's own offset
+    assert np.array_equal(keep[~near], (scores_v > wanted_v)[~near]) and 0 < keep.sum(axis=0).min() < keep[:, 0].size
+    charged_w = netlisted_power_w(made, achieved(made, 0))
+    assert supply_power_w(result) / charged_w == pytest.approx(1.0, abs=0.1)
+    assert charged_w - netlisted_power_w(dataclasses.replace(made, scored=(0,)), achieved(made, 0)) == pytest.approx(
+        2 * 1.8 * comparator_supply_a()
+    )
+
+
+@needs_sky130
 def test_a_differential_score_loses_what_its_halves_share():
     """Zero input: the OTAs' systematic offset of about a millivolt is in each half and not in the difference."""
     made = bundle(4, layers=1, differential=True)
@@ -229,7 +255,7 @@ def test_the_grey_zone_is_the_gate_through_the_resistor():
     )
 
     class Told:
-        tia_residual_v, comparator_step_v = 1e-4, 2e-4
+        tia_residual_v, comparator_step_v, threshold_v = 1e-4, 2e-4, np.zeros(1)
 
     assert grey_zone_v(numbers, Told()) == pytest.approx([2.25e-3 + 3e-4])
     assert jnp.asarray(grey_zone_v(numbers, Told())).shape == (1,)

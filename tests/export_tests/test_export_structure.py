@@ -10,7 +10,7 @@ from export_cases import bundle
 from atis_jax.circuits.chip import nominal_chip, nominal_environment
 from atis_jax.circuits.presets import get_preset
 from atis_jax.export.errors import ExportError
-from atis_jax.export.structure import as_built, built_otherwise, check_exportable, side_by_side
+from atis_jax.export.structure import as_built, built_otherwise, check_an_array_each, check_exportable, side_by_side
 from atis_jax.scoring.atis.analog import read_scores, realise_design
 from atis_jax.scoring.atis.design import layer_design
 from atis_jax.scoring.atis.spec import ScorerSpec
@@ -39,6 +39,8 @@ def test_a_comparator_that_remembers_has_no_circuit():
     check_exportable(ScorerSpec())
     with pytest.raises(ExportError, match=r"scorer.hysteresis = True.*= False, or .*target = 'bundle'"):
         check_exportable(ScorerSpec(hysteresis=True))
+    with pytest.raises(ExportError, match="reads = 'first_layer': rasp and an231e04 .* lack those of the later layers"):
+        check_an_array_each(ScorerSpec(reads="first_layer"))
 
 
 @pytest.mark.parametrize("case", CHANGED)

@@ -99,7 +99,8 @@ def test_behind_the_read_a_layer_has_a_comparator_of_its_own_and_nothing_else(na
     other = jax.tree.map(lambda leaf: changed(leaf, 0.3), design)
     other = dataclasses.replace(other, threshold=design.threshold)
     made = jax.tree.map(lambda leaf: changed(leaf, 0.05), chip)
-    made = dataclasses.replace(made, comparator_offset_v=chip.comparator_offset_v)
+    comparators = ("comparator_offset_v", "comparator_offset_drift_v_per_k")
+    made = dataclasses.replace(made, **{leaf: getattr(chip, leaf) for leaf in comparators})
     plain = here.masked(here.inputs)
     same = here.masked(dataclasses.replace(here.inputs, design=other, chip=made))
     assert np.array_equal(plain.alive, same.alive)
@@ -126,7 +127,7 @@ def test_chips_of_one_read_differ_in_their_comparators_alone():
     chip = case("analog").inputs.chip
     wired = with_one_array(chip)
     for name, leaf in vars(wired).items():
-        own = name == "comparator_offset_v"
+        own = name.startswith("comparator_")
         np.testing.assert_array_equal(
             leaf, getattr(chip, name) if own else np.repeat(getattr(chip, name)[:1], DEPTH, 0)
         )

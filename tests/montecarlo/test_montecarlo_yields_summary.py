@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from tiny_run import arm as tiny_arm
 
 from atis_jax.statistics import clopper_pearson_interval
+from atis_jax.training.cells import chip_of
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.montecarlo.yields_summary import summarise
@@ -61,3 +67,29 @@ def test_verdicts_and_what_is_left_open(found):
 def test_the_sampling_error_is_that_of_the_mean_number_of_inputs_judged_differently(found):
     assert found["sampling_error"] == pytest.approx(math.sqrt((2 + 3 + 5 + 9 + 16) / 12) / INPUTS)
     assert found["change_worst"] == -0.05
+
+
+def test_a_chip_meets_every_temperature_at_every_supply():
+    settings = YieldSettings(
+        supply=(0.9, 1.1), montecarlo=MonteCarloSpec(chips=2, temperature_c=(0.0, 70.0), examples=INPUTS)
+    )
+    # Chip 1 loses everything at 70 C and the higher supply alone.
+    lost = (0, 0, 0, 0), (0, 0, 0, INPUTS)
+    rows = [
+        {"lost": one, "gained": 0, "examples": INPUTS, "accuracy": 0.9, "kept_1": 0.5} for chip in lost for one in chip
+    ]
+    arm = SimpleNamespace(labels={}, evaluator=SimpleNamespace(model=SimpleNamespace(depth=1)))
+    (told,) = summarise(settings, SimpleNamespace(rows=rows, ideal=[0.9]), [arm])[0]["yield"]
+    by_condition = [(one["temperature_c"], one["supply"], one["passed"]) for one in told["within_by_temperature"]]
+    assert by_condition == [(0.0, 0.9, 2), (70.0, 0.9, 2), (0.0, 1.1, 2), (70.0, 1.1, 1)]
+    assert told["within"]["passed"] == 1
+
+
+def test_a_cells_supply_is_over_the_nominal():
+    made = tiny_arm(chips=1, temperature_c=(27.0,))
+    spec, hardware = made.evaluator.spec, made.evaluator.hardware
+    for supply, wanted_v in ((None, 1.8), (0.9, 1.62)):
+        cells = dataclasses.replace(made.cells, supply=None if supply is None else np.full(1, supply, np.float32))
+        cell = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], cells)
+        environment = jax.jit(lambda cell: chip_of(cell, spec, hardware, 1, jax.random.key(0))[2])(cell)
+        assert float(environment.supply_v) == pytest.approx(wanted_v, rel=1e-6)

@@ -65,7 +65,13 @@ def test_a_long_token_is_decided_as_a_settled_one():
 
 
 @pytest.mark.parametrize(
-    "beside", [{"hysteresis": True}, {"adaptive_rate_v": 0.1}, {"arrangement": "multiplexed", "groups": 2}]
+    "beside",
+    [
+        {"hysteresis": True},
+        {"reads": "first_layer"},
+        {"adaptive_rate_v": 0.1},
+        {"arrangement": "multiplexed", "groups": 2},
+    ],
 )
 def test_what_else_remembers_is_refused(beside):
     with pytest.raises(SettingError, match="token_time_s = 1e-06: what a token leaves"):

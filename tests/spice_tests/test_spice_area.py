@@ -7,11 +7,11 @@ from atis_jax.cells.area import scorer_um2
 
 def test_the_area_of_a_scorer_is_that_of_its_gates_counted_by_hand():
     """Two rows of three inputs. An OTA: tail and pair of 4 x 2, two of 4 x 4, um; with the diode one 4 x 2 more. An
-    op-amp: seven of 8 x 1, one of 16 x 1, 20 kohm and 2 pF. A comparator: seventeen of 8 x 1, two inverters. Layout 2.5
-    times the gates; a strip 0.69 um wide with as much between its legs, 2 kohm a square; 2 fF a um^2; a floating gate
-    half of 10.52 x 16.54 um."""
+    op-amp: seven of 8 x 1, one of 16 x 1, 20 kohm and 0.5 pF. A comparator: seventeen of 8 x 1, two inverters. Layout
+    2.5 times the gates; a strip 0.69 um wide with as much between its legs, 2 kohm a square; 2 fF a um^2; a floating
+    gate half of 10.52 x 16.54 um."""
     strip_um2 = 2 * 0.69**2 / 2000
-    op_amp = 2.5 * (7 * 8 + 16) + 20e3 * strip_um2 + 2e-12 / 2e-15
+    op_amp = 2.5 * (7 * 8 + 16) + 20e3 * strip_um2 + 0.5e-12 / 2e-15
     comparator = 2.5 * (17 * 8 + 2 * (0.5 + 1.0))
     for bias, ota, gate in (("floating_gate", 3 * 8 + 2 * 16, 10.52 * 16.54 / 2), ("netlisted", 4 * 8 + 2 * 16, 0.0)):
         area = scorer_um2(3, 2, 1, 78e3, bias)

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from spice_marks import DATA, needs_ngspice, needs_sky130, reference_curve, rows_of
 
+from atis_jax.circuits import get_preset
 from atis_jax.spice.benches import (
     amplifier_curve,
     array_sums,
     comparator_offsets,
+    loaded_sums,
+    mismatched_amplifiers,
+    mismatched_comparators,
     mismatched_otas,
     ota_curves,
     ota_deck,
@@ -17,6 +21,7 @@ from atis_jax.spice.benches import (
 from atis_jax.spice.models import find_process
 from atis_jax.spice.netlist import Amplifier
 from atis_jax.spice.simulator import SpiceError, simulate_all
+from experiments.spice.rows import random_row, row_gap
 
 CHARGE_C = 1.602176634e-19
 CASES = [(drive, bias, celsius) for drive in ("diff", "se") for bias in (1, 10, 100) for celsius in (0, 27, 60, 85)]
@@ -144,6 +149,47 @@ def test_amplifier_curve_spans_the_sum_of_the_currents(sky130):
     current_a, score_v = amplifier_curve(sky130, Amplifier(1e6, 0.3e-6, 1e6), 27.0, 13)
     np.testing.assert_allclose(current_a, np.linspace(-0.3e-6, 0.3e-6, 13), atol=1e-15)
     np.testing.assert_allclose(score_v, 1e6 * current_a, atol=1e-3)
+
+
+@pytest.mark.slow
+@needs_sky130
+def test_a_seed_gives_the_same_amplifiers_and_comparators_at_every_temperature(sky130):
+    """Offsets of millivolts at 0 and 70 C: alike device by device, and not the other seed's."""
+    amplifier = Amplifier(1e6, 2.5e-7, 1e6)
+    for offsets_v in (
+        lambda celsius, seed: mismatched_amplifiers(sky130, amplifier, celsius, 8, seed),
+        lambda celsius, seed: mismatched_comparators(sky130, 0.1, celsius, 8, seed, step_v=1e-3),
+    ):
+        cold, hot, other = offsets_v(0.0, 1), offsets_v(70.0, 1), offsets_v(0.0, 2)
+        assert np.corrcoef(cold, hot)[0, 1] > 0.9 and 1e-3 < np.std(cold) < 2e-2
+        assert np.max(np.abs(cold - hot)) < 6e-3 and np.corrcoef(cold, other)[0, 1] < 0.9
+
+
+@pytest.mark.slow
+@needs_sky130
+def test_a_load_takes_what_the_output_conductances_leave(sky130):
+    """Current through 0.1 V / sum I_b is below that into a source by R G_o, half of sum I_b over 5-9 V: 0.6 to 1 %."""
+    signed_a = np.array([40e-9, -5e-9, 90e-9])
+    voltages_v = np.array([[0.06, 0.08, 0.03], [-0.06, 0.02, -0.05]])
+    ideal, loaded = (
+        array_sums(sky130, signed_a, voltages_v, 27.0),
+        loaded_sums(sky130, signed_a, voltages_v, 0.74e6, 27.0),
+    )
+    lost = 1 - loaded / ideal
+    assert np.all((lost > 0.004) & (lost < 0.015))
+
+
+@pytest.mark.slow
+@needs_sky130
+@pytest.mark.parametrize("preset", ["sky130_fg", "sky130_130nm"])
+def test_the_presets_scores_are_the_simulators_at_another_supply_and_temperature(sky130, preset):
+    """A random row that nothing was fitted to: below 0.5 V within 2 mV RMS, no decision wrong outside the grey zone."""
+    hardware, rng = get_preset(preset), np.random.default_rng(5)
+    row = random_row(rng, 6, 1e-9, 1e-7, hardware)
+    gap = row_gap(sky130, hardware, row, rng.uniform(-0.1, 0.1, (16, 6)), 70.0, 1.62)
+    assert gap.small >= 8 and gap.small_rms_v < 2e-3 and gap.outside == 0
+    without = row_gap(sky130, get_preset("nominal"), row, rng.uniform(-0.1, 0.1, (16, 6)), 70.0, 1.62)
+    assert without.small_rms_v > 2e-3
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -12,7 +13,8 @@ from tiny_training import QUICK, SETTINGS, batch, design_for, lively_params, mem
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, sample_chip
 from atis_jax.models.forward import ScorerInputs, masked_forward
-from atis_jax.numerics import stack
+from atis_jax.numerics import layer_of, stack
+from atis_jax.scoring.atis.analog import read_scores, realise_design
 from atis_jax.scoring.atis.calibration import (
     CalibrationSpec,
     TrimTable,
@@ -21,6 +23,7 @@ from atis_jax.scoring.atis.calibration import (
     trimmed,
     with_trim_dac,
 )
+from atis_jax.scoring.atis.design import layer_design
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.checkpoints import Checkpoints
@@ -107,3 +110,18 @@ def test_calibration_survives_a_checkpoint(tmp_path, tokens, perfect, methods):
     for one, other in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
+
+
+@pytest.mark.slow
+def test_behind_one_read_recorded_tokens_are_inputs_of_that_read(perfect):
+    """Later layers' tokens are some of what the first array was fed, with the scores that it gave."""
+    method = make_method(dataclasses.replace(SPEC, reads="first_layer"), HARDWARE)
+    found = record_tokens(MODEL, lively_params(MODEL), method, perfect, batch(0), COUNT, jax.random.key(1))
+    realised = realise_design(
+        layer_design(perfect.design, 0), SPEC, HARDWARE, perfect.state.query[0], layer_of(perfect.chip, 0),
+        perfect.environment,
+    )  # fmt: skip
+    for layer in range(DEPTH):
+        scores_v = read_scores(realised, SPEC, found.inputs[layer], None)
+        np.testing.assert_allclose(found.score_v[layer], scores_v, atol=2e-6)
+    assert np.all(found.score_v[1] > realised.threshold_v)

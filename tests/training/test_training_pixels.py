@@ -97,6 +97,10 @@ HARDWARE, METHOD = SENSOR.scorer_hardware(), build_method(SENSOR, "analog")
             r"first_layer = 0 and pruning.scored_layers = None .*scored_layers = 1",
         ),
         (dict(pruning=dict(first_layer=1)), r"config.pruning.first_layer = 1 .*set first_layer = 0"),
+        (
+            dict(scorer=dict(reads="first_layer"), pruning=dict(first_layer=1, scored_layers=None)),
+            r"first_layer = 1 with config.scorer.source = 'pixels'.*set first_layer = 0",
+        ),
         (dict(model=dict(stem="conv")), r"config.model.stem = 'conv' .*a pruned patch would be needed .*'linear'"),
         (dict(hardware=dict(dac_bits=6)), r"config.hardware.dac_bits = 6 .*no converter .*hardware.dac_bits = None"),
     ],

@@ -62,6 +62,22 @@ from experiments.settings import CodesignSettings
             dict(scorer=dict(adaptive_rate_v=1e-3), codesign=dict(threshold="tracked")),
             r"config.scorer.adaptive_rate_v = 0.001 with config.codesign.threshold = 'tracked'.*'gradient'",
         ),
+        (
+            dict(scorer=dict(reads="first_layer", prototype="ema")),
+            r"scorer.prototype = 'ema' with scorer.reads = 'first_layer'.*set prototype = 'static'",
+        ),
+        (
+            dict(scorer=dict(reads="first_layer", shared=True)),
+            r"scorer.shared = True with scorer.reads = 'first_layer'.*one array.*set shared = False",
+        ),
+        (
+            dict(scorer=dict(reads="first_layer", hysteresis=True)),
+            r"scorer.hysteresis = True with scorer.reads = 'first_layer'.*set hysteresis = False",
+        ),
+        (
+            dict(scorer=dict(reads="first_layer", adaptive_rate_v=0.1)),
+            r"scorer.adaptive_rate_v = 0.1 with scorer.reads = 'first_layer'.*adaptive_rate_v = 0",
+        ),
         (dict(pruning=dict(first_layer=2)), r"pruning.first_layer = 2 leaves no layer of 2 .*at most 1"),
         (
             dict(experiment="dense", start_from="runs/x"),

@@ -44,9 +44,9 @@ BUILT_OP_AMP = Constant(
     "",
     130,
     "branches of atis_jax.cells.library; low: each carries the array's current and no more, the least that a class A "
-    "stage can do, instead of four times that; high: ngspice within 10 % of the branches",
+    "stage can do, instead of twice that; high: ngspice within 10 % of the branches",
     "modelled",
-    low=0.25,
+    low=0.5,
     high=1.1,
 )
 BUILT_COMPARATOR = Constant(

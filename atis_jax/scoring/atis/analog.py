@@ -74,9 +74,9 @@ class Analog(Atis):
         """One layer's chip, of a lot."""
         return sample_chip(key, self.hardware, self.spec.geometry, lot)
 
-    def wired(self, chip: Chip) -> Chip:
+    def wired(self, chip: Chip | None) -> Chip | None:
         """One array where one read serves all layers."""
-        return with_one_array(chip) if self.reads_once else chip
+        return with_one_array(chip) if self.reads_once and chip is not None else chip
 
     def perfect_chip(self) -> Chip:
         """The same without any error."""

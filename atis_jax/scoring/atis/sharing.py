@@ -22,6 +22,9 @@ each layer's own: they fit the array to the spread of that layer's tokens."""
 OF_ONE_READ = (*SHARED, "input_gain", "feedback")
 """Leaves that are the same in every layer if one read serves them all: the thresholds alone are each layer's own."""
 
+OF_COMPARATOR = "comparator_"
+"""What names of a chip's leaves begin with that belong to the comparators, not to the array."""
+
 
 def averaged(design: Design, shared: tuple[str, ...] = SHARED) -> Design:
     """The design (or its gradient), leaves (L, ...), with every shared leaf replaced by its mean over layers.
@@ -43,4 +46,5 @@ def copied_from(design: Design, layer: Int[Array, ""]) -> Design:
 def with_one_array(chip: Chip) -> Chip:
     """Chips of all layers, leaves (L, ...), as fabricated for one read: an array, and comparators for every layer."""
     array = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], jnp.shape(leaf)), chip)
-    return dataclasses.replace(array, comparator_offset_v=chip.comparator_offset_v)
+    own = {name: leaf for name, leaf in vars(chip).items() if name.startswith(OF_COMPARATOR)}
+    return dataclasses.replace(array, **own)

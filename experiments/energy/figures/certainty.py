@@ -92,14 +92,14 @@ def _panel(axes: Axes, pairs: list[tuple[Scenario, Comparison]], who: str) -> No
     axes.axvline(0.0, color=BLACK, linewidth=1.4)
     axes.set_yticks(places, labels, fontsize=7)
     axes.set_ylim(at - 0.4, -0.6)
-    axes.set_xlim(-10, 100)
-    axes.set_xticks([-1, -0.01, 0, 0.01, 1, 100], ["\u22121", "\u22120.01", "0", "0.01", "1", "100"])
+    axes.set_xlim(-100, 100)
+    axes.set_xticks([-100, -1, -0.01, 0, 0.01, 1, 100], ["\u2212100", "\u22121", "\u22120.01", "0", "0.01", "1", "100"])
     axes.minorticks_off()
     axes.tick_params(axis="x", labelsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("% of the rival's pass saved", fontsize=8)
-    axes.set_title(f"{NAMES[who]} against", fontsize=8.6, loc="left")
+    axes.set_title(f"{NAMES[who]} against", fontsize=8.6, loc="left", x=-0.9)
     axes.text(1.01, -0.95, "P", transform=axes.get_yaxis_transform(), fontsize=7, va="center")
 
 

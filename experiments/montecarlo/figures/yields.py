@@ -153,5 +153,5 @@ def arm_name(arm: dict[str, Any], arms: list[dict[str, Any]]) -> str:
 
 
 def _temperatures(run: RunFiles) -> str:
-    values = run.array("yield_temperature_c")
+    values = dict.fromkeys(run.array("yield_temperature_c").tolist())
     return ", ".join(f"{value:g}" for value in values) + " °C"
