@@ -165,14 +165,16 @@ def pulse_gates(done: Tokens, name: str) -> list[Gate]:
 def constants_of(played: Sequence[Tokens], process: Process) -> dict[str, tuple[float, float, str]]:
     """Constants of ``cells.pulse``: from these tokens and a branch's curve, in the library, unit."""
     found: dict[str, tuple[float, float, str]] = {}
-    if len({len(one.current_a) for one in played}) > 1:
-        # Two sizes tell what is of each branch. Relative to each row's scores.
+    counted = [one for one in played if not one.timing.slots]
+    if len({len(one.current_a) for one in counted}) > 1:
+        # Two sizes tell what is of each branch. Relative to each row's scores, and of one pulse an input: slots lose a
+        # little at each.
         def left(extra_ff: np.ndarray) -> np.ndarray:
             branch_f, line_f = (1e-15 * extra_ff).tolist()
             return np.concatenate(
                 [
                     (one.model_v(branch_f=branch_f, line_f=line_f) - one.played.score_v) / np.std(one.played.score_v)
-                    for one in played
+                    for one in counted
                 ]
             )
 
