@@ -91,7 +91,7 @@ PRECHARGE_S, SETTLE_S, LATCH_S = 20e-9, 5e-9, 15e-9
 
 SWING_V = 1.5
 """A row's whole current for the full time, over a line's capacitor. Chosen."""
-BRANCH_LINE_F, LINE_F = 0.165e-15, 5.9e-15
+BRANCH_LINE_F, LINE_F = 0.164e-15, 5.74e-15
 """What hangs on a line beside its capacitor: of each branch; of latch and precharge. With the other constants below
 measured by ``python -m experiments.spice.pulse`` (ngspice, sky130)."""
 OUTPUT_V, HEADROOM_V, TRIODE_OUTPUT_V = 196.0, 0.76, 11.0

@@ -30,7 +30,8 @@ def branch_currents_a(
     text = _head(f"{count} branches", process, OPTIONS, temperature_c, seed) + f"Vg gate 0 {gate_v:.9e}\n"
     for one in range(count):
         text += f"Vl{one} l{one} 0 {SUPPLY_V}\nXb{one} l{one} vdd vdd vdd gate 0 vdd {BRANCH.name}\n"
-    done = simulate(Deck(text, (Analysis("op", tuple(f"i(Vl{one})" for one in range(count)), points=1),))).results[0]
+    vectors = tuple(f"i(Vl{one})" for one in range(count))
+    done = simulate(Deck(text, (Analysis("op", vectors, points=1),)), timeout_s=600.0).results[0]
     return np.array([-done[f"i(vl{one})"][0] for one in range(count)])
 
 
@@ -44,7 +45,7 @@ def precharge_offsets_v(
         text += f"Cp{one} p{one} 0 {capacitance_f:.6e}\nCm{one} m{one} 0 {capacitance_f:.6e}\n"
         text += f"Xp{one} p{one} m{one} vdd vdd on {PRECHARGE.name}\nEs{one} s{one} 0 m{one} p{one} 1\n"
     vectors = tuple(f"v(s{one})" for one in range(count))
-    done = simulate(Deck(text, (Analysis("tran 1e-10 3e-8 0 5e-10", vectors),))).results[0]
+    done = simulate(Deck(text, (Analysis("tran 1e-10 3e-8 0 5e-10", vectors),)), timeout_s=600.0).results[0]
     return np.array([done[vector][-1] for vector in vectors])
 
 

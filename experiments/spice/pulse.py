@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import least_squares
 
 from atis_jax.cells.library import SUPPLY_V
 from atis_jax.cells.pulse import (
@@ -54,6 +55,8 @@ from experiments.spice.gates import GATE_POWER
 TEMPERATURE_C = 27.0
 CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
 PRESETS = ("horowitz_45nm", "jouppi_7nm")
+DEVICES = 40
+"""Branches and precharges whose mismatch is drawn."""
 LEAST_A = 50e-12
 """A floating gate's smallest current."""
 
@@ -107,9 +110,9 @@ class Tokens:
         """Of each token."""
         return np.array([sum(len(self.timing.windows(abs(code))) for code in row) for row in self.codes.tolist()])
 
-    def model_v(self) -> Float[np.ndarray, "t"]:
-        """Our scores, V."""
-        spec = spec_of(self.timing, self.capacitance_f)
+    def model_v(self, **fields: float) -> Float[np.ndarray, "t"]:
+        """Our scores, V; ``fields`` of the spec other than the library's."""
+        spec = spec_of(self.timing, self.capacitance_f, **fields)
         chip = nominal_pulse_chip(1, len(self.current_a))
         score = jax.vmap(lambda x: pulse_score_v(jnp.asarray(self.current_a)[None], x, spec, chip)[0])
         return np.asarray(score(jnp.asarray(self.codes / self.timing.steps)))
@@ -161,22 +164,25 @@ def pulse_gates(done: Tokens, name: str) -> list[Gate]:
 
 def constants_of(played: Sequence[Tokens], process: Process) -> dict[str, tuple[float, float, str]]:
     """Constants of ``cells.pulse``: from these tokens and a branch's curve, in the library, unit."""
-    # A line's capacitance from the slope of scores over I t; two sizes tell what is of each branch.
-    sizes, extra_f, drivers = [], [], []
-    for one in played:
-        charge_c = one.codes @ one.current_a * one.timing.step_s
-        slope = float(one.played.score_v @ charge_c / (charge_c @ charge_c))
-        sizes.append(len(one.current_a))
-        extra_f.append(1.0 / slope - one.capacitance_f)
-        drivers += list(zip(one.pulses, one.played.charge_c[:, 1], strict=True))
     found: dict[str, tuple[float, float, str]] = {}
-    if len(set(sizes)) > 1:
-        branch_f, line_f = np.polyfit(sizes, extra_f, 1)
-        found |= {
-            "BRANCH_LINE_F": (1e15 * branch_f, 1e15 * BRANCH_LINE_F, "fF"),
-            "LINE_F": (1e15 * line_f, 1e15 * LINE_F, "fF"),
-        }
-    pulses, charge_c = np.array(drivers).T
+    counted = [one for one in played if not one.timing.slots]
+    if len({len(one.current_a) for one in counted}) > 1:
+        # Two sizes tell what is of each branch. Relative to each row's scores, and of one pulse an input: slots lose a
+        # little at each.
+        def left(extra_ff: np.ndarray) -> np.ndarray:
+            branch_f, line_f = (1e-15 * extra_ff).tolist()
+            return np.concatenate(
+                [
+                    (one.model_v(branch_f=branch_f, line_f=line_f) - one.played.score_v) / np.std(one.played.score_v)
+                    for one in counted
+                ]
+            )
+
+        start = (1e15 * BRANCH_LINE_F, 1e15 * LINE_F)
+        branch_ff, line_ff = least_squares(left, start, diff_step=0.02).x
+        found |= {"BRANCH_LINE_F": (branch_ff, start[0], "fF"), "LINE_F": (line_ff, start[1], "fF")}
+    pulses = np.concatenate([one.pulses for one in played])
+    charge_c = np.concatenate([one.played.charge_c[:, 1] for one in played])
     pulse_f, precharge_f = np.polyfit(pulses, charge_c, 1) / SUPPLY_V
     latch_f = np.mean(np.concatenate([one.played.charge_c[:, 2] for one in played])) / SUPPLY_V
     line_v, current_a = branch_curve(
@@ -247,13 +253,13 @@ def corners_table(process: Process, tokens: int, seed: int) -> str:
 def spread_table(process: Process, latches: int) -> str:
     """Mismatch of currents before programming, of what the switches leave, of latches."""
     capacitance_f = POINTS[8].capacitance_f(Timing())
-    currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, 100, 0)
-    switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, 50, 1)
+    currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, DEVICES, 0)
+    switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, DEVICES, 1)
     latches_v = latch_offsets_v(process, SUPPLY_V - 0.26, TEMPERATURE_C, latches, 2)
     return "\n".join(
         (
             f"sigma of ln I at {1e9 * POINTS[8].mean_a:g} nA, gate kept, not programmed: "
-            f"{100 * np.std(np.log(currents_a)):.2g} % (100)",
+            f"{100 * np.std(np.log(currents_a)):.2g} % ({DEVICES})",
             f"switches on {1e15 * capacitance_f:.3g} fF: {_moments(switches_v)}",
             f"latch: {_moments(latches_v)}",
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from atis_jax.cells.pulse import Timing, pulse_charge_c
+from atis_jax.cells.pulse import BRANCH_LINE_F, LINE_F, Timing, pulse_charge_c
 from atis_jax.circuits.pulse import (
     line_fall_v,
     nominal_pulse_chip,
@@ -24,6 +24,7 @@ from atis_jax.circuits.pulse import (
 DATA = Path(__file__).parents[1] / "data" / "spice" / "pulse_tokens.csv"
 TIMING = Timing()
 SPEC = spec_of(TIMING, 80e-15)
+LINE_TOTAL_F = 80e-15 + 5 * BRANCH_LINE_F + LINE_F
 CURRENT_A = 1e-9 * np.array([[60.0, -35.0, 4.0, 50.0, -20.0]])
 
 
@@ -53,7 +54,7 @@ def test_a_score_is_a_sum_of_currents_times_whole_steps():
     spec = dataclasses.replace(SPEC, output_v=1e6, headroom_v=1e3)
     inputs = np.array([0.52, -1.7, 0.01, 0.0, 0.25])
     steps = np.array([16, -31, 0, 0, 8])
-    wanted_v = float(CURRENT_A[0] @ steps) * 10e-9 / (80e-15 + 5 * 0.165e-15 + 5.9e-15)
+    wanted_v = float(CURRENT_A[0] @ steps) * 10e-9 / (LINE_TOTAL_F)
     score_v = jax.jit(pulse_score_v)(jnp.asarray(CURRENT_A), jnp.asarray(inputs), spec, nominal_pulse_chip(1, 5))
     assert float(score_v[0]) == pytest.approx(wanted_v, rel=1e-3)
 
@@ -61,7 +62,7 @@ def test_a_score_is_a_sum_of_currents_times_whole_steps():
 def test_noise_is_that_of_electrons_counted_and_of_two_capacitors(x64):
     """Poisson counts of each line, a normal voltage kT/C of each; 40,000 draws know a deviation to 0.35 %."""
     inputs = np.array([16, -31, 31, 8, 4]) / 31
-    capacitance_f = 80e-15 + 5 * 0.165e-15 + 5.9e-15
+    capacitance_f = LINE_TOTAL_F
     charge_c = CURRENT_A[0] * inputs * 310e-9
     random = np.random.default_rng(0)
     drawn_v = np.zeros(40_000)
@@ -84,7 +85,7 @@ def test_gradients_by_currents_and_through_the_rounding_of_pulses(x64):
     by_log = float(jax.jit(jax.grad(value))(0.1))
     assert by_log == pytest.approx(float(value(0.1 + 1e-5) - value(0.1 - 1e-5)) / 2e-5, rel=1e-6)
     slopes = jax.jit(jax.grad(lambda x: pulse_score_v(jnp.asarray(CURRENT_A), x, SPEC, chip)[0]))(inputs)
-    per_input = CURRENT_A[0] * 310e-9 / (80e-15 + 5 * 0.165e-15 + 5.9e-15)
+    per_input = CURRENT_A[0] * 310e-9 / (LINE_TOTAL_F)
     assert np.asarray(slopes) == pytest.approx(per_input, rel=0.01)
 
 
