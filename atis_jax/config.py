@@ -206,8 +206,8 @@ def results_part(cls: type, stored: Mapping) -> dict[str, Any]:
 def as_stored_now(cls: type, stored: Mapping) -> dict[str, Any]:
     """``stored`` (the content of a ``config.json``) as settings of ``cls`` are written today.
 
-    An older version wrote the ``~`` of a path as given, had no kinds of data and networks, and fewer settings: what it lacks
-    is what it meant, ``Rule.earlier`` or the default.
+    An older version wrote the ``~`` of a path as given, had no kinds of data and networks, and fewer settings: what it
+    lacks is what it meant, ``Rule.earlier`` or the default.
     """
     fields = _fields(cls)
     out = dict(stored)
