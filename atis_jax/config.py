@@ -206,11 +206,16 @@ def results_part(cls: type, stored: Mapping) -> dict[str, Any]:
 def as_stored_now(cls: type, stored: Mapping) -> dict[str, Any]:
     """``stored`` (the content of a ``config.json``) as settings of ``cls`` are written today.
 
-    An older version wrote the ``~`` of a path as given, had no kinds of data and networks, and fewer settings.
+    An older version wrote the ``~`` of a path as given, had no kinds of data and networks, and fewer settings: what it
+    lacks is what it meant, ``Rule.earlier`` or the default.
     """
     fields = _fields(cls)
-    since = {name: rule_of(field).earlier for name, field in fields.items() if name not in stored}
-    out = {**stored, **{name: value for name, value in since.items() if value is not None}}
+    out = dict(stored)
+    for name, field in fields.items():
+        rule = rule_of(field)
+        if name not in stored and rule.affects_result and field.default is not dataclasses.MISSING:
+            meant = field.default if rule.earlier is None else rule.earlier
+            out[name] = as_dict(meant) if dataclasses.is_dataclass(meant) else json.loads(json.dumps(meant))
     for name, value in stored.items():
         section = _stored_section(cls, fields.get(name), value)
         if section:

@@ -30,7 +30,7 @@ def mirror_f(current_a: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
 
 
 def array_settling_s(
-    current_a: Float[Array, "*s"],
+    current_a: Float[Array, "*s"] | float,
     bits: Real,
     *,
     capacitance_f: Real,

@@ -238,7 +238,7 @@ def ota_current_a(
     return current_a * (transfer(law, scale * (voltage_v - offset_v), inversion) + additive)
 
 
-def mirror_capacitance_f(current_a: Float[Array, "*s"], ota: OtaSpec) -> Float[Array, "*s"]:
+def mirror_capacitance_f(current_a: Float[Array, "*s"] | float, ota: OtaSpec) -> Float[Array, "*s"]:
     """C (1 + c log10(I / I_0)) at the mirror of an OTA, F; at least a fifth of C, where the line ends.
 
     Args:

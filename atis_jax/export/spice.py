@@ -19,7 +19,15 @@ from atis_jax.export.structure import built_otherwise, check_exportable
 from atis_jax.formatting import si
 from atis_jax.spice.cells import OPTIONS, TRANSIENT_OPTIONS, cells_text
 from atis_jax.spice.models import Process
-from atis_jax.spice.netlist import Amplifier, comparator_line, ota_line, token_sources
+from atis_jax.spice.netlist import (
+    EDGE,
+    Amplifier,
+    comparator_line,
+    continued,
+    ota_line,
+    token_sources,
+    token_waveforms,
+)
 from atis_jax.spice.simulator import Analysis, Deck
 
 CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
@@ -33,9 +41,6 @@ CELLS, SCORER, STATIC, TRANSIENT, TOKENS, README = (
 STEPS_A_TOKEN = 100
 """At least; a score at a token's end is then within 0.1 mV of one with many more."""
 SUPPLY_CURRENT = "i(vdd)"
-EDGE = 0.02
-"""Rise and fall of the transient bench's input voltages, of a token's time."""
-_PORTS_A_LINE = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +95,7 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
     ports += [f"y{row}" for row in range(len(rows))] + [f"keep{number}" for number in range(bundle.comparators)]
     amplified = has_amplifier(bundle.hardware.tia.readout)
     lines = [f"* scorer of layer {layer + 1} of {bundle.name}: bias currents and resistors as achieved, SI units"]
-    lines.append(_continued(".subckt scorer", ports))
+    lines.append(continued(".subckt scorer", ports))
     for row, currents_a in enumerate(rows):
         for j, current_a in enumerate(currents_a.tolist()):
             if current_a != 0:
@@ -113,12 +118,6 @@ def scorer_text(bundle: Bundle, layer: int) -> str:
             )
             lines.append(comparator.rstrip())
     return "\n".join([*lines, ".ends", ""])
-
-
-def _continued(start: str, words: list[str]) -> str:
-    """A long line in ngspice's continuation lines."""
-    parts = [" ".join(words[i : i + _PORTS_A_LINE]) for i in range(0, len(words), _PORTS_A_LINE)]
-    return "\n".join([start, *(f"+ {part}" for part in parts)])
 
 
 def spice_files(
@@ -147,7 +146,7 @@ def spice_files(
 def transient_bench(bundle: Bundle, layer: int, tokens: BenchTokens, token_s: float, temperature_c: float) -> str:
     """The bench that plays the tokens one after the other, ``token_s`` each."""
     control = [transient_run(len(tokens.voltages_v), token_s), "plot v(keep0) v(y0)"]
-    waveforms = _waveforms(tokens.voltages_v, token_s)
+    waveforms = token_waveforms(tokens.voltages_v, token_s)
     return _bench(bundle, layer, waveforms, temperature_c, control, TRANSIENT_OPTIONS)
 
 
@@ -228,7 +227,7 @@ def _bench(
             f"Vcm cm 0 {COMMON_MODE_V}",
             "Vtok tok 0 0",
             sources.rstrip("\n"),
-            _continued("Xscorer", ports),
+            continued("Xscorer", ports),
             ".control",
             *control,
             ".endc",
@@ -236,19 +235,6 @@ def _bench(
             "",
         ]
     )
-
-
-def _waveforms(voltages_v: np.ndarray, token_s: float) -> str:
-    """Piecewise-linear sources that hold each token for ``token_s``."""
-    text = ""
-    for column in range(voltages_v.shape[1]):
-        points = []
-        for token, value in enumerate(voltages_v[:, column].tolist()):
-            start = token * token_s if token == 0 else (token + EDGE) * token_s
-            points.append(f"{start:.6e} {value:.9e} {(token + 1) * token_s:.6e} {value:.9e}")
-        text += _continued(f"Vd{column} d{column} 0 PWL(", points) + ")\n"
-        text += f"Ep{column} p{column} cm d{column} 0 0.5\nEn{column} n{column} cm d{column} 0 -0.5\n"
-    return text
 
 
 def _tokens_csv(tokens: BenchTokens) -> str:

@@ -9,6 +9,10 @@ from jaxtyping import Float
 
 from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR, OP_AMP, OTA, op_amp_current_a
 
+EDGE = 0.02
+"""Rise and fall of a token's input voltages in time, of the token's time."""
+_WORDS_A_LINE = 12
+
 
 def differential(name: str, node: str) -> str:
     """Nodes ``pNAME`` and ``nNAME`` around the common mode, half of ``node`` each way."""
@@ -79,3 +83,22 @@ def token_sources(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
             text += f"Bd{name} d{name} 0 V=pwl(v(tok),{pairs})\n"
         text += differential(name, f"d{name}")
     return text
+
+
+def token_waveforms(voltages_v: np.ndarray, token_s: float) -> str:
+    """Piecewise-linear sources that hold each token for ``token_s``."""
+    text = ""
+    for column in range(voltages_v.shape[1]):
+        points = []
+        for token, value in enumerate(voltages_v[:, column].tolist()):
+            start = token * token_s if token == 0 else (token + EDGE) * token_s
+            points.append(f"{start:.6e} {value:.9e} {(token + 1) * token_s:.6e} {value:.9e}")
+        text += continued(f"Vd{column} d{column} 0 PWL(", points) + ")\n"
+        text += f"Ep{column} p{column} cm d{column} 0 0.5\nEn{column} n{column} cm d{column} 0 -0.5\n"
+    return text
+
+
+def continued(start: str, words: list[str]) -> str:
+    """A long line in ngspice's continuation lines."""
+    parts = [" ".join(words[i : i + _WORDS_A_LINE]) for i in range(0, len(words), _WORDS_A_LINE)]
+    return "\n".join([start, *(f"+ {part}" for part in parts)])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from atis_jax.cells.library import COMMON_MODE_V, SUPPLY_V
+from atis_jax.cells.library import COMMON_MODE_V, COMPARATOR_CURRENT_A, SUPPLY_V
 from atis_jax.spice.benches import head
 from atis_jax.spice.cells import OPTIONS, TRANSIENT_OPTIONS
 from atis_jax.spice.models import Process
-from atis_jax.spice.netlist import comparator_line, differential, ota_line
+from atis_jax.spice.netlist import EDGE, Amplifier, comparator_line, differential, ota_line, token_waveforms
 from atis_jax.spice.simulator import Analysis, Deck, SpiceError, simulate
 
 RAMP_S = 1e-9
@@ -56,6 +57,27 @@ def comparator_delay_s(
     if not turned[-1]:
         raise SpiceError(f"the comparator does not turn within {stop_s - start_s:g} s at {overdrive_v:g} V")
     return float(result["sweep"][np.flatnonzero(~turned)[-1] + 1] - start_s)
+
+
+def scores_in_time(
+    process: Process,
+    signed_current_a: Float[np.ndarray, "n"],
+    voltages_v: Float[np.ndarray, "t n"],
+    amplifier: Amplifier,
+    threshold_v: float,
+    token_s: float,
+    temperature_c: float,
+) -> tuple[Float[np.ndarray, "t"], Bool[np.ndarray, "t"]]:
+    """A row of the scorer, TIA and comparator included, one token after the other: scores in V, bits, at their ends."""
+    tokens = len(voltages_v)
+    text = _in_time(head(f"row of {len(signed_current_a)} OTAs in time", process, temperature_c))
+    text += token_waveforms(voltages_v, token_s)
+    text += "".join(ota_line(f"{j}", one, "s") for j, one in enumerate(signed_current_a.tolist()) if one != 0)
+    text += amplifier.lines("s", "y") + comparator_line(threshold_v, COMPARATOR_CURRENT_A, "y", "keep")
+    analysis = Analysis(f"tran {token_s / 100:.6e} {tokens * token_s:.6e}", ("v(y)", "v(keep)"))
+    result = simulate(Deck(text, (analysis,)), timeout_s=600.0).results[0]
+    ends = np.searchsorted(result["sweep"], (np.arange(tokens) + 1 - 0.5 * EDGE) * token_s) - 1
+    return COMMON_MODE_V - result["v(y)"][ends], result["v(keep)"][ends] > 0.5 * SUPPLY_V
 
 
 def node_capacitance_f(

@@ -19,7 +19,6 @@ from atis_jax.circuits.frontend import Realised
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.spice import (
-    EDGE,
     BenchTokens,
     at_token_ends,
     simulated_scores,
@@ -29,6 +28,7 @@ from atis_jax.export.spice import (
 from atis_jax.gates import Gate
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.residue import read_in_time
+from atis_jax.spice.netlist import EDGE
 from atis_jax.spice.simulator import simulate
 from experiments.export.spice import Twin, twin_realised
 from experiments.ledgers import run_bill

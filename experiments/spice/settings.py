@@ -81,7 +81,7 @@ class ValidationSettings:
         ("sky130_fg",),
         choices=PRESETS,
         distinct=True,
-        doc="presets held to the scores of a random row at 0, 27 and 70 C and three supplies; none with generic models",
+        doc="presets held to scores of a random row at 0, 27, 70 C and three supplies; empty: none, as for generic models",
     )
     preset_tokens: int = setting(32, low=2, high=10_000, doc="random tokens at each of these")
     devices: int = setting(200, low=8, high=10_000, doc="mismatched OTAs at each of the single biases")

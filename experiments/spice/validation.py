@@ -41,6 +41,7 @@ from experiments.spice.gates import (
 from experiments.spice.power import power_gates
 from experiments.spice.rows import gap_gates, model_loaded_sums_a, model_sums_a, random_row, row_gap
 from experiments.spice.settings import SUPPLIES_V, ValidationSettings
+from experiments.spice.speed import speed_gates
 
 FAMILY = 0.95
 """Confidence that all the intervals of spreads hold at once: each is wider by Bonferroni's correction."""
@@ -49,6 +50,7 @@ SAMPLED_CHIPS = 1024
 SETTLED_BITS = 6
 LOADS = ((1e-9, 1e-12), (10e-9, 1e-12), (100e-9, 1e-12))
 NOMINAL_C = 27.0
+SPEED_TOKENS = 48
 LOADED_INPUTS, LOADED_V, LOADED_C = 4, 0.1, (27.0, 60.0)
 PRESET_INPUTS, PRESET_C = 16, (0.0, 27.0, 70.0)
 POWER_TOKENS = 24
@@ -70,7 +72,7 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     print(f"{found.process.name}: {len(found.curves)} transfer curves fitted", flush=True)
     arrays: dict[str, np.ndarray] = {}
     gates: list[Gate] = []
-    for part in (_single, _transconductance, _sums, _loaded, _presets, _spread, _noise, _settling, _power):
+    for part in (_single, _transconductance, _sums, _loaded, _presets, _spread, _noise, _settling, _power, _speed):
         new_gates, new_arrays = part(settings, found)
         for gate in new_gates:
             print(f"{gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'FAILS'}", flush=True)
@@ -93,6 +95,11 @@ def run(settings: ValidationSettings, folder: RunFolder) -> dict[str, Any]:
     folder.write_summary(summary)
     write_report(folder.path, VALIDATION)
     return summary
+
+
+def _speed(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:
+    """Whether the time that is billed is enough, and not five times too long."""
+    return speed_gates(found.process, NOMINAL_C, SPEED_TOKENS, settings.seed), {}
 
 
 def _power(settings: ValidationSettings, found: Characterised) -> tuple[list[Gate], dict[str, np.ndarray]]:

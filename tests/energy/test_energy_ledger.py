@@ -87,6 +87,27 @@ def test_float32_agrees_with_the_count_at_physical_magnitudes():
     assert float(result.total_j) == pytest.approx(counted_by_loops(*arguments), rel=3e-6)
 
 
+def test_one_read_is_charged_once_and_compared_for_every_layer():
+    """64 tokens reach the first of two scored layers, which keeps 40; two prototypes, 16 inputs of 5 bits."""
+    once = dataclasses.replace(SCORER, reads="first_layer")
+    found = ledger(PRICES, NETWORK, once, TOKENS, FRONT_END, MEMORY)
+    assert float(found.dac_j) == pytest.approx(64 * 16 * 5 * PRICES.dac_j_per_bit)
+    assert float(found.projection_j) == pytest.approx(64 * 16 * 32 * PRICES.score_mac_j)
+    assert float(found.comparator_j) == pytest.approx(64 * 2 * 2 * PRICES.comparator_j)
+    assert float(found.reference_j) == pytest.approx(2 * 2 * 8 * PRICES.dac_j_per_bit)
+    assert float(found.programming_j) == pytest.approx(2 * 16 * PRICES.program_j / 50)
+    weights = 16 * 32 * PRICES.sram_32k_j_per_byte / 2
+    # Two bits for layer 3 with each of the 40 tokens kept, written and read.
+    stored = (40 + 40) * 2 / 8 * PRICES.sram_32k_j_per_byte
+    tokens = 64 * 32 * PRICES.network_bytes * PRICES.sram_32k_j_per_byte
+    assert float(found.scorer_memory_j) == pytest.approx(tokens + weights + stored)
+    in_digital = digital_ledger(PRICES, NETWORK, once, TOKENS, MEMORY)
+    assert float(in_digital.score_j) == pytest.approx(64 * 2 * 16 * PRICES.score_mac_j)
+    assert float(in_digital.comparator_j) == pytest.approx(64 * 2 * 2 * PRICES.compare_j)
+    prototypes = 2 * 16 * PRICES.sram_32k_j_per_byte / 2
+    assert float(in_digital.scorer_memory_j) == pytest.approx(tokens + weights + prototypes + stored)
+
+
 def knobs_of(dac: str, core: str, circuit: str = "priced"):
     """Every number that can be trained or swept, with array size, bits and full scale one a layer."""
     front_end = dataclasses.replace(

@@ -326,12 +326,16 @@ def test_kinds_are_read_when_they_are_asked_for(monkeypatch):
 @pytest.mark.parametrize("file", OLD, ids=lambda file: file.stem)
 def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
     stored = json.loads(file.read_text())
-    settings = from_config_dict(CodesignSettings, stored)
+    as_now = as_stored_now(CodesignSettings, stored)
+    settings = from_config_dict(CodesignSettings, as_now)
     kinds = {"data": {"kind": "images"}, "model": {"kind": "vit"}}
+    since = {"hardware": {"token_time_s": None, "readout": None}, "energy": {"circuit": "priced"}}
+    since |= {"scorer": {"reads": "every_layer"}, "evaluation": {"supply": [1.0]}}
     assert as_dict(settings) == {
-        name: kinds.get(name, {}) | value if name in kinds else value for name, value in stored.items()
+        name: kinds.get(name, {}) | value | since.get(name, {}) if isinstance(value, dict) else value
+        for name, value in stored.items()
     }
-    assert differing_fields(as_stored_now(CodesignSettings, stored), as_dict(settings)) == []
+    assert differing_fields(as_now, as_dict(settings)) == []
 
 
 @pytest.mark.parametrize("file", OLD, ids=lambda file: file.stem)
@@ -340,7 +344,7 @@ def test_a_run_from_before_there_were_kinds_goes_on_under_its_own_hash(file, tmp
     (tmp_path / "config.json").write_text(file.read_text())
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n')
     stored = json.loads(file.read_text())
-    settings = from_config_dict(CodesignSettings, stored)
+    settings = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
     with open_run(tmp_path, settings) as folder:
         assert folder.resumed and folder.config_hash == stored_hash(results_part(CodesignSettings, stored))
         assert folder.config_hash != config_hash(settings)
