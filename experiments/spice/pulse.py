@@ -55,6 +55,7 @@ from experiments.spice.gates import GATE_POWER
 TEMPERATURE_C = 27.0
 CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
 PRESETS = ("horowitz_45nm", "jouppi_7nm")
+LATCHES_AT_ONCE = 24
 DEVICES = 40
 """Branches and precharges whose mismatch is drawn."""
 LEAST_A = 50e-12
@@ -255,7 +256,10 @@ def spread_table(process: Process, latches: int) -> str:
     capacitance_f = POINTS[8].capacitance_f(Timing())
     currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, DEVICES, 0)
     switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, DEVICES, 1)
-    latches_v = latch_offsets_v(process, SUPPLY_V - 0.26, TEMPERATURE_C, latches, 2)
+    decks = [min(LATCHES_AT_ONCE, latches - first) for first in range(0, latches, LATCHES_AT_ONCE)]
+    latches_v = np.concatenate(
+        [latch_offsets_v(process, SUPPLY_V - 0.26, TEMPERATURE_C, size, 2 + seed) for seed, size in enumerate(decks)]
+    )
     return "\n".join(
         (
             f"sigma of ln I at {1e9 * POINTS[8].mean_a:g} nA, gate kept, not programmed: "
