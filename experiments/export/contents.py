@@ -5,6 +5,7 @@ from __future__ import annotations
 from atis_jax.report.contents import Contents, Entry
 from atis_jax.report.run_files import Arrays
 from experiments.export.figures.closed_loop import closed_loop
+from experiments.export.figures.in_time import in_time
 from experiments.export.figures.retarget import retargeting
 from experiments.export.figures.targets import target_accuracy, target_needs
 from experiments.export.strips import export_strip, retarget_strip
@@ -16,6 +17,7 @@ EXPORT = Contents(
     sections=(
         Entry("Accuracy of each target", ("export_chips",), target_accuracy),
         Entry("The loop closed in ngspice", ("closed_loop",), closed_loop),
+        Entry("The netlist at its speed", ("in_time",), in_time),
         Entry("Gates", (), gates),
         Entry("What each FPAA takes", (), target_needs),
     ),

@@ -20,6 +20,7 @@ from atis_jax.report.section import Picture
 from atis_jax.report.style import drawing
 from experiments import registry
 from experiments.export.figures.closed_loop import closed_loop
+from experiments.export.figures.in_time import in_time
 from experiments.export.figures.targets import target_accuracy, target_needs
 from experiments.export.strips import export_words
 from experiments.report import report_again
@@ -205,6 +206,9 @@ def export(tmp_path):
         for layer, equal in ((1, 1.0), (2, 0.8))
     ]
     budget = {"ota": 34, "fgota": 1, "cabs": 34, "cabs_of_chip": 98, "pads": 35, "pads_of_chip": 39, "fits": True}
+    billed = {"layer": 2, "fraction": 1.0, "token_s": 7.7e-6, "bits": 4, "unequal_to_settled": 0}
+    billed |= {"rms_from_settled_v": 1e-3, "unequal_with_residue": 0, "rms_with_residue_v": 4e-4}
+    early = {**billed, "fraction": 0.2, "token_s": 1.54e-6, "unequal_to_settled": 3, "rms_from_settled_v": 17e-3}
     targets = {
         "an231e04": {
             "folder": "an231e04",
@@ -231,6 +235,7 @@ def export(tmp_path):
             "generic": False,
             "simulator": "ngspice-39",
             "closed_loop": loops,
+            "in_time": [billed, {**billed, "layer": 3}, early],
         },
     }
     accuracy = {"before_quantisation": 0.957, "after_quantisation": 0.956, "examples": 1910, "hardware_mean": 0.954}
@@ -550,17 +555,17 @@ def test_closed_loop_of_layers_that_are_scored(export):
     caption = plain(picture.caption)
     assert "90.00 % of the decisions are equal, none of those that differ outside the grey zone" in caption
     assert "a half-width of 4.00 mV would have held them all" in caption
-    assert "transient" not in caption
     assert [plain(cell) for cell in picture.table[1]][:5] == ["2", "100 %", "± 10.0 mV", "20.0 %", "none"]
     assert plain(picture.table[2][4]) == "± 4.00 mV"
 
 
 def test_transient_bench_where_it_was_played(export):
-    one = {"fraction": 1.0, "token_s": 7.7e-6, "bits": 4, "unequal_to_settled": 0}
-    edit_target(export, "spice", in_time=[one, one, {**one, "fraction": 0.2, "unequal_to_settled": 3}])
     assert "at the billed 7.7 µs a token at most, no of 8 bits differ at the end of a token" in plain(
         build(closed_loop, export).pictures[0].caption
     )
+    (picture,) = build(in_time, export).pictures
+    assert "7.7 µs at most, none of 8 bits differ" in plain(picture.caption)
+    assert [plain(cell) for cell in picture.table[3]] == ["2", "1.5 µs", "3 of 4", "17 mV", "0 of 4", "400 µV"]
 
 
 def test_closed_loop_of_another_run(export):
