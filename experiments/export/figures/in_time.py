@@ -8,7 +8,7 @@ from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import si
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
-from atis_jax.report.style import BLUE, GREY, ORANGE, VERMILLION, new_figure
+from atis_jax.report.style import BLUE, GREY, ORANGE, VERMILLION, new_figure, plain_log_ticks
 from experiments.export.figures.targets import read_export
 from experiments.spice.words import process_note
 
@@ -30,8 +30,9 @@ def in_time(run: RunFiles) -> Section:
         axes.plot(time_us, [1e3 * one["rms_from_settled_v"] for one in rows], "o-", color=color, label=f"layer {layer}")
         left = [1e3 * one["rms_with_residue_v"] for one in rows]
         axes.plot(time_us, left, "s--", color=color, markersize=3.5, linewidth=0.9)
-    axes.set_xscale("log")
     axes.set_yscale("log")
+    plain_log_ticks(axes.yaxis)
+    axes.set_xlim(left=0)
     axes.set_xlabel("time of a token (µs)")
     axes.set_ylabel("RMS (mV)")
     figure.legend(loc="outside upper left", ncols=4)
