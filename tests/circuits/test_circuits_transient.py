@@ -93,7 +93,7 @@ def test_a_long_token_leaves_nothing():
 
 def test_what_is_left_fades_with_time_and_stays_with_small_currents():
     after, lower = [], CURRENT_A * 0.2
-    for token_s, current_a in ((1e-6, CURRENT_A), (4e-6, CURRENT_A), (4e-6, lower)):
+    for token_s, current_a in ((1e-6, CURRENT_A), (6e-6, CURRENT_A), (6e-6, lower)):
         hardware, realised = circuit(token_s, current_a=current_a)
         settled_v = jax.vmap(lambda token, r=realised: read(r, token))(jnp.asarray(TOKENS, jnp.float32))
         error_v = np.asarray(followed(hardware, realised, TOKENS)[1:, -1] - settled_v[1:])

@@ -144,20 +144,25 @@ def test_tables_tell_what_the_document_tells(name):
     assert [(int(row["layer"]), int(row["score"])) for row in scores] == keys
     inputs = document["scorer"]["inputs"]
     assert [(int(row["layer"]), int(row["score"]), int(row["input"])) for row in currents] == [
-        (*key, number) for key in keys for number in range(inputs)
+        (*key, number)
+        for key in keys
+        for number in range(inputs)
+        if "array_of" not in document["layers"][key[0] - 1]  # one read: the first layer's array serves all
     ]
     for index, (layer, score) in enumerate(keys):
         told, row = document["layers"][layer - 1]["scores"][score], scores[index]
-        mine = currents[index * inputs : (index + 1) * inputs]
-        for column, of in (("wanted_a", "wanted"), ("achieved_a", "achieved"), ("code", "code")):
-            assert [float(one[column]) for one in mine] == told["bias_current"][of]
-        assert [one["built"] == "1" for one in mine] == document["layers"][layer - 1]["converter"]["built"]
+        if "array_of" not in document["layers"][layer - 1]:
+            mine = currents[index * inputs : (index + 1) * inputs]
+            for column, of in (("wanted_a", "wanted"), ("achieved_a", "achieved"), ("code", "code")):
+                assert [float(one[column]) for one in mine] == told["bias_current"][of]
+            assert [one["built"] == "1" for one in mine] == document["layers"][layer - 1]["converter"]["built"]
         assert float(row["feedback_ohm"]) == told["feedback"]["achieved"]
         assert float(row["threshold_wanted_v"]) == told["threshold"]["wanted"]
         assert float(row["threshold_achieved_v"]) == told["threshold"]["achieved"]
         total_a = np.sum(np.abs(told["bias_current"]["achieved"]))
         assert float(row["total_current_a"]) == pytest.approx(total_a, rel=1e-12)
-    for layer, row in zip(document["layers"], converters, strict=True):
+    arrays = [layer for layer in document["layers"] if "array_of" not in layer]
+    for layer, row in zip(arrays, converters, strict=True):
         assert row["bits"] == ("" if layer["converter"]["bits"] is None else str(layer["converter"]["bits"]))
         assert float(row["full_scale_v"]) == layer["converter"]["full_scale"]["achieved"]
         assert float(row["input_gain"]) == layer["input_gain"]["achieved"]

@@ -214,7 +214,7 @@ def test_the_noise_both_see_is_there_and_belongs_to_the_key(case):
         seeds.append(np.asarray(out.voltage))
     layer = case.first_layer  # the first to score: its tokens are the same in all three
     one, two = seeds[1][layer] - seeds[0][layer], seeds[2][layer] - seeds[0][layer]
-    assert 2e-4 < one.std() < 0.02
+    assert 2e-4 < one.std() < 0.03
     # Two differences that share one of three independent draws correlate by one half; 102 of them or more, so the
     # sample correlation is within 5 (1 - 0.25) / sqrt(102) = 0.37.
     assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1] - 0.5) < 0.37

@@ -252,7 +252,7 @@ def test_the_class_token_never_comes_to_the_sensors_comparator(case):
 
 
 @pytest.mark.slow
-def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
+def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_a_capacitor_a_side(case):
     """The preset's 1 fF, all other noise off, OTAs straight: every pixel adds its own through its weight."""
     quiet = {"tia.bandwidth_hz": 0.0, "tia.shot_noise_factor": 0.0, "comparator.noise_v": 0.0}
     hardware = with_fields(SENSOR, quiet | {"tia.swing_v": np.inf, "ota.law": "linear"})
@@ -286,7 +286,7 @@ def test_the_noise_of_sampling_a_pixel_is_kt_over_c_of_one_capacitor(case):
         offset[value] = step * 0.5  # the data set's standard deviation
         ends = [still(jnp.asarray(case.images[:1] + sign * patch_grid(offset)))[0] for sign in (1, -1)]
         slope.append(np.asarray(ends[0] - ends[1], np.float64) / (2 * step * gain_v))
-    expected = np.sqrt(BOLTZMANN * kelvin / 1e-15 * np.square(slope).sum(0))
+    expected = np.sqrt(2 * BOLTZMANN * kelvin / 1e-15 * np.square(slope).sum(0))  # a capacitor a side
     # 400 x 16 draws of each group pooled: one standard error of a deviation is 1 / sqrt(2 * 6400) = 0.9 %.
     ratio = (found.std(0) / expected).mean(0)
     np.testing.assert_allclose(ratio, 1.0, atol=0.045)

@@ -319,7 +319,7 @@ def test_controls_of_a_design_with_knobs_are_trained_and_measured():
 
 @pytest.fixture(scope="module")
 def ledger_case():
-    settings = changed(scorer=EVERYTHING, energy=dict(dac="capacitive"))
+    settings = changed(scorer=EVERYTHING, energy=dict(dac="capacitive", core="bias", circuit="priced"))
     costs, method = run_bill(settings, MODEL), build_method(settings, "analog")
     kept, memory = jnp.asarray([0.5, 0.25]), memory_for()
     return costs, jax.jit(lambda design: method.bill(costs, kept, design, memory)), with_knobs(design_for())

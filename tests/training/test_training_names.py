@@ -274,8 +274,8 @@ CASES = {
         deployments.CONTENDERS,
         lambda n: deployments.contender(
             n,
-            deployments.DeploymentSpec(preset="horowitz_45nm"),
-            NETWORK,
+            deployments.DeploymentSpec(preset="horowitz_45nm", source="pixels"),  # a rival of the sensor's among them
+            dataclasses.replace(NETWORK, pixel_values=48),
             dict.fromkeys(("paper", "codesigned"), deployments.PointSpec(inputs=8)),
         ),
     ),

@@ -264,7 +264,9 @@ def test_pruned_patches_are_neither_converted_nor_moved_nor_embedded_nor_normali
         assert getattr(dense, line) > 0
         np.testing.assert_allclose(getattr(spent, line), 0.4 * getattr(dense, line), rtol=1e-6)
     np.testing.assert_allclose(spent.sensor_read_j, dense.sensor_read_j)  # all are read: they are scored
-    assert spent.projection_j == 0.0 and spent.dac_j == 0.0 and spent.comparator_j > 0
+    held_j = 16 * settings.scorer.inputs * costs.energy.prices().pixel_hold_f * 1.8**2
+    np.testing.assert_allclose(spent.dac_j, held_j, rtol=1e-5)
+    assert spent.projection_j == 0.0 and spent.comparator_j > 0
     mac_j, head = float(costs.energy.prices().network_mac_j), 16 * 3
     np.testing.assert_allclose(spent.embedding_j, mac_j * (0.4 * 16 * 4 * 16 + head), rtol=1e-5)
     # Of 16 patches and CLS those are normalised that a layer's attention sees.

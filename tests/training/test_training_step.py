@@ -283,10 +283,10 @@ def traced_streams(monkeypatch, kind, **sections) -> set[str]:
 
 @pytest.mark.slow
 def test_each_source_of_chance_has_its_own_stream(monkeypatch):
-    everything = {"chip", "temperature", "read_noise"}
+    everything = {"chip", "lot", "temperature", "read_noise"}
     assert traced_streams(monkeypatch, "analog") == everything
     fixed_and_wet = dict(model=dict(dropout=0.1), codesign=dict(fresh_chip=False))
-    assert traced_streams(monkeypatch, "analog", **fixed_and_wet) == everything - {"chip"} | {"dropout"}
+    assert traced_streams(monkeypatch, "analog", **fixed_and_wet) == everything - {"chip", "lot"} | {"dropout"}
     assert traced_streams(monkeypatch, "random") == {"random_scorer"}
     keys = {jax.random.key_data(rng.key_of(jax.random.key(0), name)).tobytes() for name in rng.STREAMS}
     assert len(keys) == len(rng.STREAMS)

@@ -33,7 +33,7 @@ SETTINGS = CodesignSettings(
     scorer=ScorerSpec(inputs=8),
     energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
     dense=StageSpec(steps=60, warmup=0.2, learning_rate=1e-2),
-    tune=StageSpec(steps=30, warmup=0.2, learning_rate=3e-3),
+    tune=StageSpec(steps=45, warmup=0.2, learning_rate=3e-3),
     pruning=PruningSpec(kept=KEPT),
     loss=LossSpec(attention=0.1),
     codesign=CodesignSpec(chips_per_step=4),
