@@ -27,6 +27,14 @@ if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):
     os.environ |= {name.upper(): str(getattr(jax.config, name)) for name in DEFAULTS}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file goes to one worker: what its tests share, trained runs and compiled programs, is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _room_for_the_next_module():
     """Drop the programs of a module when it is done: over the whole suite they are gigabytes a worker."""

@@ -1,8 +1,9 @@
 """What training computed before its structure changed: 20 steps of each stage, and the first gradient of each.
 
 ``python tests/training/golden.py write`` writes ``golden.npz``, ``golden_x64.npz``: only ever by the commit that a
-change of structure is compared with. ``test_training_golden.py`` computes the same again. They are of today's bill and converters: at published
-prices, 1 us a token and kT/C of one capacitor, the numbers before it were met to 4e-10; but for pixels, now held.
+change of structure is compared with. ``test_training_golden.py`` computes the same again. They are of today's bill and
+converters: with published prices, 1 us a token and kT/C of one capacitor the numbers before them were met to 4e-10, but
+for pixels, which are held now.
 """
 
 from __future__ import annotations
