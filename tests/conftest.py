@@ -32,7 +32,13 @@ def pytest_xdist_make_scheduler(config, log):
     """A file goes to one worker: what its tests share, trained runs and compiled programs, is made once."""
     from xdist.scheduler import LoadFileScheduling
 
+    config.option.loadscopereorder = False  # by the number of tests, the longest file of all would come last, alone
     return LoadFileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """The file that takes longest comes first."""
+    items.sort(key=lambda item: item.path.name != "test_training_resume.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
