@@ -64,7 +64,9 @@ def _newest(document: Mapping[str, Any]) -> dict[str, Any]:
             raise ExportError("design.json: lacks 'sha256'; it was edited: export it anew")
         check_seal(document)
     hardware, scorer = document.get("hardware"), document.get("scorer")
-    if isinstance(hardware, list) and all(isinstance(entry, dict) and "field" in entry for entry in hardware):
+    if isinstance(hardware, list) and all(
+        isinstance(one, dict) and isinstance(one.get("field"), str) for one in hardware
+    ):
         document = {**document, "hardware": hardware_of_schema_3(hardware)}
     if isinstance(scorer, Mapping):
         document = {**document, "scorer": {"reads": "every_layer", **scorer}}

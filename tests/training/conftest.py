@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import coarse_pages
@@ -15,11 +16,18 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _pages_drawn_coarsely():
+@contextlib.contextmanager
+def pages_drawn_coarsely():
     """Whole runs write their pages, with figures that cost little."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "save", coarse_pages.save)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _coarse_pages():
+    """Of a module at most: other tests look at pages as they are."""
+    with pages_drawn_coarsely():
         yield
 
 
@@ -39,7 +47,7 @@ def finished_run(tmp_path_factory, digits) -> Path:
     config.data.data_dir = digits
     config.data.eval_examples = 40
     settings = from_config_dict(CodesignSettings, config)
-    with open_run(place / "run", settings) as folder:
+    with pages_drawn_coarsely(), open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
     return place / "run"
 
