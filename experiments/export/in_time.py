@@ -39,6 +39,8 @@ FRACTIONS = (1.0, 0.5, 0.2)
 SETTLED, FOLLOWED = 0.99, 0.98
 """Equal bits, at the least: at the billed time against the settled model; sooner, against the model with residue."""
 GATE_SETTLED_V = 5e-3
+AHEAD = 20
+"""Tokens like the first that the model is given before it: four times the billed time at a fifth of it."""
 GATE_RESIDUE = 0.25
 """RMS error of the model with residue, over the residue."""
 
@@ -149,7 +151,8 @@ def _followed(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores at the end of each token (t, C) in V, and bits, of the twin that follows the residue.
 
-    The bench's inputs take ``EDGE`` of a token to change, and its bits are read half of that before a token's end.
+    The bench's inputs take ``EDGE`` of a token to change, and its bits are read half of that before a token's end. It
+    starts settled at its first token: the model is given that token until it is, too.
     """
     hardware = with_fields(
         twin.hardware,
@@ -161,6 +164,7 @@ def _followed(
     )
     realised: Realised = twin_realised(bundle, layer, hardware, twin.chip, temperature_c)
     inputs = jnp.asarray(tokens.voltages_v / float(realised.full_scale_v), jnp.float32)
+    inputs = jnp.concatenate([jnp.repeat(inputs[:1], AHEAD, axis=0), inputs])
     threshold_v = jnp.asarray(twin.threshold_v.reshape(-1, bundle.spec.groups), jnp.float32)
     quiet = jnp.zeros((len(inputs), bundle.spec.groups))
     everyone = jnp.ones(len(inputs), bool)
@@ -168,8 +172,8 @@ def _followed(
     scores_v, bits = [], []
     for at_v in threshold_v:
         ends_v, decided_v = in_time(inputs, at_v)
-        scores_v.append(ends_v)
-        bits.append(decided_v > at_v)
+        scores_v.append(ends_v[AHEAD:])
+        bits.append(decided_v[AHEAD:] > at_v)
     return np.concatenate(scores_v, axis=1), np.concatenate(bits, axis=1)
 
 
