@@ -19,14 +19,22 @@ MIRROR_CURRENT_A = 10e-9
 """Of an OTA whose mirror has ``OTA_MIRROR_F``."""
 
 
-def mirror_f(current_a: Float[Array, "*s"] | float) -> Float[Array, "*s"]:
-    """Capacitance at the mirror of the built OTA, F: C (1 + c log10(I / 10 nA)), measured from 3 to 100 nA.
+def mirror_f(
+    current_a: Float[Array, "*s"] | float,
+    capacitance_f: Real = OTA_MIRROR_F,
+    per_decade: Real = OTA_MIRROR_PER_DECADE,
+    at_a: Real = MIRROR_CURRENT_A,
+) -> Float[Array, "*s"]:
+    """Capacitance at the mirror of an OTA, F: C (1 + c log10(I / I_0)); at least a fifth of C, where the line ends.
 
     Args:
         current_a: bias current, above zero, A.
+        capacitance_f: C; of the built OTA, which was measured from 3 to 100 nA.
+        per_decade: c.
+        at_a: I_0, A.
     """
-    decades = jnp.log10(jnp.asarray(current_a) / MIRROR_CURRENT_A)
-    return OTA_MIRROR_F * jnp.maximum(1.0 + OTA_MIRROR_PER_DECADE * decades, 0.2)
+    decades = jnp.log10(jnp.asarray(current_a) / at_a)
+    return capacitance_f * jnp.maximum(1.0 + per_decade * decades, 0.2)
 
 
 def array_settling_s(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.cells.timing import mirror_f
 from atis_jax.circuits.systematic import Systematic
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
@@ -239,14 +240,8 @@ def ota_current_a(
 
 
 def mirror_capacitance_f(current_a: Float[Array, "*s"] | float, ota: OtaSpec) -> Float[Array, "*s"]:
-    """C (1 + c log10(I / I_0)) at the mirror of an OTA, F; at least a fifth of C, where the line ends.
-
-    Args:
-        current_a: bias current, above zero, A.
-        ota: gives C, c and I_0.
-    """
-    decades = jnp.log10(current_a / ota.kappa_current_a)
-    return ota.capacitance_f * jnp.maximum(1.0 + ota.capacitance_per_decade * decades, 0.2)
+    """``cells.timing.mirror_f`` with the numbers of an OTA's specification, F; ``current_a`` above zero, A."""
+    return mirror_f(current_a, ota.capacitance_f, ota.capacitance_per_decade, ota.kappa_current_a)
 
 
 def settling_time_s(transconductance_s: Float[Array, "*s"], capacitance_f: Real, bits: int) -> Float[Array, "*s"]:

@@ -20,11 +20,11 @@ from atis_jax.formatting import si
 from atis_jax.spice.cells import OPTIONS, TRANSIENT_OPTIONS, cells_text
 from atis_jax.spice.models import Process
 from atis_jax.spice.netlist import (
-    EDGE,
     Amplifier,
     comparator_line,
     continued,
     ota_line,
+    token_ends,
     token_sources,
     token_waveforms,
 )
@@ -194,7 +194,7 @@ def transient_deck(bundle: Bundle, files: Mapping[str, str], bench: str, tokens:
 
 def at_token_ends(result: Mapping[str, np.ndarray], tokens: int, token_s: float) -> dict[str, np.ndarray]:
     """Each vector of a transient at the end of each token, when a clocked receiver would take the bits."""
-    ends = np.searchsorted(result["sweep"], (np.arange(tokens) + 1 - 0.5 * EDGE) * token_s) - 1
+    ends = token_ends(result["sweep"], tokens, token_s)
     return {name: values[ends] for name, values in result.items()}
 
 

@@ -24,14 +24,20 @@ RAMP_S = 1e-9
 
 
 def head(
-    title: str, process: Process, temperature_c: float, supply_v: float = SUPPLY_V, *, mismatch: bool = False
+    title: str,
+    process: Process,
+    temperature_c: float,
+    supply_v: float = SUPPLY_V,
+    *,
+    mismatch: bool = False,
+    options: str = OPTIONS,
 ) -> str:
     """Title, models, cells, options, temperature, supply and common mode: what every deck starts with.
 
     The common mode stays where it is at any supply: it is a reference of its own, as the input's levels are.
     """
     return (
-        f"* {title}\n{cells_text(process, mismatch=mismatch)}{OPTIONS}\n.temp {temperature_c:g}\n"
+        f"* {title}\n{cells_text(process, mismatch=mismatch)}{options}\n.temp {temperature_c:g}\n"
         f"Vdd vdd 0 {supply_v}\nVcm cm 0 {COMMON_MODE_V}\n"
     )
 

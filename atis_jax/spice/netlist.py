@@ -85,6 +85,11 @@ def token_sources(voltages_v: Float[np.ndarray, "t n"], first: int = 0) -> str:
     return text
 
 
+def token_ends(time_s: np.ndarray, tokens: int, token_s: float) -> np.ndarray:
+    """Indices of a transient's last points before the inputs move on, when a clocked receiver would take the bits."""
+    return np.searchsorted(time_s, (np.arange(tokens) + 1 - 0.5 * EDGE) * token_s) - 1
+
+
 def token_waveforms(voltages_v: np.ndarray, token_s: float) -> str:
     """Piecewise-linear sources that hold each token for ``token_s``."""
     text = ""

@@ -32,13 +32,13 @@ from atis_jax.spice.netlist import EDGE
 from atis_jax.spice.simulator import simulate
 from experiments.export.spice import Twin, twin_realised
 from experiments.ledgers import run_bill
+from experiments.spice.speed import GATE_SETTLED_V, allowed_bits
 from experiments.trained_run import TrainedRun
 
 FRACTIONS = (1.0, 0.5, 0.2)
 """Of the billed time: settled; and two at which the residue is simulated."""
-SETTLED, FOLLOWED = 0.99, 0.98
-"""Equal bits, at the least: at the billed time against the settled model; sooner, against the model with residue."""
-GATE_SETTLED_V = 5e-3
+FOLLOWED = 0.98
+"""Equal bits at the least, sooner than the billed time, against the model with residue."""
 AHEAD = 20
 """Tokens like the first that the model is given before it: four times the billed time at a fifth of it."""
 GATE_RESIDUE = 0.25
@@ -190,7 +190,7 @@ def in_time_gates(played: Sequence[Sequence[InTime]]) -> list[Gate]:
             "in_time_bits",
             f"at the billed {shortest:.3g} to {longest:.3g} us a token: bits unequal to the settled model's, of {bits}",
             float(wrong),
-            high=max(1.0, (1.0 - SETTLED) * bits),
+            high=allowed_bits(bits),
             unit="bits",
         ),
         Gate(
@@ -204,7 +204,7 @@ def in_time_gates(played: Sequence[Sequence[InTime]]) -> list[Gate]:
             "in_time_early",
             f"at a fifth of it the same must fail: {early} bits unequal, {1e3 * early_v:.3g} mV RMS; the larger over "
             "what would pass",
-            max(early / max(1.0, (1.0 - SETTLED) * bits), early_v / GATE_SETTLED_V),
+            max(early / allowed_bits(bits), early_v / GATE_SETTLED_V),
             low=1.0,
         ),
     ]
@@ -214,7 +214,7 @@ def in_time_gates(played: Sequence[Sequence[InTime]]) -> list[Gate]:
                 f"in_time_{name}_bits",
                 f"at a {name} of it, against the model with residue: unequal bits, of {bits}",
                 float(sum(one.followed for one in some)),
-                high=max(1.0, (1.0 - FOLLOWED) * bits),
+                high=allowed_bits(bits, FOLLOWED),
                 unit="bits",
             ),
             Gate(

@@ -20,9 +20,9 @@ GATE_SETTLED_V = 5e-3
 EARLY = 0.2
 
 
-def allowed_bits(bits: int) -> float:
-    """How many may differ: one in a hundred, and one where they are fewer."""
-    return max(1.0, (1.0 - SETTLED) * bits)
+def allowed_bits(bits: int, equal: float = SETTLED) -> float:
+    """How many may differ, if a share ``equal`` must not; one where they are few."""
+    return max(1.0, (1.0 - equal) * bits)
 
 
 def speed_gates(process: Process, temperature_c: float, tokens: int, seed: int) -> list[Gate]:
