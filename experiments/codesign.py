@@ -192,6 +192,7 @@ def prepare(
         return setup.method.begin(key, survey(model, params, setup.method, batch), wanted)
 
     design, memory = start(design_key, params, examples)
+    setup.method.check_design(run_bill(settings, model), design, memory)
     return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
 
 

@@ -171,6 +171,13 @@ class Method:
             SettingError: it cannot; names field, value and remedy.
         """
 
+    def check_design(self, costs: Bill, design: Any, state: Any) -> None:
+        """Refuse to train from a design that cannot be charged; traced ones pass.
+
+        Raises:
+            SettingError: names the field, its value and the remedy.
+        """
+
     def check_raw(self, values: int) -> None:
         """Whether it can look at tokens made of ``values`` raw numbers each; asked where ``raw`` is True.
 

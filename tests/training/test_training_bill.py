@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import jax
@@ -20,6 +21,7 @@ from atis_jax.scoring.atis.ledger import array_current_a
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
+from atis_jax.validation import SettingError
 from experiments.build import build_model
 from experiments.codesign import codesign_setup
 from experiments.ledgers import run_bill
@@ -146,6 +148,14 @@ def test_the_analog_lines_by_hand():
     read = scored.sum() * 16 * PRESET.sram_32k_j_per_byte + 2 * 8 * 16 * PRESET.sram_32k_j_per_byte
     np.testing.assert_allclose(spent.scorer_memory_j, read, rtol=1e-6)
     np.testing.assert_allclose(spent.programming_j, 2 * 8 * PRESET.program_j / 1e9, rtol=1e-6)
+
+
+def test_a_time_too_short_for_the_design_is_refused_before_it_is_trained():
+    """The layer that needs the longest is named, and what it needs; twice that passes."""
+    for token_s, refused in ((4e-6, True), (4e-5, False)):
+        lines = ledger_of(changed(energy=dict(core="bias", token_time_s=token_s)))
+        with pytest.raises(SettingError, match="that the circuit of layer") if refused else contextlib.nullcontext():
+            lines.check_token_time(design_for(), memory_for().query)
 
 
 def test_layers_without_a_scorer_are_charged_none():

@@ -49,6 +49,14 @@ from experiments.settings import CodesignSettings
             dict(energy=dict(preset="horowitz_45nm", dac="sar_8b"), hardware=dict(dac_bits=10)),
             r"config.energy.dac = 'sar_8b' is a published converter of 8 bits, and the hardware's has 10",
         ),
+        (
+            dict(energy=dict(preset="horowitz_45nm", core="bias", token_time_s=1e-6)),
+            r"config.energy.token_time_s = 1e-06 s is shorter than the .*e-06 s that the circuit needs",
+        ),
+        (
+            dict(energy=dict(preset="horowitz_45nm", core="bias", token_time_s=4e-6), hardware=dict(token_time_s=2e-6)),
+            r"config.energy.token_time_s = 4e-06 with config.hardware.token_time_s = 2e-06: the time that is simulated",
+        ),
         (dict(scorer=RandomSpec()), r"config.scorer.kind = 'random' .*put 'random' into config.compare"),
         (
             dict(evaluation=dict(capacities=(9,))),

@@ -128,7 +128,9 @@ class Analog(Atis):
         """Decisions of tokens that follow each other faster than the circuit settles."""
         spec, threshold_v = self.spec, realised.threshold_v[: self.spec.groups]
         still_v = read_scores(realised, spec, inputs, None)
-        array_v = still_v * 0.0 if node_noise is None else read_scores(realised, spec, inputs, node_noise) - still_v
+        array_v = (
+            jnp.zeros_like(still_v) if node_noise is None else read_scores(realised, spec, inputs, node_noise) - still_v
+        )
         own_v = 0.0 if comparator_noise is None else realised.comparator_noise_v * comparator_noise
         reaches = context.counted & jnp.any(context.alive, axis=-1)
         _, decided_v = read_in_time(
@@ -141,6 +143,10 @@ class Analog(Atis):
             self.soft_width_v(context),
         )
         return Decision(decided_v, probability, decided_v > threshold_v), context.state
+
+    def check_design(self, costs: Bill, design: Design, state: ScorerState) -> None:
+        """A token time must let the circuit settle and decide."""
+        self.ledger(costs).check_token_time(design, state.query)
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
         """The network, converters, array, amplifiers and comparators."""

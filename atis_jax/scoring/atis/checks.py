@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from atis_jax.cells.timing import array_settling_s, decision_s
 from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware
+from atis_jax.circuits.ota import mirror_capacitance_f
 from atis_jax.energy.components.converters import SAR_BITS
+from atis_jax.energy.front_end import PRICED
 from atis_jax.energy.shapes import OF_PIXELS
+from atis_jax.scoring.atis.design import LARGEST_BIAS_A
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V
+from atis_jax.scoring.atis.ledger import IDEAL_DAC_BITS
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.method import Place
 from atis_jax.validation import SettingError, choose
@@ -55,6 +61,7 @@ def check_place(spec: ScorerSpec, hardware: Hardware, place: Place, converts: bo
         _check_no_knobs(spec)
         return
     check_knobs(spec, place.hardware, hardware)
+    _check_token_time(hardware, place.energy)
     if place.energy.dac == "sar_8b" and (hardware.dac.bits or 0) > SAR_BITS:
         raise SettingError(
             f"config.energy.dac = 'sar_8b' is a published converter of {SAR_BITS} bits, and the hardware's has "
@@ -85,6 +92,37 @@ def check_knobs(spec: ScorerSpec, chosen: Any, hardware: Hardware) -> None:
             f"config.scorer.trainable_full_scale = True starts at the hardware's dac.full_scale_v = {full_scale_v} V, "
             f"which is not between {FULL_SCALE_V.low} and {FULL_SCALE_V.high} V; choose a preset within, or set "
             "trainable_full_scale = False"
+        )
+
+
+def _check_token_time(hardware: Hardware, energy: Any) -> None:
+    """Refuse a token time that no design of this hardware meets, or two of them."""
+    if energy.core != "bias" or energy.circuit == PRICED:
+        return
+    if math.isfinite(hardware.token_time_s):
+        if energy.token_time_s != hardware.token_time_s:
+            raise SettingError(
+                f"config.energy.token_time_s = {energy.token_time_s} with config.hardware.token_time_s = "
+                f"{hardware.token_time_s}: the time that is simulated is the one that is billed; set energy.core = "
+                "'settling', or make them equal"
+            )
+        return
+    largest_a = LARGEST_BIAS_A.high
+    fastest_s = decision_s() + float(
+        array_settling_s(
+            largest_a,
+            hardware.dac.bits or IDEAL_DAC_BITS,
+            capacitance_f=mirror_capacitance_f(largest_a, hardware.ota),
+            kappa=hardware.ota.kappa,
+            full_scale_v=hardware.dac.full_scale_v,
+            temperature_k=hardware.thermal.nominal_temperature_k,
+        )
+    )
+    if energy.token_time_s < fastest_s:
+        raise SettingError(
+            f"config.energy.token_time_s = {energy.token_time_s} s is shorter than the {fastest_s:.3g} s that the "
+            f"circuit needs with every current at its largest, {largest_a:g} A; raise it, or set energy.core = "
+            f"'settling', or simulate what each token leaves with hardware.token_time_s = {energy.token_time_s}"
         )
 
 

@@ -14,7 +14,7 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.ota import mirror_capacitance_f
 from atis_jax.circuits.tia import has_amplifier
 from atis_jax.energy.baselines import cheapest_digital_ledger, digital_ledger, folded_digital_ledger
-from atis_jax.energy.components.array import on_time_s
+from atis_jax.energy.components.array import check_token_time, on_time_s
 from atis_jax.energy.front_end import FrontEnd
 from atis_jax.energy.ledger import Ledger, ledger
 from atis_jax.energy.shapes import OF_PIXELS, ScorerShape
@@ -109,11 +109,19 @@ class AtisLedger:
 
     def token_time_s(self, design: Design, query: Float[Array, "L G D"]) -> Float[Array, "L"]:
         """Time that a token of each layer, and prototype of a multiplexed array, is billed for, s."""
+        return on_time_s(*self._timed(design, query))
+
+    def check_token_time(self, design: Design, query: Float[Array, "L G D"]) -> None:
+        """Raise SettingError if the time billed is shorter than the circuit needs; a traced design is not looked at."""
+        check_token_time(*self._timed(design, query))
+
+    def _timed(self, design: Design, query: Float[Array, "L G D"]):
+        """What the laws of a token's time look at."""
         scorer = self.scorer(design)
         inputs, bits = (
             jnp.broadcast_to(jnp.asarray(one, float), len(query)) for one in (scorer.inputs, scorer.dac_bits)
         )
-        return on_time_s(self.front_end(design, query), scorer, inputs, bits)
+        return self.front_end(design, query), scorer, inputs, bits
 
     def analog(self, kept: Float[Array, "L"], design: Design, query: Float[Array, "L G D"]) -> Ledger:
         """With the analog scorer."""
