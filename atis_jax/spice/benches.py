@@ -154,14 +154,14 @@ def supply_currents(
 ) -> Float[np.ndarray, "3 t"]:
     """What array, op-amp and comparator of a row draw from the supply for each token, settled, A; threshold zero."""
     amplifier = Amplifier(feedback_ohm, float(np.sum(np.abs(signed_current_a))), 1e6)
-    array = "".join(ota_line(f"{j}", current, "s") for j, current in enumerate(signed_current_a.tolist()))
-    parts = (array, amplifier.lines("s", "y"), comparator_line(0.0, comparator_a, "y", "keep"))
+    # A supply of its own each, so that its current tells.
+    rails = ("vdd0", "vdd1", "vdd2")
     text = head(f"supply of {len(signed_current_a)} OTAs", process, temperature_c) + "Vtok tok 0 0\n"
-    text += token_sources(voltages_v)
-    for number, part in enumerate(parts):
-        # A supply of its own each, so that its current tells.
-        text += f"Vs{number} vdd{number} 0 {SUPPLY_V}\n" + part.replace(" vdd ", f" vdd{number} ")
-    vectors = tuple(f"i(Vs{number})" for number in range(len(parts)))
+    text += token_sources(voltages_v) + "".join(f"Vs{rail} {rail} 0 {SUPPLY_V}\n" for rail in rails)
+    for number, current in enumerate(signed_current_a.tolist()):
+        text += ota_line(f"{number}", current, "s", rail=rails[0])
+    text += amplifier.lines("s", "y", rail=rails[1]) + comparator_line(0.0, comparator_a, "y", "keep", rail=rails[2])
+    vectors = tuple(f"i(Vs{rail})" for rail in rails)
     tokens = len(voltages_v)
     analysis = Analysis(f"dc Vtok 0 {tokens - 0.99:.9g} 1", vectors, points=tokens)
     done = simulate(Deck(text, (analysis,)), timeout_s=300.0).results[0]

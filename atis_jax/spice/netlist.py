@@ -19,12 +19,12 @@ def differential(name: str, node: str) -> str:
     return f"Ep{name} p{name} cm {node} 0 0.5\nEn{name} n{name} cm {node} 0 -0.5\n"
 
 
-def ota_line(name: str, signed_current_a: float, out: str, inputs: str | None = None) -> str:
+def ota_line(name: str, signed_current_a: float, out: str, inputs: str | None = None, rail: str = "vdd") -> str:
     """An OTA with its bias source; inputs p and n of ``inputs`` (its own name if None), swapped for a negative sign."""
     inputs = name if inputs is None else inputs
     plus, minus = ("p", "n") if signed_current_a >= 0 else ("n", "p")
-    source = f"Ib{name} vdd b{name} {abs(signed_current_a):.9e}\n"
-    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} vdd {OTA.name}\n"
+    source = f"Ib{name} {rail} b{name} {abs(signed_current_a):.9e}\n"
+    return f"{source}XO{name} {plus}{inputs} {minus}{inputs} {out} b{name} {rail} {OTA.name}\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,25 +46,32 @@ class Amplifier:
         """Of each stage, A."""
         return float(op_amp_current_a(self.total_current_a))
 
-    def lines(self, node: str, out: str, name: str = "") -> str:
+    def lines(self, node: str, out: str, name: str = "", rail: str = "vdd") -> str:
         """The amplifier between the summing ``node`` and ``out``."""
         farad = 1.0 / (2.0 * np.pi * self.feedback_ohm * self.bandwidth_hz)
         return (
-            f"Iop{name} vdd bop{name} {self.op_amp_current_a:.6e}\n"
-            f"XA{name} cm {node} {out} bop{name} vdd {OP_AMP.name}\n"
+            f"Iop{name} {rail} bop{name} {self.op_amp_current_a:.6e}\n"
+            f"XA{name} cm {node} {out} bop{name} {rail} {OP_AMP.name}\n"
             f"Rf{name} {node} {out} {self.feedback_ohm:.9e}\nCf{name} {node} {out} {farad:.6e}\n"
         )
 
 
 def comparator_line(
-    threshold_v: float, bias_a: float, score: str, keep: str, name: str = "", *, inverted: bool = True
+    threshold_v: float,
+    bias_a: float,
+    score: str,
+    keep: str,
+    name: str = "",
+    *,
+    inverted: bool = True,
+    rail: str = "vdd",
 ) -> str:
     """A comparator that says keep where V_cm - V(score) is above ``threshold_v``; V(score) - V_cm if not inverted."""
     reference_v = COMMON_MODE_V - threshold_v if inverted else COMMON_MODE_V + threshold_v
     inputs = f"ref{name} {score}" if inverted else f"{score} ref{name}"
     return (
-        f"Vref{name} ref{name} 0 {reference_v:.9e}\nIc{name} vdd bc{name} {bias_a:.6e}\n"
-        f"XC{name} {inputs} {keep} bc{name} vdd {COMPARATOR.name}\n"
+        f"Vref{name} ref{name} 0 {reference_v:.9e}\nIc{name} {rail} bc{name} {bias_a:.6e}\n"
+        f"XC{name} {inputs} {keep} bc{name} {rail} {COMPARATOR.name}\n"
     )
 
 
