@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tiny_training import TASK, split
 
-from atis_jax.config import from_config_dict, results_part, stored_hash
+from atis_jax.config import as_stored_now, from_config_dict, results_part, stored_hash
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.training.checkpoints import CheckpointError, Checkpoints
@@ -130,7 +130,8 @@ def test_an_unfinished_run_of_an_earlier_version_is_not_gone_on_with(earlier_run
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "codesign")
     (tmp_path / "run" / "summary.json").unlink()
     stored = json.loads((earlier_run / "config.json").read_text())
-    settings, kept = from_config_dict(CodesignSettings, stored), results_part(CodesignSettings, stored)
+    settings = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
+    kept = results_part(CodesignSettings, stored)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     folder = RunFolder(tmp_path / "run", stored_hash(kept), kept, resumed=True)
     stages = codesign.plan(settings, jax.random.key(0))
