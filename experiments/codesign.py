@@ -37,6 +37,7 @@ from atis_jax.training.survey import survey
 from atis_jax.validation import UnknownKind, UserError
 from experiments import measure
 from experiments.build import build_method, build_model, build_task, fed
+from experiments.chips import with_scorer
 from experiments.codesign_report.contents import CODESIGN, DENSE
 from experiments.export.bundle import measured_bundle
 from experiments.inputs import Input, check_inputs
@@ -82,7 +83,7 @@ def write_export(
     accuracy: dict[str, Any],
 ) -> dict[str, Any]:
     """The design as a bundle in ``export/``, with the accuracies found and that of the design before quantisation."""
-    design = measure.with_scorer(settings, model, state, settings.scorer.kind)
+    design = with_scorer(settings, model, state, settings.scorer.kind)
     bundle = measured_bundle(settings, design, folder.path, test, accuracy)
     write_bundle(bundle, folder.path / EXPORT)
     names = ("before_quantisation", "after_quantisation")

@@ -46,6 +46,7 @@ def final_table(summary: Summary, stream: IO[str] | None = None) -> None:
 def _accuracy(summary: Summary) -> Rows:
     found = summary["accuracy"]
     chips = f", {found['chips']} chips" if "chips" in found else ""
+    chips += ", calibrated" if found.get("calibration") else ""
     labels = {
         "dense": "accuracy, dense",
         "ideal": "accuracy, pruned, perfect chip",

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
-from atis_jax.circuits.chip import nominal_environment
 from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
@@ -25,10 +24,9 @@ from atis_jax.scoring.atis.analog import realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.training import agreement, evaluate
-from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
-from experiments.build import build_method, build_task
+from experiments.chips import Trained, count_chips, fabricate, perfect_inputs, with_scorer
 from experiments.design_summary import design_summary
 from experiments.files import write_arrays_atomically
 from experiments.ledgers import run_bill
@@ -39,25 +37,6 @@ CURVE_POINTS = 201
 CURVES = 8
 """OTAs and converters whose transfer curves the report draws."""
 HISTOGRAM_BINS = 60
-SCOUT_CHIPS = 2
-"""Chips whose counts, beside the perfect chip's, choose the first capacities."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained network with its scorer, ready to measure.
-
-    Attributes:
-        evaluator: runs it.
-        state: the training state it came from.
-    """
-
-    evaluator: Evaluator
-    state: TrainState
-
-    def inputs(self, chip, environment) -> ScorerInputs:
-        """The scorer's inputs on a chip (leaves (L, ...)) in an environment."""
-        return ScorerInputs(self.state.design, chip, environment, self.state.scorer_state)
 
 
 def measure(
@@ -77,22 +56,23 @@ def measure(
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
     perfect = perfect_inputs(design, depth)
     ideal = evaluate.count(design.evaluator.masked(), task, batches, perfect, None)
-    chips = measure_chips(settings, design, batches, key, ideal)
+    made = fabricate(settings, design, train, key, root)
+    chips = count_chips(made, batches, ideal, settings.evaluation.capacities)
     few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
-    first_chip = design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
+    on_chips, first_chip = made.trained, made.inputs(0)
     agreed = agreement.masked_against_gathered(
-        design.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
+        on_chips.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
     )
-    arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
+    arrays, spearman, recall = pictures(settings, on_chips, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
     if design.evaluator.method.fabricated:
-        arrays |= transfer_curves(settings, design, first_chip)
+        arrays |= transfer_curves(settings, on_chips, first_chip)
     arrays |= {
         "kept_per_layer_mean": kept,
         "kept_per_layer_std": chips.kept_per_layer.std(axis=0),
         "kept_target": np.asarray(settings.pruning.kept_per_layer(depth)),
         "chip_accuracy": chips.accuracy,
-        "chip_temperature_c": chips.temperature_c,
+        "chip_temperature_c": made.temperature_c,
         "agreement_layer_spearman": spearman,
         "agreement_recall": recall,
     }
@@ -111,6 +91,7 @@ def measure(
             "hardware_worst": float(chips.accuracy.min()),
             "chips": len(chips.accuracy),
             "temperature_c": list(settings.evaluation.temperature_c),
+            "calibration": list(settings.evaluation.calibration),
             **controls(settings, model, trained, batches, kept, key),
         },
         "tokens": {
@@ -150,75 +131,6 @@ def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
         "examples": len(test),
         "class_names": list(test.class_names),
     }
-
-
-def with_scorer(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
-    """A stage's result with the scorer it was trained with."""
-    scored = settings.pruning.scored(settings.model.depth)
-    method, task = build_method(settings, kind), build_task(settings)
-    return Trained(Evaluator(model, state.params, method, scored, task), state)
-
-
-def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
-    """The design on the chip without any error, at the nominal temperature."""
-    method = trained.evaluator.method
-    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), method.perfect_chip())
-    return trained.inputs(stacked, nominal_environment(method.hardware))
-
-
-@dataclasses.dataclass(frozen=True)
-class Chips:
-    """A design on many chips: leaves of ``chips`` and ``environments`` carry a leading axis of chips."""
-
-    chips: Any
-    environments: Any
-    temperature_c: np.ndarray
-    accuracy: np.ndarray
-    kept_per_layer: np.ndarray
-    capacities: tuple[int, ...]
-    overflow: int
-
-
-def measure_chips(
-    settings: CodesignSettings, trained: Trained, batches: list[Batch], key: jax.Array, ideal: evaluate.Count
-) -> Chips:
-    """Accuracy and counts on freshly sampled chips: hard comparators, read noise, tokens really removed."""
-    method, task = trained.evaluator.method, trained.evaluator.task
-    count = settings.evaluation.chips if method.fabricated else 1
-    depth = settings.model.depth
-    offered = np.asarray(settings.evaluation.temperature_c)
-    temperature_c = offered[np.arange(count) % len(offered)]
-    chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, count)
-    supply = np.asarray(settings.evaluation.supply)
-    environments = evaluate.environments_for(
-        method.hardware,
-        jnp.asarray(celsius_to_kelvin(temperature_c)),
-        jnp.asarray(supply[np.arange(count) // len(offered) % len(supply)]),
-    )
-    noise = [jax.random.fold_in(jax.random.fold_in(key, 2), number) for number in range(count)]
-
-    def on(number: int) -> ScorerInputs:
-        return trained.inputs(layer_of(chips, number), layer_of(environments, number))
-
-    capacities = given = settings.evaluation.capacities
-    if not given:
-        masked = trained.evaluator.masked()
-        scouts = [
-            evaluate.count(masked, task, batches, on(number), noise[number]).largest
-            for number in range(min(SCOUT_CHIPS, count))
-        ]
-        largest, evaluator = np.max([ideal.largest, *scouts], axis=0), trained.evaluator
-        capacities = evaluate.capacities_for(largest, evaluator.model, evaluator.scored)
-    compiled: dict = {}
-    accuracy, kept, overflow = [], [], 0
-    for number in range(count):
-        total, capacities = evaluate.count_gathered(
-            trained.evaluator, compiled, capacities, batches, on(number), noise[number], not given
-        )
-        accuracy.append(total.accuracy)
-        kept.append(total.kept_fraction)
-        overflow += total.overflow
-    return Chips(chips, environments, temperature_c, np.asarray(accuracy), np.asarray(kept), capacities, overflow)
 
 
 def controls(

@@ -13,6 +13,10 @@ from atis_jax.fitting.spec import HardwareSpec
 from atis_jax.models.backbone import Model
 from atis_jax.models.registry import KINDS as NETWORKS
 from atis_jax.models.registry import check_raw
+from atis_jax.scoring.atis.analog import Analog
+from atis_jax.scoring.atis.calibration import METHODS as METHODS_OF_CALIBRATION
+from atis_jax.scoring.atis.calibration import CalibrationSpec, with_trim_dac
+from atis_jax.scoring.atis.calibration.currents import check_programmed_once
 from atis_jax.scoring.method import Method, Place
 from atis_jax.scoring.registry import KINDS as SCORERS
 from atis_jax.scoring.registry import METHODS, make_method
@@ -35,6 +39,9 @@ class EvaluationSpec:
     supply: tuple[float, ...] = setting(
         (1.0,), low=0.5, high=1.5, least=1, doc="supplies over the nominal one, dealt with the temperatures"
     )
+    calibration: tuple[str, ...] = setting(
+        (), choices=METHODS_OF_CALIBRATION, distinct=True, doc="what is set on each chip first; empty: as fabricated"
+    )
     agreement_examples: int = setting(1000, low=1, doc="examples for masked against gathered, and for attention")
     pictures: int = setting(6, low=1, high=8, doc="examples drawn in the report")
     capacities: tuple[int, ...] = setting(
@@ -45,6 +52,18 @@ class EvaluationSpec:
 
     def __post_init__(self):
         check_settings(self, "evaluation")
+        self.calibration_spec()
+
+    def calibration_spec(self) -> CalibrationSpec | None:
+        """How chips are calibrated, all else at its default; None as fabricated.
+
+        Raises:
+            SettingError: one of the methods cannot stand without another.
+        """
+        try:
+            return CalibrationSpec(methods=self.calibration) if self.calibration else None
+        except SettingError as error:
+            raise SettingError(f"config.evaluation.calibration: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +112,16 @@ class CodesignSettings:
                 f"config.codesign.chips_per_step = {self.codesign.chips_per_step} does not divide data.batch_size = "
                 f"{self.data.batch_size}; every chip of a step needs the same number of examples"
             )
+        calibration = self.evaluation.calibration_spec()
+        if calibration is not None:
+            if not isinstance(method, Analog):
+                raise SettingError(
+                    f"config.evaluation.calibration = {self.evaluation.calibration} with config.scorer.kind = "
+                    f"{self.scorer.kind!r}: only an array of OTAs can be put on the bench; leave it empty"
+                )
+            if "currents" in calibration.methods:
+                check_programmed_once(self.scorer)
+            with_trim_dac(method.hardware, calibration)
         if self.evaluation.capacities and len(self.evaluation.capacities) != depth:
             raise SettingError(
                 f"config.evaluation.capacities has {len(self.evaluation.capacities)} entries for {depth} layers; "

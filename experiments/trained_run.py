@@ -15,11 +15,11 @@ from atis_jax.models.backbone import Model
 from atis_jax.run import STAGE, check_finished, no_run, read_config, restore
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
-from experiments import codesign, measure
+from experiments import codesign
 from experiments.build import build_model
+from experiments.chips import Trained, with_scorer
 from experiments.inputs import Input
 from experiments.loop import Stage
-from experiments.measure import Trained
 from experiments.settings import CodesignSettings
 
 
@@ -79,7 +79,7 @@ def load_trained(folder: str | Path) -> TrainedRun:
 
     found = restore(store, jax.eval_shape(states))
     state = TrainState(step=jnp.asarray(done, jnp.int32), opt_state=(), key=root, **found)
-    trained = measure.with_scorer(settings, model, state, settings.scorer.kind)
+    trained = with_scorer(settings, model, state, settings.scorer.kind)
     return TrainedRun(settings, model, trained, train, test, root, folder)
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from atis_jax.report.formatting import count, duration, equal_words, percent, si, significant
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.sampling import Sample, change_to, chips_of, points_to, sample_of, temperature_words
+from atis_jax.report.sampling import (
+    Sample,
+    calibration_words,
+    change_to,
+    chips_of,
+    points_to,
+    sample_of,
+    temperature_words,
+)
 from atis_jax.report.standing import energy_standing
 
 
@@ -48,7 +56,7 @@ def _wanted(run: RunFiles, what: str, name: str, missing: list[tuple[str, str]],
 def _accuracy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
     number, sample = chips_of(run), sample_of(run)
     over = "hardware" if number is None else f"hardware, {count(number, 'sampled chip')}"
-    degrees = temperature_words(run)
+    said = [over, calibration_words(run), f"at {degrees}" if (degrees := temperature_words(run)) else ""]
     std = run.fraction("accuracy.hardware_std")
     dense = _wanted(run, "Accuracy of the dense network", "accuracy.dense", missing)
     rows = []
@@ -57,7 +65,7 @@ def _accuracy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
         rows.append(Row(what, sample.words(dense), _standard_error(sample, dense)))
     for what, name in (
         ("ideal (the trained scorer on a perfect chip)", "ideal"),
-        (over + (f", at {degrees}" if degrees else ""), "hardware_mean"),
+        (", ".join(filter(None, said)), "hardware_mean"),
         ("worst chip" if number is None else f"worst of {count(number, 'chip')}", "hardware_worst"),
         ("digital scorer, same architecture", "digital"),
         ("random pruning at the same fractions", "random"),

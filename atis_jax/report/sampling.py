@@ -84,6 +84,14 @@ def temperature_words(run: RunFiles) -> str:
     return f"{low:g}{_SPACE}°C" if low == high else f"{low:g} to {high:g}{_SPACE}°C"
 
 
+def calibration_words(run: RunFiles) -> str:
+    """What was set on each chip before it was measured, ``each calibrated (threshold)``; empty as fabricated."""
+    value = run.table("accuracy").get("calibration") or []
+    if not isinstance(value, list) or any(not isinstance(v, str) for v in value):
+        raise ReportError(f"summary.json: 'accuracy.calibration' must be names, found {value!r}")
+    return f"each calibrated ({', '.join(value)})" if value else ""
+
+
 def percent_to(fraction: float, error: float | None) -> str:
     """A share in percent with the digits that its error allows."""
     if not math.isfinite(fraction):

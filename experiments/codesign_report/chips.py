@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from atis_jax.report.formatting import count
 from atis_jax.report.run_files import RunFiles
-from atis_jax.report.sampling import change_to, points_to, sample_of
+from atis_jax.report.sampling import calibration_words, change_to, points_to, sample_of
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import ANALOG, BLACK, DENSE, GREEN, GREY, new_figure, panels_of
 
@@ -96,9 +96,10 @@ def _sentences(run: RunFiles, accuracy: np.ndarray, temperature: np.ndarray | No
     sample = sample_of(run)
     mean, spread = float(accuracy.mean()), float(accuracy.std(ddof=1)) if accuracy.size > 1 else 0.0
     error = sample.error(mean)
+    set_first = f", {words}" if (words := calibration_words(run)) else ""
     sentences = [
-        f"{count(accuracy.size, 'chip')}: mean accuracy {sample.words(mean)}, worst {sample.words(accuracy.min())}, "
-        f"best {sample.words(accuracy.max())}; each tick under the bars is a chip."
+        f"{count(accuracy.size, 'chip')}{set_first}: mean accuracy {sample.words(mean)}, worst "
+        f"{sample.words(accuracy.min())}, best {sample.words(accuracy.max())}; each tick under the bars is a chip."
     ]
     if accuracy.size > 1 and error is not None:
         sentences.append(

@@ -9,7 +9,15 @@ import numpy as np
 from atis_jax.report.charts import Bar, Dot, bars, dots
 from atis_jax.report.formatting import count, si_scale, significant
 from atis_jax.report.run_files import RunFiles, kind_of
-from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sample_of, temperature_words
+from atis_jax.report.sampling import (
+    Sample,
+    calibration_words,
+    chips_of,
+    percent_to,
+    points_to,
+    sample_of,
+    temperature_words,
+)
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
@@ -176,6 +184,7 @@ def _numbers(run: RunFiles) -> list[Number]:
     if number is not None and kind_of(run) == "analog":
         degrees = temperature_words(run)
         label = "sampled" + (f" at {degrees}" if degrees else "")
+        label += f", {set_first}" if (set_first := calibration_words(run)) else ""
         if worst is not None:
             label += f"; the worst reaches {sample_of(run).words(worst)}"
         found.append(Number(count(number, "chip"), label))

@@ -18,8 +18,7 @@ from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle
 from atis_jax.training import evaluate
-from experiments import measure
-from experiments.measure import Trained
+from experiments.chips import Trained, perfect_inputs
 from experiments.settings import CodesignSettings
 
 PACKAGES = ("atis-jax", "jax", "numpy")
@@ -107,6 +106,6 @@ def unquantised(hardware: Hardware) -> Hardware:
 
 def perfect_accuracy(trained: Trained, batches: list) -> float:
     """Share of right answers on the chip without errors."""
-    perfect = measure.perfect_inputs(trained, trained.evaluator.model.depth)
+    perfect = perfect_inputs(trained, trained.evaluator.model.depth)
     evaluator = trained.evaluator
     return evaluate.count(evaluator.masked(), evaluator.task, batches, perfect, None).accuracy

@@ -23,9 +23,8 @@ from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.training import evaluate
 from atis_jax.training.calibration_tokens import record_tokens
-from experiments import measure
 from experiments.build import fed
-from experiments.measure import Trained
+from experiments.chips import Trained, perfect_inputs
 from experiments.trained_run import TrainedRun
 
 
@@ -51,7 +50,7 @@ def layer_tokens(run: TrainedRun, split: Split, examples: int, count: int, key: 
         evaluator.model,
         evaluator.params,
         evaluator.method,
-        measure.perfect_inputs(run.trained, evaluator.model.depth),
+        perfect_inputs(run.trained, evaluator.model.depth),
         fed(run.settings, split, slice(examples)),
         count,
         key,
@@ -149,7 +148,7 @@ def read_back(
     trained = Trained(mine, dataclasses.replace(run.trained.state, design=design))
     batches = list(eval_batches(settings.data, run.test))
     depth = settings.model.depth
-    ideal = evaluate.count(mine.masked(), mine.task, batches, measure.perfect_inputs(trained, depth), None)
+    ideal = evaluate.count(mine.masked(), mine.task, batches, perfect_inputs(trained, depth), None)
     key, noise = (rng.key_of(jax.random.key(seed), name) for name in ("chip", "read_noise"))
     environment = nominal_environment(hardware)
     drawn = evaluate.chips_for(key, method, depth, chips)

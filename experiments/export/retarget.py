@@ -24,6 +24,7 @@ from atis_jax.scoring.atis.calibration.currents import check_programmed_once
 from atis_jax.scoring.atis.calibration.trim import Trim, trimmed
 from atis_jax.training import evaluate
 from experiments import measure
+from experiments.chips import perfect_inputs
 from experiments.export.bundle import bundle_from
 from experiments.export.contents import RETARGET
 from experiments.export.read_back import decisions, layer_tokens, reference_tokens
@@ -89,7 +90,7 @@ def run(settings: RetargetSettings, folder: RunFolder) -> dict[str, Any]:
         new.trained.evaluator.masked(),
         new.trained.evaluator.task,
         batches,
-        measure.perfect_inputs(new.trained, new.settings.model.depth),
+        perfect_inputs(new.trained, new.settings.model.depth),
         None,
     )
     summary = {

@@ -17,21 +17,16 @@ from atis_jax.scoring.atis.calibration import CalibrationSpec, CalibrationTokens
 from atis_jax.scoring.atis.calibration.currents import check_programmed_once
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
-from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.cells import Cells, chip_of
 from atis_jax.validation import UserError
-from experiments.build import fed
+from experiments.chips import CALIBRATED_AT_ONCE, known_tokens
 from experiments.files import write_arrays_atomically
-from experiments.montecarlo.engine import Arm, perfect_chip
+from experiments.montecarlo.engine import Arm
 from experiments.rundir import RunFolder
 from experiments.trained_run import TrainedRun
 
 TRIMS = "trims"
 """Folder of the trims in a run's folder, one file an arm."""
-CALIBRATED_AT_ONCE = 32
-"""Cells whose benches are simulated together."""
-TOKEN_EXAMPLES = 64
-"""Training examples whose tokens calibration plays."""
 
 
 def check_calibration(method: CalibrationSpec | None, runs: Sequence[TrainedRun]) -> None:
@@ -93,18 +88,8 @@ def read_trim(path: Path, like: Trim) -> Trim:
 
 
 def calibration_tokens(run: TrainedRun, method: CalibrationSpec) -> CalibrationTokens:
-    """The known tokens of every layer, from training examples on the perfect chip."""
-    evaluator, state = run.trained.evaluator, run.trained.state
-    return record_tokens(
-        evaluator.model,
-        state.params,
-        evaluator.method,
-        perfect_chip(evaluator, state),
-        fed(run.settings, run.train, slice(TOKEN_EXAMPLES)),
-        method.tokens,
-        run.root,
-        scored=evaluator.scored,
-    )
+    """The known tokens of every layer of a run."""
+    return known_tokens(run.settings, run.trained, run.train, method, run.root)
 
 
 def calibrate(arm: Arm, method: CalibrationSpec, tokens: CalibrationTokens, key: jax.Array) -> Trim:

@@ -18,7 +18,7 @@ from atis_jax.training.cells import CELLS, Cells, Inputs, Tally, cell_counter, t
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.typing import Key
-from experiments import measure
+from experiments.chips import Trained, perfect_inputs
 from experiments.montecarlo import memory
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.table import CellTable
@@ -136,7 +136,7 @@ def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], fl
 
 def perfect_chip(evaluator: Evaluator, state: TrainState) -> ScorerInputs:
     """The design on the chip without any error."""
-    return measure.perfect_inputs(measure.Trained(evaluator, state), evaluator.model.depth)
+    return perfect_inputs(Trained(evaluator, state), evaluator.model.depth)
 
 
 class Engine:

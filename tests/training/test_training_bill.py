@@ -23,9 +23,10 @@ from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.validation import SettingError
 from experiments.build import build_model
+from experiments.chips import Trained
 from experiments.codesign import codesign_setup
 from experiments.ledgers import run_bill
-from experiments.measure import Trained, energy_summary
+from experiments.measure import energy_summary
 
 SPLIT = split()
 PRESET = energy_preset(SETTINGS.energy.preset)

@@ -15,7 +15,7 @@ from atis_jax.config import as_dict
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.validation import SettingError, UserError
-from experiments import measure
+from experiments import chips
 from experiments.build import build_method
 from experiments.drift import arms as drift_arms
 from experiments.drift import experiment as drift
@@ -35,7 +35,7 @@ def test_what_is_loaded_is_what_was_trained(finished_run, digits):
     assert run.settings.data.data_dir == digits
     assert int(run.trained.state.step) == run.settings.tune.steps and run.folder == folder
     batches = list(eval_batches(run.settings.data, run.test))
-    perfect = measure.perfect_inputs(run.trained, run.settings.model.depth)
+    perfect = chips.perfect_inputs(run.trained, run.settings.model.depth)
     evaluator = run.trained.evaluator
     counted = evaluate.count(evaluator.masked(), evaluator.task, batches, perfect, None)
     assert counted.accuracy == summary["accuracy"]["ideal"]

@@ -19,7 +19,7 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.training import evaluate
 from atis_jax.training.checkpoints import CheckpointError, Checkpoints
 from atis_jax.validation import UserError
-from experiments import codesign, measure
+from experiments import chips, codesign
 from experiments.codesign import dense_from
 from experiments.energy.reprice import ledgers
 from experiments.rundir import RunFolder, open_run
@@ -92,7 +92,7 @@ def loaded(earlier_run):
 @pytest.mark.slow
 def test_a_run_of_an_earlier_version_decides_and_answers_as_it_did(earlier_run, loaded):
     image = np.random.default_rng(0).random((8, 32, 32, 1), dtype=np.float32)
-    perfect = measure.perfect_inputs(loaded.trained, 2)
+    perfect = chips.perfect_inputs(loaded.trained, 2)
     out = loaded.trained.evaluator.masked()({"image": image}, perfect, None)
     with np.load(earlier_run / "expected.npz") as expected:
         np.testing.assert_allclose(out.voltage, expected["voltage"], atol=1e-5)
@@ -103,7 +103,7 @@ def test_a_run_of_an_earlier_version_decides_and_answers_as_it_did(earlier_run, 
 @pytest.mark.slow
 def test_a_run_of_an_earlier_version_measures_what_its_summary_says(earlier_run, loaded):
     summary = json.loads((earlier_run / "summary.json").read_text())
-    perfect, batches = measure.perfect_inputs(loaded.trained, 2), list(eval_batches(loaded.settings.data, loaded.test))
+    perfect, batches = chips.perfect_inputs(loaded.trained, 2), list(eval_batches(loaded.settings.data, loaded.test))
     counted = evaluate.count(loaded.trained.evaluator.masked(), TASK, batches, perfect, None)
     # Rounding of another processor may turn one of the 40.
     assert counted.accuracy == pytest.approx(summary["accuracy"]["ideal"], abs=1.5 / 40)

@@ -22,7 +22,7 @@ from atis_jax.scoring.registry import make_method
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
-from experiments import measure
+from experiments import chips, measure
 from experiments.build import build_model
 
 MODEL = build_model(SETTINGS, split())
@@ -143,9 +143,9 @@ def test_a_converter_on_the_edge_of_a_code_widens_the_margin_by_its_step(evaluat
 @pytest.mark.slow
 def test_a_converter_s_curve_has_a_level_for_each_code_in_use(evaluator, inputs):
     state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
-    (wide, on_wide), plain = with_unused_bits(evaluator, inputs), measure.Trained(evaluator, state)
+    (wide, on_wide), plain = with_unused_bits(evaluator, inputs), chips.Trained(evaluator, state)
     expected = measure.transfer_curves(SETTINGS, plain, inputs)
-    found = measure.transfer_curves(SETTINGS, measure.Trained(wide, state), on_wide)
+    found = measure.transfer_curves(SETTINGS, chips.Trained(wide, state), on_wide)
     assert len(expected["dac_code"]) == 64
     for name in ("dac_code", "dac_v", "dac_v_nominal"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-6, atol=1e-7)

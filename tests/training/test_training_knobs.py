@@ -43,7 +43,7 @@ from atis_jax.training.leaves import to_storage
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.survey import survey
 from atis_jax.validation import SettingError
-from experiments import codesign, measure
+from experiments import chips, codesign, measure
 from experiments.build import build_method, build_model
 from experiments.codesign import codesign_setup, codesign_step
 from experiments.design_summary import design_summary
@@ -395,7 +395,7 @@ def test_gathered_equals_masked_with_gates_and_reduced_bits(on_a_chip):
 def test_curves_are_those_of_what_is_built(on_a_chip):
     evaluator, inputs = on_a_chip
     state = TrainState(jnp.asarray(1), None, inputs.design, inputs.state, (), jax.random.key(0))
-    curves = measure.transfer_curves(SETTINGS, measure.Trained(evaluator, state), inputs)
+    curves = measure.transfer_curves(SETTINGS, chips.Trained(evaluator, state), inputs)
     assert curves["ota_current"].shape[0] == curves["dac_v"].shape[0] == 6  # of eight
     assert np.all(np.isfinite(curves["ota_current"]))
     assert len(curves["dac_code"]) == curves["dac_v"].shape[1] == 2**3

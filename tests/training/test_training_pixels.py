@@ -30,7 +30,7 @@ from atis_jax.training.calibration_tokens import record_tokens
 from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step
 from atis_jax.validation import SettingError, UserError
-from experiments import measure
+from experiments import chips
 from experiments.build import build_method, build_model
 from experiments.codesign import codesign_setup
 from experiments.drift import experiment as drift
@@ -289,7 +289,7 @@ def measured(started):
     state = create_state(
         lively_params(MODEL), design, memory, jax.random.key(0), codesign_setup(SENSOR, MODEL, "analog")[1]
     )
-    trained = measure.with_scorer(SENSOR, MODEL, state, "analog")
+    trained = chips.with_scorer(SENSOR, MODEL, state, "analog")
     draw = quick_jit(lambda key: evaluate.chips_for(key, METHOD, DEPTH, 3))
     return trained, draw(jax.random.key(0)), np.asarray([273.15, 300.15, 343.15], np.float32)
 
@@ -366,7 +366,7 @@ def test_a_monte_carlo_cell_is_its_chip_run_alone(measured):
 @pytest.mark.slow
 def test_recorded_calibration_inputs_are_raw_pixels(measured):
     trained, _, _ = measured
-    evaluator, perfect = trained.evaluator, measure.perfect_inputs(trained, DEPTH)
+    evaluator, perfect = trained.evaluator, chips.perfect_inputs(trained, DEPTH)
     found = record_tokens(
         MODEL,
         evaluator.params,

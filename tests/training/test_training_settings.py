@@ -184,7 +184,7 @@ def test_training_and_measuring_adapt_to_the_same_targets(monkeypatch):
     monkeypatch.setattr(experiments.build, "make_method", make_method)
     model, state = experiments.build.build_model(settings, split()), types.SimpleNamespace(params={})
     experiments.codesign.codesign_setup(settings, model, "analog")
-    experiments.measure.with_scorer(settings, model, state, "analog")
+    experiments.chips.with_scorer(settings, model, state, "analog")
     assert len(targets) == 2
     for target in targets:
         np.testing.assert_allclose(target, [0.6, 0.4 / 0.6], rtol=1e-6)

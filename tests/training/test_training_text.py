@@ -13,11 +13,10 @@ from atis_jax.data.registry import load_split
 from atis_jax.data.text import ToyTextSpec
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.encoder import EncoderSpec
-from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
-from experiments import codesign, measure
+from experiments import chips, codesign, measure
 from experiments.build import build_model
 from experiments.metrics import read_metrics
 from experiments.rundir import open_run
@@ -52,9 +51,10 @@ def run(tmp_path_factory):
     return types.SimpleNamespace(
         model=model,
         trained=trained,
+        train=train,
         batches=list(eval_batches(SETTINGS.data)),
         records=read_metrics(folder.metrics),
-        design=measure.with_scorer(SETTINGS, model, trained["codesign"], "analog"),
+        design=chips.with_scorer(SETTINGS, model, trained["codesign"], "analog"),
     )
 
 
@@ -70,24 +70,25 @@ def test_every_stage_trains(run):
 
 def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
     evaluator = run.design.evaluator
-    perfect = measure.perfect_inputs(run.design, run.model.depth)
+    perfect = chips.perfect_inputs(run.design, run.model.depth)
     ideal = evaluate.count(evaluator.masked(), evaluator.task, run.batches, perfect, None)
     words = sum(int(batch["real"].sum()) for batch in run.batches)
     assert (ideal.examples, ideal.counted) == (90, words) and words < 90 * 16
     np.testing.assert_allclose(ideal.kept_fraction, KEPT, atol=0.25)
 
     key = jax.random.key(1)
-    chips = measure.measure_chips(SETTINGS, run.design, run.batches, key, ideal)
-    assert chips.overflow == 0 and len(chips.accuracy) == 2
-    inputs = run.design.inputs(layer_of(chips.chips, 0), layer_of(chips.environments, 0))
-    agreed = agreement.masked_against_gathered(evaluator, chips.capacities, run.batches, inputs, key)
+    made = chips.fabricate(SETTINGS, run.design, run.train, key, key)
+    found = chips.count_chips(made, run.batches, ideal)
+    assert found.overflow == 0 and len(found.accuracy) == 2
+    inputs = made.inputs(0)
+    agreed = agreement.masked_against_gathered(evaluator, found.capacities, run.batches, inputs, key)
     assert agreed.unequal_outside == 0 and agreed.overflow == 0 and agreed.max_abs_logit < 1e-4
     assert agreed.decisions <= 2 * words, "padding is never decided about"
     assert agreed.equal >= 0.999 * agreed.decisions and agreed.examples_compared > 80
 
 
 def test_what_a_report_draws_of_sentences_is_their_words(run):
-    perfect = measure.perfect_inputs(run.design, run.model.depth)
+    perfect = chips.perfect_inputs(run.design, run.model.depth)
     dense, test = run.trained["dense"].params, load_split(SETTINGS.data, "test")
     arrays, *_ = measure.pictures(SETTINGS, run.design, dense, run.batches[:1], perfect, jax.random.key(2), test)
     assert not {"images", "grid"} & arrays.keys()

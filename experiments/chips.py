@@ -1,0 +1,237 @@
+"""A trained design, and the same on many fabricated chips: as they are made, or each calibrated."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.circuits.chip import Chip, Environment, nominal_environment
+from atis_jax.circuits.hardware import Hardware
+from atis_jax.data.dataset import Split
+from atis_jax.data.pipeline import Batch
+from atis_jax.models.backbone import Model
+from atis_jax.models.forward import ScorerInputs
+from atis_jax.numerics import layer_of
+from atis_jax.scoring.atis.calibration import (
+    CalibrationSpec,
+    CalibrationTokens,
+    Trim,
+    calibrate_chip,
+    trimmed,
+    with_trim_dac,
+)
+from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.training import evaluate
+from atis_jax.training.calibration_tokens import record_tokens
+from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.state import TrainState
+from atis_jax.typing import Key
+from atis_jax.units import celsius_to_kelvin
+from experiments.build import build_method, build_task, fed
+from experiments.settings import CodesignSettings
+
+SCOUT_CHIPS = 2
+"""Chips whose counts, beside the perfect chip's, choose the first capacities."""
+TOKEN_EXAMPLES = 64
+"""Training examples whose tokens calibration plays."""
+CALIBRATED_AT_ONCE = 32
+"""Chips whose benches are simulated together."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained network with its scorer, ready to measure.
+
+    Attributes:
+        evaluator: runs it.
+        state: the training state it came from.
+    """
+
+    evaluator: Evaluator
+    state: TrainState
+
+    def inputs(self, chip, environment, design=None) -> ScorerInputs:
+        """The scorer's inputs on a chip (leaves (L, ...)) in an environment; ``design`` where a chip has its own."""
+        return ScorerInputs(self.state.design if design is None else design, chip, environment, self.state.scorer_state)
+
+
+def with_scorer(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
+    """A stage's result with the scorer it was trained with."""
+    scored = settings.pruning.scored(settings.model.depth)
+    method, task = build_method(settings, kind), build_task(settings)
+    return Trained(Evaluator(model, state.params, method, scored, task), state)
+
+
+def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
+    """The design on the chip without any error, at the nominal temperature."""
+    method = trained.evaluator.method
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), method.perfect_chip())
+    return trained.inputs(stacked, nominal_environment(method.hardware))
+
+
+def known_tokens(
+    settings: CodesignSettings, trained: Trained, train: Split, method: CalibrationSpec, root: Key
+) -> CalibrationTokens:
+    """The tokens of every layer that calibration plays, from training examples on the perfect chip."""
+    evaluator = trained.evaluator
+    return record_tokens(
+        evaluator.model,
+        trained.state.params,
+        evaluator.method,
+        perfect_inputs(trained, evaluator.model.depth),
+        fed(settings, train, slice(TOKEN_EXAMPLES)),
+        method.tokens,
+        root,
+        scored=evaluator.scored,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Chips:
+    """A design on many chips: leaves of ``chips``, ``environments`` and ``trims`` carry a leading axis of chips.
+
+    Attributes:
+        trained: the design, in the hardware that the chips are made in.
+        chips, environments: what each is and where it works.
+        trims: what calibration set on each; None as fabricated.
+        noise: of each, the key of its reads.
+        temperature_c: of each, C.
+    """
+
+    trained: Trained
+    chips: Any
+    environments: Any
+    trims: Trim | None
+    noise: Any
+    temperature_c: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.temperature_c)
+
+    def inputs(self, number: int) -> ScorerInputs:
+        """What the scorer is on chip ``number``."""
+        chip, environment = layer_of(self.chips, number), layer_of(self.environments, number)
+        if self.trims is None:
+            return self.trained.inputs(chip, environment)
+        evaluator = self.trained.evaluator
+        design = _programmed(
+            evaluator.spec, evaluator.hardware, self.trained.state.design, layer_of(self.trims, number)
+        )
+        return self.trained.inputs(chip, environment, design)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _programmed(spec, hardware, design, trim):
+    return jax.vmap(lambda one, its: trimmed(one, its, spec, hardware))(design, trim)
+
+
+def fabricate(settings: CodesignSettings, trained: Trained, train: Split, key: Key, root: Key) -> Chips:
+    """``evaluation.chips`` chips dealt to its temperatures and supplies, calibrated as ``evaluation.calibration`` says.
+
+    A method that is no circuit has one.
+
+    Args:
+        settings: of the run.
+        trained: what all chips are meant to hold.
+        train: training examples, whose tokens calibration plays.
+        key: of chips, noise and measurements.
+        root: of the run; draws the known tokens.
+    """
+    spec, calibration = settings.evaluation, settings.evaluation.calibration_spec()
+    if calibration is not None:
+        target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
+        hardware = with_trim_dac(trained.evaluator.hardware, calibration)
+        made = dataclasses.replace(trained, evaluator=trained.evaluator.on(hardware, target))
+    else:
+        made = trained
+    method = made.evaluator.method
+    number = np.arange(spec.chips if method.fabricated else 1)
+    temperature_c = np.asarray(spec.temperature_c)[number % len(spec.temperature_c)]
+    supply = np.asarray(spec.supply)[number // len(spec.temperature_c) % len(spec.supply)]
+    chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, settings.model.depth, len(number))
+    at = jnp.asarray(celsius_to_kelvin(temperature_c))
+    environments = evaluate.environments_for(method.hardware, at, jnp.asarray(supply))
+    noise = [jax.random.fold_in(jax.random.fold_in(key, 2), one) for one in number]
+    trims = None
+    if calibration is not None:
+        tokens = known_tokens(settings, trained, train, calibration, root)
+        factory = evaluate.environments_for(method.hardware, at)
+        keys = jax.random.split(jax.random.fold_in(key, 3), len(number))
+        query = made.state.scorer_state.query
+        trims = _calibrate(
+            method.spec, method.hardware, calibration, made.state.design, query, chips, factory, tokens, keys
+        )
+    return Chips(made, chips, environments, trims, noise, temperature_c)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _calibrate(
+    spec: ScorerSpec,
+    hardware: Hardware,
+    calibration: CalibrationSpec,
+    design: Any,
+    query: jax.Array,
+    chips: Chip,
+    environments: Environment,
+    tokens: CalibrationTokens,
+    keys: Key,
+) -> Trim:
+    def one(chip_in_place) -> Trim:
+        chip, environment, key = chip_in_place
+        return calibrate_chip(design, chip, environment, tokens, spec, hardware, calibration, key, query).trim
+
+    return jax.lax.map(one, (chips, environments, keys), batch_size=CALIBRATED_AT_ONCE)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChipCounts:
+    """What the chips reach, one entry or row a chip.
+
+    Attributes:
+        accuracy: (chips,).
+        kept_per_layer: (chips, L).
+        capacities: room of each layer that they were computed with in the end.
+        overflow: tokens that found none.
+    """
+
+    accuracy: np.ndarray
+    kept_per_layer: np.ndarray
+    capacities: tuple[int, ...]
+    overflow: int
+
+
+def count_chips(
+    chips: Chips, batches: list[Batch], ideal: evaluate.Count, capacities: tuple[int, ...] = ()
+) -> ChipCounts:
+    """Accuracy and counts of every chip: hard comparators, read noise, tokens really removed.
+
+    Args:
+        chips: see ``fabricate``.
+        batches: examples.
+        ideal: what the perfect chip counts; with two scouts it chooses the first capacities.
+        capacities: room of each layer, beyond which tokens are lost and counted; empty: room for all.
+    """
+    evaluator = chips.trained.evaluator
+    room = capacities
+    if not room:
+        masked = evaluator.masked()
+        scouts = [
+            evaluate.count(masked, evaluator.task, batches, chips.inputs(number), chips.noise[number]).largest
+            for number in range(min(SCOUT_CHIPS, len(chips)))
+        ]
+        room = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), evaluator.model, evaluator.scored)
+    compiled: dict = {}
+    accuracy, kept, overflow = [], [], 0
+    for number in range(len(chips)):
+        total, room = evaluate.count_gathered(
+            evaluator, compiled, room, batches, chips.inputs(number), chips.noise[number], not capacities
+        )
+        accuracy.append(total.accuracy)
+        kept.append(total.kept_fraction)
+        overflow += total.overflow
+    return ChipCounts(np.asarray(accuracy), np.asarray(kept), room, overflow)
