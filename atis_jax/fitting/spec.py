@@ -7,6 +7,7 @@ import dataclasses
 from atis_jax.circuits.dac import MAX_BITS
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import IMPERFECTIONS, scale_imperfections
+from atis_jax.circuits.ota import LAWS
 from atis_jax.circuits.presets import PRESETS
 from atis_jax.circuits.thermal import BIAS_KINDS
 from atis_jax.circuits.tia import READOUTS
@@ -39,13 +40,27 @@ class HardwareSpec:
         None, choices=READOUTS, doc="TIA, or a resistor without amplifier; None keeps the preset's"
     )
 
+    law: str | None = setting(None, choices=LAWS, doc="transfer law of the OTAs; None keeps the preset's")
+    attenuation: float | None = setting(
+        None,
+        low=0.0,
+        exclusive_low=True,
+        high=1.0,
+        doc="C_in / C_T in front of each OTA, for law 'attenuated'; None keeps the preset's",
+    )
+
     def __post_init__(self):
         check_settings(self, "hardware")
         object.__setattr__(self, "preset", preset_with_digest(self.preset))
         try:
-            self.build()
+            law = self.build().ota.law
         except ValueError as error:
             raise SettingError(f"config.hardware: {error}") from error
+        if self.attenuation is not None and law != "attenuated":
+            raise SettingError(
+                f"config.hardware.attenuation = {self.attenuation} has no effect on OTAs of law {law!r}; set "
+                "config.hardware.law = 'attenuated', or leave it None"
+            )
 
     def build(self) -> Hardware:
         """The hardware itself."""
@@ -55,6 +70,8 @@ class HardwareSpec:
             "floating_gate.bits": self.programming_bits,
             "token_time_s": self.token_time_s,
             "tia.readout": self.readout,
+            "ota.law": self.law,
+            "ota.attenuation": self.attenuation,
         }
         hardware = with_fields(named_hardware(self.preset), {path: v for path, v in wanted.items() if v is not None})
         try:

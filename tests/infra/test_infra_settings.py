@@ -329,7 +329,10 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
     as_now = as_stored_now(CodesignSettings, stored)
     settings = from_config_dict(CodesignSettings, as_now)
     kinds = {"data": {"kind": "images"}, "model": {"kind": "vit"}}
-    since = {"hardware": {"token_time_s": None, "readout": None}, "energy": {"circuit": "priced"}}
+    since = {
+        "hardware": {"token_time_s": None, "readout": None, "law": None, "attenuation": None},
+        "energy": {"circuit": "priced"},
+    }
     since |= {"scorer": {"reads": "every_layer"}, "evaluation": {"supply": [1.0], "calibration": []}}
     assert as_dict(settings) == {
         name: kinds.get(name, {}) | value | since.get(name, {}) if isinstance(value, dict) else value

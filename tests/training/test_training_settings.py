@@ -116,6 +116,7 @@ def test_contradictions_name_field_value_and_remedy(sections, message):
             r"hardware.imperfections = 1000.0 is too large: .*ota.additive_sigma = .* must be zero or more, and below",
         ),
         ("hardware", dict(preset="ideal", programming_bits=4), r"config.hardware: .*min_current_a = 0.0 must be above"),
+        ("hardware", dict(attenuation=0.3), r"config.hardware.attenuation = 0.3 has no effect on OTAs of law .tanh."),
         ("codesign", dict(temperature_c=(70.0, 0.0)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         ("codesign", dict(temperature_c=(27.0,)), r"codesign.temperature_c = .* must be \(lowest, highest\)"),
         (
