@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.cells.pulse import BRANCH_LINE_F, CAPACITOR_HIGH_F, CAPACITOR_LOW_F, LINE_F
+from atis_jax.cells.pulse import BRANCH_LINE_F, CAPACITOR_HIGH_F, CAPACITOR_LOW_F, LINE_F, THRESHOLD_RANGE
 from atis_jax.circuits import comparator
 from atis_jax.circuits.chip import Environment
 from atis_jax.circuits.floating_gate import program_current_a
@@ -115,7 +115,8 @@ class PulseWidth(Atis):
         capacitance_f = jnp.clip(wanted_f, CAPACITOR_LOW_F, CAPACITOR_HIGH_F)
         # Femtofarads over nanoseconds is microsiemens: theta / R_f with the capacitance as built.
         conductance_s = (capacitance_f + hanging_f) / timing.full_time_s
-        threshold_a = program_current_a(programmed.threshold_v * conductance_s, gate)
+        wide = dataclasses.replace(gate, max_current_a=THRESHOLD_RANGE * gate.max_current_a)
+        threshold_a = program_current_a(programmed.threshold_v * conductance_s, wide)
         weight_a = program_current_a(programmed.signed_current_a, gate)
         built = jnp.ones(self.spec.inputs) if programmed.built is None else programmed.built
         return Row(
