@@ -11,12 +11,12 @@ import numpy as np
 
 from atis_jax import rng
 from atis_jax.cells.area import scorer_um2
-from atis_jax.cells.library import SUPPLY_V
 from atis_jax.cells.pulse import Timing, pulse_charge_c
+from atis_jax.circuits.chip import nominal_environment
 from atis_jax.circuits.tia import has_amplifier
 from atis_jax.energy.components.pulse import area_um2
 from atis_jax.export.quantities import achieved
-from atis_jax.export.spice import spice_files, static_deck, supply_power_w
+from atis_jax.export.spice import simulated_scores, spice_files, static_deck, supply_power_w
 from atis_jax.export.structure import side_by_side
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.analog import Analog
@@ -40,16 +40,18 @@ EXAMPLES = 32
 """Test examples that the tokens of a netlist are from."""
 
 
-class Supply(NamedTuple):
-    """What one layer's netlist draws from its supply: watts, or joules a token.
+class Played(NamedTuple):
+    """Real tokens through one array's netlist in ngspice.
 
     Attributes:
-        measured: in ngspice.
-        charged: by the ledger, for what is in the netlist.
+        supply: what it draws, over what the ledger charges for the parts that are in the netlist.
+        equal: bits that are those of the perfect chip of the run's hardware.
+        bits: all of them.
     """
 
-    measured: float
-    charged: float
+    supply: float
+    equal: int
+    bits: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +62,13 @@ class Circuit:
         name: in its row, from the run.
         token_s: of the layer that takes longest, s.
         area_um2: of all arrays, um^2; None where nothing is counted.
-        supply: of each array, real tokens through its netlist; None where there is no netlist.
+        played: real tokens through the netlist of each array; None where there is none.
     """
 
     name: Callable[[TrainedRun], str]
     token_s: Callable[[TrainedRun], float] | None = None
     area_um2: Callable[[TrainedRun], float] | None = None
-    supply: Callable[[TrainedRun, int], Iterator[Supply]] | None = None
+    played: Callable[[TrainedRun, int], Iterator[Played]] | None = None
 
 
 def circuit_of(run: TrainedRun) -> Circuit:
@@ -118,7 +120,7 @@ def _analog_area_um2(run: TrainedRun) -> float:
     return found
 
 
-def _analog_supply(run: TrainedRun, count: int) -> Iterator[Supply]:
+def _analog_played(run: TrainedRun, count: int) -> Iterator[Played]:
     process = find_process(PROCESS)
     bundle = bundle_from(run.settings, run.trained, run.folder)
     circuit = dataclasses.replace(bundle, spec=side_by_side(bundle.spec))
@@ -127,7 +129,9 @@ def _analog_supply(run: TrainedRun, count: int) -> Iterator[Supply]:
         bench = real_tokens(circuit, layer, design_twin(circuit, layer), tokens.inputs[layer], TEMPERATURE_C)
         texts = spice_files(bundle, layer, process, bench, 1e-4, TEMPERATURE_C)
         done = simulate(static_deck(circuit, texts, count), timeout_s=600.0)
-        yield Supply(supply_power_w(done.results[0]), netlisted_power_w(circuit, achieved(circuit, layer)))
+        _, keep = simulated_scores(circuit, done.results[0])
+        charged_w = netlisted_power_w(circuit, achieved(circuit, layer))
+        yield Played(supply_power_w(done.results[0]) / charged_w, int(np.sum(keep == bench.keep)), keep.size)
 
 
 def _pulse_timing(run: TrainedRun) -> Timing:
@@ -160,27 +164,33 @@ def _pulse_area_um2(run: TrainedRun) -> float:
     )
 
 
-def _pulse_supply(run: TrainedRun, count: int) -> Iterator[Supply]:
-    """Joules a token. Branches that are programmed to off are left out."""
+def _pulse_played(run: TrainedRun, count: int) -> Iterator[Played]:
+    """Branches that are programmed to off are left out."""
     process, timing = find_process(PROCESS), _pulse_timing(run)
     found = layer_tokens(run, run.test, EXAMPLES, count, rng.key_of(jax.random.key(0), "evaluation"))
+    method = run.trained.evaluator.method
+    assert isinstance(method, PulseWidth)
+    environment = nominal_environment(method.hardware)
     for layer, row in _pulse_rows(run):
+        latch_v, _ = method.at_latch(row, method.perfect_chip(), environment, found.inputs[layer])
         inputs = np.clip(np.asarray(found.inputs[layer], np.float64), -1.0, 1.0)
         steps = np.column_stack([np.rint(timing.steps * inputs).astype(int), np.full(count, -timing.steps)])
-        for signed_a, capacitance_f in zip(row.current_a, np.asarray(row.circuit.capacitance_f), strict=True):
+        capacitances_f = np.asarray(row.circuit.capacitance_f).tolist()
+        for score, (signed_a, capacitance_f) in enumerate(zip(row.current_a, capacitances_f, strict=True)):
             on = signed_a != 0
             codes = steps[:, on] * np.sign(signed_a[on]).astype(int)
             current_a = np.abs(signed_a[on]).astype(np.float64)
-            played = play(process, current_a, codes, timing, float(capacitance_f), TEMPERATURE_C)
+            played = play(process, current_a, codes, timing, capacitance_f, TEMPERATURE_C)
             pulses = np.mean([sum(len(timing.windows(abs(code))) for code in one) for one in codes.tolist()])
             charged_c = float(pulse_charge_c(float(np.sum(current_a)), float(pulses), timing.token_s))
             measured_c = float(np.mean(np.sum(played.charge_c, axis=1)))
-            yield Supply(SUPPLY_V * measured_c, SUPPLY_V * charged_c)
+            same = int(np.sum(played.keep == (np.asarray(latch_v)[:, score] > 0)))
+            yield Played(measured_c / charged_c, same, count)
 
 
 CIRCUITS: dict[type[Atis], Circuit] = {
-    Analog: Circuit(_analog_name, _analog_token_s, _analog_area_um2, _analog_supply),
-    PulseWidth: Circuit(_pulse_name, lambda run: _pulse_timing(run).token_s, _pulse_area_um2, _pulse_supply),
+    Analog: Circuit(_analog_name, _analog_token_s, _analog_area_um2, _analog_played),
+    PulseWidth: Circuit(_pulse_name, lambda run: _pulse_timing(run).token_s, _pulse_area_um2, _pulse_played),
     Digital: Circuit(lambda run: "digital twin"),
 }
 """By the method of the run."""

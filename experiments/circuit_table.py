@@ -5,9 +5,10 @@
 A row a finished run, and two of a digital score: its twin (the projection, then N products) and folded with the
 projection to one vector. They have the accuracy of a digital run if one is given, and are priced at its design, else at
 the first run's. pJ are of a token that is scored, nJ of all scoring of an example; memory reads are in neither. Areas
-are of all layers' arrays: pulse generators are in them, converters, projection and digital scores are not. Supply:
-ngspice (sky130, 27 C, real tokens) over the ledger's for what is in the netlist, the array that is farthest off.
-Without ngspice, or with --tokens 0, that column is empty.
+are of all layers' arrays: pulse generators are in them, converters, projection and digital scores are not. The last
+columns are of real tokens through each array's netlist (ngspice, sky130, 27 C): what it draws over the ledger's charge
+for the same parts, of the array that is farthest off; and bits that are those of the run's perfect chip. They are empty
+without ngspice, or with --tokens 0.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from atis_jax.spice.simulator import SpiceError, find_ngspice
 from atis_jax.strict_json import read_json
 from atis_jax.validation import UserError
 from experiments import arguments
-from experiments.circuit_facts import PROCESS, circuit_of
+from experiments.circuit_facts import PROCESS, Played, circuit_of
 from experiments.ledgers import run_bill
 from experiments.trained_run import TrainedRun, load_trained
 
@@ -63,7 +64,7 @@ class Row:
         examples: test examples.
         token_s: s.
         area_um2: um^2.
-        supply: farthest of its arrays, ngspice over the ledger's.
+        played: through the netlist of each array.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Row:
     examples: int
     token_s: float | None = None
     area_um2: float | None = None
-    supply: float | None = None
+    played: tuple[Played, ...] = ()
 
     @property
     def mean(self) -> float | None:
@@ -117,10 +118,7 @@ def rows_of(runs: Sequence[TrainedRun], tokens: int) -> tuple[list[Row], list[st
 
 def _row(run: TrainedRun, name: str, tokens: int) -> Row:
     circuit = circuit_of(run)
-    off = None
-    if tokens and circuit.supply is not None:
-        ratios = [one.measured / one.charged for one in circuit.supply(run, tokens)]
-        off = max(ratios, key=lambda ratio: abs(ratio - 1.0))
+    played = tuple(circuit.played(run, tokens)) if tokens and circuit.played is not None else ()
     state = run.trained.state
     return _with_summary(
         run,
@@ -128,7 +126,7 @@ def _row(run: TrainedRun, name: str, tokens: int) -> Row:
         lambda lines, costs, kept: lines.bill(costs, kept, state.design, state.scorer_state),
         token_s=None if circuit.token_s is None else circuit.token_s(run),
         area_um2=None if circuit.area_um2 is None else circuit.area_um2(run),
-        supply=off,
+        played=played,
     )
 
 
@@ -163,7 +161,7 @@ def markdown(rows: Sequence[Row]) -> str:
     title = ["circuit", "accuracy, mean of chips (%)", "worst", "chips"]
     title += [f"pJ a token, {node}" for node in NODES] + [f"with its projection, {node}" for node in NODES]
     title += [f"nJ an example, {node}" for node in NODES]
-    title += ["µs a token", "µm²", "supply, ngspice over ledger"]
+    title += ["µs a token", "µm²", "supply, ngspice over ledger", "bits as ngspice"]
     lines = [title, ["---"] * len(title), *map(_cells, rows)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -187,7 +185,8 @@ def _cells(row: Row) -> list[str]:
         *(number(one.example_j, 1e-9) for one in costs),
         number(row.token_s, 1e-6),
         EMPTY if row.area_um2 is None else f"{row.area_um2:,.0f}",
-        EMPTY if row.supply is None else f"{100 * (row.supply - 1):+.1f} %",
+        f"{max((100 * (one.supply - 1) for one in row.played), key=abs):+.1f} %" if row.played else EMPTY,
+        f"{sum(one.equal for one in row.played)} of {sum(one.bits for one in row.played)}" if row.played else EMPTY,
     ]
 
 
@@ -212,9 +211,9 @@ def verdicts(rows: Sequence[Row]) -> str:
         ]
     columns += [("µs a token", 1e-6, lambda row: row.token_s), ("µm²", 1.0, lambda row: row.area_um2)]
     for title, factor, of in columns:
-        ranked = sorted((value, row.name) for row in rows if (value := of(row)) is not None)
-        if ranked:
-            shown = [f"{name} ({significant(value / factor)})" for value, name in ranked[:2]]
+        order = sorted((value, row.name) for row in rows if (value := of(row)) is not None)
+        if order:
+            shown = [f"{name} ({significant(value / factor)})" for value, name in order[:2]]
             found.append(f"{title}: " + " before ".join(shown))
     return "Wins. " + ". ".join(found) + "."
 

@@ -1,5 +1,6 @@
 """The table of circuits: what it says of made rows."""
 
+from experiments.circuit_facts import Played
 from experiments.circuit_table import Costs, Row, markdown, verdicts
 
 
@@ -10,7 +11,7 @@ def _row(name, alone_pj, accuracy=None, **more):
 
 
 ROWS = [
-    _row("a", 70.0, 0.95, token_s=9e-6, area_um2=2000.0, supply=1.021),
+    _row("a", 70.0, 0.95, token_s=9e-6, area_um2=2000.0, played=(Played(0.99, 5, 6), Played(1.021, 6, 6))),
     _row("b", 3.1, 0.945, token_s=0.355e-6, area_um2=3000.0),
     _row("c", 9.7, 0.93),
     _row("d", 2.0),
@@ -30,6 +31,7 @@ def test_a_row_shows_what_was_measured_and_a_dash_for_the_rest():
         "9.00",
         "2,000",
         "+2.1 %",
+        "11 of 12",
     ]
     assert table[4][:4] == ["c", "93.0", "-", "-"] and table[5][1] == table[5][-1] == "-"
 

@@ -6,7 +6,6 @@ import dataclasses
 
 from atis_jax.cells.pulse import LATCH_OFFSET_SIGMA_V, STEP_S, SWITCH_OFFSET_SIGMA_V, Timing
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.fitting.spec import HardwareSpec
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.method import Place
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -46,7 +45,7 @@ _NO_ENERGY = {
 
 @dataclasses.dataclass(frozen=True)
 class PulseScorerSpec(ScorerSpec):
-    """Structure of a scorer whose inputs are pulse widths (``cells.pulse``)."""
+    """A scorer whose inputs are pulse widths (``cells.pulse``); fields of other circuits are refused."""
 
     kind: str = setting(PULSE_WIDTH, choices=(PULSE_WIDTH,), doc="which scorer decides")
     bits: int = setting(6, low=2, high=10, doc="of an input, its sign one of them")
@@ -80,7 +79,7 @@ def check_other_sections(place: Place) -> None:
     Raises:
         SettingError: names the field, its value and the remedy.
     """
-    _check_unused(place.hardware, HardwareSpec(), _NO_HARDWARE, "config.hardware")
+    _check_unused(place.hardware, type(place.hardware)(), _NO_HARDWARE, "config.hardware")
     _check_unused(place.energy, EnergySpec(preset=place.energy.preset), _NO_ENERGY, "config.energy")
 
 
