@@ -9,6 +9,7 @@ import sys
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 
+import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
@@ -19,6 +20,12 @@ from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_p
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 20, 20)
+
+# On a busy machine drawing examples takes long, which says nothing of what is tested.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 jax.config.update("jax_debug_key_reuse", True)
 if FOLDER_VARIABLE not in os.environ and (_folder := keep_compiled_programs()):

@@ -16,7 +16,7 @@ LEAVES = st.none() | st.booleans() | WHOLE | st.floats(allow_nan=False, allow_in
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VALUES)
 def test_what_json_writes_comes_back(value):
     for text in (json.dumps(value), json.dumps(value, indent=1, ensure_ascii=False)):

@@ -244,7 +244,7 @@ ANY = {
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(
     drawn=st.sets(st.sampled_from(sorted(GOOD)), max_size=2).flatmap(
         lambda odd: st.fixed_dictionaries({name: (ANY if name in odd else GOOD)[name] for name in GOOD})

@@ -22,7 +22,7 @@ def made(slopes, threshold_v=0.05, largest_v=0.5):
 
 
 @given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=4))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_other_shared_capacitor_errs_less(gains):
     shared, units = an231.ratios(gains)
     assert 1 <= shared <= 255 and all(0 <= unit <= 255 for unit in units)
@@ -42,7 +42,7 @@ def test_gains_beyond_the_capacitors_are_refused(gains):
 
 @pytest.mark.slow
 @given(slopes_of, st.floats(-0.4, 0.4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_realised_gains_are_within_rounding(slopes, threshold_v):
     found = made(slopes, threshold_v)
     gains, constant_v = an231.realised(found, len(slopes))
@@ -54,7 +54,7 @@ def test_realised_gains_are_within_rounding(slopes, threshold_v):
 
 
 @given(slopes_of)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_every_chip_fits_and_every_input_is_wired_once(slopes):
     found = made(slopes)
     wired = []
@@ -113,7 +113,7 @@ def test_the_chain_adds_what_a_scalar_product_would():
 
 
 @given(slopes_of)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_capacitors_read_back_are_those_written(slopes):
     found = made(slopes)
     assert read_capacitors(capacitors_csv([found]), [found])[0].chips == found.chips
@@ -207,7 +207,7 @@ def test_a_sum_of_what_is_not_there_is_refused(old, new, words):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_damage_of_the_table_is_told_or_leaves_a_plan(data):
     found = made([1.0, 0.5, 0.25, 0.125, 0.1, -0.3, 0.2, 0.9])

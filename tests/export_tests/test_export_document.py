@@ -32,7 +32,7 @@ def between(raw, low, high, log=False):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(made=a_bundle().filter(lambda one: one.calibration is None and one.spec.prototype == "static"))
 def test_quantities_are_those_of_the_design(made):
     """The maps written out in float64; currents on the geometric grid nearest to what is wanted, off below half of its
@@ -247,7 +247,7 @@ def drawn(currents_a):
     return ticks, bars
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e-7, 1e-7).filter(lambda one: one == 0 or abs(one) > 1e-11), min_size=1, max_size=64))
 def test_a_current_is_read_off_the_axis_of_its_bar(currents_a):
     ticks, bars = drawn(currents_a)

@@ -80,7 +80,7 @@ def text_of(document):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(files=damage() | an_edit().map(lambda document: {**FILES, DOCUMENT: text_of(document)}))
 def test_damage_is_refused_or_changes_nothing(tmp_path_factory, files):
     folder = placed(tmp_path_factory.mktemp("damaged") / "b", files)
@@ -92,7 +92,7 @@ def test_damage_is_refused_or_changes_nothing(tmp_path_factory, files):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(document=an_edit(), first_schema=st.booleans())
 def test_an_edit_with_its_checksum_made_anew_is_refused_or_a_bundle(tmp_path_factory, document, first_schema):
     """Whoever edits on purpose can say another accuracy or another hardware: never another array, or half a bundle."""
@@ -110,7 +110,7 @@ def test_an_edit_with_its_checksum_made_anew_is_refused_or_a_bundle(tmp_path_fac
     assert_same(read_bundle(write_bundle(found, folder)), found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=st.integers(0, len(FILES[ARRAYS]) - 1), bit=st.integers(0, 7), cut=st.booleans())
 def test_arrays_of_any_bytes_are_refused_or_the_same(tmp_path_factory, place, bit, cut):
     """The damage is listed with its size and hash, so that the zip and the arrays in it have to notice."""

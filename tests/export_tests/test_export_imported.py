@@ -34,7 +34,7 @@ def there_and_back(made, hardware):
 @pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 8, 64])
 @given(values=st.lists(weight, min_size=64, max_size=64))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_numbers_are_those_read(inputs, values):
     """To float32: the range of a resistor is 7 decades, so that its raw number's last digit is 4e-6 of it."""
     weights = np.array(values[:inputs])

@@ -32,7 +32,7 @@ def back(found, scale, made=None):
 
 
 @given(currents, st.floats(1e5, 5e7), st.floats(-0.3, 0.3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_numbers_come_back_within_half_a_step(values, feedback_ohm, threshold_v):
     found = numbers(values, feedback_ohm, threshold_v)
     scale = rasp.common_scale([found])
@@ -51,7 +51,7 @@ def test_numbers_come_back_within_half_a_step(values, feedback_ohm, threshold_v)
 
 
 @given(currents)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_target_is_within_what_the_tools_program(values):
     found = numbers(values)
     scale = rasp.common_scale([found])
@@ -188,7 +188,7 @@ def test_a_blif_that_was_edited_is_refused(old, new, words):
         rasp.read_rasp(good().replace(old, new, 1), 2, 1, 1.0, [0.0])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_damage_of_a_blif_is_told_or_leaves_numbers(data):
     text = good()

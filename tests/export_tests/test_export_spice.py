@@ -47,7 +47,7 @@ def read_back(made, layer=0):
 @pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 16, 64])
 @given(values=st.lists(weight, min_size=64, max_size=64), seed=st.integers(0, 3))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_a_netlist_holds_what_is_achieved(inputs, values, seed):
     """Ten digits are written."""
     weights = np.array(values[:inputs])

@@ -38,7 +38,7 @@ def rows(count=5, device="a", bias="1e-8", celsius="27", start=0.0):
     return [f"{device},{bias},{celsius},{start + 0.01 * k},{1e-9 * k}" for k in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(one_curve(), min_size=1, max_size=4, unique_by=of))
 def test_curves_come_back_to_the_bit(tmp_path_factory, curves):
     path = written(tmp_path_factory.mktemp("curves") / "c.csv", curves_csv(curves))
@@ -168,7 +168,7 @@ def test_a_bad_number_is_told_with_file_line_and_field(tmp_path, line, told):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_any_file_gives_curves_or_is_refused(tmp_path_factory, data):
     """A good file with a piece of it replaced by anything."""

@@ -146,7 +146,7 @@ def test_a_value_of_another_kind_is_refused(tmp_path, field, value, words):
 LEAVES = [True, 0, -1, 2.5, 1e300, "", "x", None, [], {}, [[[]]], [["x"]], 10**17]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(field=st.sampled_from([*flatten_hardware(get_preset("nominal")), "ota"]), value=st.sampled_from(LEAVES))
 def test_any_value_of_any_field_is_taken_as_it_is_or_refused(tmp_path_factory, field, value):
     path = saved(tmp_path_factory.mktemp("preset"), content(fields={field: value}))

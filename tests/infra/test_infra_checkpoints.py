@@ -223,7 +223,7 @@ def small(tmp_path_factory):
 
 
 @given(place=st.floats(0, 1, exclude_max=True), of_files=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 def test_a_changed_byte_gives_the_very_state_or_is_called_damage(small, place, of_files, flip):
     folder, state, files = small
     path = list(files)[int(of_files * len(files))]

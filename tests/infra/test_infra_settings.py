@@ -463,7 +463,7 @@ def configs(draw: st.DrawFn) -> tuple[type, dict[str, Any]]:
 
 
 @pytest.mark.slow
-@hypothesis_settings(max_examples=200, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=200, derandomize=True)
 @given(configs())
 def test_any_config_becomes_settings_or_one_clear_error(every_class, drawn):
     """Settings come back from their file with the same hash; an error is one that a user can put right."""

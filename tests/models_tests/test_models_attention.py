@@ -21,7 +21,7 @@ slope = jax.jit(jax.grad(lambda gate, logits, out: jnp.sum(out * gated_softmax(l
 finite = st.floats(-30, 30, width=32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(hnp.arrays(np.float32, (3, KEYS), elements=finite), hnp.arrays(bool, (3, KEYS)))
 def test_gates_of_zero_and_one_are_the_softmax_over_the_kept_keys(logits, keep):
     keep[:, 0] = True
@@ -33,7 +33,7 @@ def test_gates_of_zero_and_one_are_the_softmax_over_the_kept_keys(logits, keep):
         np.testing.assert_array_equal(found[row, ~keep[row]], 0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(np.float32, (3, KEYS), elements=st.floats(-4, 4, width=32)),
     hnp.arrays(np.float32, (3, KEYS), elements=st.floats(0.125, 1, width=32)),

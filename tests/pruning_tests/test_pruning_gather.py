@@ -19,7 +19,7 @@ jitted_back = jax.jit(scatter_back, static_argnums=(3, 4))
 masks = hnp.arrays(bool, (TOKENS,))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(masks, st.sampled_from(CAPACITIES))
 def test_pack_keeps_order_and_counts_what_does_not_fit(keep, capacity):
     keep[0] = True
@@ -34,7 +34,7 @@ def test_pack_keeps_order_and_counts_what_does_not_fit(keep, capacity):
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(masks, st.sampled_from(CAPACITIES), hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-9, 9, width=32)))
 def test_packing_and_putting_back_is_the_identity_on_what_fits(keep, capacity, values):
     source, valid, _ = jitted_pack(jnp.asarray(keep), capacity)
@@ -45,7 +45,7 @@ def test_packing_and_putting_back_is_the_identity_on_what_fits(keep, capacity, v
     np.testing.assert_array_equal(back, expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(masks, masks)
 def test_packing_twice_is_packing_what_both_keep(first, second):
     """A layer packs what the layer before packed; positions of the full sequence come out the same."""
@@ -54,7 +54,7 @@ def test_packing_twice_is_packing_what_both_keep(first, second):
     np.testing.assert_array_equal(np.asarray(source)[again][np.asarray(still)], np.flatnonzero(first & second))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 300), st.integers(0, 3), st.data())
 def test_capacity_is_the_smallest_bucket_that_holds_the_count(tokens, protected, data):
     count = data.draw(st.integers(0, tokens))

@@ -37,7 +37,7 @@ def cascaded(keep):
     return np.stack(trail)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(decisions)
 def test_a_pruned_token_never_comes_back_and_a_protected_one_never_goes(keep):
     alive = cascaded(keep)
@@ -48,7 +48,7 @@ def test_a_pruned_token_never_comes_back_and_a_protected_one_never_goes(keep):
         np.testing.assert_array_equal(alive[layer][:, ~PROTECTED], expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(decisions, hnp.arrays(bool, (EXAMPLES, TOKENS)))
 def test_counts_are_of_counted_tokens_that_any_group_keeps(keep, counted):
     """Of unprotected ones, in examples of different length."""
@@ -76,7 +76,7 @@ def test_protecting_sets_one_and_stops_the_gradient_there_only():
     np.testing.assert_array_equal(gradient[:, ~PROTECTED], 1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(np.float32, (6,), elements=st.floats(0, 1, width=32)),
     hnp.arrays(bool, (6,)),
@@ -141,7 +141,7 @@ def test_at_fixed_rate_is_finite_where_every_decision_is_certain():
 # Normal numbers only: XLA on CPU flushes the others to zero and NumPy does not, so that two of them, or one and zero,
 # are equal scores there and different ones in the reference's order.
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(np.float32, (TOKENS,), elements=st.floats(-5, 5, width=32, allow_subnormal=False), unique=True),
     hnp.arrays(bool, (TOKENS,)),

@@ -135,7 +135,7 @@ def _dense(accuracy):
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_difference_is_claimed_one_way_only_and_no_digit_is_below_the_error(examples, one, other):
     sample = Sample(examples)
     signs = sample.sign(one, other), sample.sign(other, one)

@@ -233,7 +233,7 @@ def test_one_bad_deck_of_many_is_an_error(stand_in):
 NUMBERS = st.floats(allow_nan=False, width=64)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=NUMBERS))
 def test_a_raw_file_is_read_to_the_bit(values):
     names = ["v-sweep", *(f"v(n{i})" for i in range(1, values.shape[1]))]
