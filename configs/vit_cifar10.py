@@ -45,10 +45,12 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.loss.attention = 0.3
     config.hardware.preset = "sky130_fg"
     config.energy.preset = "horowitz_45nm"
-    config.codesign.temperature_c = (0.0, 70.0)
+    config.codesign.temperature_c = (0.0, 85.0)
     config.codesign.detach_network = True
-    config.evaluation.chips = 32
-    config.evaluation.temperature_c = (0.0, 27.0, 70.0)
+    config.evaluation.chips = 36
+    config.evaluation.temperature_c = (0.0, 27.0, 85.0)
+    config.evaluation.supply = (1.0, 0.9, 1.1)
+    config.evaluation.calibration = ("threshold",)
     config.checkpoint_every = 781
     if variant == "dense":
         config.experiment = "dense"

@@ -133,7 +133,7 @@ def _programmed(spec, hardware, design, trim):
 def fabricate(settings: CodesignSettings, trained: Trained, train: Split, key: Key, root: Key) -> Chips:
     """``evaluation.chips`` chips dealt to its temperatures and supplies, calibrated as ``evaluation.calibration`` says.
 
-    A method that is no circuit has one.
+    A method that is no circuit has one, and nothing to calibrate.
 
     Args:
         settings: of the run.
@@ -142,7 +142,8 @@ def fabricate(settings: CodesignSettings, trained: Trained, train: Split, key: K
         key: of chips, noise and measurements.
         root: of the run; draws the known tokens.
     """
-    spec, calibration = settings.evaluation, settings.evaluation.calibration_spec()
+    spec = settings.evaluation
+    calibration = spec.calibration_spec() if trained.evaluator.method.fabricated else None
     if calibration is not None:
         target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
         hardware = with_trim_dac(trained.evaluator.hardware, calibration)

@@ -91,7 +91,7 @@ def measure(
             "hardware_worst": float(chips.accuracy.min()),
             "chips": len(chips.accuracy),
             "temperature_c": list(settings.evaluation.temperature_c),
-            "calibration": list(settings.evaluation.calibration),
+            "calibration": [] if made.trims is None else list(settings.evaluation.calibration),
             **controls(settings, model, trained, batches, kept, key),
         },
         "tokens": {

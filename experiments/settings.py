@@ -112,9 +112,15 @@ class CodesignSettings:
                 f"config.codesign.chips_per_step = {self.codesign.chips_per_step} does not divide data.batch_size = "
                 f"{self.data.batch_size}; every chip of a step needs the same number of examples"
             )
+        other_circuit = method.fabricated and not isinstance(method, Analog)
+        if self.evaluation.supply != (1.0,) and other_circuit:
+            raise SettingError(
+                f"config.evaluation.supply = {self.evaluation.supply} with config.scorer.kind = {self.scorer.kind!r}: "
+                "the supply moves nothing in its model; leave it (1.0,)"
+            )
         calibration = self.evaluation.calibration_spec()
         if calibration is not None:
-            if not isinstance(method, Analog):
+            if other_circuit:
                 raise SettingError(
                     f"config.evaluation.calibration = {self.evaluation.calibration} with config.scorer.kind = "
                     f"{self.scorer.kind!r}: only an array of OTAs can be put on the bench; leave it empty"

@@ -47,9 +47,15 @@ def test_thresholds_set_on_each_chip_bring_kept_fractions_together_and_leave_the
         (lambda: EvaluationSpec(calibration=("offset",)), "evaluation.calibration: .*'offset' needs 'threshold'"),
         (
             lambda: from_config_dict(
-                CodesignSettings, {"scorer": {"kind": "digital"}, "evaluation": {"calibration": ("threshold",)}}
+                CodesignSettings, {"scorer": {"kind": "pulse_width"}, "evaluation": {"calibration": ("threshold",)}}
             ),
-            "scorer.kind = 'digital': only an array of OTAs",
+            "scorer.kind = 'pulse_width': only an array of OTAs",
+        ),
+        (
+            lambda: from_config_dict(
+                CodesignSettings, {"scorer": {"kind": "pulse_width"}, "evaluation": {"supply": (0.9, 1.1)}}
+            ),
+            "evaluation.supply = .* the supply moves nothing",
         ),
         (
             lambda: changed(scorer=dict(prototype="ema"), evaluation=dict(calibration=("currents",))),
