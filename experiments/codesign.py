@@ -65,8 +65,11 @@ def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
         check_capacities(settings.evaluation.capacities, model)
     trained = train_stages(settings, folder, model, plan(settings, root), train, root)
     summary = measure.measure(settings, folder, model, trained, train, test, root)
-    if isinstance(build_method(settings, settings.scorer.kind), Analog):
+    method = build_method(settings, settings.scorer.kind)
+    if isinstance(method, Analog):
         summary["bundle"] = write_export(settings, folder, model, trained["codesign"], test, summary["accuracy"])
+    elif method.fabricated:
+        print(f"no design bundle: it holds an array of OTAs, and scorer.kind = {settings.scorer.kind!r} has none")
     summary["timing"]["seconds"] = time.time() - started
     folder.write_summary(summary)
     write_report(folder.path, CODESIGN)

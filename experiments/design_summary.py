@@ -11,11 +11,12 @@ import numpy as np
 from atis_jax.scoring.atis.design import LARGEST_BIAS_A, Design
 from atis_jax.scoring.atis.knobs import active_inputs, dac_bits, full_scale_v
 from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 
 
 def design_summary(design: Any, method: Method, scored: range) -> dict[str, Any]:
-    """Inputs, bits, full scale and largest bias current of every layer's array.
+    """Inputs, bits, full scale and largest current of every layer's array; how long a token of pulses takes.
 
     The entry of a layer without a scorer is None. Converters and currents are an analog scorer's alone, and a
     continuous converter has no bits: what does not exist is left out.
@@ -38,7 +39,11 @@ def design_summary(design: Any, method: Method, scored: range) -> dict[str, Any]
         "shared": spec.shared,
         "projection": spec.projection,
     }
-    if method.fabricated:
+    if isinstance(method, PulseWidth):
+        timing = method.spec.timing
+        summary |= {"pulse_bits": timing.bits, "token_s": timing.token_s}
+        summary["largest_current_a_per_layer"] = per_layer(lambda one: LARGEST_BIAS_A.forward(one.bias_scale), float)
+    elif method.fabricated:
         if hardware.dac.resolution is not None:
             summary["dac_bits_per_layer"] = per_layer(lambda one: dac_bits(one, spec, hardware), int)
         summary["full_scale_v_per_layer"] = per_layer(lambda one: full_scale_v(one, spec, hardware), float)

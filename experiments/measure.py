@@ -21,7 +21,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import spread
-from atis_jax.scoring.atis.analog import realise_design
+from atis_jax.scoring.atis.analog import Analog, realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.training import agreement, evaluate
@@ -85,7 +85,7 @@ def measure(
     )
     arrays, spearman, recall = pictures(settings, design, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
-    if design.evaluator.method.fabricated:
+    if isinstance(design.evaluator.method, Analog):
         arrays |= transfer_curves(settings, design, first_chip)
     arrays |= {
         "kept_per_layer_mean": kept,
@@ -300,12 +300,11 @@ def pictures(
     grid = getattr(model, "grid", None)
     if grid is not None:  # a network whose tokens lie in rows and columns says so
         arrays["grid"] = np.asarray(grid)
-    if inputs.chip is not None:
+    method = trained.evaluator.method
+    if inputs.chip is not None and isinstance(method, Atis):
+        here = [layer_of((inputs.design, inputs.chip, inputs.state), layer) for layer in range(len(alive))]
         arrays["threshold_v"] = np.stack(
-            [
-                np.asarray(realised_layer(trained, inputs, layer).threshold_v)[: trained.evaluator.spec.groups]
-                for layer in range(len(alive))
-            ]
+            [np.asarray(method.reference_v(design, chip, inputs.environment, state)) for design, chip, state in here]
         )
     unscored = [layer for layer in range(model.depth) if layer not in trained.evaluator.scored]
     mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)

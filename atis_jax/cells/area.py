@@ -144,7 +144,15 @@ def bias_diode_um2(cell: Cell) -> float:
     return sum(device.size.area_um2 for device in cell.devices if device.nodes.split()[:2] == ["ib", "ib"])
 
 
-def scorer_um2(inputs: int, rows: int, comparators: int, feedback_ohm: float, bias: str = "floating_gate") -> Area:
+def scorer_um2(
+    inputs: int,
+    rows: int,
+    comparators: int,
+    feedback_ohm: float,
+    bias: str = "floating_gate",
+    *,
+    amplifier: bool = True,
+) -> Area:
     """A scorer of N inputs and G rows: N G OTAs, an op-amp and a resistor a row, comparators.
 
     Args:
@@ -154,13 +162,14 @@ def scorer_um2(inputs: int, rows: int, comparators: int, feedback_ohm: float, bi
         feedback_ohm: of each row's TIA.
         bias: one of ``supply.BIASES``: a floating gate an OTA, or the netlist's diode. Converters, thresholds and what
             programs the gates are not in it.
+        amplifier: whether a row has an op-amp; else its resistor alone.
     """
     weights = inputs * rows
     netlisted = bias == "netlisted"
     return Area(
         otas=weights * cell_um2(OTA, bias_branch=netlisted),
         floating_gates=0.0 * weights if netlisted else weights * FLOATING_GATE.value,
-        read_out=rows * cell_um2(OP_AMP),
+        read_out=rows * cell_um2(OP_AMP) if amplifier else 0.0,
         feedback=rows * resistor_um2(feedback_ohm),
         comparators=comparators * cell_um2(COMPARATOR),
     )

@@ -100,6 +100,14 @@ holds the source's drain."""
 PULSE_F, PRECHARGE_F, LATCH_F = 4.4e-15, 9.5e-15, 40e-15
 """Charge from the supply over the supply: of the drivers for one pulse, of precharge and latch for one token. Their
 gates, and the nodes behind them."""
+LATCH_OFFSET_SIGMA_V, SWITCH_OFFSET_SIGMA_V = 8.5e-3, 0.33e-3
+"""Spread of the latch's offset, and of what the switches leave on 80 fF. V: ``--spread --latches 168`` of the same
+command."""
+THRESHOLD_RANGE = 4.0
+"""A threshold's largest current over a weight's. C: on for the full time, it is to reach what many weights add up to;
+with a range of one the quickstart's second and third layers stood at its end."""
+CAPACITOR_LOW_F, CAPACITOR_HIGH_F = 8e-15, 10e-12
+"""A line's capacitor: from a plate of 2 um x 2 um, the least that sky130 has, to 70 um x 70 um. C."""
 TRANSISTOR_UM2 = 0.9
 """Layout of a small transistor, its share of contacts, wells and wires: 3.75 um^2 for the 4 of a NAND gate and 20 um^2
 for the 24 of a flip-flop in sky130's standard cells. R: that library's cell sizes."""

@@ -74,7 +74,8 @@ class Bundle:
     def __post_init__(self):
         if not issubclass(choose(METHODS, self.spec.kind, "scorer.kind"), Analog):
             raise ExportError(
-                f"scorer.kind = {self.spec.kind!r} has no circuit to export; export a run with scorer.kind = 'analog'"
+                f"scorer.kind = {self.spec.kind!r} has no array of OTAs to export; "
+                "export a run with scorer.kind = 'analog'"
             )
 
     @property

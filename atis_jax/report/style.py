@@ -26,7 +26,14 @@ BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY = "#CC79A7", "#56B4E9"
 # One colour a thing on every page: whatever is analog, digital, not pruned, or pruned at random.
 ANALOG, DIGITAL, DENSE, RANDOM = VERMILLION, BLUE, "#4b5563", PURPLE
-KINDS = {"analog": ANALOG, "digital": DIGITAL, "dense": DENSE, "dense_longer": DENSE, "random": RANDOM}
+KINDS = {
+    "analog": ANALOG,
+    "pulse_width": ANALOG,
+    "digital": DIGITAL,
+    "dense": DENSE,
+    "dense_longer": DENSE,
+    "random": RANDOM,
+}
 """Colours by the name that a run gives a scorer or a stage of training."""
 LINES = (
     (BLUE, "-"),

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.digital import Digital
+from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.random import Random
@@ -21,6 +22,7 @@ from atis_jax.validation import CODE_MARK, Kinds, SettingError, choose, field_na
 METHODS: dict[str, type[Method]] = {
     "analog": Analog,
     "digital": Digital,
+    "pulse_width": PulseWidth,
     "random": Random,
     "ltp": Ltp,
     "tome": Tome,

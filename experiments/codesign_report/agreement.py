@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from atis_jax.report.circuits import name_of
 from atis_jax.report.errors import Absent
 from atis_jax.report.formatting import percent
-from atis_jax.report.run_files import RunFiles
+from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import (
     ANALOG,
@@ -29,7 +30,7 @@ def agreement(run: RunFiles) -> Section:
     drawn = [(name, array) for name, array in (("rho", spearman), ("recall", recall)) if array is not None]
     figure = new_figure(2.9)
     panels = panels_of(figure, 1, len(drawn))
-    sentences, words = [], run.words
+    sentences, words, own = [], run.words, f"{name_of(kind_of(run))} score"
     for axes, (name, array) in zip(panels, drawn, strict=True):
         layers = np.arange(1, array.size + 1)
         if name == "rho":
@@ -41,7 +42,7 @@ def agreement(run: RunFiles) -> Section:
                 f"Rank correlation of score and attention received in the dense network: {_range(array, str_rho)}."
             )
         else:
-            axes.bar(layers, 100 * array, width=0.6, color=ANALOG, label="analog score")
+            axes.bar(layers, 100 * array, width=0.6, color=ANALOG, label=own)
             axes.set_ylabel(f"recall of the most\nattended {words.tokens} (%)")
             axes.set_ylim(0, 105)
             sentences.append(
@@ -57,7 +58,7 @@ def agreement(run: RunFiles) -> Section:
                     linewidth=2,
                     label="random choice",
                 )
-                legend_above(axes, "analog score", "random choice")
+                legend_above(axes, own, "random choice")
                 above = array - chance
                 best = int(np.nanargmax(above)) if np.isfinite(above).any() else 0
                 sentences.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from atis_jax.report.contents import Contents, Entry
-from atis_jax.report.run_files import Arrays, RunFiles
+from atis_jax.report.run_files import Arrays, RunFiles, kind_of
 from atis_jax.report.wording import IMAGES
 from experiments.codesign_report.agreement import agreement
 from experiments.codesign_report.chips import chip_accuracy
@@ -22,6 +22,10 @@ def _of_images(run: RunFiles) -> bool:
     return run.words is IMAGES
 
 
+def _of_otas(run: RunFiles) -> bool:
+    return run.optional("ota_v") is not None or kind_of(run) == "analog"
+
+
 CODESIGN = Contents(
     strip=codesign_strip,
     strip_figures=("strip_accuracy", "strip_energy", "strip_input"),
@@ -33,8 +37,8 @@ CODESIGN = Contents(
         Entry("Scores against their threshold", ("scores",), score_distributions),
         Entry("Accuracy from chip to chip", ("chip_accuracy",), chip_accuracy),
         Entry("Energy", ("energy",), energy),
-        Entry("OTA transfer curves", ("ota_transfer",), ota_transfer),
-        Entry("DAC transfer curve and linearity", ("dac_transfer",), dac_transfer),
+        Entry("OTA transfer curves", ("ota_transfer",), ota_transfer, meant=_of_otas),
+        Entry("DAC transfer curve and linearity", ("dac_transfer",), dac_transfer, meant=_of_otas),
         Entry("Agreement with attention", ("agreement",), agreement),
     ),
     arrays=Arrays(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from atis_jax.report.circuits import CIRCUITS, name_of
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.formatting import join, percent, si, si_scale, significant
-from atis_jax.report.run_files import RunFiles
+from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import ANALOG, BLACK, DENSE, DIGITAL, GREY, new_figure, plain_log_ticks
 
@@ -58,12 +59,14 @@ class EnergyNumbers:
         scorer: the scorer's parts.
         references: totals of other ways to do it.
         digital: what scoring costs in the digital ones among them.
+        own: what the page calls the scorer.
     """
 
     network: dict[str, float]
     scorer: dict[str, float]
     references: dict[str, float]
     digital: dict[str, float]
+    own: str = "analog scorer"
 
     @property
     def scorer_j(self) -> float:
@@ -99,7 +102,9 @@ def read_numbers(run: RunFiles) -> EnergyNumbers:
     found = {name: value for name, value in parts.items() if value is not None and name != "total"}
     # A line that nobody pays (no camera, no cache) is not a part of this network.
     network = {label: found[name] for name, label in NETWORK_PARTS.items() if found.get(name)}
-    scorer = {label: found[name] for name, label in SCORER_PARTS.items() if name in found}
+    kind = kind_of(run)
+    named = SCORER_PARTS | dict(CIRCUITS[kind].parts if kind in CIRCUITS else {})
+    scorer = {label: found[name] for name, label in named.items() if name in found and (label or found[name])}
     unknown = {n: v for n, v in found.items() if n not in NETWORK_PARTS and n not in SCORER_PARTS}
     totals = {label: joules(f"energy.{key}") for key, label, _ in _REFERENCES}
     digital = {label: joules(f"energy.{key.removesuffix('_j')}_scoring_j") for key, label, _ in _REFERENCES[:2]}
@@ -108,6 +113,7 @@ def read_numbers(run: RunFiles) -> EnergyNumbers:
         scorer,
         {label: value for label, value in totals.items() if value is not None},
         {label: value for label, value in digital.items() if value},
+        f"{name_of(kind)} scorer" if kind in CIRCUITS else "scorer",
     )
 
 
@@ -150,7 +156,7 @@ def _waterfall(axes: Axes, numbers: EnergyNumbers, unit: str) -> None:
 
     start = 0.0
     parts = [(label, value, _NETWORK) for label, value in numbers.network.items()]
-    parts += [("analog scorer", numbers.scorer_j, ANALOG)] if numbers.scorer else []
+    parts += [(numbers.own, numbers.scorer_j, ANALOG)] if numbers.scorer else []
     for label, value, color in parts:
         share = f"  ({percent(value / total)})" if total else ""
         row(label, start, value, si(value, "J") + share, color=color)
@@ -185,7 +191,7 @@ def _zoom(axes: Axes, numbers: EnergyNumbers, unit: str) -> None:
         face = (ANALOG, "D") if own else (DIGITAL, "s")
         axes.plot(x, i, face[1], color=face[0], markeredgecolor=BLACK, markersize=6)
         share = value / numbers.scorer_j
-        words = f"{percent(share)} of the scorer" if own else f"{significant(share)} × the analog scorer"
+        words = f"{percent(share)} of the scorer" if own else f"{significant(share)} × the {numbers.own}"
         axes.annotate(
             f"{si(value, 'J')}  ({words})",
             (x, i),
@@ -201,7 +207,7 @@ def _zoom(axes: Axes, numbers: EnergyNumbers, unit: str) -> None:
     axes.minorticks_off()
     plain_log_ticks(axes.xaxis)
     axes.set_xlabel(f"energy per {unit} ({prefix}J), logarithmic axis: distances are ratios and do not add up")
-    axes.set_title("Inside the analog scorer, and the same score in digital (squares)")
+    axes.set_title(f"Inside the {numbers.own}, and the same score in digital (squares)")
 
 
 def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
@@ -211,7 +217,7 @@ def _sentences(run: RunFiles, numbers: EnergyNumbers) -> list[str]:
     if scorer and total:
         largest = max(scorer, key=lambda label: scorer[label])
         share = percent(numbers.scorer_j / total)
-        first += f"; the analog scorer takes {si(numbers.scorer_j, 'J')} of it ({share})"
+        first += f"; the {numbers.own} takes {si(numbers.scorer_j, 'J')} of it ({share})"
         first += f", most of that in: {largest} ({si(scorer[largest], 'J')})" if numbers.scorer_j else ""
     sentences = [first + "."]
     compared = []

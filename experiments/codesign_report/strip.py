@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from atis_jax.report.charts import Bar, Dot, bars, dots
+from atis_jax.report.circuits import CIRCUITS, name_of
 from atis_jax.report.formatting import count, si_scale, significant
 from atis_jax.report.run_files import RunFiles, kind_of
 from atis_jax.report.sampling import Sample, chips_of, percent_to, points_to, sample_of, temperature_words
@@ -48,7 +49,7 @@ def _sentence(run: RunFiles) -> str:
     total, scoring = run.number("energy.total_j"), run.number("energy.scoring_j")
     against_dense = accuracy_standing(sample, ours, dense), energy_standing(total, _joules(run, "dense"))
     claims = [Claim("the dense network", *against_dense)]
-    if kind == "analog":
+    if kind in CIRCUITS:
         claims.append(
             Claim(
                 "folded digital scoring" if _folds(run) else "digital scoring",
@@ -57,9 +58,10 @@ def _sentence(run: RunFiles) -> str:
                 scoring_standing(scoring, _digital(run, "_scoring")),
             )
         )
-    found = sentence(f"{kind.capitalize()} pruning", claims)
+    ours_is = name_of(kind).capitalize()
+    found = sentence(f"{ours_is} pruning", claims)
     if not found:
-        reached = "" if ours is None else f"{kind.capitalize()} pruning reaches {sample.words(ours)} accuracy."
+        reached = "" if ours is None else f"{ours_is} pruning reaches {sample.words(ours)} accuracy."
         return reached or _unfinished(run)
     chance = accuracy_standing(sample, ours, random)
     if kind != "random" and chance is not None and chance.sign == 0:
@@ -98,7 +100,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
         error = sample.error(value)
         rows.append(
             Dot(
-                label=name,
+                label=name_of(name),
                 value=100 * value,
                 words=sample.words(value),
                 color=KINDS.get(name, DENSE),
@@ -123,8 +125,9 @@ def _energy(run: RunFiles) -> Picture | None:
     kind, rows = kind_of(run), []
     dense, total = _joules(run, "dense"), _joules(run, "total")
     folded = "digital,\nfolded" if _folds(run) else "digital"
-    named = [("dense", dense, None, DENSE), (kind, total, run.number("energy.scoring_j"), KINDS.get(kind, DENSE))]
-    if kind == "analog":
+    ours = name_of(kind), total, run.number("energy.scoring_j"), KINDS.get(kind, DENSE)
+    named = [("dense", dense, None, DENSE), ours]
+    if kind in CIRCUITS:
         named.append((folded, _digital(run), _digital(run, "_scoring"), DIGITAL))
     found = [one for one in named if one[1] is not None]
     if not found:
@@ -173,7 +176,7 @@ def _numbers(run: RunFiles) -> list[Number]:
         last = "" if final is None else f" ({percent_to(final, 0.01)} in the last)"
         found.append(Number(percent_to(average, 0.01), f"of the {run.words.tokens} dropped, mean of the layers{last}"))
     number, worst = chips_of(run), run.fraction("accuracy.hardware_worst")
-    if number is not None and kind_of(run) == "analog":
+    if number is not None and kind_of(run) in CIRCUITS:
         degrees = temperature_words(run)
         label = "sampled" + (f" at {degrees}" if degrees else "")
         if worst is not None:

@@ -42,8 +42,8 @@ def run(settings: DriftSettings, folder: RunFolder) -> dict[str, Any]:
     trained = load_trained(settings.checkpoint)
     if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
-            f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer, which "
-            "no temperature moves; give a run with scorer.kind = 'analog'"
+            f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: what "
+            "temperature does to an array of OTAs is asked here; give a run with scorer.kind = 'analog'"
         )
     if trained.trained.evaluator.spec.source == "pixels":
         raise UserError(

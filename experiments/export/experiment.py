@@ -64,7 +64,7 @@ def run(settings: ExportSettings, folder: RunFolder) -> dict[str, Any]:
     if not isinstance(trained.trained.evaluator.method, Analog):
         raise UserError(
             f"config.checkpoint = {settings.checkpoint!r} has a {trained.trained.evaluator.spec.kind} scorer: there is "
-            "no circuit to export; give a run with scorer.kind = 'analog'"
+            "no array of OTAs to export; give a run with scorer.kind = 'analog'"
         )
     if set(wanted) != {BUNDLE}:
         check_exportable(trained.trained.evaluator.spec)

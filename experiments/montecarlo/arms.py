@@ -17,6 +17,7 @@ from atis_jax import rng
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.data.registry import make_dataset
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.calibration import Trim, no_trim
 from atis_jax.training.cells import Cells, Inputs
 from atis_jax.units import celsius_to_kelvin
@@ -61,8 +62,11 @@ def load_runs(folders: Sequence[str]) -> list[TrainedRun]:
         )
     runs = [load_trained(place) for place in places]
     for run in runs:
-        if not run.trained.evaluator.method.fabricated:
-            raise UserError(f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; chips need an analog one")
+        if not isinstance(run.trained.evaluator.method, Analog):
+            raise UserError(
+                f"{run.folder}: its scorer is {run.settings.scorer.kind!r}; an array of OTAs is drawn and "
+                "calibrated here: give runs with scorer.kind = 'analog'"
+            )
         if run.settings.data.name != runs[0].settings.data.name:
             raise UserError(
                 f"{run.folder}: its data set is {run.settings.data.name!r}, that of {runs[0].folder} is "

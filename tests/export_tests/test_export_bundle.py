@@ -78,7 +78,7 @@ def test_every_field_of_the_hardware_says_its_unit():
 
 def test_a_bundle_of_the_digital_scorer_is_refused():
     spec = dataclasses.replace(case("learned").spec, kind="digital")
-    with pytest.raises(ExportError, match="scorer.kind = 'digital' has no circuit to export"):
+    with pytest.raises(ExportError, match="scorer.kind = 'digital' has no array of OTAs to export"):
         dataclasses.replace(case("learned"), spec=spec)
 
 

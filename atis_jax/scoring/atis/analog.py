@@ -152,6 +152,15 @@ class Analog(Atis):
         """The network, converters, array, amplifiers and comparators."""
         return self.ledger(costs).analog(kept, design, state.query)
 
+    def reference_v(
+        self, design: Design, chip: Chip, environment: Environment | None, state: ScorerState
+    ) -> Float[Array, "G"]:
+        """After the reference's resolution and the comparator's offset."""
+        assert environment is not None
+        return realise_design(design, self.spec, self.hardware, state.query, chip, environment).threshold_v[
+            : self.spec.groups
+        ]
+
     def near_threshold(
         self,
         design: Design,

@@ -7,6 +7,8 @@ circuit. On the ``ideal`` preset the analog scorer equals it to float tolerance.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -59,6 +61,12 @@ class Digital(Atis):
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Design, state: ScorerState) -> Ledger:
         """The network and the score in digital; it folds where it can and where that is cheaper."""
         return self.ledger(costs).cheapest_digital(kept, design)
+
+    def reference_v(
+        self, design: Design, chip: Any, environment: Environment | None, state: ScorerState
+    ) -> Float[Array, "G"]:
+        """The design's own."""
+        return program(design, self.spec, self.hardware, state.query).threshold_v
 
     def near_threshold(
         self,

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from atis_jax.circuits.chip import Environment
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.energy.shapes import OF_PIXELS
 from atis_jax.pruning.masks import top_fraction
@@ -25,7 +26,7 @@ from atis_jax.scoring.atis.ledger import AtisLedger
 from atis_jax.scoring.atis.prototype import update_query
 from atis_jax.scoring.atis.sharing import OF_ONE_READ, SHARED, averaged, copied_from
 from atis_jax.scoring.atis.spec import ScorerSpec
-from atis_jax.scoring.atis.start import starting_design
+from atis_jax.scoring.atis.start import starting_design, transferred
 from atis_jax.scoring.atis.threshold import MIN_SMOOTHING, TARGET_WITHOUT_CONTEXT, sequential_decisions
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Place, Survey, Trail
@@ -93,11 +94,15 @@ class Atis(Method):
 
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Design, ScorerState]:
         """See ``scoring.atis.start``; one read for all layers starts as that of the first layer that is to prune."""
-        design, queries = starting_design(key, self.spec, self.hardware, survey)
+        design, queries = starting_design(key, self.spec, self.hardware, survey, self.share)
         if self.reads_once:
             design = copied_from(design, jnp.argmax(kept < 1.0))
         width = queries.shape[-1]
         return design, jax.vmap(lambda query: initial_state(self.spec.groups, width, query))(queries)
+
+    def share(self, design: Design, conditioned: Float[Array, "n X"]) -> Float[Array, "n N"]:
+        """What a token makes of each weight's current, -1 to 1: a start's scores are fitted to their range by it."""
+        return transferred(design, self.spec, self.hardware, conditioned)
 
     def labels(self, design: Design) -> Design:
         """Which optimiser moves which leaf: scorer, knob, threshold or frozen."""
@@ -198,6 +203,12 @@ class Atis(Method):
     def soft_width_v(self, context: Context) -> Float[Array, ""]:
         """Width of the soft comparator, V."""
         return jnp.maximum(context.smoothing, MIN_SMOOTHING) * threshold_range(self.hardware).high
+
+    def reference_v(
+        self, design: Design, chip: Any, environment: Environment | None, state: ScorerState
+    ) -> Float[Array, "G"]:
+        """The threshold that each score of a layer meets on a chip, in volts of ``Decision.voltage``."""
+        raise NotImplementedError
 
     def near_threshold(
         self,

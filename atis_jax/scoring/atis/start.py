@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,10 @@ _EXTRACTED = {"static": False, "ema": False, "extracted": True}
 """Whether a design starts from a prototype taken out of the attention."""
 
 
+Share = Callable[[Design, Float[Array, "n X"]], Float[Array, "n N"]]
+"""(design, conditioned tokens) -> what each weight's current is multiplied by, -1 to 1."""
+
+
 def mean_queries(query: Float[Array, "L B H D"], groups: int) -> Float[Array, "L G D"]:
     """CLS queries of every layer pulled back to token space, averaged over examples and each group's heads."""
     depth, batch, heads, width = query.shape
@@ -34,7 +39,7 @@ def mean_queries(query: Float[Array, "L B H D"], groups: int) -> Float[Array, "L
 
 
 def starting_design(
-    key: Key, spec: ScorerSpec, hardware: Hardware, survey: Survey
+    key: Key, spec: ScorerSpec, hardware: Hardware, survey: Survey, share: Share | None = None
 ) -> tuple[Design, Float[Array, "L G D"]]:
     """The design co-design starts from, and the queries its EMA prototypes start from.
 
@@ -48,11 +53,13 @@ def starting_design(
         spec: structure of the scorer.
         hardware: it is designed for.
         survey: tokens and queries of the dense network.
+        share: what a token makes of each weight's current; None: an OTA's (``transferred``).
 
     Returns:
         Design with a leading axis of layers, and (L, G, D) mean queries.
     """
     assert survey.attended.query is not None
+    share = share or (lambda design, tokens: transferred(design, spec, hardware, tokens))
     queries = mean_queries(survey.attended.query, spec.groups)
     depth, batch, tokens, width = survey.seen.shape
     seen_LxMxX = conditioned(survey.seen, spec.source).reshape(depth, batch * tokens, width)
@@ -64,7 +71,7 @@ def starting_design(
         design = initial_design(layer_key, spec, hardware, width, variance_X)
         if choose(_EXTRACTED, spec.prototype, "scorer.prototype"):
             design = with_extracted_prototype(design, query_GxD)
-        return fit_spread(design, spec, hardware, query_GxD, seen_MxX, weight_M)
+        return fit_spread(design, spec, hardware, query_GxD, seen_MxX, weight_M, share)
 
     keys = jax.random.split(key, depth)
     if spec.shared:
@@ -74,7 +81,7 @@ def starting_design(
         designs = jax.vmap(one)(keys, variance_LxX, queries, seen_LxMxX)
     if spec.input_gates:
         contribution_LxN = jax.vmap(
-            lambda design, query, seen: contributions(design, spec, hardware, query, seen, weight_M)
+            lambda design, query, seen: contributions(design, spec, hardware, query, seen, weight_M, share)
         )(designs, queries, seen_LxMxX)
         if spec.shared:
             contribution_LxN = jnp.broadcast_to(jnp.mean(contribution_LxN, axis=0), contribution_LxN.shape)
@@ -101,11 +108,12 @@ def contributions(
     query: Float[Array, "G D"],
     tokens: Float[Array, "n X"],
     weight: Float[Array, "n"],
+    share: Share,
 ) -> Float[Array, "N"]:
     """RMS over ``tokens`` (conditioned, weighed) of what each input adds to the scores, all head groups together, V."""
     programmed = program(design, spec, hardware, query)
     volts = programmed.feedback_ohm[:, None] * programmed.signed_current_a
-    mean_square = jnp.average(jnp.square(transferred(design, spec, hardware, tokens)), axis=0, weights=weight)
+    mean_square = jnp.average(jnp.square(share(design, tokens)), axis=0, weights=weight)
     return jnp.sqrt(mean_square * jnp.sum(jnp.square(volts), axis=0))
 
 
@@ -116,12 +124,12 @@ def fit_spread(
     query: Float[Array, "G D"],
     tokens: Float[Array, "n X"],
     weight: Float[Array, "n"],
+    share: Share,
 ) -> Design:
     """The design with feedback and threshold fitted to the linear scores of ``tokens`` (conditioned, weighed)."""
     programmed = program(design, spec, hardware, query)
-    score_v = (
-        transferred(design, spec, hardware, tokens) @ (programmed.feedback_ohm[:, None] * programmed.drawn_current_a).T
-    )
+    volts = programmed.feedback_ohm[:, None] * programmed.drawn_current_a
+    score_v = share(design, tokens) @ volts.T
     mean_v = jnp.average(score_v, axis=0, weights=weight)
     spread_v = jnp.sqrt(jnp.average(jnp.square(score_v - mean_v), axis=0, weights=weight))
     span = threshold_range(hardware)
