@@ -106,7 +106,7 @@ SLOPE = 0.508
 OUTPUT_V, HEADROOM_V, TRIODE_OUTPUT_V = 30.7, 1.44, 5.7
 """Early voltage of a switch; how far its output may rise for it; and what is left beyond."""
 STATIC = (-0.0204, 0.0777, -0.0066)
-"""ln of a switch's current at rest over I_0 and its weight, by powers of ln w: a weight is what moves with its input."""
+"""ln of a switch's current at rest over w I_0, by powers of ln w: a weight is what moves with its input."""
 SHAPE = (-0.0025, 0.0041)
 """c of the odd part of a product, w m x (1 + c (x^2 - 1)), by powers of ln w."""
 DRIFT = (-0.0114, 0.3427, 0.1847, 0.0354)
@@ -114,6 +114,15 @@ DRIFT = (-0.0114, 0.3427, 0.1847, 0.0354)
 second alone, and near one. At 20 nA kappa rises almost as T does, and a third of it is left."""
 STEERED_F, ENDS_F = 1.5e-15, 40e-15
 """Charge from its supply over that supply: of a bit of a converter that changes; of reset and latch, a token."""
+
+
+LATCH_OFFSET_SIGMA_V = 4.5e-3
+"""Spread of the latch's offset with its inputs at ``MIDDLE_V``. V: ``--spread --latches 72`` of the same command."""
+CAPACITANCE_SIGMA = 2e-3
+"""Spread of an output's capacitance, relative: wire and drains of many crossings. C; the threshold's programming takes
+it up on a chip that is calibrated."""
+THRESHOLD_RANGE = 4.0
+"""Switches that make a threshold, over the greatest weight. C."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +152,7 @@ class Timing:
 
     @property
     def modulation(self) -> float:
-        """m at full scale: the converter's 2^(b-1) steps are ``MODULATION``, and the last is not used."""
+        """M at full scale: the converter's 2^(b-1) steps are ``MODULATION``, and the last is not used."""
         return MODULATION * self.steps / (self.steps + 1)
 
     @property
@@ -218,7 +227,9 @@ def power_series(coefficients: tuple[float, ...], weight: Float[Array, "*s"]) ->
 
 
 def supply_current_a(
-    inputs: Float[Array, "*s"] | float, static_a: Float[Array, "*s"] | float, rest_a: float = REST_A
+    inputs: Float[Array, "*s"] | float,
+    static_a: Float[Array, "*s"] | float,
+    rest_a: Float[Array, "*s"] | float = REST_A,
 ) -> Float[Array, "*s"]:
     """From the supply all the time, A: 2 (N + 1) I_0 of the lines, and both outputs' currents of every row.
 
@@ -242,9 +253,9 @@ def token_charge_c(
 def analog_area_um2(inputs: float, bits: int, rows: float = 1.0) -> float:
     """Crossings, input transistors, converters, resets and latches, um^2 of sky130; no wiring between blocks.
 
-    A switch is a drawn one with our transistor's gate besides (``LAYOUT``), counted a little high. Each input meets both
-    outputs of a row with both of its lines: four switches a weight, two of them off. A converter is a floating gate a
-    bit, and one for what each line always has.
+    A switch is a drawn one with our transistor's gate besides (``LAYOUT``), counted a little high. Each input meets
+    both outputs of a row with both of its lines: four switches a weight, two of them off. A converter is a floating
+    gate a bit, and one for what each line always has.
 
     Args:
         inputs: N.

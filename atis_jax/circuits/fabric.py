@@ -2,10 +2,10 @@
 
     Q+ = t I_0 sum_j (w0_j + s_j w_j m x_j (1 + c_j (x_j^2 - 1))),   Q- the same with - s_j
 
-with s_j the sign of the weight, w0 the switch's current at rest over I_0, t the time in which outputs rise. Both lines of
-an input have one switch on each output or none, so what is even in x is common to the outputs. An output of charge Q
-has risen by D(Q / C), which finite output conductance bends (``circuits.pulse.line_fall_v``). The score is D+ - D-,
-linear but for c and D: the OTA's tanh is gone.
+with s_j the sign of the weight, w0 the switch's current at rest over I_0, t the time in which outputs rise. What of a
+product is even in x is on both outputs alike, for one line has it as the other. An output of charge Q has risen by
+D(Q / C), which finite output conductance bends (``circuits.pulse.line_fall_v``). The score is D+ - D-, linear but for c
+and D: the OTA's tanh is gone.
 
 Temperature: a stored charge dV is fixed, so ln w = kappa dV / U_T would go as kappa / T. A factor that all weights
 share moves neither the sign of a score nor the threshold, which is a weight: what counts is how much *ratios* of
@@ -112,7 +112,7 @@ def sample_fabric_chip(key: Key, spec: FabricSpec, rows: int, inputs: int) -> Fa
 
 
 def drift_of_log(weight: Float[Array, "*s"], temperature_k: Real) -> Float[Array, "*s"]:
-    """ln w at a temperature less ln w where it was programmed; ``weight`` its size there."""
+    """Ln w at a temperature less ln w where it was programmed; ``weight`` its size there."""
     return (PROGRAMMED_K / temperature_k - 1.0) * power_series(DRIFT, weight)
 
 

@@ -98,7 +98,7 @@ def products_a(
 
 
 def modulated(products_a: Float[np.ndarray, "w 3"], modulation: float, rest_a: float) -> Float[np.ndarray, "w"]:
-    """Weights of switches from their currents at I_0 (1 - m), I_0 and I_0 (1 + m): what a full input moves, over m I_0."""
+    """Weights of switches from their currents at I_0 (1 - m), I_0, I_0 (1 + m): what a full input moves, over m I_0."""
     return (products_a[:, 2] - products_a[:, 0]) / (2.0 * modulation * rest_a)
 
 

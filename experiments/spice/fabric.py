@@ -8,10 +8,10 @@
     python -m experiments.spice.fabric --inputs 8 --data tests/data/spice/fabric_tokens.csv
 
 Random signed weights with a threshold's, random tokens as currents, one after the other in ngspice. Printed: the error
-of our scores, decisions, charge from the supply over the one charged (gate: within 10 %); and pJ, us and um^2 of a token
-beside the same score in digital. With ``--ledger`` only the last, without ngspice; with ``--corners`` what temperature
-and supply move; with ``--law`` the constants of ``atis_jax.cells.fabric`` as ngspice gives them, and how weights move
-with temperature at other currents; with ``--spread`` the mismatch of latches at this circuit's voltage.
+of our scores, decisions, charge from the supply over the one charged (gate: within 10 %); and pJ, us and um^2 of a
+token beside the same score in digital. With ``--ledger`` only the last, without ngspice; with ``--corners`` what
+temperature and supply move; with ``--law`` the constants of ``atis_jax.cells.fabric`` as ngspice gives them, and how
+weights move with temperature at other currents; with ``--spread`` the mismatch of latches at this circuit's voltage.
 """
 
 from __future__ import annotations

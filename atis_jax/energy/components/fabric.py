@@ -1,8 +1,8 @@
 """The routing fabric: joules a token of its converters, currents, resets and latch.
 
-Analog parts are the built ones (``cells.fabric``) at their own supply. Registers are counted in transistors, each at its
-share of the preset's 32 bit addition, and so they scale with the preset's node. Reading the token's numbers from memory
-is charged elsewhere, to the digital rival too.
+Analog parts are the built ones (``cells.fabric``) at their own supply. Registers are counted in transistors, each at
+its share of the preset's 32 bit addition, and so they scale with the preset's node. Reading the token's numbers from
+memory is charged elsewhere, to the digital rival too.
 """
 
 from __future__ import annotations
