@@ -16,6 +16,7 @@ from scipy.interpolate import CubicSpline
 from atis_jax.cells.device import Cell
 from atis_jax.cells.fabric import (
     DRIVE_V,
+    GREATEST_WEIGHT,
     LINE,
     MODULATION,
     RESET,
@@ -182,7 +183,8 @@ def play(
 
     Args:
         process: of the transistors.
-        weights: signed; the last is the threshold's, whose input stands at full scale.
+        weights: signed, zero for a switch that is off; the last is the threshold's, whose input stands at full scale.
+            One that is greater than ``GREATEST_WEIGHT`` is several switches.
         codes: of each input but the threshold's, -steps to steps.
         timing: of a token.
         temperature_c: degrees Celsius; switches are programmed at 27 C, their charge stays.
@@ -199,7 +201,10 @@ def play(
         raise SpiceError(f"an input of {np.max(np.abs(codes))} steps; full scale is {timing.steps} steps")
     codes = np.vstack([np.zeros((1, inputs), int), codes])
     codes = np.hstack([codes, np.full((tokens + 1, 1), timing.steps)])
-    charge_v = charges_v(process, np.abs(weights), timing.modulation, rest_a)
+    switches = np.maximum(np.ceil(np.abs(weights) / GREATEST_WEIGHT), 1.0).astype(int)
+    charge_v = np.full(len(weights), OFF_V)
+    on = weights != 0
+    charge_v[on] = charges_v(process, np.abs(weights[on]) / switches[on], timing.modulation, rest_a)
     text = (
         f"* {tokens} tokens of {inputs} currents\n{cells_text(process)}{TRANSIENT_OPTIONS}\n.temp {temperature_c:g}\n"
     )
@@ -216,9 +221,11 @@ def play(
         for sign, name in ((1, "a"), (-1, "b")):
             line = f"{name}{one}"
             text += f"Xi{line} {line} vdd {LINE.name}\nCw{line} {line} 0 {2 * WIRE_GATE_F + extra_f:.6e}\n"
-            on, off = ("plus", "minus") if sign * weight > 0 else ("minus", "plus")
-            text += f"Vn{line} n{line} {line} {volts:.9e}\nXn{line} {on} n{line} vdd {SWITCH.name}\n"
-            text += f"Vf{line} f{line} {line} {OFF_V}\nXf{line} {off} f{line} vdd {SWITCH.name}\n"
+            chosen, other = ("plus", "minus") if sign * weight > 0 else ("minus", "plus")
+            text += f"Vn{line} n{line} {line} {volts:.9e}\n"
+            for copy in range(switches[one]):
+                text += f"Xn{line}_{copy} {chosen} n{line} vdd {SWITCH.name}\n"
+            text += f"Vf{line} f{line} {line} {OFF_V}\nXf{line} {other} f{line} vdd {SWITCH.name}\n"
             if converters and one < inputs:
                 text += f"Vk{line} k{line} 0 {gates_v[-2] if sign > 0 else gates_v[-1]:.9e}\n"
                 text += f"Xk{line} {line} {line} vdr k{line} vdr {STEERED.name}\n"
