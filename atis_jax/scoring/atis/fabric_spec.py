@@ -16,6 +16,7 @@ class FabricScorerSpec(LatchedScorerSpec):
     """A scorer that multiplies in the switches of a routing fabric (``cells.fabric``); others' fields are refused."""
 
     kind: str = setting(ROUTING_FABRIC, choices=(ROUTING_FABRIC,), doc="which scorer decides")
+    bits: int = setting(6, low=2, high=10, doc="of an input, its sign one of them")
     line_f: float = setting(
         0.0, low=0.0, high=1e-11, doc="of every line beside its crossings, F; 0.1 to 1 pF in a field-programmable array"
     )

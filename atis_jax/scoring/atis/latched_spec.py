@@ -9,7 +9,7 @@ from typing import ClassVar
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.method import Place
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.validation import SettingError, check_settings
 
 _ALLOWED = {"prototype": ("static", "extracted"), "arrangement": ("consensus", "grouped")}
 """What a field of another circuit may be beside its default."""
@@ -27,9 +27,10 @@ NO_ENERGY = {"reference_bits": "thresholds are held by floating gates"}
 
 @dataclasses.dataclass(frozen=True)
 class LatchedScorerSpec(ScorerSpec):
-    """A scorer whose sum meets a clocked latch; fields of other circuits are refused."""
+    """A scorer whose sum meets a clocked latch; fields of other circuits are refused.
 
-    bits: int = setting(6, low=2, high=10, doc="of an input, its sign one of them")
+    Each kind has a field ``bits``, of an input, its sign one of them.
+    """
 
     no_scorer: ClassVar[Mapping[str, str]] = NO_SCORER
     no_hardware: ClassVar[Mapping[str, str]] = NO_HARDWARE

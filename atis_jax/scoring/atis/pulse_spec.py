@@ -17,6 +17,7 @@ class PulseScorerSpec(LatchedScorerSpec):
     """A scorer whose inputs are pulse widths (``cells.pulse``); fields of other circuits are refused."""
 
     kind: str = setting(PULSE_WIDTH, choices=(PULSE_WIDTH,), doc="which scorer decides")
+    bits: int = setting(6, low=2, high=10, doc="of an input, its sign one of them")
     step_s: float = setting(STEP_S, low=1e-10, high=1e-6, doc="of the clock that times the pulses, s")
     windows: str = setting(
         "slots",
