@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import resume_config
+from spice_marks import HAS_NGSPICE, HAS_SKY130
 
 import atis_jax
 import launch
@@ -40,7 +41,7 @@ def test_it_trains_and_its_page_speaks_of_pulses(pulse_run):
 def test_its_rows_in_the_table_are_counted_by_hand(pulse_run):
     """A latch with its precharge 0.160 pJ; digital 8 or 16 products of 0.3 pJ and a comparison of 0.1 pJ."""
     run = load_trained(pulse_run)
-    (pulse, twin, folded), notes = rows_of([run], 0)
+    (pulse, twin, folded), notes = rows_of([run], 2 if HAS_NGSPICE and HAS_SKY130 else 0)
     assert pulse.name == "pulse widths (slots, 6 bit)" and "priced at the design of run" in notes[0]
     method, state = run.trained.evaluator.method, run.trained.state
     design, memory = (
@@ -55,4 +56,5 @@ def test_its_rows_in_the_table_are_counted_by_hand(pulse_run):
     assert pulse.costs["45 nm"].projected_j == pytest.approx(logic_j + analog_j + 8 * 16 * 0.3e-12, rel=1e-3)
     assert twin.costs["45 nm"].alone_j == pytest.approx(2.5e-12, rel=1e-5) and twin.mean is None
     assert folded.costs["45 nm"].projected_j == pytest.approx(4.9e-12, rel=1e-5)
+    assert all(one.equal == one.bits == 2 and abs(one.supply - 1) < 0.1 for one in pulse.played)
     assert jnp.isfinite(pulse.area_um2) and pulse.token_s == pytest.approx(0.355e-6)
