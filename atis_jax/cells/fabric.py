@@ -22,7 +22,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from atis_jax.cells.area import LAYOUT, Factor, cell_um2
+from atis_jax.cells.area import LAYOUT, SWITCH_AREA, cell_um2
 from atis_jax.cells.device import Branch, Cell, Device, Size
 from atis_jax.cells.library import SUPPLY_V
 from atis_jax.cells.pulse import DRIVER_N, DRIVER_P, LATCH, LATCH_S, SWITCH_N, TRANSISTOR_UM2
@@ -68,16 +68,6 @@ RESET = Cell(
 )
 """Ports plus minus vdd in: both outputs to ground while ``in`` is high."""
 
-SWITCH_AREA = Factor(
-    "floating-gate switch of a fabric",
-    10.87 * 27.57 / 8,
-    "um^2",
-    "hilas-pdk, README: sky130_hilas_swc4x2cellOverlap, 10.87 x 27.57 um for eight switches, each with its floating "
-    "gate; low: its first draft of 17.97 x 6.05 um; high: swc4x2cell with varactors, 14.72 x 45.72 um",
-    "measured",
-    low=17.97 * 6.05 / 8,
-    high=14.72 * 45.72 / 8,
-)
 WIRE_F_PER_UM = 0.2e-15
 """Of a routed line. R: a rule of thumb for minimum pitch, whatever the process."""
 WIRE_GATE_F, WIRE_OUTPUT_F = WIRE_F_PER_UM * 10.87 / 4, WIRE_F_PER_UM * 27.57 / 2
@@ -89,6 +79,10 @@ inversion. Joules a token hardly depend on it, for time goes as 1 / I_0."""
 MODULATION = 0.5
 """m at full scale. Chosen: a line never has less than half its current, and the pole of a line is its current's; with
 less m signals shrink, with more the last token's input is slow to leave. 1/2 costs least within 10 %."""
+SETTLED_STEPS = 2.0
+"""How far a line may still be from its current when outputs begin to rise, in steps of its converter, after the longest
+way down. Chosen: random tokens lose well below a millivolt by it (``--hurried`` of the command below).
+"""
 DRIVE_V = 0.9
 """Of the converters' switches: the logic's own."""
 MIDDLE_V = 0.9
@@ -189,14 +183,14 @@ def output_f(
 
 
 def settling_s(capacitance_f: float, bits: int, rest_a: float = REST_A, temperature_k: float = 300.15) -> float:
-    """Time in which a line falls from its greatest current to its least but for half a step of its converter, s.
+    """Time in which a line falls from its greatest current to its least but for ``SETTLED_STEPS``, s.
 
     C dV/dt = I_in - I with I = exp(kappa V / U_T) is a logistic curve of the current, dI/dt = (kappa / C U_T) I (I_in -
     I): a line's pole is that of its present current, and the way down is the slow one. With z = I / I_in,
     t = tau ln((1 - 1/z_0) / (1 - 1/z_1)), tau = C U_T / (kappa I_in).
     """
     least = 1.0 - MODULATION
-    start, end = (1.0 + MODULATION) / least, 1.0 + MODULATION / 2**bits / least
+    start, end = (1.0 + MODULATION) / least, 1.0 + SETTLED_STEPS * MODULATION / 2 ** (bits - 1) / least
     tau_s = capacitance_f * temperature_k * 8.617333e-5 / (SLOPE * least * rest_a)
     return tau_s * math.log((1.0 - 1.0 / start) / (1.0 - 1.0 / end))
 

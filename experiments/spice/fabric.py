@@ -3,6 +3,7 @@
     python -m experiments.spice.fabric
     python -m experiments.spice.fabric --ledger
     python -m experiments.spice.fabric --corners
+    python -m experiments.spice.fabric --hurried --inputs 8
     python -m experiments.spice.fabric --law
     python -m experiments.spice.fabric --spread
     python -m experiments.spice.fabric --inputs 8 --data tests/data/spice/fabric_tokens.csv
@@ -10,8 +11,9 @@
 Random signed weights with a threshold's, random tokens as currents, one after the other in ngspice. Printed: the error
 of our scores, decisions, charge from the supply over the one charged (gate: within 10 %); and pJ, us and um^2 of a
 token beside the same score in digital. With ``--ledger`` only the last, without ngspice; with ``--corners`` what
-temperature and supply move; with ``--law`` the constants of ``atis_jax.cells.fabric`` as ngspice gives them, and how
-weights move with temperature at other currents; with ``--spread`` the mismatch of latches at this circuit's voltage.
+temperature and supply move; with ``--hurried`` what is lost where lines have less time; with ``--law`` the constants of
+``atis_jax.cells.fabric`` as ngspice gives them, and how weights move with temperature at other currents; with
+``--spread`` the mismatch of latches at this circuit's voltage.
 """
 
 from __future__ import annotations
@@ -152,13 +154,18 @@ def random_tokens(
     temperature_c: float = TEMPERATURE_C,
     supply_v: float = SUPPLY_V,
     converters: bool = False,
+    hurry: float = 1.0,
 ) -> Tokens:
-    """Normal weights, and inputs of half a full scale, clipped; the threshold takes a mean weight off."""
+    """Normal weights, and inputs of half a full scale, clipped; the threshold takes half a mean weight off.
+
+    Lines have ``hurry`` times the time to settle that they need.
+    """
     random = np.random.default_rng(seed)
     weights = random.normal(size=point.inputs)
     size = np.clip(np.abs(weights) / np.mean(np.abs(weights)) * point.mean, LEAST_WEIGHT, GREATEST_WEIGHT)
     weights = np.append(np.sign(weights) * size, -0.5 * point.mean)
     timing = point.timing(weights)
+    timing = dataclasses.replace(timing, settle_s=hurry * timing.settle_s)
     codes = np.rint(np.clip(0.5 * random.normal(size=(tokens, point.inputs)), -1.0, 1.0) * timing.steps).astype(int)
     played = play(
         process,
@@ -277,6 +284,22 @@ def corners_table(process: Process, tokens: int, seed: int, inputs: Sequence[int
     return "\n".join(lines)
 
 
+def hurried_table(process: Process, tokens: int, seed: int, inputs: Sequence[int]) -> str:
+    """What the token before leaves on the lines, with more and less time than they are given."""
+    lines = []
+    for size in inputs:
+        for hurry in (2.0, 1.0, 0.5, 0.2):
+            done = random_tokens(process, FabricPoint(size), tokens, seed, hurry=hurry)
+            error_v = done.model_v() - done.played.score_v
+            lines.append(
+                f"{size} inputs, {1e6 * done.timing.settle_s:.3g} us to settle: scores of "
+                f"{1e3 * np.std(done.played.score_v):.3g} mV, error of the settled model "
+                f"{1e3 * np.sqrt(np.mean(error_v**2)):.2g} mV RMS; "
+                f"{int(np.sum(done.played.keep != (done.model_v() > 0)))} of {tokens} differ"
+            )
+    return "\n".join(lines)
+
+
 def law_table(process: Process) -> str:
     """The constants of ``cells.fabric`` that a switch on its line gives, and its drift at other currents."""
     modulation = Timing(6, 1.0, 1.0).modulation
@@ -369,6 +392,7 @@ def main(given: Sequence[str]) -> int:
     parser = arguments.parser("experiments.spice.fabric", __doc__)
     parser.add_argument("--ledger", action="store_true", help="costs alone, without ngspice")
     parser.add_argument("--corners", action="store_true", help="temperature and supply alone")
+    parser.add_argument("--hurried", action="store_true", help="more and less time for the lines alone")
     parser.add_argument("--law", action="store_true", help="constants of a switch alone")
     parser.add_argument("--spread", action="store_true", help="mismatch of latches alone")
     parser.add_argument("--inputs", type=int, nargs="+", choices=INPUTS, default=list(INPUTS))
@@ -384,6 +408,7 @@ def main(given: Sequence[str]) -> int:
     print(f"{process.name}, {TEMPERATURE_C:g} C")
     for asked, table in (
         (options.law, lambda: law_table(process)),
+        (options.hurried, lambda: hurried_table(process, options.tokens, options.seed, options.inputs)),
         (options.spread, lambda: spread_table(process, options.latches)),
         (options.corners, lambda: corners_table(process, options.tokens, options.seed, options.inputs)),
     ):
