@@ -217,7 +217,7 @@ def _fabric_played(run: TrainedRun, count: int) -> Iterator[Played]:
         latch_v, _ = method.at_latch(row, method.perfect_chip(), environment, found.inputs[layer])
         inputs = np.clip(np.asarray(found.inputs[layer], np.float64), -1.0, 1.0)
         codes = np.rint(method.steps * inputs).astype(int)
-        settle_s = fabric_cells.settling_s(fabric_cells.line_f(1.0, spec.line_f), spec.bits)
+        settle_s = fabric_cells.settling_s(fabric_cells.line_f(spec.groups, spec.line_f), spec.bits)
         times_s = np.asarray(row.circuit.integrate_s).tolist()
         for score, (signed_a, integrate_s) in enumerate(zip(row.current_a, times_s, strict=True)):
             weights = np.asarray(signed_a, np.float64) / fabric_cells.REST_A
