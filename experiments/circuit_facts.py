@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from atis_jax import rng
+from atis_jax.cells import fabric as fabric_cells
 from atis_jax.cells.area import scorer_um2
 from atis_jax.cells.pulse import Timing, pulse_charge_c
 from atis_jax.circuits.chip import nominal_environment
 from atis_jax.circuits.tia import has_amplifier
+from atis_jax.energy.components import fabric as fabric_costs
 from atis_jax.energy.components.pulse import area_um2
 from atis_jax.export.quantities import achieved
 from atis_jax.export.spice import simulated_scores, spice_files, static_deck, supply_power_w
@@ -21,9 +24,12 @@ from atis_jax.export.structure import side_by_side
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.digital import Digital
+from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.knobs import active_inputs
+from atis_jax.scoring.atis.latched import Latched, Row
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.atis.pulse import PulseWidth
+from atis_jax.spice.fabric import play as play_fabric
 from atis_jax.spice.models import find_process
 from atis_jax.spice.pulse import play
 from atis_jax.spice.simulator import simulate
@@ -142,10 +148,10 @@ def _pulse_name(run: TrainedRun) -> str:
     return f"pulse widths ({run.settings.scorer.windows}, {run.settings.scorer.bits} bit)"
 
 
-def _pulse_rows(run: TrainedRun) -> Iterator[tuple[int, Any]]:
-    """Layers with an array, and their rows as programmed."""
+def _rows(run: TrainedRun) -> Iterator[tuple[int, Row]]:
+    """Layers with an array whose sum meets a latch, and their rows as programmed."""
     method, state = run.trained.evaluator.method, run.trained.state
-    assert isinstance(method, PulseWidth)
+    assert isinstance(method, Latched)
     for layer in _reading(run):
         design, memory = layer_of((state.design, state.scorer_state), layer)
         yield layer, jax.device_get(method.row(design, memory))
@@ -160,7 +166,7 @@ def _pulse_area_um2(run: TrainedRun) -> float:
             _pulse_timing(run),
             run.settings.scorer.groups,
         )
-        for layer, row in _pulse_rows(run)
+        for layer, row in _rows(run)
     )
 
 
@@ -171,7 +177,7 @@ def _pulse_played(run: TrainedRun, count: int) -> Iterator[Played]:
     method = run.trained.evaluator.method
     assert isinstance(method, PulseWidth)
     environment = nominal_environment(method.hardware)
-    for layer, row in _pulse_rows(run):
+    for layer, row in _rows(run):
         latch_v, _ = method.at_latch(row, method.perfect_chip(), environment, found.inputs[layer])
         inputs = np.clip(np.asarray(found.inputs[layer], np.float64), -1.0, 1.0)
         steps = np.column_stack([np.rint(timing.steps * inputs).astype(int), np.full(count, -timing.steps)])
@@ -188,9 +194,55 @@ def _pulse_played(run: TrainedRun, count: int) -> Iterator[Played]:
             yield Played(measured_c / charged_c, same, count)
 
 
+def _fabric_name(run: TrainedRun) -> str:
+    extra_f = run.settings.scorer.line_f
+    lines = f", {1e12 * extra_f:g} pF a line" if extra_f else ""
+    return f"routing fabric ({run.settings.scorer.bits} bit{lines})"
+
+
+def _fabric_area_um2(run: TrainedRun) -> float:
+    """Converters are in it."""
+    spec = run.settings.scorer
+    return sum(fabric_costs.area_um2(_inputs(run, layer), spec.bits, spec.groups) for layer in _reading(run))
+
+
+def _fabric_played(run: TrainedRun, count: int) -> Iterator[Played]:
+    """With ideal currents into the lines: what a converter draws is a line's current, in series."""
+    process, spec = find_process(PROCESS), run.settings.scorer
+    found = layer_tokens(run, run.test, EXAMPLES, count, rng.key_of(jax.random.key(0), "evaluation"))
+    method = run.trained.evaluator.method
+    assert isinstance(method, RoutingFabric)
+    environment = nominal_environment(method.hardware)
+    for layer, row in _rows(run):
+        latch_v, _ = method.at_latch(row, method.perfect_chip(), environment, found.inputs[layer])
+        inputs = np.clip(np.asarray(found.inputs[layer], np.float64), -1.0, 1.0)
+        codes = np.rint(method.steps * inputs).astype(int)
+        settle_s = fabric_cells.settling_s(fabric_cells.line_f(spec.groups, spec.line_f), spec.bits)
+        times_s = np.asarray(row.circuit.integrate_s).tolist()
+        for score, (signed_a, integrate_s) in enumerate(zip(row.current_a, times_s, strict=True)):
+            weights = np.asarray(signed_a, np.float64) / fabric_cells.REST_A
+            weights[-1] *= -1.0  # the netlist's threshold stands at full scale, the design's at minus that
+            timing = fabric_cells.Timing(spec.bits, settle_s, integrate_s)
+            played = play_fabric(
+                process, weights, codes, timing, TEMPERATURE_C, extra_f=spec.line_f, load_f=spec.line_f
+            )
+            static_a = fabric_cells.REST_A * float(np.sum(np.abs(fabric_cells.static_weight(jnp.asarray(weights)))))
+            drawn_a = fabric_cells.supply_current_a(codes.shape[1], static_a)
+            charged_c = float(fabric_cells.token_charge_c(drawn_a, timing.token_s))
+            measured_c = float(np.mean(played.charge_c[:, 0] + played.charge_c[:, 2]))
+            same = int(np.sum(played.keep == (np.asarray(latch_v)[:, score] > 0)))
+            yield Played(measured_c / charged_c, same, count)
+
+
 CIRCUITS: dict[type[Atis], Circuit] = {
     Analog: Circuit(_analog_name, _analog_token_s, _analog_area_um2, _analog_played),
     PulseWidth: Circuit(_pulse_name, lambda run: _pulse_timing(run).token_s, _pulse_area_um2, _pulse_played),
+    RoutingFabric: Circuit(
+        _fabric_name,
+        lambda run: max(float(row.token_s) for _, row in _rows(run)),
+        _fabric_area_um2,
+        _fabric_played,
+    ),
     Digital: Circuit(lambda run: "digital twin"),
 }
 """By the method of the run."""

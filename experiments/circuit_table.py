@@ -1,14 +1,14 @@
 """One table of circuits: accuracy on chips, pJ and us a token, um^2, each netlist's supply beside the ledger's.
 
-    python -m experiments.circuit_table runs/quickstart runs/resistor runs/pulse_width runs/first_layer runs/digital
+    python -m experiments.circuit_table runs/quickstart runs/resistor runs/pulse_width runs/routing_fabric runs/digital
 
 A row a finished run, and two of a digital score: its twin (the projection, then N products) and folded with the
 projection to one vector. They have the accuracy of a digital run if one is given, and are priced at its design, else at
 the first run's. pJ are of a token that is scored, nJ of all scoring of an example; memory reads are in neither. Areas
-are of all layers' arrays: pulse generators are in them, converters, projection and digital scores are not. The last
-columns are of real tokens through each array's netlist (ngspice, sky130, 27 C): what it draws over the ledger's charge
-for the same parts, of the array that is farthest off; and bits that are those of the run's perfect chip. They are empty
-without ngspice, or with --tokens 0.
+are of all layers' arrays: pulse generators and the fabric's converters are in them; DACs, projection and digital scores
+are not. The last columns are of real tokens through each array's netlist (ngspice, sky130, 27 C): what it draws over
+the ledger's charge for the same parts, of the array that is farthest off; and bits that are those of the run's perfect
+chip. They are empty without ngspice, or with --tokens 0.
 """
 
 from __future__ import annotations

@@ -45,6 +45,16 @@ FLOATING_GATE = Factor(
     low=11.05 * 6.05 / 4,
     high=10.52 * 16.54 / 2,
 )
+SWITCH_AREA = Factor(
+    "floating-gate switch of a fabric",
+    10.87 * 27.57 / 8,
+    "um^2",
+    f"{_HILAS}sky130_hilas_swc4x2cellOverlap, 10.87 x 27.57 um for eight switches, each with its floating "
+    "gate; low: its first draft of 17.97 x 6.05 um; high: swc4x2cell with varactors, 14.72 x 45.72 um",
+    "measured",
+    low=17.97 * 6.05 / 8,
+    high=14.72 * 45.72 / 8,
+)
 LAYOUT = Factor(
     "layout over gates",
     2.5,
@@ -91,7 +101,7 @@ CAPACITOR_F_PER_UM2 = Factor(
     low=1.778e-15,
     high=2.231e-15,
 )
-FACTORS = (FLOATING_GATE, LAYOUT, SHEET_OHM, RESISTOR_WIDTH_UM, RESISTOR_PITCH, CAPACITOR_F_PER_UM2)
+FACTORS = (FLOATING_GATE, SWITCH_AREA, LAYOUT, SHEET_OHM, RESISTOR_WIDTH_UM, RESISTOR_PITCH, CAPACITOR_F_PER_UM2)
 
 
 @dataclasses.dataclass(frozen=True)

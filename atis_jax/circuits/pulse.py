@@ -10,6 +10,8 @@ for g and the rounding of pulses: the OTA's tanh is gone.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -18,6 +20,22 @@ from atis_jax.cells.pulse import BRANCH_LINE_F, HEADROOM_V, LINE_F, OUTPUT_V, TR
 from atis_jax.numerics import pytree, round_straight_through, static
 from atis_jax.typing import Key, Real
 from atis_jax.units import BOLTZMANN_J_PER_K, ELEMENTARY_CHARGE_C
+
+
+class Conductance(Protocol):
+    """What a line loses of its currents as it moves away from where it began."""
+
+    @property
+    def output_v(self) -> Real:
+        """Early voltage of what drives it, V."""
+
+    @property
+    def headroom_v(self) -> Real:
+        """How far it may move for that, V."""
+
+    @property
+    def triode_output_v(self) -> Real:
+        """Early voltage beyond, V."""
 
 
 @pytree
@@ -110,7 +128,9 @@ def line_capacitance_f(spec: PulseSpec, inputs: int) -> Float[Array, ""]:
     return jnp.asarray(spec.capacitance_f + inputs * spec.branch_f + spec.line_f)
 
 
-def line_fall_v(charge_c: Float[Array, "*s"], capacitance_f: Real, spec: PulseSpec) -> Float[Array, "*s"]:
+def line_fall_v(
+    charge_c: Float[Array, "*s"], capacitance_f: Float[Array, "*s"] | Real, spec: Conductance
+) -> Float[Array, "*s"]:
     """D of a line that gave ``charge_c``, V: g = 1 - D / V_A as far as the headroom H, and steeper beyond.
 
     D = V_A (1 - exp(-q / V_A)); beyond H, with g_H = 1 - H / V_A and V_B of the triode region,

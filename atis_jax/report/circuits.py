@@ -32,6 +32,18 @@ CIRCUITS: Mapping[str, Circuit] = {
             "switching": "",
         },
     ),
+    "routing_fabric": Circuit(
+        "routing-fabric",
+        {
+            "score": "",
+            "dac": "registers, converters, input lines",
+            "ota": "switches",
+            "tia": "",
+            "comparator": "reset, latch",
+            "reference": "",
+            "switching": "",
+        },
+    ),
 }
 """By ``scorer.kind``."""
 

@@ -29,6 +29,7 @@ ANALOG, DIGITAL, DENSE, RANDOM = VERMILLION, BLUE, "#4b5563", PURPLE
 KINDS = {
     "analog": ANALOG,
     "pulse_width": ANALOG,
+    "routing_fabric": ANALOG,
     "digital": DIGITAL,
     "dense": DENSE,
     "dense_longer": DENSE,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.digital import Digital
+from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.ltp import Ltp
@@ -23,6 +24,7 @@ METHODS: dict[str, type[Method]] = {
     "analog": Analog,
     "digital": Digital,
     "pulse_width": PulseWidth,
+    "routing_fabric": RoutingFabric,
     "random": Random,
     "ltp": Ltp,
     "tome": Tome,
