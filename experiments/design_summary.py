@@ -32,7 +32,7 @@ def design_summary(design: Any, method: Method, scored: range) -> dict[str, Any]
     spec, hardware, depth = method.spec, method.hardware, len(design.threshold)
 
     def per_layer(value: Callable[[Design], Any], kind: type) -> list[Any]:
-        found = np.broadcast_to(np.asarray(jax.vmap(value, axis_size=depth)(design)), depth)
+        found = np.broadcast_to(np.asarray(jax.jit(jax.vmap(value, axis_size=depth))(design)), depth)
         return [kind(one) if layer in scored else None for layer, one in enumerate(found)]
 
     summary: dict[str, Any] = {

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.data.dataset import Split
@@ -77,7 +79,7 @@ class Loop:
             batches.set_state(position)
         jitted = jax.jit(step_fn, donate_argnums=0)
         # Donation must not take buffers that the caller still holds (the teacher is often the starting network).
-        state = jax.tree.map(lambda leaf: leaf.copy(), state)
+        state = jax.jit(partial(jax.tree.map, jnp.copy))(state)
         waiting: tuple[int, dict[str, Any]] | None = None
         self.bar.announce(f"{stage.name}: compiling")
         for step in range(start + 1, stage.steps + 1):

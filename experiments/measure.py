@@ -214,10 +214,8 @@ def pictures(
         arrays["grid"] = np.asarray(grid)
     method = trained.evaluator.method
     if inputs.chip is not None and isinstance(method, Atis):
-        here = [layer_of((inputs.design, inputs.chip, inputs.state), layer) for layer in range(len(alive))]
-        arrays["threshold_v"] = np.stack(
-            [np.asarray(method.reference_v(design, chip, inputs.environment, state)) for design, chip, state in here]
-        )
+        every_layer = jax.jit(jax.vmap(method.reference_v, in_axes=(0, 0, None, 0)))
+        arrays["threshold_v"] = np.asarray(every_layer(inputs.design, inputs.chip, inputs.environment, inputs.state))
     unscored = [layer for layer in range(model.depth) if layer not in trained.evaluator.scored]
     mean_spearman = np.concatenate(spearman, axis=1).mean(axis=1)
     mean_recall = np.concatenate(recall, axis=1).mean(axis=1)

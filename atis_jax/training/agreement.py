@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,7 @@ def masked_against_gathered(
     return Agreement(decisions, inside, unequal_outside, equal, largest, examples, overflow)
 
 
+@partial(jax.jit, static_argnums=4)
 def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Array, "B"], scored: range):
     same = a.alive == b.alive
     lost = jnp.sum(b.overflow * real)

@@ -215,6 +215,11 @@ def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
     """``chips`` chips, each of its own lot, with an array per layer or one for all: leaves (chips, L, ...)."""
     if not method.fabricated:
         return None
+    return _drawn(method, depth, chips, key)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _drawn(method, depth, chips, key):
     lots = jax.random.split(rng.key_of(key, "lot"), chips)
 
     def chip(keys, lot):

@@ -75,4 +75,4 @@ def from_storage(raw: np.ndarray | None, record: dict[str, Any], like: Any) -> A
     if isinstance(like, (bool, int, float)):
         return raw.item()
     # A copy: an array that shares NumPy's memory cannot be donated to the training step.
-    return raw if isinstance(like, np.ndarray) else jnp.array(raw, copy=True)
+    return raw if isinstance(like, np.ndarray) else jax.device_put(raw, may_alias=False)

@@ -145,15 +145,20 @@ def create_state(
     transform: optax.GradientTransformation,
 ) -> TrainState:
     """A state at step 0 of a stage, no leaf of a weak type: the step would be compiled again for its own result."""
-    state = TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        design=design,
-        scorer_state=scorer_state,
-        opt_state=transform.init({"network": params, "design": design}),
-        key=key,
-    )
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
+
+    @jax.jit  # operation by operation it would be a compilation for each shape
+    def made(params, design, scorer_state, key):
+        state = TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            design=design,
+            scorer_state=scorer_state,
+            opt_state=transform.init({"network": params, "design": design}),
+            key=key,
+        )
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
+
+    return made(params, design, scorer_state, key)
 
 
 def advance(state: TrainState, **changes: Any) -> TrainState:
