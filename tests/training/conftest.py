@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import coarse_pages
 import pytest
 import resume_config
+from filelock import FileLock
 
 from atis_jax.config import from_config_dict
 from atis_jax.report import page
@@ -32,15 +34,31 @@ def _coarse_pages():
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory) -> str:
-    """The folder of the data set that every whole run trains on: made by the first of them."""
-    return str(tmp_path_factory.mktemp("digits"))
+def shared_by_workers(tmp_path_factory) -> Path:
+    """A folder that all workers of this session have."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared_by_workers"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, digits) -> Path:
+def digits(shared_by_workers) -> str:
+    """The folder of the data set that every whole run trains on: made by the first of them."""
+    return str(shared_by_workers / "digits")
+
+
+@pytest.fixture(scope="session")
+def finished_run(shared_by_workers, digits) -> Path:
     """The folder of a run of one layer and sixteen patches; trained once, and none of its users writes into it."""
-    place = tmp_path_factory.mktemp("finished")
+    with FileLock(shared_by_workers / "finished.lock"):
+        if not (shared_by_workers / "finished" / "run" / "summary.json").exists():
+            train_the_finished_run(shared_by_workers / "finished", digits)
+    return shared_by_workers / "finished" / "run"
+
+
+def train_the_finished_run(place: Path, digits: str) -> None:
+    """Into ``place / "run"``; what a worker that was killed has left there is gone on with."""
     config = resume_config.get_config()
     config.compare = ()
     config.scorer.prototype = "static"
@@ -49,7 +67,6 @@ def finished_run(tmp_path_factory, digits) -> Path:
     settings = from_config_dict(CodesignSettings, config)
     with pages_drawn_coarsely(), open_run(place / "run", settings) as folder:
         codesign.run(settings, folder)
-    return place / "run"
 
 
 def pytest_collection_modifyitems(items):

@@ -1,15 +1,10 @@
-"""Yield, noise and temperature sweeps on a tiny trained run from start to end; one of them killed and gone on with."""
+"""Yield, noise and temperature sweeps on a tiny trained run from start to end; one is broken off and gone on with."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +16,11 @@ from experiments.montecarlo import arms, engine, noise_sweep, precision_sparsity
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
 from experiments.montecarlo.settings import MonteCarloSpec
-from experiments.montecarlo.table import read_table
+from experiments.montecarlo.table import CellTable, read_table
 from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
 from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.rundir import open_run
 
-ROOT = Path(__file__).parents[2]
 # The budget is of the whole process, and this one has run many other tests.
 SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8, memory_mb=32768)
 
@@ -144,38 +138,34 @@ def test_precision_sweep_end_to_end(finished_run, room_for_all, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with(finished_run, yielded, tmp_path):
-    """SIGKILL between two writes of the table; the second attempt ends with the bytes of the run left alone.
+def test_broken_off_and_gone_on_with(finished_run, yielded, tmp_path, monkeypatch):
+    """Between two writes of the table; the second attempt ends with the bytes of the run left alone.
 
     Which measured calibrated chips too, in other portions.
     """
+    settings = YieldSettings(
+        checkpoints=(str(finished_run),),
+        calibrations=("none",),
+        montecarlo=dataclasses.replace(SMALL, chunk=4, width=2),
+    )
+    place, append, written = tmp_path / "run", CellTable.append, []
 
-    def command(folder: Path, death: str) -> list[str]:
-        changes = {"montecarlo.chips": 12, "montecarlo.chunk": 4, "montecarlo.width": 2, "montecarlo.examples": 40}
-        changes |= {"montecarlo.temperature_c": (0.0, 70.0), "montecarlo.batch_size": 20, "calibrations": ("none",)}
-        changes |= {"checkpoints": (str(finished_run),)}
-        given = [f"--config.{name}={value}" for name, value in changes.items()]
-        launch = str(Path(__file__).parent / "resume_launch.py")
-        return [sys.executable, launch, death, "--config=configs/yield.py", f"--workdir={folder}", *given]
+    def twice(table, rows):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        append(table, rows)
+        written.append(len(rows))
 
-    # One compilation for both starts.
-    kept = {"dir": str(tmp_path / "compiled"), "max_size": "-1"}
-    environment = os.environ | {f"JAX_COMPILATION_CACHE_{name.upper()}": value for name, value in kept.items()}
-    environment |= {
-        "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    killed = tmp_path / "killed"
-    died = subprocess.run(command(killed, "append||3"), capture_output=True, cwd=ROOT, env=environment)
-    assert died.returncode == -signal.SIGKILL
-    table = killed / "cells.csv"
-    before = table.read_bytes().count(b"\n") - 1
-    assert before == 8 and not (killed / "summary.json").exists()
-    subprocess.run(command(killed, "none"), check=True, capture_output=True, cwd=ROOT, env=environment)
+    with monkeypatch.context() as broken, open_run(place, settings) as folder, pytest.raises(KeyboardInterrupt):
+        broken.setattr(CellTable, "append", twice)
+        yields.run(settings, folder)
+    before = (place / "cells.csv").read_bytes().count(b"\n") - 1
+    assert before == sum(written) == 8 and not (place / "summary.json").exists()
+    with open_run(place, settings) as folder:
+        yields.run(settings, folder)
     alone = (yielded[0] / "cells.csv").read_bytes().splitlines()
-    assert len(alone) == 1 + 2 * 24 and table.read_bytes().splitlines() == alone[: 1 + 24]
-    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (yielded[0], killed)]
+    assert len(alone) == 1 + 2 * 24 and (place / "cells.csv").read_bytes().splitlines() == alone[: 1 + 24]
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (yielded[0], place)]
     assert summaries[0]["yield"][:1] == summaries[1]["yield"]
     assert summaries[1]["montecarlo"]["cells_computed_here"] == 24 - before
 

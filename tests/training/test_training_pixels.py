@@ -36,10 +36,7 @@ from experiments.codesign import codesign_setup
 from experiments.drift import experiment as drift
 from experiments.drift.settings import DriftSettings
 from experiments.ledgers import run_bill
-from experiments.montecarlo import yields
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
-from experiments.montecarlo.settings import MonteCarloSpec
-from experiments.montecarlo.yields_settings import YieldSettings
 from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 from experiments.trained_run import load_trained
@@ -418,18 +415,6 @@ def test_a_run_on_the_sensor_from_start_to_end(sensor_run):
     assert (folder / "report.html").exists()
     run = load_trained(folder)
     assert run.trained.evaluator.scored == range(1) and run.trained.evaluator.hardware.dac.bits is None
-
-
-@pytest.mark.slow
-def test_yield_with_calibration_measures_a_sensor(sensor_run, tmp_path):
-    spec = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=20, chunk=4, memory_mb=32768)
-    settings = YieldSettings(checkpoints=(str(sensor_run[0]),), calibrations=("none", "threshold"), montecarlo=spec)
-    with open_run(tmp_path / "yield", settings) as folder:
-        summary = yields.run(settings, folder)
-    fabricated, calibrated = (found["kept_std_of_chips"] for found in summary["yield"])
-    assert calibrated[0] < fabricated[0]
-    for found in summary["yield"]:
-        assert found["kept_mean"][0] == found["kept_mean"][1]
 
 
 @pytest.mark.slow
