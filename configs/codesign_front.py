@@ -33,6 +33,7 @@ def get_config(variant: str = "quickstart") -> ConfigDict:
     check_choice(variant, VARIANTS, "the part after codesign_front.py:")
     if variant == "cifar10":
         config = vit_cifar10.get_config("0.5")
+        config.scorer.differential = False
     else:
         config = quickstart.get_config()
         config.start_from = "runs/quickstart"

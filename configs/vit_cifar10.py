@@ -1,5 +1,7 @@
 """CIFAR-10: a 0.26 M-parameter transformer; train `:dense` once, then co-design `:0.3`, `:0.5` or `:0.7` pruned.
 
+The array is differential: what temperature and supply do to both halves cancels (docs/cifar10.md).
+
     python launch.py --config=configs/vit_cifar10.py:dense
     python launch.py --config=configs/vit_cifar10.py:0.5 --config.seed=1 --workdir=runs/vit_cifar10-0.5-1
 
@@ -35,6 +37,7 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.model.heads = 3
     config.model.mlp_width = 192
     config.scorer.inputs = 64
+    config.scorer.differential = True
     config.dense.optimiser = "muon"
     config.dense.steps = 16 * 781
     config.dense.learning_rate = 4e-3

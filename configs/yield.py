@@ -8,7 +8,8 @@
 The first measures the quickstart's design: 200 chips, 0, 27 and 85 C, 5,000 inputs, as fabricated and after each
 calibration. `:robust` measures the designs trained on the perfect chip and on the worst chips of each step in the same
 way (configs/robust_quickstart.py:plain and :cvar; the quickstart itself is trained on drawn chips). `:cifar10` is 100
-chips on 1,000 fixed images with the design of configs/vit_cifar10.py:0.7. `:thousand` is 1,000 chips x 5 temperatures
+chips on 10,000 images with the design of configs/vit_cifar10.py:0.7, at three supplies too, thresholds set on each
+chip: hours. `:thousand` is 1,000 chips x 5 temperatures
 x 512 inputs as fabricated, within 10 minutes on two cores.
 """
 
@@ -45,5 +46,7 @@ def get_config(variant: str = "calibrated") -> ConfigDict:
     elif variant == "cifar10":
         config.checkpoints = ("runs/vit_cifar10-0.7-s0",)
         config.montecarlo.chips = 100
-        config.montecarlo.examples = 1000
+        config.montecarlo.examples = 10_000
+        config.supply = (0.9, 1.0, 1.1)
+        config.calibrations = ("threshold",)
     return config
