@@ -9,8 +9,7 @@ The first measures the quickstart's design: 200 chips, 0, 27 and 85 C, 5,000 inp
 calibration. `:robust` measures the designs trained on the perfect chip and on the worst chips of each step in the same
 way (configs/robust_quickstart.py:plain and :cvar; the quickstart itself is trained on drawn chips). `:cifar10` is 100
 chips on 10,000 images with the design of configs/vit_cifar10.py:0.7, at three supplies too, thresholds set on each
-chip: hours. `:thousand` is 1,000 chips x 5 temperatures
-x 512 inputs as fabricated, within 10 minutes on two cores.
+chip: hours. `:thousand` is 1,000 chips x 5 temperatures x 512 inputs as fabricated, within 10 minutes on two cores.
 """
 
 from __future__ import annotations
