@@ -53,7 +53,7 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.evaluation.chips = 36
     config.evaluation.temperature_c = (0.0, 27.0, 85.0)
     config.evaluation.supply = (1.0, 0.9, 1.1)
-    config.evaluation.calibration = ("threshold",)
+    config.evaluation.calibration = ("threshold", "offset")
     config.checkpoint_every = 781
     if variant == "dense":
         config.experiment = "dense"

@@ -47,5 +47,5 @@ def get_config(variant: str = "calibrated") -> ConfigDict:
         config.montecarlo.chips = 100
         config.montecarlo.examples = 10_000
         config.supply = (0.9, 1.0, 1.1)
-        config.calibrations = ("threshold",)
+        config.calibrations = ("threshold+offset",)
     return config
