@@ -127,7 +127,7 @@ def test_every_quantity_that_is_edited_is_named(folder, which):
         (("layers", 0, "input_gain", "achieved"), None, "layers[0].input_gain.achieved: None is not of type"),
         (("scorer", "projection"), "learnt", "scorer.projection = 'learnt' is not one of"),
         (("scorer", "input"), 4, "scorer.input does not exist"),
-        (("scorer", "kind"), "digital", "scorer.kind = 'digital' has no circuit"),
+        (("scorer", "kind"), "digital", "scorer.kind = 'digital' has no array of OTAs"),
         (("hardware", 0, "field"), "ota.kapa", "hardware"),
         (("provenance", "config_sha256"), "0", "provenance.config_sha256: "),
         (("files", ARRAYS, "sha256"), "0" * 64, "arrays.npz: was changed after the export"),
