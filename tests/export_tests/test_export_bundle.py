@@ -18,7 +18,7 @@ from atis_jax.export.units import unit_of
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(made=a_bundle())
 def test_any_design_comes_back_to_the_bit(tmp_path_factory, made):
     folder = tmp_path_factory.mktemp("exported") / "bundle"

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import resume_config
 from tiny_training import (
     QUICK,
     SETTINGS,
@@ -28,7 +27,6 @@ from tiny_training import (
 )
 
 from atis_jax.circuits import get_preset, nominal_environment, with_fields
-from atis_jax.config import from_config_dict
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.checks import check_knobs
@@ -43,14 +41,11 @@ from atis_jax.training.leaves import to_storage
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.survey import survey
 from atis_jax.validation import SettingError
-from experiments import chips, codesign, measure
+from experiments import chips, measure
 from experiments.build import build_method, build_model
 from experiments.codesign import codesign_setup, codesign_step
 from experiments.design_summary import design_summary
 from experiments.ledgers import run_bill
-from experiments.rundir import open_run
-from experiments.settings import CodesignSettings
-from experiments.trained_run import load_trained
 
 SPLIT = split()
 MODEL = build_model(SETTINGS, SPLIT)
@@ -514,26 +509,3 @@ def test_a_full_scale_beyond_the_range_is_refused():
     wide = with_fields(HARDWARE, {"dac.full_scale_v": 0.5})
     with pytest.raises(SettingError, match=r"dac.full_scale_v = 0.5 V, which is not between 0.02 and 0.3 V"):
         check_knobs(dataclasses.replace(SETTINGS.scorer, trainable_full_scale=True), SETTINGS.hardware, wide)
-
-
-@pytest.mark.slow
-def test_a_whole_run_with_every_knob(tmp_path, digits):
-    """Trained, measured on chips, with its report, and read back; its controls are measured further up."""
-    config = resume_config.get_config()
-    config.compare = ()
-    config.model.depth = 2
-    config.pruning.kept = (0.6, 0.4)
-    config.scorer.prototype = "static"
-    config.scorer.input_gates = config.scorer.trainable_bits = config.scorer.trainable_full_scale = True
-    config.scorer.shared = True
-    config.loss.energy = 3.0
-    config.data.data_dir = digits
-    settings = from_config_dict(CodesignSettings, config)
-    with open_run(tmp_path / "run", settings) as folder:
-        summary = codesign.run(settings, folder)
-    chosen = summary["design"]
-    assert chosen["shared"] and len(set(chosen["inputs_per_layer"])) == 1
-    assert summary["agreement"]["decisions_unequal_outside_margin"] == 0
-    assert (tmp_path / "run" / "report.html").exists()
-    read = load_trained(tmp_path / "run").trained
-    assert design_summary(read.state.design, read.evaluator.method, range(DEPTH)) == chosen
