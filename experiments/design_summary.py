@@ -12,7 +12,6 @@ from atis_jax.scoring.atis.design import LARGEST_BIAS_A, Design
 from atis_jax.scoring.atis.knobs import active_inputs, dac_bits, full_scale_v
 from atis_jax.scoring.atis.latched import Latched
 from atis_jax.scoring.atis.method import Atis
-from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 
 
@@ -41,11 +40,7 @@ def design_summary(design: Any, method: Method, scored: range) -> dict[str, Any]
         "projection": spec.projection,
     }
     if isinstance(method, Latched):
-        if isinstance(method, PulseWidth):
-            timing = method.spec.timing
-            summary |= {"pulse_bits": timing.bits, "token_s": timing.token_s}
-        else:
-            summary["input_bits"] = method.spec.bits
+        summary |= method.input_facts()
         summary["largest_current_a_per_layer"] = per_layer(lambda one: LARGEST_BIAS_A.forward(one.bias_scale), float)
     elif method.fabricated:
         if hardware.dac.resolution is not None:

@@ -2,10 +2,8 @@
 
 import ctypes
 import gc
-import math
 import os
 import sys
-from pathlib import Path
 
 # Tests ask what is computed, not how fast: programs made in a quarter of the time, in processes that tests start too.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
@@ -17,6 +15,7 @@ import pytest  # noqa: E402
 
 import atis_jax  # noqa: E402, F401
 from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs  # noqa: E402
+from experiments.montecarlo.memory import resident_bytes  # noqa: E402
 
 ENOUGH_BYTES = 900 << 20
 """Programs are kept from module to module up to here; the largest module adds another gigabyte."""
@@ -62,13 +61,6 @@ def _room_for_the_next_module():
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed; elsewhere the system gets it back by itself
-
-
-def resident_bytes() -> float:
-    """Memory of this process; infinite where the system does not say."""
-    if sys.platform != "linux":
-        return math.inf
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture

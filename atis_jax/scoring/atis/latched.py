@@ -76,6 +76,10 @@ class Latched(Atis):
         """Inputs within full scale, not rounded to steps."""
         return jnp.clip(inputs_of(design, conditioned), -1.0, 1.0)
 
+    def input_facts(self) -> dict[str, Any]:
+        """How an input is made, as a run's summary tells it."""
+        return {"input_bits": self.spec.bits}
+
     def row(self, design: Design, state: ScorerState) -> Row:
         """One layer's branches, lines and latches."""
         raise NotImplementedError

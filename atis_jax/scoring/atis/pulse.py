@@ -61,6 +61,10 @@ class PulseWidth(Latched):
         """The same without any error."""
         return nominal_pulse_chip(self.spec.groups, self.spec.inputs + 1)
 
+    def input_facts(self) -> dict[str, Any]:
+        """Bits of a pulse, and a token's time, the same in every layer, s."""
+        return {"pulse_bits": self.spec.timing.bits, "token_s": self.spec.timing.token_s}
+
     def row(self, design: Design, state: ScorerState) -> Row:
         """One layer's branches and capacitors.
 
