@@ -91,6 +91,7 @@ def measure(
             "hardware_worst": float(chips.accuracy.min()),
             "chips": len(chips.accuracy),
             "temperature_c": list(settings.evaluation.temperature_c),
+            "supply": list(settings.evaluation.supply),
             "calibration": [] if made.trims is None else list(settings.evaluation.calibration),
             **controls(settings, model, trained, batches, kept, key),
         },

@@ -12,9 +12,9 @@ from atis_jax.report.sampling import (
     calibration_words,
     change_to,
     chips_of,
+    place_words,
     points_to,
     sample_of,
-    temperature_words,
 )
 from atis_jax.report.standing import energy_standing
 
@@ -56,7 +56,7 @@ def _wanted(run: RunFiles, what: str, name: str, missing: list[tuple[str, str]],
 def _accuracy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
     number, sample = chips_of(run), sample_of(run)
     over = "hardware" if number is None else f"hardware, {count(number, 'sampled chip')}"
-    said = [over, calibration_words(run), f"at {degrees}" if (degrees := temperature_words(run)) else ""]
+    said = [over, calibration_words(run), f"at {degrees}" if (degrees := place_words(run)) else ""]
     std = run.fraction("accuracy.hardware_std")
     dense = _wanted(run, "Accuracy of the dense network", "accuracy.dense", missing)
     rows = []

@@ -72,16 +72,20 @@ def chips_of(run: RunFiles) -> int | None:
     return None if value is None else int(value)
 
 
-def temperature_words(run: RunFiles) -> str:
-    """``27 °C``, ``0 to 70 °C``; empty where the run does not say."""
-    value = run.table("accuracy").get("temperature_c")
-    if value is None:
-        return ""
-    values = value if isinstance(value, list) else [value]
-    if not values or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
-        raise ReportError(f"summary.json: 'accuracy.temperature_c' must be numbers, found {value!r}")
-    low, high = min(values), max(values)
-    return f"{low:g}{_SPACE}°C" if low == high else f"{low:g} to {high:g}{_SPACE}°C"
+def place_words(run: RunFiles) -> str:
+    """Where chips work: ``27 °C``, ``0 to 70 °C``, ``0 to 85 °C and 90 to 110 % of the supply``; empty: not said."""
+    words = []
+    for name, scale, unit in (("temperature_c", 1.0, "°C"), ("supply", 100.0, "% of the supply")):
+        value = run.table("accuracy").get(name)
+        if value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        if not values or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+            raise ReportError(f"summary.json: 'accuracy.{name}' must be numbers, found {value!r}")
+        low, high = scale * min(values), scale * max(values)
+        if name == "temperature_c" or low != high:
+            words.append(f"{low:g}{_SPACE}{unit}" if low == high else f"{low:g} to {high:g}{_SPACE}{unit}")
+    return " and ".join(words)
 
 
 def calibration_words(run: RunFiles) -> str:

@@ -15,9 +15,9 @@ from atis_jax.report.sampling import (
     calibration_words,
     chips_of,
     percent_to,
+    place_words,
     points_to,
     sample_of,
-    temperature_words,
 )
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
@@ -185,7 +185,7 @@ def _numbers(run: RunFiles) -> list[Number]:
         found.append(Number(percent_to(average, 0.01), f"of the {run.words.tokens} dropped, mean of the layers{last}"))
     number, worst = chips_of(run), run.fraction("accuracy.hardware_worst")
     if number is not None and kind_of(run) in CIRCUITS:
-        degrees = temperature_words(run)
+        degrees = place_words(run)
         label = "sampled" + (f" at {degrees}" if degrees else "")
         label += f", {set_first}" if (set_first := calibration_words(run)) else ""
         if worst is not None:
