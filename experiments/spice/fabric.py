@@ -52,15 +52,22 @@ from atis_jax.energy.presets import energy_preset
 from atis_jax.gates import Gate
 from atis_jax.spice.fabric import Played, capacitances_f, modulated, play, products_a
 from atis_jax.spice.models import Process, find_process
-from atis_jax.spice.pulse_spread import latch_offsets_v
 from atis_jax.spice.simulator import SpiceError
+from atis_jax.units import celsius_to_kelvin, thermal_voltage_v
 from experiments import arguments
-from experiments.spice.gates import GATE_POWER
+from experiments.spice.latched import (
+    CORNERS,
+    PRESETS,
+    TEMPERATURE_C,
+    drawn_latches_v,
+    latched_gates,
+    ledger_heading,
+    ledger_line,
+    moments,
+    print_gates,
+)
 
-TEMPERATURE_C = 27.0
-CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
-PRESETS = ("horowitz_45nm", "jouppi_7nm")
-LATCHES_AT_ONCE = 24
+NOMINAL_K = celsius_to_kelvin(TEMPERATURE_C)
 INPUTS = (8, 32, 64)
 MEAN_WEIGHT = 0.75
 """Of all points: inputs' lines and outputs then cost about the same, and a token the least."""
@@ -138,7 +145,7 @@ class Tokens:
         chip = nominal_fabric_chip(1, len(self.weights))
         inputs = np.hstack([self.codes / self.timing.steps, np.ones((len(self.codes), 1))])
         current_a = jnp.asarray(REST_A * self.weights)[None]
-        score = jax.vmap(lambda x: fabric_score_v(current_a, x, spec, chip, self.temperature_c + 273.15)[0])
+        score = jax.vmap(lambda x: fabric_score_v(current_a, x, spec, chip, celsius_to_kelvin(self.temperature_c))[0])
         return np.asarray(score(jnp.asarray(inputs)))
 
     def charged_c(self) -> float:
@@ -185,18 +192,7 @@ def fabric_gates(done: Tokens, name: str) -> list[Gate]:
     """Charge over the charged one; decisions that differ from the sign of our score."""
     measured_c, charged_c = done.played.charge_c[:, 0] + done.played.charge_c[:, 2], done.charged_c()
     wrong = int(np.sum(done.played.keep != (done.model_v() > 0)))
-    return [
-        Gate(
-            f"fabric_charge_{name}",
-            f"charge a token, {name}: ngspice {1e15 * np.mean(measured_c):.4g} fC over the ledger's "
-            f"{1e15 * charged_c:.4g} fC",
-            100 * (float(np.mean(measured_c)) / charged_c - 1),
-            low=-GATE_POWER,
-            high=GATE_POWER,
-            unit="%",
-        ),
-        Gate(f"fabric_decisions_{name}", f"decisions of {len(measured_c)} that differ, {name}", wrong, high=0),
-    ]
+    return latched_gates("fabric", name, float(np.mean(measured_c)), charged_c, wrong, len(measured_c))
 
 
 def shown(done: Tokens, name: str) -> str:
@@ -238,28 +234,19 @@ def constants_of(played: Sequence[Tokens]) -> list[str]:
 
 def ledger_table() -> str:
     """pJ, us and um^2 of a token, by inputs, bits and lines, beside the folded digital score."""
-    lines = [
-        "pJ a token; a preset is the logic's, analog parts are sky130 at 1.8 V; sums, digital int8 and int4",
-        f"{'preset':14s} inputs bits {'lines':7s} "
-        + " ".join(f"{part:>10s}" for part in ledger.PARTS)
-        + f" {'sum':>7s} {'int8':>6s} {'int4':>6s} {'us':>6s} {'um^2':>6s}",
-    ]
+    lines = ledger_heading("lines", ledger.PARTS)
     for name in PRESETS:
         preset = energy_preset(name)
         for inputs in INPUTS:
-            rivals = [1e12 * float(folded_j(preset, inputs, of)) for of in ("int8", "int4")]
+            rivals_j = [float(folded_j(preset, inputs, of)) for of in ("int8", "int4")]
             for bits, extra_f in ((6, 0.0), (4, 0.0), (6, ARRAY_LINE_F)):
                 point = FabricPoint(inputs, bits, extra_f)
                 timing = point.timing()
                 static_a = REST_A * (inputs + 1) * float(static_weight(jnp.asarray(point.mean)))
                 parts = ledger.parts_j(preset, inputs, static_a, bits, timing.token_s)
-                values = [1e12 * float(parts[part]) for part in ledger.PARTS]
-                lines.append(
-                    f"{name:14s} {inputs:6d} {bits:4d} {'own' if not extra_f else '+0.2 pF':7s} "
-                    + " ".join(f"{value:10.3f}" for value in values)
-                    + f" {sum(values):7.2f} {rivals[0]:6.2f} {rivals[1]:6.2f} {1e6 * timing.token_s:6.3f} "
-                    + f"{ledger.area_um2(inputs, bits):6.0f}"
-                )
+                parts_j = [float(parts[part]) for part in ledger.PARTS]
+                kind, area_um2 = "+0.2 pF" if extra_f else "own", ledger.area_um2(inputs, bits)
+                lines.append(ledger_line(name, inputs, bits, kind, parts_j, rivals_j, timing.token_s, area_um2))
     return "\n".join(lines)
 
 
@@ -313,14 +300,14 @@ def law_table(process: Process) -> str:
     shape = np.polyfit(log, (1.0 - half / weight) / 0.75, 1)[::-1]
     rows, moved, celsius = [], [], (0.0, 10.0, 50.0, 70.0)
     for one in celsius:
-        theta = 300.15 / (one + 273.15) - 1.0
+        theta = NOMINAL_K / celsius_to_kelvin(one) - 1.0
         warm = modulated(products_a(process, charge_v, REST_A * at[[0, 4, 8]], one), modulation, REST_A)
         rows.append(theta * np.stack([log**power for power in range(4)], axis=1))
         moved.append(np.log(warm / weight))
     drift = np.linalg.lstsq(np.concatenate(rows), np.concatenate(moved), rcond=None)[0]
     left = np.concatenate(moved) - np.concatenate(rows) @ drift
     step = products_a(process, np.array([0.0, 2e-3]), REST_A * at, 27.0)
-    slope = float(np.log(step[0, 0] / step[1, 0]) / 2e-3 * 8.617333e-5 * 300.15)
+    slope = float(np.log(step[0, 0] / step[1, 0]) / 2e-3 * float(thermal_voltage_v(NOMINAL_K)))
     outputs_v = np.linspace(0.0, 1.7, 18)
     given = np.array(
         [products_a(process, np.array([0.0, 0.03]), REST_A * at, 27.0, output_v=v)[1, 4] for v in outputs_v]
@@ -353,7 +340,7 @@ def law_table(process: Process) -> str:
             f"  {1e9 * rest_a:g} nA: "
             + "; ".join(
                 f"{one:g} C {np.polyfit(found[27.0], found[one], 1)[0]:.3f}, of small charges "
-                f"{slopes[one] / slopes[27.0]:.3f} (T_0 / T {300.15 / (one + 273.15):.3f})"
+                f"{slopes[one] / slopes[27.0]:.3f} (T_0 / T {NOMINAL_K / celsius_to_kelvin(one):.3f})"
                 for one in (0.0, 70.0)
             )
         )
@@ -362,11 +349,7 @@ def law_table(process: Process) -> str:
 
 def spread_table(process: Process, latches: int) -> str:
     """Mismatch of latches with both inputs at ``MIDDLE_V``."""
-    decks = [min(LATCHES_AT_ONCE, latches - first) for first in range(0, latches, LATCHES_AT_ONCE)]
-    offsets_v = np.concatenate(
-        [latch_offsets_v(process, MIDDLE_V, TEMPERATURE_C, size, seed) for seed, size in enumerate(decks)]
-    )
-    return f"latch: {1e3 * np.mean(offsets_v):.2g} mV, sigma {1e3 * np.std(offsets_v):.2g} mV ({len(offsets_v)})"
+    return f"latch: {moments(drawn_latches_v(process, MIDDLE_V, latches, 0))}"
 
 
 def _series(coefficients: np.ndarray) -> str:
@@ -421,9 +404,9 @@ def main(given: Sequence[str]) -> int:
     for name, point, converters in runs:
         done = random_tokens(process, point, options.tokens, options.seed, converters=converters)
         print(shown(done, name), flush=True)
-        for gate in fabric_gates(done, name):
-            print(f"  {gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'DOES NOT HOLD'}")
-            gates.append(gate)
+        held = fabric_gates(done, name)
+        print_gates(held)
+        gates += held
         played.append(done)
         if options.data is not None and name == f"{options.inputs[0]}":
             write_data(options.data, done)

@@ -47,15 +47,21 @@ from atis_jax.energy.presets import energy_preset
 from atis_jax.gates import Gate
 from atis_jax.spice.models import Process, find_process
 from atis_jax.spice.pulse import Played, branch_curve, gates_v, play
-from atis_jax.spice.pulse_spread import branch_currents_a, latch_offsets_v, precharge_offsets_v
+from atis_jax.spice.pulse_spread import branch_currents_a, precharge_offsets_v
 from atis_jax.spice.simulator import SpiceError
 from experiments import arguments
-from experiments.spice.gates import GATE_POWER
+from experiments.spice.latched import (
+    CORNERS,
+    PRESETS,
+    TEMPERATURE_C,
+    drawn_latches_v,
+    latched_gates,
+    ledger_heading,
+    ledger_line,
+    moments,
+    print_gates,
+)
 
-TEMPERATURE_C = 27.0
-CORNERS = ((0.0, 1.8), (70.0, 1.8), (27.0, 1.62), (27.0, 1.98))
-PRESETS = ("horowitz_45nm", "jouppi_7nm")
-LATCHES_AT_ONCE = 24
 DEVICES = 40
 """Branches and precharges whose mismatch is drawn."""
 LEAST_A = 50e-12
@@ -149,18 +155,7 @@ def pulse_gates(done: Tokens, name: str) -> list[Gate]:
     """Charge over the charged one; decisions that differ from the sign of our score."""
     measured_c, charged_c = np.sum(done.played.charge_c, axis=1), done.charged_c()
     wrong = int(np.sum(done.played.keep != (done.model_v() > 0)))
-    return [
-        Gate(
-            f"pulse_charge_{name}",
-            f"charge a token, {name}: ngspice {1e15 * np.mean(measured_c):.4g} fC over the ledger's "
-            f"{1e15 * np.mean(charged_c):.4g} fC",
-            100 * (float(np.mean(measured_c) / np.mean(charged_c)) - 1),
-            low=-GATE_POWER,
-            high=GATE_POWER,
-            unit="%",
-        ),
-        Gate(f"pulse_decisions_{name}", f"decisions of {len(measured_c)} that differ, {name}", wrong, high=0),
-    ]
+    return latched_gates("pulse", name, float(np.mean(measured_c)), float(np.mean(charged_c)), wrong, len(measured_c))
 
 
 def constants_of(played: Sequence[Tokens], process: Process) -> dict[str, tuple[float, float, str]]:
@@ -211,26 +206,17 @@ def constants_of(played: Sequence[Tokens], process: Process) -> dict[str, tuple[
 
 def ledger_table() -> str:
     """pJ, us and um^2 of a token, by inputs, bits and generator, beside the folded digital score."""
-    lines = [
-        "pJ a token; a preset is the logic's, analog parts are sky130 at 1.8 V; sums, digital int8 and int4",
-        f"{'preset':14s} inputs bits {'pulses':7s} "
-        + " ".join(f"{part:>10s}" for part in ledger.PARTS)
-        + f" {'sum':>7s} {'int8':>6s} {'int4':>6s} {'us':>6s} {'um^2':>6s}",
-    ]
+    lines = ledger_heading("pulses", ledger.PARTS)
     for name in PRESETS:
         preset = energy_preset(name)
         for inputs, point in POINTS.items():
-            rivals = [1e12 * float(ledger.folded_j(preset, inputs, of)) for of in ("int8", "int4")]
+            rivals_j = [float(ledger.folded_j(preset, inputs, of)) for of in ("int8", "int4")]
             for timing in (Timing(), Timing(slots=True), Timing(bits=4, slots=True)):
                 parts = ledger.parts_j(preset, inputs, point.array_current_a, timing)
-                shown = [1e12 * float(parts[part]) for part in ledger.PARTS]
+                parts_j = [float(parts[part]) for part in ledger.PARTS]
                 area_um2 = ledger.area_um2(inputs, point.capacitance_f(timing), timing)
-                lines.append(
-                    f"{name:14s} {inputs:6d} {timing.bits:4d} {'slots' if timing.slots else 'counter':7s} "
-                    + " ".join(f"{value:10.3f}" for value in shown)
-                    + f" {sum(shown):7.2f} {rivals[0]:6.2f} {rivals[1]:6.2f} {1e6 * timing.token_s:6.3f} "
-                    + f"{area_um2:6.0f}"
-                )
+                kind = "slots" if timing.slots else "counter"
+                lines.append(ledger_line(name, inputs, timing.bits, kind, parts_j, rivals_j, timing.token_s, area_um2))
     return "\n".join(lines)
 
 
@@ -256,22 +242,15 @@ def spread_table(process: Process, latches: int) -> str:
     capacitance_f = POINTS[8].capacitance_f(Timing())
     currents_a = branch_currents_a(process, POINTS[8].mean_a, TEMPERATURE_C, DEVICES, 0)
     switches_v = precharge_offsets_v(process, capacitance_f, TEMPERATURE_C, DEVICES, 1)
-    decks = [min(LATCHES_AT_ONCE, latches - first) for first in range(0, latches, LATCHES_AT_ONCE)]
-    latches_v = np.concatenate(
-        [latch_offsets_v(process, SUPPLY_V - 0.26, TEMPERATURE_C, size, 2 + seed) for seed, size in enumerate(decks)]
-    )
+    latches_v = drawn_latches_v(process, SUPPLY_V - 0.26, latches, 2)
     return "\n".join(
         (
             f"sigma of ln I at {1e9 * POINTS[8].mean_a:g} nA, gate kept, not programmed: "
             f"{100 * np.std(np.log(currents_a)):.2g} % ({DEVICES})",
-            f"switches on {1e15 * capacitance_f:.3g} fF: {_moments(switches_v)}",
-            f"latch: {_moments(latches_v)}",
+            f"switches on {1e15 * capacitance_f:.3g} fF: {moments(switches_v)}",
+            f"latch: {moments(latches_v)}",
         )
     )
-
-
-def _moments(values_v: np.ndarray) -> str:
-    return f"{1e3 * np.mean(values_v):.2g} mV, sigma {1e3 * np.std(values_v):.2g} mV ({len(values_v)})"
 
 
 def write_data(path: Path, played: Sequence[Tokens]) -> None:
@@ -326,9 +305,9 @@ def main(given: Sequence[str]) -> int:
             )
             parts_c = 1e15 * np.mean(done.played.charge_c, axis=0)
             print("  fC of lines, drivers, latch: " + ", ".join(f"{part:.4g}" for part in parts_c))
-            for gate in pulse_gates(done, name):
-                print(f"  {gate.what}: {gate.value:.3g} {gate.unit} {'holds' if gate.passed else 'DOES NOT HOLD'}")
-                gates.append(gate)
+            held = pulse_gates(done, name)
+            print_gates(held)
+            gates += held
             played.append(done)
     if options.data is not None:
         write_data(options.data, [one for one in played if len(one.current_a) == options.inputs[0] + 1])
