@@ -56,7 +56,7 @@ CASES = {
 }
 
 FIRST = ("analog", "random")
-"""Cases whose first gradient the suite takes; the other structures' are compared by hand, as 20 steps are."""
+"""Cases whose first gradient the suite takes; the other structures are compared by hand, by their 20 steps."""
 FOLLOWED = ("dense", "digital")
 """Cases whose 20 steps the suite takes. Those of a circuit hang on the last bit where a value lies on the edge between
 two codes, and rates and schedules are in single precision, whose cosine is another one on another processor: they are
