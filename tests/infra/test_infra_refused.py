@@ -32,7 +32,12 @@ REFUSED = [
     ("temperature_sweep", "temperature_sweep", {"checkpoint": NOWHERE}, "'nowhere' holds no co-design run"),
     ("precision_sparsity", "precision_sparsity", {"checkpoints": f"('{NOWHERE}',)"}, "'nowhere' holds no co-design"),
     ("scenarios", "scenarios", {"sensor_run": "unfinished"}, "config.sensor_run = 'unfinished' is no finished"),
-    ("spice_validation", "spice_validation", {}, f"{EXECUTABLE} = 'nowhere' is not an executable"),
+    (
+        "spice_validation",
+        "spice_validation",
+        {"process.name": "generic"},
+        f"{EXECUTABLE} = 'nowhere' is not an executable",
+    ),
     ("fit", "fit", {"curves": NOWHERE}, "nowhere: cannot be read"),
     ("fit", "fit", {"curves": "one.csv"}, "3 points; give"),
     ("export", "export", {"checkpoint": NOWHERE, "simulate": "False"}, "'nowhere' holds no co-design run"),
