@@ -404,9 +404,9 @@ def main(given: Sequence[str]) -> int:
     for name, point, converters in runs:
         done = random_tokens(process, point, options.tokens, options.seed, converters=converters)
         print(shown(done, name), flush=True)
-        held = fabric_gates(done, name)
-        print_gates(held)
-        gates += held
+        verdicts = fabric_gates(done, name)
+        print_gates(verdicts)
+        gates += verdicts
         played.append(done)
         if options.data is not None and name == f"{options.inputs[0]}":
             write_data(options.data, done)

@@ -305,9 +305,9 @@ def main(given: Sequence[str]) -> int:
             )
             parts_c = 1e15 * np.mean(done.played.charge_c, axis=0)
             print("  fC of lines, drivers, latch: " + ", ".join(f"{part:.4g}" for part in parts_c))
-            held = pulse_gates(done, name)
-            print_gates(held)
-            gates += held
+            verdicts = pulse_gates(done, name)
+            print_gates(verdicts)
+            gates += verdicts
             played.append(done)
     if options.data is not None:
         write_data(options.data, [one for one in played if len(one.current_a) == options.inputs[0] + 1])
