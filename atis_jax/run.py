@@ -76,7 +76,7 @@ class Run:
         costs: prices and shapes; ``costs.dense()`` is the ledger without pruning.
         wanted: (L,) kept fractions that it was trained for.
         data: section ``data`` of its config.
-        test: its test examples; ``test.at(slice(8))`` are columns for ``score``.
+        test: examples of the split that it is evaluated on; ``test.at(slice(8))`` are columns for ``score``.
     """
 
     folder: Path
@@ -125,7 +125,7 @@ class Run:
         """Accuracy and kept fractions over some examples.
 
         Args:
-            split: examples with their labels; None: the test examples.
+            split: examples with their labels; None: those of ``Run.test``.
             chip: see ``score``.
             temperature_c: see ``score``.
         """
@@ -182,7 +182,7 @@ def load(folder: str | Path) -> Run:
         steps = stored["tune"]["steps"]
     except (ValueError, KeyError, TypeError) as error:
         raise no_run(folder, error) from error
-    test = data.load_split(spec["data"], "test")
+    test = data.load_split(spec["data"], spec["data"].evaluation)
     model, dataset = models.make_model(spec["model"], test.facts), data.make_dataset(spec["data"])
     target = jnp.asarray(pruning.kept_of_incoming(model.depth))
     built_on = scoring.METHODS[spec["scorer"].kind].built_on(spec["scorer"], hardware)

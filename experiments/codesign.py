@@ -57,7 +57,7 @@ SURVEYED = 256
 def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
     started = time.time()
-    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     # Only the data say how many tokens there are, and of how many values each is made.
@@ -96,7 +96,7 @@ def write_export(
 def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     """Train the dense network alone, for other runs to start from (``config.start_from``)."""
     started = time.time()
-    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     trained = train_stages(settings, folder, model, plan(settings, root)[:1], train, root)

@@ -127,7 +127,7 @@ def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     """The data set as the summary names it."""
     return {
         "name": settings.data.name,
-        "split": "test",
+        "split": settings.data.evaluation,
         "unit": make_dataset(settings.data).unit,
         "examples": len(test),
         "class_names": list(test.class_names),

@@ -73,7 +73,7 @@ class Dataset(Protocol):
     """Where examples come from. One file a kind of data, and a line in ``data.registry``.
 
     Attributes:
-        spec: its section of the config; has batch_size and eval_batch_size.
+        spec: its section of the config; has batch_size, eval_batch_size and evaluation.
         unit: what a person calls an example.
         task: what a network is asked of it, a name of ``training.task.TASKS``.
     """
@@ -94,7 +94,7 @@ class Dataset(Protocol):
         ...
 
     def load(self, split: str) -> Split:
-        """One split in memory, "train" or "test".
+        """One split in memory, "train" or what ``spec.evaluation`` may be.
 
         Raises:
             DatasetError: it is not there, damaged, or not what this kind of data must be.

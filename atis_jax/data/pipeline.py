@@ -73,7 +73,7 @@ def steps_per_epoch(spec: Any, split: Split) -> int:
 def eval_batches(spec: Any, split: Split | None = None) -> Iterator[Batch]:
     """The evaluation split once, in stored order, nothing varied; the last batch is padded with weight 0."""
     dataset = make_dataset(spec)
-    split = dataset.load("test") if split is None else split
+    split = dataset.load(spec.evaluation) if split is None else split
     size = spec.eval_batch_size
     for first in range(0, len(split), size):
         part = slice(first, first + size)

@@ -20,7 +20,7 @@ TELLING = 3
 """Words of a sentence's own subject; one of another subject stands beside them, the others say nothing."""
 SYNONYMS = 4
 """Different words that tell one subject."""
-SEEDS = {"train": 20_001, "test": 20_002}
+SEEDS = {"train": 20_001, "test": 20_002, "validation": 20_003}
 """Of the splits; the sentences are the same on every machine and for every run."""
 
 
@@ -34,6 +34,7 @@ class ToyTextSpec:
         eval_batch_size: sentences in an evaluation batch; the last one is padded to it.
         train_examples: training sentences.
         eval_examples: evaluation sentences.
+        evaluation: split that is evaluated on.
         length: words of the longest sentence, which all are padded to.
         shortest: words of the shortest sentence; lengths between are equally frequent.
         vocabulary: different token numbers: padding, ``SYNONYMS`` a class, and words that say nothing.
@@ -48,6 +49,7 @@ class ToyTextSpec:
     eval_batch_size: int = setting(256, low=1, high=100_000, doc="sentences in an evaluation batch")
     train_examples: int = setting(2048, low=1, high=1_000_000, doc="training sentences")
     eval_examples: int = setting(512, low=1, high=1_000_000, doc="evaluation sentences")
+    evaluation: str = setting("test", choices=("test", "validation"), doc="split that is evaluated on")
     length: int = setting(24, low=TELLING + 1, high=4096, doc="words of the longest sentence")
     shortest: int = setting(8, low=TELLING + 1, high=4096, doc="words of the shortest sentence")
     vocabulary: int = setting(64, low=2, high=1_000_000, doc="different token numbers, padding among them")

@@ -60,6 +60,15 @@ class RunFiles:
         """What the examples of its data set are called."""
         return words_for(self.table("dataset").get("unit"))
 
+    def evaluated(self, plural: bool = True) -> str:
+        """What its accuracies were counted on: ``test sentences``, of several splits ``validation and test sentences``.
+
+        Args:
+            plural: False for one of them.
+        """
+        split = str(self.table("dataset").get("split") or "test").replace("+", " and ")
+        return f"{split} {self.words.units if plural else self.words.unit}"
+
     def array(self, name: str) -> np.ndarray:
         """An array of artifacts.npz; ``Absent`` when this run has none of that name."""
         if name in self.arrays:

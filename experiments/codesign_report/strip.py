@@ -38,7 +38,7 @@ def dense_strip(run: RunFiles) -> Strip:
     sample, accuracy = sample_of(run), run.fraction("accuracy.dense")
     if accuracy is None:
         return Strip(_unfinished(run))
-    where = "" if sample.examples is None else f" on {count(sample.examples, f'test {run.words.unit}')}"
+    where = "" if sample.examples is None else f" on {count(sample.examples, run.evaluated(plural=False))}"
     return Strip(
         f"The dense network reaches {sample.words(accuracy)} accuracy{where}; nothing was pruned, nothing compared.",
         numbers=(Number(sample.words(accuracy), f"accuracy, dense{_plus_minus(sample, accuracy)}"),),
@@ -117,7 +117,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
                 may_leave=name not in ("dense", kind) and len(found) > 1,
             )
         )
-    on = "" if sample.examples is None else f" on {sample.examples:,} test {run.words.units}"
+    on = "" if sample.examples is None else f" on {sample.examples:,} {run.evaluated()}"
     compared = next((row for row, name in enumerate(found) if name == "dense"), None)
     figure = dots(rows, f"accuracy{on} (%)", compared)
     chips = ", ticks single chips" if cloud is not None and len(cloud) > 1 else ""
