@@ -132,7 +132,7 @@ class Run:
         inputs, noise = self._inputs(chip, temperature_c)
         batches = eval_batches(self.data, self.test if split is None else split)
         found = evaluate.count(self.evaluator.masked(), self.evaluator.task, batches, inputs, noise)
-        return Result(found.accuracy, found.kept / found.examples / self.model.tokens, int(found.examples))
+        return Result(found.accuracy, found.kept_fraction, int(found.examples))
 
     def energy(self, kept_per_layer: Sequence[float] | Float[Array, "L"] | None = None) -> Ledger:
         """What an example costs, J: ``as_dict()`` has the lines, ``total_j`` the sum, ``scoring_j`` the method's.

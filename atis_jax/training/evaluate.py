@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -89,6 +89,7 @@ class Count:
         counted: tokens that were a method's to judge, neither protected nor padding, summed over examples.
         largest: (L,) most tokens any example kept.
         overflow: tokens that found no room.
+        length: tokens of a full sequence, protected ones and padding included, of the batch that had most.
     """
 
     correct: float
@@ -97,6 +98,7 @@ class Count:
     counted: float
     largest: np.ndarray
     overflow: int
+    length: int
 
     @property
     def accuracy(self) -> float:
@@ -116,10 +118,11 @@ def count(
 
     ``key`` is folded with each example's number.
     """
-    totals = []
+    totals, length = [], 0
     for batch in batches:
         out = run(batch, inputs, example_keys(key, batch["number"]))
         totals.append(_tally(task, out, batch))
+        length = max(length, out.alive.shape[2])
     correct, examples, kept, counted, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
         correct=float(np.sum(correct)),
@@ -128,6 +131,20 @@ def count(
         counted=float(np.sum(counted)),
         largest=np.max(largest, axis=0),
         overflow=int(np.sum(overflow)),
+        length=length,
+    )
+
+
+def added(counts: Sequence[Count]) -> Count:
+    """What several passes over parts of a data set add up to."""
+    return Count(
+        correct=sum(one.correct for one in counts),
+        examples=sum(one.examples for one in counts),
+        kept=np.sum([one.kept for one in counts], axis=0),
+        counted=sum(one.counted for one in counts),
+        largest=np.max([one.largest for one in counts], axis=0),
+        overflow=sum(one.overflow for one in counts),
+        length=max(one.length for one in counts),
     )
 
 
@@ -167,11 +184,19 @@ def dense_accuracy(model: Model, task: Task, params: PyTree, batches: Iterable[d
     return float(sum(t[0] for t in totals) / sum(t[1] for t in totals))
 
 
-def capacities_for(largest: np.ndarray, model: Model, scored: range) -> tuple[int, ...]:
-    """One bucket per layer that holds ``largest`` tokens, never growing down the layers."""
-    capacities, before, protected = [], model.length, model.length - model.tokens
+def capacities_for(largest: np.ndarray, model: Model, scored: range, length: int | None = None) -> tuple[int, ...]:
+    """One bucket per layer that holds ``largest`` tokens, never growing down the layers.
+
+    Args:
+        largest: (L,) most tokens that any example keeps, protected ones not counted.
+        model: the network.
+        scored: layers that have a scorer.
+        length: tokens of a full sequence, where those at hand are shorter than the data set's longest.
+    """
+    length = model.length if length is None else length
+    capacities, before, protected = [], length, model.length - model.tokens
     for layer, most in enumerate(largest):
-        wanted = choose_capacity(int(most), model.tokens, protected) if layer in scored else model.length
+        wanted = choose_capacity(int(most), length - protected, protected) if layer in scored else length
         before = min(before, wanted)
         capacities.append(before)
     return tuple(capacities)
@@ -208,7 +233,7 @@ def count_gathered(
         if total.overflow == 0 or not widen:
             return total, capacities
         # In every layer: survivors after an overflow are too few, so how much later layers need is not known.
-        capacities = tuple(min(model.length, c + max(1, model.tokens // 8)) for c in capacities)
+        capacities = tuple(min(total.length, c + max(1, model.tokens // 8)) for c in capacities)
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:
