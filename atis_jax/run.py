@@ -27,6 +27,7 @@ from atis_jax.models import registry as models
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Pruned, ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring import registry as scoring
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method
@@ -142,6 +143,17 @@ class Run:
         """
         kept = jnp.asarray(self.wanted if kept_per_layer is None else kept_per_layer, jnp.float32)
         return self.method.bill(self.costs, kept, self.design, self.memory)
+
+    def energy_of(self, scores: Pruned) -> Ledger:
+        """What each example of ``score`` costs, at its own length and its own kept tokens: leaves (B,), J.
+
+        The mean of text differs from ``energy`` at the mean fractions: attention is quadratic in the length.
+        """
+        kept = jax.vmap(kept_tokens, (0, None))(scores.alive, scores.counted).T
+        counted = jnp.broadcast_to(jnp.sum(scores.counted, axis=-1), kept.shape[:1])
+        return self.costs.of_each(
+            lambda costs, share: self.method.bill(costs, share, self.design, self.memory), counted, kept
+        )
 
     def _inputs(self, chip: int | None, temperature_c: float) -> tuple[ScorerInputs, Key | None]:
         """What the scorers need on a chip, and the key of its noise."""

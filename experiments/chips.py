@@ -199,12 +199,14 @@ class ChipCounts:
         kept_per_layer: (chips, L).
         capacities: room of each layer that they were computed with in the end, of batches of each shape.
         overflow: tokens that found none.
+        each: what each chip finds of each example.
     """
 
     accuracy: np.ndarray
     kept_per_layer: np.ndarray
     capacities: dict[Shape, tuple[int, ...]]
     overflow: int
+    each: list[evaluate.Each]
 
 
 def count_chips(
@@ -232,7 +234,7 @@ def count_chips(
             largest = np.max([ideal[shape].largest, *scouts], axis=0)
             room[shape] = evaluate.capacities_for(largest, evaluator.model, evaluator.scored, length)
     compiled: dict = {}
-    accuracy, kept, overflow = [], [], 0
+    accuracy, kept, each, overflow = [], [], [], 0
     for number in range(len(chips)):
         counts = []
         for shape, group in groups.items():
@@ -243,5 +245,6 @@ def count_chips(
         whole = evaluate.added(counts)
         accuracy.append(whole.accuracy)
         kept.append(whole.kept_fraction)
+        each.append(whole.each)
         overflow += whole.overflow
-    return ChipCounts(np.asarray(accuracy), np.asarray(kept), room, overflow)
+    return ChipCounts(np.asarray(accuracy), np.asarray(kept), room, overflow, each)

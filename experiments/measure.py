@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from atis_jax import rng
 from atis_jax.circuits.dac import dac_levels_v
@@ -16,6 +18,7 @@ from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import Batch, Shape, by_shape, eval_batches
 from atis_jax.data.registry import make_dataset
+from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
@@ -23,6 +26,7 @@ from atis_jax.pruning.stream import spread
 from atis_jax.scoring.atis.analog import Analog, realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.bill import Bill
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
@@ -82,6 +86,14 @@ def measure(
         "agreement_layer_spearman": spearman,
         "agreement_recall": recall,
     }
+    right = {
+        "dense": evaluate.dense_right(model, task, dense_params, batches),
+        "dense_before": evaluate.dense_right(model, task, trained["dense"].params, batches),
+        "ideal": ideal.each.right,
+        "hardware": np.stack([one.right for one in chips.each]),
+    }
+    others, right_too = controls(settings, model, trained, batches, kept, key)
+    arrays |= {f"right_{name}": found.astype(np.float16) for name, found in (right | right_too).items()}
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     scored = list(design.evaluator.scored)
     return {
@@ -89,8 +101,8 @@ def measure(
         "seed": settings.seed,
         "dataset": dataset_summary(settings, test),
         "accuracy": {
-            "dense": evaluate.dense_accuracy(model, task, dense_params, batches),
-            "dense_before": evaluate.dense_accuracy(model, task, trained["dense"].params, batches),
+            "dense": float(np.mean(right["dense"], dtype=np.float64)),
+            "dense_before": float(np.mean(right["dense_before"], dtype=np.float64)),
             "ideal": ideal.accuracy,
             "hardware_mean": float(chips.accuracy.mean()),
             "hardware_std": float(chips.accuracy.std()),
@@ -99,7 +111,7 @@ def measure(
             "temperature_c": list(settings.evaluation.temperature_c),
             "supply": list(settings.evaluation.supply),
             "calibration": [] if made.trims is None else list(settings.evaluation.calibration),
-            **controls(settings, model, trained, batches, kept, key),
+            **others,
         },
         "tokens": {
             "kept_per_layer": kept.tolist(),
@@ -120,7 +132,7 @@ def measure(
             "attention_recall": float(np.mean(recall[scored])),
         },
         "design": design_summary(design.state.design, design.evaluator.method, design.evaluator.scored),
-        "energy": energy_summary(settings, model, design, kept),
+        "energy": energy_summary(settings, model, design, kept, chips.each if train.facts.mean_length else ()),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {
             name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -153,12 +165,15 @@ def controls(
     batches: list[Batch],
     kept: np.ndarray,
     key: jax.Array,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's.
 
     Random pruning was trained at the target fractions and is measured at ``kept``, those of the analog scorer.
+
+    Returns:
+        The numbers of the summary, and of each control, example by example, whether it is right.
     """
-    found = {}
+    found, right = {}, {}
     for number, kind in enumerate(("digital", "random")):
         if kind in trained:
             control = with_scorer(settings, model, trained[kind], kind)
@@ -170,7 +185,8 @@ def controls(
             counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
             found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept_fraction))
-    return found
+            right[kind] = counted.each.right
+    return found, right
 
 
 def pictures(
@@ -295,23 +311,47 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     return curves
 
 
-def energy_summary(settings: CodesignSettings, model: Model, trained: Trained, kept: np.ndarray) -> dict[str, Any]:
-    """The ledger at the mean kept fractions, and what no pruning and digital scoring would cost."""
+def energy_summary(
+    settings: CodesignSettings,
+    model: Model,
+    trained: Trained,
+    kept: np.ndarray,
+    each: Sequence[evaluate.Each] = (),
+) -> dict[str, Any]:
+    """The ledger, and what no pruning and digital scoring would cost.
+
+    Args:
+        settings: of the run.
+        model: the network.
+        trained: network and design.
+        kept: (L,) mean kept fractions.
+        each: of examples of different lengths, what every chip finds of each. The ledgers are then the mean over
+            examples and chips, each example at its own length and its own kept tokens; else one at ``kept``.
+    """
     costs, method = run_bill(settings, model), trained.evaluator.method
-    state, share = trained.state, jnp.asarray(kept)
-    spent = method.bill(costs, share, state.design, state.scorer_state)
+    state = trained.state
+
+    def joules(bill: Callable[[Bill, Float[Array, "L"]], Ledger]) -> Ledger:
+        if not each:
+            return bill(costs, jnp.asarray(kept))
+        counted, left = (np.concatenate([getattr(one, name) for one in each]) for name in ("counted", "kept"))
+        return jax.tree.map(jnp.mean, costs.of_each(bill, counted, left))
+
+    spent = joules(lambda costs, kept: method.bill(costs, kept, state.design, state.scorer_state))
     rivals = {}
     if isinstance(method, Atis):
-        lines = method.ledger(costs)
-        rivals["digital"] = lines.digital(share, state.design, folded=False)
-        if lines.folds:
-            rivals["digital_folded"] = lines.digital(share, state.design, folded=True)
+        rivals["digital"] = joules(lambda costs, kept: method.ledger(costs).digital(kept, state.design, folded=False))
+        if method.ledger(costs).folds:
+            rivals["digital_folded"] = joules(
+                lambda costs, kept: method.ledger(costs).digital(kept, state.design, folded=True)
+            )
     return {
-        "dense_j": float(costs.dense().total_j),
+        "dense_j": float(joules(lambda costs, kept: costs.dense()).total_j),
         "total_j": float(spent.total_j),
         "scoring_j": float(spent.scoring_j),
         "ledger_j": {line: float(value) for line, value in spent.as_dict().items()},
         **{f"{name}_j": float(one.total_j) for name, one in rivals.items()},
         **{f"{name}_scoring_j": float(one.scoring_j) for name, one in rivals.items()},
+        **({"examples": len(each[0].number)} if each else {}),
         "preset": settings.energy.preset,
     }

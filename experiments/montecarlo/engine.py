@@ -207,7 +207,7 @@ class Engine:
             bar.update(len(table.done), count=len(wanted) * examples, phase=phase)
 
     def _total(self, arm: Arm, inputs: Sequence[Inputs], capacities: tuple[int, ...], numbers: np.ndarray) -> Tally:
-        """Counts over inputs of one shape; a batch for which a cell had too little room is done again with room for all."""
+        """Counts over inputs of one shape; a batch for which a cell had too little room is computed anew."""
         tally = self.count(arm, inputs, numbers, capacities)
         for index, batch in enumerate(inputs):
             tight = tally.overflow[index] > 0
