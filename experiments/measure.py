@@ -202,13 +202,16 @@ def pictures(
     masked = trained.evaluator.masked()
     model, dataset = trained.evaluator.model, make_dataset(settings.data)
 
+    # Tokens that the network puts in front of what the data show: all that it protects, unless the data have them.
+    example = dataset.show({name: column[:1] for name, column in batches[0].items()})
+    first = model.length - (test.facts.length if "real" in example else model.tokens)
+
     @jax.jit
     def attention_received(batch):
         _, attention = dense_forward(model, dense_params, batch, needs={"received"})
         assert attention.received is not None
-        return jnp.mean(attention.received, axis=2)[:, :, model.length - model.tokens :]
+        return jnp.mean(attention.received, axis=2)[:, :, first:]
 
-    first = model.length - model.tokens
     outs, spearman, recall = [], [], []
     for batch in batches:
         out = masked(batch, inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))

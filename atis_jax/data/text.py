@@ -126,8 +126,8 @@ class ToyText:
         return {name: columns[name] for name in ("token", "real")}
 
     def show(self, fed: Columns) -> Columns:
-        """Which tokens are words, none of padding."""
-        return {"real": fed["real"]}
+        """Which tokens are words, none of padding; and the number of each, as the word it is called by."""
+        return {"real": fed["real"], "words": np.where(fed["real"], fed["token"].astype(np.str_), "")}
 
     def draw(self, split: Split) -> Draw:
         """Training sentences at these numbers; nothing is varied."""
