@@ -23,9 +23,10 @@ _MOST_SENTENCES = 4
 _POINTS_AN_INCH = 72.0
 _SIZE, _LINE, _GAP = 9.0, 13.0, 9.0
 """Of the letters, from line to line, and above each sentence."""
-_MARGIN = 62.0
+_MARGIN = 80.0
 """Left of the words, for the number of the layer."""
-_PALE = "#aab1bb"
+PALE = "#aab1bb"
+"""Of words that are gone already."""
 _FONT = FontProperties(family="DejaVu Sans", size=_SIZE)
 
 
@@ -63,10 +64,11 @@ def kept_words(run: RunFiles) -> Section:
             rows.append(Row(words, mask, before, label, "" if layer else title, wrong))
             before = before & mask
     left, all_ = (sum(part) for part in zip(*((masks[-1].sum(), len(words)) for words, masks in shown), strict=True))
+    which = "it" if len(shown) == 1 else f"these {len(shown)} {run.words.units}"
     caption = (
         "Words that a layer drops are struck out in colour; those that an earlier one dropped are pale. Tokens that "
-        f"are never pruned are not drawn. In {'it' if len(shown) == 1 else f'these {len(shown)} {run.words.units}'} layer "
-        f"{layers} works on {percent(left / max(all_, 1), 0)} of the words."
+        f"are never pruned are not drawn. In {which} layer {layers} "
+        f"works on {percent(left / max(all_, 1), 0)} of the words."
     )
     alt = f"{count(len(shown), run.words.unit)}, each at {count(layers, 'layer')} with the words that are left."
     return Section("Kept words, layer by layer", (Picture("kept_words", drawn(rows), alt, caption, vector=False),))
@@ -86,10 +88,10 @@ def words_kept(run: RunFiles) -> list[tuple[list[str], Bool[np.ndarray, "L T"]]]
 def drawn(rows: Sequence[Row], width_in: float = WIDTH_IN) -> Figure:
     """The rows below one another, words wrapped at the figure's width."""
     width = width_in * _POINTS_AN_INCH
-    placed = [list(_wrapped(row.words, width - _MARGIN)) for row in rows]
+    places = [list(_wrapped(row.words, width - _MARGIN)) for row in rows]
     heights = [
         _LINE * (1 + max((line for *_, line in words), default=0)) + (_GAP + _LINE) * bool(row.title)
-        for row, words in zip(rows, placed, strict=True)
+        for row, words in zip(rows, places, strict=True)
     ]
     figure = new_figure((sum(heights) + _GAP) / _POINTS_AN_INCH, width_in)
     figure.set_layout_engine("none")
@@ -98,21 +100,21 @@ def drawn(rows: Sequence[Row], width_in: float = WIDTH_IN) -> Figure:
     axes.set_xlim(0, width)
     axes.set_ylim(sum(heights) + _GAP, 0)
     top = 0.0
-    for row, words, height in zip(rows, placed, heights, strict=True):
+    for row, words, height in zip(rows, places, heights, strict=True):
         _draw(axes, row, words, top)
         top += height
     return figure
 
 
-def _draw(axes: Axes, row: Row, placed: Sequence[tuple[float, float, int]], top: float) -> None:
+def _draw(axes: Axes, row: Row, places: Sequence[tuple[float, float, int]], top: float) -> None:
     if row.title:
         top += _GAP
         axes.text(0, top + _LINE, row.title, color=VERMILLION if row.wrong else GREY, font=_FONT, va="baseline")
         top += _LINE
     axes.text(0, top + _LINE, row.label, color=GREY, font=_FONT, va="baseline")
-    for word, kept, before, (left, width, line) in zip(row.words, row.kept, row.before, placed, strict=True):
+    for word, kept, before, (left, width, line) in zip(row.words, row.kept, row.before, places, strict=True):
         base = top + _LINE * (line + 1)
-        color = BLACK if kept else VERMILLION if before else _PALE
+        color = BLACK if kept else VERMILLION if before else PALE
         axes.text(_MARGIN + left, base, _text(word), color=color, font=_FONT, va="baseline")
         if not kept:
             ends = [_MARGIN + left, _MARGIN + left + width]
