@@ -13,10 +13,11 @@ import numpy as np
 from atis_jax.models.backbone import Model
 from atis_jax.models.weights.bert import read_bert
 from atis_jax.models.weights.files import WeightsFile, read_weights
+from atis_jax.models.weights.vit import read_vit
 from atis_jax.typing import PyTree
 from atis_jax.validation import choose
 
-READERS: dict[str, Callable[[Any, WeightsFile], tuple[dict[str, Any], str]]] = {"bert": read_bert}
+READERS: dict[str, Callable[[Any, WeightsFile], tuple[dict[str, Any], str]]] = {"bert": read_bert, "vit": read_vit}
 """By ``model.kind``: parameters of a network from a file of weights, and one line about it."""
 
 
@@ -43,9 +44,9 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
     merged = {name: found.get(name, part) for name, part in fresh.items()}
     assert set(found) <= set(fresh), sorted(found)
 
-    def placed(path, new, old):
+    def as_before(path, new, old):
         assert new.shape == old.shape, (jax.tree_util.keystr(path), new.shape, old.shape)
         return jnp.asarray(new, old.dtype)
 
-    placed_params = jax.tree_util.tree_map_with_path(placed, merged, fresh)
-    return {"params": placed_params}, f"weights: {line}; untrained: {', '.join(untrained) or 'nothing'}"
+    filled = {"params": jax.tree_util.tree_map_with_path(as_before, merged, fresh)}
+    return filled, f"weights: {line}; untrained: {', '.join(untrained) or 'nothing'}"
