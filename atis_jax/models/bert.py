@@ -236,4 +236,5 @@ class Bert(FromSpec):
             classes=self.facts.classes,
             stem_macs=spec.width**2 if spec.pooling.layered else 0,
             protected=PROTECTED,
+            post_norm=True,
         )

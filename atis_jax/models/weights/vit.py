@@ -17,7 +17,7 @@ import numpy as np
 from atis_jax.models.vit import PROTECTED, VisionTransformer
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts
-from atis_jax.models.weights.files import WeightsFile
+from atis_jax.models.weights.files import PREPARATION, WeightsFile
 from atis_jax.models.weights.positions import resized
 from atis_jax.models.weights.tensors import Tensors
 
@@ -224,10 +224,17 @@ def _patch(model: VisionTransformer, file: WeightsFile, tensors: Tensors, name: 
     """
     side, facts, width = model.spec.patch, model.facts, model.spec.width
     kernel = tensors.take(f"{name}.weight", width, facts.channels, side, side).astype(np.float64)
-    mean = np.asarray(file.preparation.get("image_mean", MEAN), np.float64)
-    std = np.asarray(file.preparation.get("image_std", STD), np.float64)
-    if facts.channels != len(mean):
-        mean = std = np.full(facts.channels, 0.5)
+    # What is no picture in colour has no usual mean: it is taken as normalised by its own.
+    usual = (MEAN, STD) if facts.channels == len(MEAN) else (facts.mean, facts.std)
+    mean, std = (
+        np.asarray(file.preparation.get(name, default), np.float64)
+        for name, default in zip(("image_mean", "image_std"), usual, strict=True)
+    )
+    if mean.shape != (facts.channels,) or std.shape != (facts.channels,):
+        raise WeightsError(
+            f"config.model.weights: {file.path.parent / PREPARATION} normalises {mean.size} channels, and the data "
+            f"have {facts.channels}"
+        )
     shift = (np.asarray(facts.mean) - mean) / std
     bias = tensors.take(f"{name}.bias", width) + np.einsum("dcij,c->d", kernel, shift)
     scaled = kernel * (np.asarray(facts.std) / std)[:, None, None]
