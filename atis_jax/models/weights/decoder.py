@@ -1,4 +1,4 @@
-"""Where a published decoder of saliency maps goes: three transposed convolutions with batch norm, one number a pixel."""
+"""Where a published decoder of saliency maps goes: transposed convolutions with batch norm, one number a pixel."""
 
 from __future__ import annotations
 

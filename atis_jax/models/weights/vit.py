@@ -42,7 +42,8 @@ class Naming:
         norm_mlp: norm in front of the MLP.
         up: first map of the MLP.
         down: second map of the MLP.
-        scales: LayerScale behind attention and MLP (Touvron et al. 2021, arXiv 2103.17239); empty: none.
+        scales: LayerScale behind attention and MLP (Touvron et al. 2021, arXiv 2103.17239), where the first block has
+            it; empty: none.
         unused: patterns of what is never used, and why.
     """
 
@@ -103,9 +104,10 @@ _TIMM = Naming(
     norm_mlp="norm2",
     up="mlp.fc1",
     down="mlp.fc2",
+    scales=("ls1.gamma", "ls2.gamma"),
 )
-NAMINGS = (_VIT, _DINO, _TIMM, dataclasses.replace(_TIMM, scales=("ls1.gamma", "ls2.gamma")))
-"""Each tells itself by what stands in front of its first block's attention; LayerScale may be missing."""
+NAMINGS = (_VIT, _DINO, _TIMM)
+"""Each tells itself by the name of the norm in front of the first block's attention."""
 FOLDED = ("{}.(Concat)", "{}.(Reshape)")
 """What an exporter makes of the table of positions, behind the name of the module: the place of CLS, and the others."""
 
@@ -164,8 +166,7 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> tuple[dict[str, Any
 
     def block(layer: int) -> dict[str, Any]:
         at = naming.block.format(layer)
-        scales = [at + name if tensors.shape_of(f"{prefix}{at}{name}") else None for name in naming.scales]
-        after_attention, after_mlp = scales or (None, None)
+        after_attention, after_mlp = (at + name for name in naming.scales) if naming.scales else (None, None)
         outputs = 3 * width // len(naming.maps)
         maps = [matrix(at + name, width, outputs) for name in naming.maps]
         kernel, bias = (np.concatenate(parts, axis=-1) for parts in zip(*maps, strict=True))
@@ -203,15 +204,16 @@ def told_by(file: WeightsFile) -> tuple[Naming, str]:
     Raises:
         WeightsError: by none that is known.
     """
-    for naming in NAMINGS:
-        needed = [f"{naming.block.format(0)}{name}" for name in (f"{naming.norm_attention}.weight", *naming.scales)]
+    anchors = [f"{naming.block.format(0)}{naming.norm_attention}.weight" for naming in NAMINGS]
+    for naming, anchor in zip(NAMINGS, anchors, strict=True):
         for name in file.tensors:
-            prefix = name.removesuffix(needed[0])
-            if name.endswith(needed[0]) and all(prefix + other in file.tensors for other in needed):
-                return naming, prefix
-    anchors = ", ".join(f"{one.block.format(0)}{one.norm_attention}.weight" for one in NAMINGS[:3])
+            if name.endswith(anchor):
+                first = name.removesuffix(f"{naming.norm_attention}.weight")
+                scaled = any(first + scale in file.tensors for scale in naming.scales)
+                found = naming if scaled else dataclasses.replace(naming, scales=())
+                return found, name.removesuffix(anchor)
     raise WeightsError(
-        f"config.model.weights: {file.path} has none of {anchors}, so it is no vision transformer; model.kind = 'vit' "
+        f"config.model.weights: {file.path} has none of {', '.join(anchors)}, so it is no vision transformer; model.kind = 'vit' "
         "reads one"
     )
 
