@@ -137,14 +137,14 @@ def train_stages(
     check_batch(settings.data, train)
     read: dict[str, Input] = {}
     past: tuple[str, ...] = ()
-    untrained = fresh_dense(settings, model, root)
+    first: TrainState | None = None
     if settings.start_from is not None:
-        trained["dense"] = dense_from(settings, untrained)
+        trained["dense"] = dense_from(settings, fresh_dense(settings, model, root))
         read["start_from"] = Input(settings.start_from, trained["dense"].params)
     elif (weights := getattr(settings.model, "weights", None)) is not None:
         begun = Checkpoints(folder.checkpoints / "dense", folder.config_hash, read_only=True).latest_step()
         if begun is None:
-            untrained, read[WEIGHTS] = pretrained(model, untrained, weights)
+            first, read[WEIGHTS] = pretrained(model, fresh_dense(settings, model, root), weights)
         else:  # its checkpoint holds them: the file may be gone
             past = (WEIGHTS,)
     folder.begin()
@@ -156,7 +156,7 @@ def train_stages(
     ):
         loop = Loop(folder, settings.data, train, log, bar, settings.checkpoint_every)
         for stage in stages:
-            step_fn, state = prepare(settings, stage, model, train, root, trained, untrained)
+            step_fn, state = prepare(settings, stage, model, train, root, trained, first)
             teacher = {} if stage.name == "dense" else trained["dense"].params
             trained[stage.name] = loop.run(stage, step_fn, state, teacher)
     return trained
@@ -187,14 +187,13 @@ def prepare(
     train: Split,
     root: jax.Array,
     trained: dict[str, TrainState],
-    untrained: TrainState | None = None,
+    first: TrainState | None = None,
 ):
-    """The step function of a stage and the state it starts from; the dense one from ``untrained``, or a fresh one."""
+    """The step function of a stage and the state it starts from; ``first`` is the dense one's, None: untrained."""
     if stage.name == "dense":
         transform = optimiser(settings.dense, settings.codesign)
-        return dense_step(model, build_task(settings), settings.dense, transform), (
-            fresh_dense(settings, model, root) if untrained is None else untrained
-        )
+        state = fresh_dense(settings, model, root) if first is None else first
+        return dense_step(model, build_task(settings), settings.dense, transform), state
     params = trained["dense"].params
     if stage.name == "dense_longer":
         transform = optimiser(settings.tune, settings.codesign)

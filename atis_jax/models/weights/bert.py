@@ -15,7 +15,7 @@ from atis_jax.models.bert import TYPES, Bert
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts
 from atis_jax.models.weights.files import WeightsFile
-from atis_jax.models.weights.tensors import Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors
 from atis_jax.validation import SettingError
 
 _ANCHOR = "embeddings.word_embeddings.weight"
@@ -24,11 +24,8 @@ _OLD = {".gamma": ".weight", ".beta": ".bias"}
 """Ends of a norm's names in files of TensorFlow's time, as they are called now."""
 
 
-def read_bert(model: Bert, file: WeightsFile) -> tuple[dict[str, Any], str]:
+def read_bert(model: Bert, file: WeightsFile) -> Reading:
     """Parameters of ``model`` from a published BERT, without the classifier where the file has none that fits.
-
-    Returns:
-        The parameters, as ``Model.init`` nests them, and what was done with the file in one line.
 
     Raises:
         SettingError: the network or the data have another shape than the weights.
@@ -44,7 +41,7 @@ def read_bert(model: Bert, file: WeightsFile) -> tuple[dict[str, Any], str]:
     tensors, width = Tensors(file.path, named), spec.width
     layers = [int(found[1]) for name in named if (found := _LAYER.match(name.removeprefix(prefix)))]
     inner = tensors.shape_of(f"{prefix}encoder.layer.0.intermediate.dense.weight")
-    check_facts(
+    unsaid = check_facts(
         file.path,
         spec,
         {
@@ -105,7 +102,7 @@ def read_bert(model: Bert, file: WeightsFile) -> tuple[dict[str, Any], str]:
     tensors.leave(rf"{re.escape(prefix)}pooler\..*", f"model.head = {spec.head!r} has no pooler")
     tensors.leave(r"classifier\..*", f"the classifier is of other classes or another head than {spec.head!r}")
     tensors.leave(r"cls\..*", "it is of the pretraining's own task")
-    return params, tensors.finish()
+    return Reading(params, tensors.finish(), unsaid)
 
 
 def _named_now(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

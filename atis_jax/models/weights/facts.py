@@ -12,13 +12,16 @@ ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "ge
 """Our names of Hugging Face's activations."""
 
 
-def check_facts(path: Path, spec: Any, says: Mapping[str, Any]) -> None:
+def check_facts(path: Path, spec: Any, says: Mapping[str, Any]) -> tuple[str, ...]:
     """Whether a network has the shape that its weights have.
 
     Args:
         path: of the weights.
         spec: the section ``model``.
         says: what the file says, by the names of the section's fields; None where it says nothing.
+
+    Returns:
+        The fields that it says nothing of.
 
     Raises:
         SettingError: it has not; names every field that differs, both values and what to set.
@@ -32,6 +35,7 @@ def check_facts(path: Path, spec: Any, says: Mapping[str, Any]) -> None:
         raise SettingError(
             f"config.model.weights: {path} is of another network:\n" + "\n".join(lines) + "\nOr choose other weights"
         )
+    return tuple(name for name, value in says.items() if value is None)
 
 
 def activation_of(config: Mapping[str, Any], name: str = "hidden_act") -> str | None:

@@ -13,12 +13,16 @@ import numpy as np
 from atis_jax.models.backbone import Model
 from atis_jax.models.weights.bert import read_bert
 from atis_jax.models.weights.files import WeightsFile, read_weights
+from atis_jax.models.weights.tensors import Reading
 from atis_jax.models.weights.vit import read_vit
 from atis_jax.typing import PyTree
 from atis_jax.validation import choose
 
-READERS: dict[str, Callable[[Any, WeightsFile], tuple[dict[str, Any], str]]] = {"bert": read_bert, "vit": read_vit}
-"""By ``model.kind``: parameters of a network from a file of weights, and one line about it."""
+READERS: dict[str, Callable[[Any, WeightsFile], tuple[dict[str, Any], str, tuple[str, ...]]]] = {
+    "bert": read_bert,
+    "vit": read_vit,
+}
+"""By ``model.kind``: parameters of a network from a file, a line about it, and what of the network it does not say."""
 
 
 def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]:
@@ -30,14 +34,15 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
         path: of the file.
 
     Returns:
-        The parameters, and one line that says what was used, what was not and why, and what stays untrained.
+        The parameters, and one line: what was used, what not and why, what stays untrained, and what of the network's
+        shape the file does not say, so that nothing was held against it.
 
     Raises:
         SettingError: the network has another shape than the weights.
         WeightsError: the file cannot be read, or has more or less in it than the network.
     """
     spec: Any = model.spec  # type: ignore[attr-defined]
-    found, line = choose(READERS, spec.kind, "model.kind with weights")(model, read_weights(path))
+    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, read_weights(path))
     found["blocks"] = jax.tree.map(lambda *layers: np.stack(layers), *found["blocks"])
     fresh = params["params"]
     untrained = sorted(set(fresh) - set(found))
@@ -49,4 +54,5 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
         return jnp.asarray(new, old.dtype)
 
     filled = {"params": jax.tree_util.tree_map_with_path(as_before, merged, fresh)}
-    return filled, f"weights: {line}; untrained: {', '.join(untrained) or 'nothing'}"
+    line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
+    return filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")

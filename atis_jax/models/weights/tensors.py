@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,20 @@ from atis_jax.models.weights.errors import WeightsError
 
 SHOWN = 8
 """Names listed in an error; the others are counted."""
+
+
+class Reading(NamedTuple):
+    """What a family makes of a file.
+
+    Attributes:
+        params: of the network, as ``Model.init`` nests them, blocks one by one; without what the file has not.
+        account: what was done with the file, in one line.
+        unsaid: fields of the network that the file says nothing of.
+    """
+
+    params: dict[str, Any]
+    account: str
+    unsaid: tuple[str, ...]
 
 
 class Tensors:

@@ -19,7 +19,7 @@ from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts
 from atis_jax.models.weights.files import PREPARATION, WeightsFile
 from atis_jax.models.weights.positions import resized
-from atis_jax.models.weights.tensors import Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels: what pixels are normalised by where no file says otherwise."""
@@ -112,11 +112,8 @@ FOLDED = ("{}.(Concat)", "{}.(Reshape)")
 """What an exporter makes of the table of positions, behind the name of the module: the place of CLS, and the others."""
 
 
-def read_vit(model: VisionTransformer, file: WeightsFile) -> tuple[dict[str, Any], str]:
+def read_vit(model: VisionTransformer, file: WeightsFile) -> Reading:
     """Parameters of ``model`` from a published vision transformer, without the classifier where none fits.
-
-    Returns:
-        The parameters, as ``Model.init`` nests them, and what was done with the file in one line.
 
     Raises:
         SettingError: the network has another shape than the weights.
@@ -134,7 +131,7 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> tuple[dict[str, Any
     while shape_of(f"{naming.block.format(depth)}{naming.norm_attention}.weight")[0]:
         depth += 1
     patch = shape_of(f"{naming.patch}.weight")
-    check_facts(
+    unsaid = check_facts(
         file.path,
         spec,
         {
@@ -195,7 +192,7 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> tuple[dict[str, Any
     for pattern, why in naming.unused.items():
         tensors.leave(re.escape(prefix) + pattern, why)
     tensors.leave(r"decoder\..*", "a decoder of maps is no part of a classifier")
-    return params, tensors.finish()
+    return Reading(params, tensors.finish(), unsaid)
 
 
 def told_by(file: WeightsFile) -> tuple[Naming, str]:
@@ -213,8 +210,8 @@ def told_by(file: WeightsFile) -> tuple[Naming, str]:
                 found = naming if scaled else dataclasses.replace(naming, scales=())
                 return found, name.removesuffix(anchor)
     raise WeightsError(
-        f"config.model.weights: {file.path} has none of {', '.join(anchors)}, so it is no vision transformer; model.kind = 'vit' "
-        "reads one"
+        f"config.model.weights: {file.path} has none of {', '.join(anchors)}, so it is no vision transformer; "
+        "model.kind = 'vit' reads one"
     )
 
 
