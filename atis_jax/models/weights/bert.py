@@ -14,12 +14,14 @@ import numpy as np
 from atis_jax.models.bert import TYPES, Bert
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts
-from atis_jax.models.weights.files import WeightsFile
+from atis_jax.models.weights.files import CONFIG, WeightsFile
 from atis_jax.models.weights.tensors import Reading, Tensors
 from atis_jax.validation import SettingError
 
 _ANCHOR = "embeddings.word_embeddings.weight"
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
+_OF_BERT = {"model_type": "bert", "position_embedding_type": "absolute"}
+"""What a ``config.json`` says of a network that goes by the same names and computes the same."""
 _OLD = {".gamma": ".weight", ".beta": ".bias"}
 """Ends of a norm's names in files of TensorFlow's time, as they are called now."""
 
@@ -37,6 +39,12 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
         raise WeightsError(
             f"config.model.weights: {file.path} has no {_ANCHOR}, so it is no BERT; model.kind = 'bert' reads one"
         )
+    for name, wanted in _OF_BERT.items():
+        if file.config.get(name, wanted) != wanted:
+            raise WeightsError(
+                f"config.model.weights: {file.path.parent / CONFIG} says {name} = {file.config[name]!r}, and "
+                f"model.kind = 'bert' computes {wanted!r}; give weights of such a network"
+            )
     prefix = anchor.removesuffix(_ANCHOR)
     tensors, width = Tensors(file.path, named), spec.width
     layers = [int(found[1]) for name in named if (found := _LAYER.match(name.removeprefix(prefix)))]

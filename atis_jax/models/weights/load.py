@@ -18,11 +18,8 @@ from atis_jax.models.weights.vit import read_vit
 from atis_jax.typing import PyTree
 from atis_jax.validation import choose
 
-READERS: dict[str, Callable[[Any, WeightsFile], tuple[dict[str, Any], str, tuple[str, ...]]]] = {
-    "bert": read_bert,
-    "vit": read_vit,
-}
-"""By ``model.kind``: parameters of a network from a file, a line about it, and what of the network it does not say."""
+READERS: dict[str, Callable[[Any, WeightsFile], Reading]] = {"bert": read_bert, "vit": read_vit}
+"""By ``model.kind``: what makes parameters of a network from a file."""
 
 
 def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]:
