@@ -11,16 +11,17 @@ import pytest
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import get_preset
+from atis_jax.models import saliency
 from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
-from atis_jax.models.saliency import SaliencyTransformer
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.rivals.random import RandomSpec
 
 
 @pytest.mark.slow
-def test_masked_and_gathered_make_one_map():
+def test_masked_and_gathered_make_one_map(monkeypatch):
+    monkeypatch.setattr(saliency, "CHANNELS", (8, 4, 2))
     plain = tiny_model(stem="linear")
-    model = SaliencyTransformer(plain.spec, plain.facts)
+    model = saliency.SaliencyTransformer(plain.spec, plain.facts)
     params, batch, key = lively_params(model), {"image": images_for(0, 2)}, jax.random.key(1)
     method, inputs = (
         make_method(RandomSpec(), get_preset("nominal")),
