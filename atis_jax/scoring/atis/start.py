@@ -76,7 +76,8 @@ def starting_design(
     def one(layer_key, variance_X, query_GxD, seen_MxX, fit):
         design = initial_design(layer_key, spec, hardware, width, variance_X)
         if regressed:
-            design = fitted(design, spec.projection, *fit, share)
+            fit_tokens, target, weight = fit
+            design = fitted(design, spec.projection, fit_tokens, target, weight, share)
         if choose(_EXTRACTED, spec.prototype, "scorer.prototype"):
             design = with_extracted_prototype(design, query_GxD)
         return fit_spread(design, spec, hardware, query_GxD, seen_MxX, weight_M, share)
