@@ -35,7 +35,7 @@ from experiments.design_summary import design_summary
 from experiments.files import write_arrays_atomically
 from experiments.ledgers import run_bill
 from experiments.rundir import RunFolder
-from experiments.settings import CodesignSettings
+from experiments.settings import ARMS, CodesignSettings
 
 CURVE_POINTS = 201
 CURVES = 8
@@ -168,13 +168,13 @@ def controls(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's.
 
-    Random pruning was trained at the target fractions and is measured at ``kept``, those of the analog scorer.
+    What keeps given fractions was trained at the target ones and is measured at ``kept``, those of the design.
 
     Returns:
         The numbers of the summary, and of each control, example by example, whether it is right.
     """
     found, right = {}, {}
-    for number, kind in enumerate(("digital", "random")):
+    for number, kind in enumerate(arm for arm in ARMS if arm != "dense"):
         if kind in trained:
             control = with_scorer(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)

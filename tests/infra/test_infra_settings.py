@@ -333,6 +333,7 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
         "hardware": {"token_time_s": None, "readout": None, "law": None, "attenuation": None},
         "energy": {"circuit": "priced"},
     }
+    since |= {"data": {"evaluation": "test", "validation_examples": 500}}
     since |= {"scorer": {"reads": "every_layer"}, "evaluation": {"supply": [1.0], "calibration": []}}
     assert as_dict(settings) == {
         name: kinds.get(name, {}) | value | since.get(name, {}) if isinstance(value, dict) else value
