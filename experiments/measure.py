@@ -152,6 +152,7 @@ def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     return {
         "name": settings.data.name,
         "split": settings.data.evaluation,
+        **({"parts": dict(test.parts)} if len(test.parts) > 1 else {}),
         "unit": make_dataset(settings.data).unit,
         "examples": len(test),
         "class_names": list(test.class_names),

@@ -53,6 +53,7 @@ class Split:
         class_names: one name a class.
         facts: what a model must know.
         extra: what only this data set has, one array (n, ...) a name.
+        parts: name and examples of each stored split that it is made of, in order; empty for one.
         bucket: (n,) tokens, along the columns' second axis, of the batches that each example comes in: those of one
             batch are in one bucket. None: every batch has all.
     """
@@ -62,6 +63,7 @@ class Split:
     class_names: tuple[str, ...]
     facts: Facts
     extra: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    parts: tuple[tuple[str, int], ...] = ()
     bucket: Int32[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
@@ -77,6 +79,7 @@ class Split:
             self,
             columns=self.at(index),
             labels=self.labels[index],
+            parts=(),
             extra={name: column[index] for name, column in self.extra.items()},
             bucket=None if self.bucket is None else self.bucket[index],
         )

@@ -190,6 +190,7 @@ class Sentences:
             labels=labels,
             bucket=bucket_of(columns["real"].sum(axis=1), spec.buckets),
             class_names=tuple(features["label"].names),
+            parts=tuple(zip(split.split(stored.AND), (part.count for part in found), strict=False)),
             facts=Facts(
                 classes=classes,
                 vocabulary=words.vocabulary,

@@ -49,14 +49,31 @@ def _mean(stream: Stream) -> Float[Array, "B D"]:
     return jnp.einsum("bn,bnd->bd", weight, stream.x) / jnp.sum(weight, axis=-1, keepdims=True)
 
 
+def _mean_of_all(stream: Stream) -> Float[Array, "B D"]:
+    """Mean over all real tokens, a pruned one as it came into the layer that pruned it."""
+    return _mean(dataclasses.replace(stream, gate=None))
+
+
 class Pooling(NamedTuple):
-    """How a sentence becomes one vector; ``layered``: it goes through one more layer, tanh(W x + b)."""
+    """How a sentence becomes one vector.
+
+    Attributes:
+        vector: of what is left of it.
+        layered: whether it goes through one more layer, tanh(W x + b).
+        every: whether pruned tokens are read too.
+    """
 
     vector: Callable[[Stream], Array]
     layered: bool = False
+    every: bool = False
 
 
-POOLINGS = {"mean": Pooling(_mean), "cls": Pooling(_first), "pooler": Pooling(_first, layered=True)}
+POOLINGS = {
+    "mean": Pooling(_mean),
+    "mean_of_all": Pooling(_mean_of_all, every=True),
+    "cls": Pooling(_first),
+    "pooler": Pooling(_first, layered=True),
+}
 """What is classified; "pooler" is what BERT was trained with."""
 
 
@@ -69,7 +86,11 @@ class BertSpec:
     depth: int = setting(6, low=1, high=64, doc="number of transformer blocks")
     heads: int = setting(12, low=1, high=128, doc="attention heads; must divide width")
     mlp_width: int = setting(1536, low=8, high=16384, doc="hidden width of the MLP")
-    head: str = setting("mean", choices=POOLINGS, doc="what is classified: mean of what is left, CLS, or its pooler")
+    head: str = setting(
+        "mean",
+        choices=POOLINGS,
+        doc="what is classified: the mean of what is left, or of all, pruned tokens as they left; CLS; its pooler",
+    )
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
     activation: str = setting("gelu", choices=blocks.ACTIVATIONS, doc="of the MLP: gelu exact, or by tanh")
     norm_epsilon: float = setting(1e-12, low=0.0, high=0.1, exclusive_low=True, doc="added to a norm's variance")
@@ -227,8 +248,9 @@ class Bert(FromSpec):
         """See ``Model``: of a sentence as long as they are on average, padding costs nothing. No camera reads words."""
         del camera
         spec = self.spec
+        tokens = round(self.facts.mean_length) or self.tokens
         return NetworkShape(
-            tokens=round(self.facts.mean_length) or self.tokens,
+            tokens=tokens,
             width=spec.width,
             depth=spec.depth,
             heads=spec.heads,
@@ -236,5 +258,6 @@ class Bert(FromSpec):
             classes=self.facts.classes,
             stem_macs=spec.width**2 if spec.pooling.layered else 0,
             protected=PROTECTED,
+            head_tokens=tokens + PROTECTED if spec.pooling.every else 1,
             post_norm=True,
         )
