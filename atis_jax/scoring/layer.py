@@ -19,12 +19,16 @@ from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.atis.design import threshold_range
 from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.atis.regression import FITTED
 from atis_jax.scoring.method import Survey, scored
 from atis_jax.scoring.registry import METHODS
 from atis_jax.scoring.types import Context, Decision, initial_state
 from atis_jax.typing import Key
 from atis_jax.units import celsius_to_kelvin
 from atis_jax.validation import SettingError, choose
+
+STARTS = ("random", "received")
+"""What a design of one layer can start from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,21 +42,37 @@ class LayerScorer:
     method: Atis
 
     def start(
-        self, key: Key, tokens: Float[Array, "B N X"], kept: float = 0.5, counted: Bool[Array, "B N"] | None = None
+        self,
+        key: Key,
+        tokens: Float[Array, "B N X"],
+        kept: float = 0.5,
+        counted: Bool[Array, "B N"] | None = None,
+        attention: Float[Array, "B H N"] | None = None,
     ) -> Any:
         """A design for one layer, fitted to what stands in front of it: an initialiser of a Flax parameter.
 
-        Projection and prototype are drawn; gain and threshold are such that a chip without errors keeps ``kept``.
+        Projection and prototype are drawn, or with ``start="received"`` predict the attention that tokens get. Gain and
+        threshold are such that a chip without errors keeps ``kept``.
 
         Args:
             key: of what is drawn.
             tokens: hidden states, or at least of their scale.
             kept: share of the tokens kept, 0 to 1.
             counted: tokens that may be pruned; None: all.
+            attention: that each token gets from a head's queries on average; for ``start="received"`` alone.
+
+        Raises:
+            SettingError: it has to start from an attention that is not given, or would not look at the one that is.
         """
+        if (attention is None) == bool(FITTED[self.method.spec.start]):
+            raise SettingError(
+                f"scorer.start = {self.method.spec.start!r} with attention {'not ' * (attention is None)}given; give "
+                "start() what each token receives if start = 'received', and nothing if it is 'random'"
+            )
         method, tokens = self.method, jax.lax.stop_gradient(tokens)
         counted = jnp.ones(tokens.shape[:2], bool) if counted is None else counted
-        begun = method.begin(key, Survey(tokens[None], counted, Attended()), jnp.asarray([kept]))
+        attended = Attended(received=None if attention is None else attention[None])
+        begun = method.begin(key, Survey(tokens[None], counted, attended), jnp.asarray([kept]))
         design = layer_of(begun[0], 0)
         score_v = jnp.where(counted[..., None], self(design, tokens).voltage, jnp.nan)
         span = threshold_range(method.hardware)
@@ -133,11 +153,11 @@ def scorer(hardware: str | Hardware = "nominal", kind: str = "analog", **fields:
             "network, or choose 'analog', 'digital', 'pulse_width' or 'routing_fabric'"
         )
     spec = cls.Spec(kind=kind, **fields)
-    for name, value, one_layers in (("prototype", spec.prototype, "static"), ("start", spec.start, "random")):
-        if value != one_layers:
+    for name, value, possible in (("prototype", spec.prototype, ("static",)), ("start", spec.start, STARTS)):
+        if value not in possible:
             raise SettingError(
-                f"scorer.{name} = {value!r} needs the attention of the network, which a scorer of one layer does not "
-                f"see; set {name} = {one_layers!r}"
+                f"scorer.{name} = {value!r} looks at queries of the network, which a scorer of one layer is not given; "
+                f"set {name} = {' or '.join(map(repr, possible))}"
             )
     preset = get_preset(hardware) if isinstance(hardware, str) else hardware
     return LayerScorer(cls(spec, cls.built_on(spec, preset)))
