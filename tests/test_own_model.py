@@ -60,9 +60,9 @@ class Reader:
 
 
 def laboratory():
-    """Transfer curves of ten OTAs that differ in their offsets alone."""
-    volts = np.linspace(-0.15, 0.15, 21)
-    drawn = np.random.default_rng(0).standard_normal(10)
+    """Transfer curves of eight OTAs that differ in their offsets alone."""
+    volts = np.linspace(-0.15, 0.15, 11)
+    drawn = np.random.default_rng(0).standard_normal(8)
     offsets_v = OFFSET_V * drawn / np.std(drawn, ddof=1)
     thermal_v = 1.380649e-23 * 300.15 / 1.602176634e-19
     for number, offset_v in enumerate(offsets_v):
