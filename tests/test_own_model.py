@@ -7,11 +7,16 @@ import re
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from atis_jax.fitting.curves import Curve, curves_csv
+from atis_jax.pruning.stream import Attended
+from atis_jax.scoring.method import Survey
 from atis_jax.scoring.registry import METHODS
+from atis_jax.scoring.types import Context
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own_model.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- (?P<mark>\w+) (?P<name>\S+) -->\n)?```python\n(?P<code>.*?)```", re.S)
@@ -96,3 +101,16 @@ def test_a_piece_is_short(heading):
 @pytest.mark.parametrize("heading", SHOWN)
 def test_a_piece_runs_and_shows_what_it_says(reader, heading):
     assert re.fullmatch(SHOWN[heading], reader.read(heading))
+
+
+@pytest.mark.slow
+def test_the_scorer_of_ones_own_scores(reader):
+    """It is priced on the page; here it decides."""
+    reader.read("Joules of a config")
+    method = METHODS[f"{MODULE}:Length"]
+    scorer = method(method.Spec(), None)
+    tokens = jnp.array([[[0.1, 0.1], [2.0, -2.0], [1.0, 1.0]]])
+    survey = Survey(tokens[None], jnp.ones((1, 3), bool), Attended())
+    design, _ = scorer.begin(jax.random.key(0), survey, jnp.array([0.3]))
+    decision, _ = scorer.score(design[0], None, None, tokens[0], Context(None, None, None, None, None), None)
+    assert decision.keep[:, 0].tolist() == [False, True, False]
