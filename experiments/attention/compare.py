@@ -1,6 +1,6 @@
 """One figure of several runs of ``configs/pretrained_attention.py``: a row a network.
 
-    python -m experiments.attention.compare runs/a runs/b --names MiniLM ViT --out docs/pretrained.svg
+python -m experiments.attention.compare runs/a runs/b --names MiniLM ViT --out docs/pretrained.svg
 """
 
 from __future__ import annotations

@@ -54,9 +54,7 @@ def compared(
     return found
 
 
-def concentration(
-    full: Float[Array, "B H N N"], real: Bool[Array, "B N"], share: float
-) -> Float[Array, ""]:
+def concentration(full: Float[Array, "B H N N"], real: Bool[Array, "B N"], share: float) -> Float[Array, ""]:
     """Share of a query's attention on its most attended keys, mean over real queries, heads and examples.
 
     Args:

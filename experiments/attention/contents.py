@@ -8,6 +8,9 @@ from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Number, Picture, Strip
 from experiments.attention.figures import LABELS, LINES, TARGETS, by_groups, by_layer, mass, mean_of, signed
 
+FITTED = ("ridge", "learned", "selection")
+"""Scores that are fitted to the attention."""
+
 
 def attention_strip(run: RunFiles) -> Strip:
     """Mean over layers of every score's rank correlation with the attention received."""
@@ -18,16 +21,12 @@ def attention_strip(run: RunFiles) -> Strip:
         Dot(LABELS[name], mean_of(received, name), signed(mean_of(received, name)), color)
         for name, (color, *_) in LINES.items()
     ]
-    best = max((name for name in LINES if name != "ridge"), key=lambda name: mean_of(received, name))
+    best = max((name for name in LINES if name not in FITTED), key=lambda name: mean_of(received, name))
     sentence = (
-        f"Untrained, the fitted ATIS design ranks tokens as the attention received does with a correlation of "
-        f"{signed(mean_of(received, 'learned'))}, mean of {len(received['ridge']['spearman'])} layers; the best that one "
-        f"vector a layer reaches is {signed(mean_of(received, 'ridge'))}. Of the other scores {LABELS[best]} comes "
-        "nearest."
-        if best != "learned"
-        else f"Untrained, the fitted ATIS design ranks tokens as the attention received does with a correlation of "
-        f"{signed(mean_of(received, 'learned'))}, mean of {len(received['ridge']['spearman'])} layers; the best that one "
-        f"vector a layer reaches is {signed(mean_of(received, 'ridge'))}."
+        "The fitted ATIS design, untrained, ranks tokens as the attention received does with a correlation of "
+        f"{signed(mean_of(received, 'learned'))}, mean of {len(received['ridge']['spearman'])} layers. The best that "
+        f"one vector a layer reaches is {signed(mean_of(received, 'ridge'))}. Of the scores that are not fitted to it "
+        f"{LABELS[best]} comes nearest, {signed(mean_of(received, best))}."
     )
     picture = Picture(
         "strip_attention",

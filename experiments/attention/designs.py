@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from atis_jax.circuits.chip import nominal_environment
 from atis_jax.pruning.stream import Attended
@@ -21,22 +21,24 @@ from atis_jax.scoring.types import Context
 from atis_jax.typing import Key
 from experiments.attention.settings import AttentionSettings
 
+FITTED = "received"
+"""Part of the attention that fitted prototypes start from."""
 QUERIES = ("extracted", "ema")
 """Prototypes that are the network's own queries, whatever they are compared with."""
 
 
-def specs_for(settings: AttentionSettings, target: str) -> dict[str, ScorerSpec]:
-    """One score for all heads, by name: prototypes fitted to ``target``, and those that are queries."""
+def specs_for(settings: AttentionSettings) -> dict[str, ScorerSpec]:
+    """One score for all heads, by name: prototypes that are fitted, and those that are queries."""
     return {
-        "learned": ScorerSpec(inputs=settings.inputs, start=target),
-        "selection": ScorerSpec(inputs=settings.selection_inputs, projection="selection", start=target),
+        "learned": ScorerSpec(inputs=settings.inputs, start=FITTED),
+        "selection": ScorerSpec(inputs=settings.selection_inputs, projection="selection", start=FITTED),
         **{name: ScorerSpec(inputs=settings.inputs, prototype=name) for name in QUERIES},
     }
 
 
-def of_groups(settings: AttentionSettings, target: str, groups: int, arrangement: str) -> ScorerSpec:
+def of_groups(settings: AttentionSettings, groups: int, arrangement: str) -> ScorerSpec:
     """A score a head group: an array for each at once (``grouped``), or one in turns (``multiplexed``)."""
-    return ScorerSpec(inputs=settings.inputs, start=target, arrangement=arrangement, groups=groups)
+    return ScorerSpec(inputs=settings.inputs, start=FITTED, arrangement=arrangement, groups=groups)
 
 
 def starting_scores(method: Analog, key: Key, fit: Survey, shown: Survey) -> Float[Array, "L B N G"]:
@@ -74,35 +76,29 @@ def starting_scores(method: Analog, key: Key, fit: Survey, shown: Survey) -> Flo
     return jnp.moveaxis(jax.lax.scan(one_example, state, examples)[1], 0, 1)
 
 
-def ridge_scores(
-    fit: Survey, shown: Survey, target: str, groups: int, counted: Bool[Array, "B N"]
-) -> Float[Array, "L B N G"]:
-    """w . x of the whole normalised token, w by ridge regression on the log attention that a group's heads give.
+def ridge_scores(fit: Survey, shown: Survey, groups: int) -> Float[Array, "L B N G"]:
+    """Score w . x of the whole normalised token, w by ridge regression on the log attention that a group's heads give.
 
     The best that one vector a layer reaches, for this target; without a circuit, and without a projection.
 
     Args:
         fit: examples of the regression.
         shown: examples that are scored.
-        target: part of the attention.
         groups: G.
-        counted: (B, N) tokens of ``fit`` that are a method's to judge.
     """
-    wanted = attention_target(fit.attended, target, counted, groups)
-    weight = counted.reshape(-1).astype(wanted.dtype)
+    wanted = attention_target(fit.attended, FITTED, fit.counted, groups)
+    weight = fit.counted.reshape(-1).astype(wanted.dtype)
 
     def one_layer(seen, wanted, shown):
         width = seen.shape[-1]
-        gram, covariance = moments(
-            conditioned(seen, "tokens").reshape(-1, width), wanted.reshape(-1, groups), weight
-        )
+        gram, covariance = moments(conditioned(seen, "tokens").reshape(-1, width), wanted.reshape(-1, groups), weight)
         return conditioned(shown, "tokens") @ jnp.linalg.solve(gram, covariance)
 
     return jax.vmap(one_layer)(fit.seen, wanted, shown.seen)
 
 
 def query_scores(fit: Survey, shown: Survey) -> Float[Array, "L B N 1"]:
-    """q . x of the whole normalised token, q the mean query of ``fit``: an extracted prototype without a projection."""
+    """Score q . x of the whole normalised token, q the mean query of ``fit``: extracted, without a projection."""
     assert fit.attended.query is not None
     mean_LxD = mean_queries(fit.attended.query, 1)[:, 0]
     return jnp.einsum("lbnd,ld->lbn", conditioned(shown.seen, "tokens"), mean_LxD)[..., None]

@@ -7,8 +7,8 @@ with. What has to be fitted is fitted on other examples.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from functools import partial
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ from atis_jax.models.forward import Batch
 from atis_jax.models.registry import make_model
 from atis_jax.models.weights.files import file_digest, find_weights
 from atis_jax.models.weights.load import load_weights
+from atis_jax.pruning.stream import Attended
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.spec import ScorerSpec
@@ -34,6 +35,7 @@ from atis_jax.validation import UserError
 from experiments.attention.comparison import chosen_rules, compared, concentration, share_of_groups
 from experiments.attention.contents import ATTENTION
 from experiments.attention.designs import (
+    FITTED,
     QUERIES,
     of_groups,
     query_scores,
@@ -75,7 +77,7 @@ def run(settings: AttentionSettings, folder: RunFolder) -> dict[str, Any]:
     pool, shown = (
         examples_shown(settings, model, method, params, split, settings.examples, "keys") for split in (train, test)
     )
-    found = scores(settings, fit, shown.survey, pool.survey, jax.random.fold_in(rng.key_of(root, "init"), 1))
+    found = scores(settings, fit.survey, shown.survey, pool.survey, jax.random.fold_in(rng.key_of(root, "init"), 1))
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
         "seed": settings.seed,
@@ -171,7 +173,7 @@ def examples_shown(
     return Shown(told, np.asarray(focus), np.asarray(outside))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _look(model: Model, method: Analog, parts: tuple[str, ...], top_keys: float, params: PyTree, batch: Batch):
     told = survey(model, params, method, batch, more=(*parts, "full"))
     stream = model.embed(params, batch)
@@ -185,7 +187,14 @@ def _look(model: Model, method: Analog, parts: tuple[str, ...], top_keys: float,
     return seen, focus, jnp.mean(jnp.sum(outside, axis=-1), axis=(1, 2))
 
 
-def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey, key: Key) -> dict[str, Any]:
+def fitted_to(fit: Survey, target: str) -> Survey:
+    """The examples with ``target`` as the part that designs start from: one program serves all targets."""
+    return dataclasses.replace(
+        fit, attended=Attended(query=fit.attended.query, **{FITTED: getattr(fit.attended, target)})
+    )
+
+
+def scores(settings: AttentionSettings, fit: Survey, shown: Survey, pool: Survey, key: Key) -> dict[str, Any]:
     """Every score compared with both targets, and scores of head groups with the attention of their own heads.
 
     Args:
@@ -202,17 +211,22 @@ def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey,
         found = jax.jit(rule_scores)(of.seen, of.attended.keys, of.counted, key)
         return {name: np.asarray(score)[..., None] for name, score in found.items()}
 
-    def started(spec: ScorerSpec) -> Score:
-        method = Analog(spec, hardware)
-        return np.asarray(jax.jit(starting_scores, static_argnums=0)(method, design_key, fit.survey, shown))
+    start, regress = jax.jit(starting_scores, static_argnums=0), jax.jit(ridge_scores, static_argnums=2)
+
+    @functools.cache
+    def method(spec: ScorerSpec) -> Analog:
+        return Analog(spec, hardware)
+
+    def started(spec: ScorerSpec, target: str = FITTED) -> Score:
+        same = jax.random.clone(design_key)  # one draw for all, to compare them
+        return np.asarray(start(method(spec), same, fitted_to(fit, target), shown))
 
     def ridge(target: str, groups: int) -> Score:
-        made = jax.jit(ridge_scores, static_argnums=(2, 3))
-        return np.asarray(made(fit.survey, shown, target, groups, fit.survey.counted))
+        return np.asarray(regress(fitted_to(fit, target), shown, groups))
 
     of_all, of_pool = rules(shown, rules_key), rules(pool, pool_key)
-    queries = {name: started(spec) for name, spec in specs_for(settings, TARGETS[0]).items() if name in QUERIES}
-    queries["mean_query"] = np.asarray(jax.jit(query_scores)(fit.survey, shown))
+    queries = {name: started(spec) for name, spec in specs_for(settings).items() if name in QUERIES}
+    queries["mean_query"] = np.asarray(jax.jit(query_scores)(fit, shown))
     apart: float | None = None
     targets: dict[str, Any] = {}
     for target in TARGETS:
@@ -227,13 +241,13 @@ def scores(settings: AttentionSettings, fit: Shown, shown: Survey, pool: Survey,
         }
         choice = chosen_rules({name: one for name, one in tried.items() if name != "random"})
         chosen = np.stack([sign * of_all[name][layer] for layer, (name, sign) in enumerate(choice)])
-        fitted = {name: started(spec) for name, spec in specs_for(settings, target).items() if name not in QUERIES}
+        fitted = {name: started(spec, target) for name, spec in specs_for(settings).items() if name not in QUERIES}
         one = {**of_all, "chosen": chosen, "ridge": ridge(target, 1), **fitted, **queries}
         groups: dict[str, Any] = {}
         for number in settings.groups:
-            own = started(of_groups(settings, target, number, "grouped"))
+            own = started(of_groups(settings, number, "grouped"), target)
             if apart is None:  # one array in turns: nothing in the scores is another, which one case shows
-                in_turns = started(of_groups(settings, target, number, "multiplexed"))
+                in_turns = started(of_groups(settings, number, "multiplexed"), target)
                 apart = float(np.abs(own - in_turns).max())
             groups[str(number)] = {
                 "ridge_consensus": against(one["ridge"], number),

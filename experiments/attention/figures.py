@@ -53,6 +53,7 @@ LINES: dict[str, tuple[Any, Any, float]] = {
     "ridge": (BLACK, "-", 2.0),
     "learned": (ANALOG, "-", 2.0),
     "selection": (ANALOG, "--", 1.4),
+    "mean_query": (GREEN, ":", 1.4),
     "extracted": (GREEN, "-", 1.4),
     "ema": (SKY, (0, (2, 1)), 1.4),
 }
@@ -84,7 +85,7 @@ def lines_by_layer(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
     for panel in panels[:: len(TARGETS)]:
         panel.set_ylabel("Spearman's \u03c1")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, handlelength=2.4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=2.4)
     return figure
 
 
@@ -92,7 +93,9 @@ def table_of(found: Mapping[str, Mapping[str, Any]], measure: str) -> tuple[tupl
     """A row a score, a column a layer, and the mean of the layers."""
     names = [name for name in LABELS if name in found]
     layers = len(found[names[0]][measure])
-    rows = [(LABELS[name], *(signed(x) for x in (*found[name][measure], mean_of(found, name, measure)))) for name in names]
+    rows = [
+        (LABELS[name], *(signed(x) for x in (*found[name][measure], mean_of(found, name, measure)))) for name in names
+    ]
     return (("score", *(str(layer) for layer in range(1, layers + 1)), "mean"), *rows)
 
 
@@ -125,8 +128,8 @@ def by_layer(run: RunFiles) -> Section:
         max(one["spearman_se"]) for target in TARGETS for one in attention["targets"][target]["scores"].values()
     )
     caption = (
-        f"Rank correlation of each score with attention in the dense network, mean over {sample}; one standard error is "
-        f"at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is the best that one vector a "
+        f"Rank correlation of each score with attention in the dense network, mean over {sample}; one standard error "
+        f"is at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is the best that one vector a "
         f"layer reaches; it and the designs are fitted on {run.table('dataset')['fit_examples']} training "
         f"{words.units}."
     )
@@ -156,8 +159,8 @@ def by_groups(run: RunFiles) -> Section:
     tables = [
         Table(
             f"attention_{target}_groups{number}",
-            f"{number} head groups: Spearman's rank correlation with {TARGETS[target]}, that of each group's own heads, "
-            "mean over groups. One array that serves the groups in turns scores alike (largest difference "
+            f"{number} head groups: Spearman's rank correlation with {TARGETS[target]}, of each group's own heads, mean "
+            "over groups. One array that serves the groups in turns scores alike (largest difference "
             f"{attention['multiplexed_apart_v']:.1g}\u00a0V).",
             table_of(found, "spearman"),
         )

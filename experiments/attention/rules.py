@@ -27,13 +27,13 @@ def random(hidden, keys, counted, key) -> Float[Array, "B N"]:
 
 
 def token_norm(hidden, keys, counted, key) -> Float[Array, "B N"]:
-    """|h|, of the token as it comes to the layer."""
+    """Length |h| of the token as it comes to the layer."""
     del keys, counted, key
     return jnp.linalg.norm(hidden, axis=-1)
 
 
 def key_norm(hidden, keys, counted, key) -> Float[Array, "B N"]:
-    """|k|, mean over heads: what is known once the layer's keys are made."""
+    """Length |k| of the keys, mean over heads: what is known once the layer's keys are made."""
     del hidden, counted, key
     return jnp.mean(jnp.linalg.norm(keys, axis=-1), axis=1)
 
@@ -48,7 +48,7 @@ def unlike_mean(hidden, keys, counted, key) -> Float[Array, "B N"]:
 
 
 def like_cls(hidden, keys, counted, key) -> Float[Array, "B N"]:
-    """h . h_CLS."""
+    """Dot product with CLS, h . h_CLS."""
     del keys, counted, key
     return jnp.einsum("bnd,bd->bn", hidden, hidden[:, 0])
 

@@ -18,7 +18,9 @@ class AttentionSettings:
     experiment: str = setting("pretrained_attention", choices=("pretrained_attention",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
     examples: int = setting(96, low=2, high=10_000, doc="evaluation examples that scores are compared on")
-    fit_examples: int = setting(512, low=2, high=10_000, doc="training examples that regressions and designs start from")
+    fit_examples: int = setting(
+        512, low=2, high=10_000, doc="training examples that regressions and designs start from"
+    )
     kept: float = setting(0.5, low=0.0, high=1.0, exclusive_low=True, doc="share of the tokens that recall is taken at")
     top_keys: float = setting(
         0.2, low=0.0, high=1.0, exclusive_low=True, doc="share of a row's keys whose attention is its concentration"
