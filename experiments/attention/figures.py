@@ -128,9 +128,9 @@ def by_layer(run: RunFiles) -> Section:
         max(one["spearman_se"]) for target in TARGETS for one in attention["targets"][target]["scores"].values()
     )
     caption = (
-        f"Rank correlation of each score with attention in the dense network, mean over {sample}; one standard error "
-        f"is at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is the best that one vector a "
-        f"layer reaches; it and the designs are fitted on {run.table('dataset')['fit_examples']} training "
+        f"Rank correlation of each score with attention in the dense network, mean over {sample}. One standard error "
+        f"is at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is the best that one vector "
+        f"a layer reaches. It and the designs are fitted on {run.table('dataset')['fit_examples']} training "
         f"{words.units}."
     )
     picture = Picture(
@@ -159,8 +159,8 @@ def by_groups(run: RunFiles) -> Section:
     tables = [
         Table(
             f"attention_{target}_groups{number}",
-            f"{number} head groups: Spearman's rank correlation with {TARGETS[target]}, of each group's own heads, mean "
-            "over groups. One array that serves the groups in turns scores alike (largest difference "
+            f"{number} head groups: Spearman's rank correlation with {TARGETS[target]}, of each group's own heads, "
+            "mean over groups. One array that serves the groups in turns scores alike (largest difference "
             f"{attention['multiplexed_apart_v']:.1g}\u00a0V).",
             table_of(found, "spearman"),
         )
