@@ -24,9 +24,9 @@ def attention_strip(run: RunFiles) -> Strip:
     best = max((name for name in LINES if name not in FITTED), key=lambda name: mean_of(received, name))
     sentence = (
         "The fitted ATIS design, untrained, ranks tokens as the attention received does with a correlation of "
-        f"{signed(mean_of(received, 'learned'))}, mean of {len(received['ridge']['spearman'])} layers. The best that "
-        f"one vector a layer reaches is {signed(mean_of(received, 'ridge'))}. Of the scores that are not fitted to it "
-        f"{LABELS[best]} comes nearest, {signed(mean_of(received, best))}."
+        f"{signed(mean_of(received, 'learned'))}, mean of {len(received['ridge']['spearman'])} layers. What one vector "
+        f"a layer reaches by least squares is {signed(mean_of(received, 'ridge'))}. Of the scores that are not fitted "
+        f"to it {LABELS[best]} comes nearest, {signed(mean_of(received, best))}."
     )
     picture = Picture(
         "strip_attention",

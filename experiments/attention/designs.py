@@ -79,7 +79,7 @@ def starting_scores(method: Analog, key: Key, fit: Survey, shown: Survey) -> Flo
 def ridge_scores(fit: Survey, shown: Survey, groups: int) -> Float[Array, "L B N G"]:
     """Score w . x of the whole normalised token, w by ridge regression on the log attention that a group's heads give.
 
-    The best that one vector a layer reaches, for this target; without a circuit, and without a projection.
+    What one vector a layer reaches by least squares, without a circuit and without a projection.
 
     Args:
         fit: examples of the regression.

@@ -68,7 +68,9 @@ def lines_by_layer(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
     Args:
         networks: the part ``attention`` of a summary, by what the network is called; an empty name is not written.
     """
-    figure = new_figure(2.6 * len(networks) + 0.7)
+    figure = new_figure(2.6 * len(networks) + 0.9)
+    parts = [network["targets"][target]["scores"] for network in networks.values() for target in TARGETS]
+    lowest = min(min(found[name]["spearman"]) for found in parts for name in LINES)
     panels = panels_of(figure, len(networks), len(TARGETS), sharey=True)
     for panel, (network, target) in zip(panels, [(n, t) for n in networks for t in TARGETS], strict=True):
         found = networks[network]["targets"][target]["scores"]
@@ -80,12 +82,12 @@ def lines_by_layer(networks: Mapping[str, Mapping[str, Any]]) -> Figure:
                 marker="o", markersize=2.2, label=LABELS[name],
             )  # fmt: skip
         layer_axis(panel, layers)
-        panel.set_ylim(top=1.0)
+        panel.set_ylim(min(0.0, lowest) - 0.05, 1.0)
         panel.set_title(f"{network}{': ' if network else ''}{TARGETS[target]}")
     for panel in panels[:: len(TARGETS)]:
         panel.set_ylabel("Spearman's \u03c1")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=2.4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=2.0, columnspacing=1.2)
     return figure
 
 
@@ -117,7 +119,7 @@ def mean_of(found: Mapping[str, Mapping[str, Any]], name: str, measure: str = "s
 
 def signed(value: float) -> str:
     """Two decimals and a proper minus sign."""
-    return f"{value:.2f}".replace("-", "\u2212")
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
 
 
 def by_layer(run: RunFiles) -> Section:
@@ -129,8 +131,8 @@ def by_layer(run: RunFiles) -> Section:
     )
     caption = (
         f"Rank correlation of each score with attention in the dense network, mean over {sample}. One standard error "
-        f"is at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is the best that one vector "
-        f"a layer reaches. It and the designs are fitted on {run.table('dataset')['fit_examples']} training "
+        f"is at most {error:.2f}. Protected {words.tokens} are left out. Ridge regression is what one vector a layer "
+        f"reaches by least squares. It and the designs are fitted on {run.table('dataset')['fit_examples']} training "
         f"{words.units}."
     )
     picture = Picture(
