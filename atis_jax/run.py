@@ -27,6 +27,7 @@ from atis_jax.models import registry as models
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Pruned, ScorerInputs
 from atis_jax.numerics import layer_of
+from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring import registry as scoring
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method
@@ -76,7 +77,7 @@ class Run:
         costs: prices and shapes; ``costs.dense()`` is the ledger without pruning.
         wanted: (L,) kept fractions that it was trained for.
         data: section ``data`` of its config.
-        test: its test examples; ``test.at(slice(8))`` are columns for ``score``.
+        test: examples of the split that it is evaluated on; ``test.at(slice(8))`` are columns for ``score``.
     """
 
     folder: Path
@@ -125,14 +126,14 @@ class Run:
         """Accuracy and kept fractions over some examples.
 
         Args:
-            split: examples with their labels; None: the test examples.
+            split: examples with their labels; None: those of ``Run.test``.
             chip: see ``score``.
             temperature_c: see ``score``.
         """
         inputs, noise = self._inputs(chip, temperature_c)
         batches = eval_batches(self.data, self.test if split is None else split)
         found = evaluate.count(self.evaluator.masked(), self.evaluator.task, batches, inputs, noise)
-        return Result(found.accuracy, found.kept / found.examples / self.model.tokens, int(found.examples))
+        return Result(found.accuracy, found.kept_fraction, int(found.examples))
 
     def energy(self, kept_per_layer: Sequence[float] | Float[Array, "L"] | None = None) -> Ledger:
         """What an example costs, J: ``as_dict()`` has the lines, ``total_j`` the sum, ``scoring_j`` the method's.
@@ -142,6 +143,17 @@ class Run:
         """
         kept = jnp.asarray(self.wanted if kept_per_layer is None else kept_per_layer, jnp.float32)
         return self.method.bill(self.costs, kept, self.design, self.memory)
+
+    def energy_of(self, scores: Pruned) -> Ledger:
+        """What each example of ``score`` costs, at its own length and its own kept tokens: leaves (B,), J.
+
+        The mean of text differs from ``energy`` at the mean fractions: attention is quadratic in the length.
+        """
+        kept = jax.vmap(kept_tokens, (0, None))(scores.alive, scores.counted).T
+        counted = jnp.broadcast_to(jnp.sum(scores.counted, axis=-1), kept.shape[:1])
+        return self.costs.of_each(
+            lambda costs, share: self.method.bill(costs, share, self.design, self.memory), counted, kept
+        )
 
     def _inputs(self, chip: int | None, temperature_c: float) -> tuple[ScorerInputs, Key | None]:
         """What the scorers need on a chip, and the key of its noise."""
@@ -182,7 +194,7 @@ def load(folder: str | Path) -> Run:
         steps = stored["tune"]["steps"]
     except (ValueError, KeyError, TypeError) as error:
         raise no_run(folder, error) from error
-    test = data.load_split(spec["data"], "test")
+    test = data.load_split(spec["data"], spec["data"].evaluation)
     model, dataset = models.make_model(spec["model"], test.facts), data.make_dataset(spec["data"])
     target = jnp.asarray(pruning.kept_of_incoming(model.depth))
     built_on = scoring.METHODS[spec["scorer"].kind].built_on(spec["scorer"], hardware)

@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
 def get_sweep() -> list[dict[str, Any]]:
     """Fourteen runs."""
     return [
-        {},
+        {"scorer.prototype": "static"},
         {"scorer.prototype": "ema"},
         {"scorer.prototype": "extracted"},
         {"scorer.arrangement": "grouped", "scorer.groups": 2},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from atis_jax.circuits.chip import Chip, Environment, nominal_environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.data.dataset import Split
-from atis_jax.data.pipeline import Batch
+from atis_jax.data.pipeline import Batch, Shape, by_shape
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.numerics import layer_of
@@ -196,43 +197,54 @@ class ChipCounts:
     Attributes:
         accuracy: (chips,).
         kept_per_layer: (chips, L).
-        capacities: room of each layer that they were computed with in the end.
+        capacities: room of each layer that they were computed with in the end, of batches of each shape.
         overflow: tokens that found none.
+        each: what each chip finds of each example.
     """
 
     accuracy: np.ndarray
     kept_per_layer: np.ndarray
-    capacities: tuple[int, ...]
+    capacities: dict[Shape, tuple[int, ...]]
     overflow: int
+    each: list[evaluate.Each]
 
 
 def count_chips(
-    chips: Chips, batches: list[Batch], ideal: evaluate.Count, capacities: tuple[int, ...] = ()
+    chips: Chips, batches: list[Batch], ideal: Mapping[Shape, evaluate.Count], capacities: tuple[int, ...] = ()
 ) -> ChipCounts:
     """Accuracy and counts of every chip: hard comparators, read noise, tokens really removed.
 
     Args:
         chips: see ``fabricate``.
         batches: examples.
-        ideal: what the perfect chip counts; with two scouts it chooses the first capacities.
+        ideal: what the perfect chip counts on batches of each shape; with two scouts it chooses the first capacities.
         capacities: room of each layer, beyond which tokens are lost and counted; empty: room for all.
     """
-    evaluator = chips.trained.evaluator
-    room = capacities
-    if not room:
-        masked = evaluator.masked()
-        scouts = [
-            evaluate.count(masked, evaluator.task, batches, chips.inputs(number), chips.noise[number]).largest
-            for number in range(min(SCOUT_CHIPS, len(chips)))
-        ]
-        room = evaluate.capacities_for(np.max([ideal.largest, *scouts], axis=0), evaluator.model, evaluator.scored)
+    evaluator, groups = chips.trained.evaluator, by_shape(batches)
+    room = {}
+    for shape, group in groups.items():
+        length = ideal[shape].length
+        room[shape] = tuple(min(one, length) for one in capacities)
+        if not capacities:
+            masked = evaluator.masked()
+            scouts = [
+                evaluate.count(masked, evaluator.task, group, chips.inputs(number), chips.noise[number]).largest
+                for number in range(min(SCOUT_CHIPS, len(chips)))
+            ]
+            largest = np.max([ideal[shape].largest, *scouts], axis=0)
+            room[shape] = evaluate.capacities_for(largest, evaluator.model, evaluator.scored, length)
     compiled: dict = {}
-    accuracy, kept, overflow = [], [], 0
+    accuracy, kept, each, overflow = [], [], [], 0
     for number in range(len(chips)):
-        total, room = evaluate.count_gathered(
-            evaluator, compiled, room, batches, chips.inputs(number), chips.noise[number], not capacities
-        )
-        accuracy.append(total.accuracy)
-        kept.append(total.kept_fraction)
-        overflow += total.overflow
-    return ChipCounts(np.asarray(accuracy), np.asarray(kept), room, overflow)
+        counts = []
+        for shape, group in groups.items():
+            total, room[shape] = evaluate.count_gathered(
+                evaluator, compiled, room[shape], group, chips.inputs(number), chips.noise[number], not capacities
+            )
+            counts.append(total)
+        whole = evaluate.added(counts)
+        accuracy.append(whole.accuracy)
+        kept.append(whole.kept_fraction)
+        each.append(whole.each)
+        overflow += whole.overflow
+    return ChipCounts(np.asarray(accuracy), np.asarray(kept), room, overflow, each)

@@ -25,6 +25,8 @@ from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
+from atis_jax.models.weights.files import file_digest, find_weights
+from atis_jax.models.weights.load import load_weights
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.strict_json import read_json
@@ -50,6 +52,8 @@ from experiments.settings import CodesignSettings
 
 EXPORT = "export"
 """Folder of the design bundle in that of the run."""
+WEIGHTS = "weights"
+"""Name of pretrained weights among a run's inputs."""
 SURVEYED = 256
 """Training examples from which the starting design's spread, variances and queries are taken."""
 
@@ -57,7 +61,7 @@ SURVEYED = 256
 def run(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     """Run or go on with the experiment; returns what it wrote to ``summary.json``."""
     started = time.time()
-    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     # Only the data say how many tokens there are, and of how many values each is made.
@@ -96,7 +100,7 @@ def write_export(
 def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     """Train the dense network alone, for other runs to start from (``config.start_from``)."""
     started = time.time()
-    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     trained = train_stages(settings, folder, model, plan(settings, root)[:1], train, root)
@@ -132,11 +136,19 @@ def train_stages(
     trained: dict[str, TrainState] = {}
     check_batch(settings.data, train)
     read: dict[str, Input] = {}
+    past: tuple[str, ...] = ()
+    first: TrainState | None = None
     if settings.start_from is not None:
         trained["dense"] = dense_from(settings, fresh_dense(settings, model, root))
         read["start_from"] = Input(settings.start_from, trained["dense"].params)
+    elif (weights := getattr(settings.model, "weights", None)) is not None:
+        begun = Checkpoints(folder.checkpoints / "dense", folder.config_hash, read_only=True).latest_step()
+        if begun is None:
+            first, read[WEIGHTS] = pretrained(model, fresh_dense(settings, model, root), weights)
+        else:  # its checkpoint holds them: the file may be gone
+            past = (WEIGHTS,)
     folder.begin()
-    check_inputs(folder, read)
+    check_inputs(folder, read, past)
     done, unit = steps_done(folder, stages), make_dataset(settings.data).unit
     with (
         MetricsLog(folder.metrics, after_step=done) as log,
@@ -144,7 +156,7 @@ def train_stages(
     ):
         loop = Loop(folder, settings.data, train, log, bar, settings.checkpoint_every)
         for stage in stages:
-            step_fn, state = prepare(settings, stage, model, train, root, trained)
+            step_fn, state = prepare(settings, stage, model, train, root, trained, first)
             teacher = {} if stage.name == "dense" else trained["dense"].params
             trained[stage.name] = loop.run(stage, step_fn, state, teacher)
     return trained
@@ -175,11 +187,13 @@ def prepare(
     train: Split,
     root: jax.Array,
     trained: dict[str, TrainState],
+    first: TrainState | None = None,
 ):
-    """The step function of a stage and the state it starts from."""
+    """The step function of a stage and the state it starts from; ``first`` is the dense one's, None: untrained."""
     if stage.name == "dense":
         transform = optimiser(settings.dense, settings.codesign)
-        return dense_step(model, build_task(settings), settings.dense, transform), fresh_dense(settings, model, root)
+        state = fresh_dense(settings, model, root) if first is None else first
+        return dense_step(model, build_task(settings), settings.dense, transform), state
     params = trained["dense"].params
     if stage.name == "dense_longer":
         transform = optimiser(settings.tune, settings.codesign)
@@ -205,6 +219,14 @@ def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> Tr
     # Jitted: operation by operation it would take longer than the first hundred steps.
     params = jax.jit(model.init)(rng.key_of(root, "init"))
     return create_state(params, (), (), root, optimiser(settings.dense, settings.codesign))
+
+
+def pretrained(model: Model, untrained: TrainState, where: str) -> tuple[TrainState, Input]:
+    """The state with published weights where ``where`` names them; tells in one line what they are."""
+    file = find_weights(where)
+    params, line = load_weights(model, untrained.params, file)
+    print(line, flush=True)
+    return dataclasses.replace(untrained, params=params), Input(file, sha256=file_digest(file))
 
 
 def codesign_setup(settings: CodesignSettings, model: Model, kind: str):

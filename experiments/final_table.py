@@ -54,6 +54,7 @@ def _accuracy(summary: Summary) -> Rows:
         "hardware_worst": f"  worst{chips}",
         "digital": "accuracy, digital scorer",
         "random": "accuracy, random pruning, same fractions",
+        "attention_received": "accuracy, most attended, same fractions",
     }
     for key, label in labels.items():
         if found.get(key) is not None:

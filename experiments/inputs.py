@@ -1,7 +1,7 @@
-"""What a run depends on beside its config: other runs and JAX's switches. It goes on with the same ones or not at all.
+"""What a run depends on beside its config: other runs, pretrained weights and JAX's switches. It goes on with the same.
 
-A run names another by its folder, which stays when that one is trained again. Neither the config nor the checkpoint
-says what the folder held.
+A run names another by its folder, which stays when that one is trained again, and weights by their file. Neither the
+config nor the checkpoint says what was in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import jax
@@ -30,15 +30,17 @@ _BEFORE = "designs.json"
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """Something read of another run.
+    """Something read of another run, or a file.
 
     Attributes:
-        folder: of that run.
+        folder: of that run; the file itself.
         content: everything of it that can move a result, such as the network's parameters.
+        sha256: of the file, in place of that of ``content``.
     """
 
     folder: str | os.PathLike
-    content: PyTree
+    content: PyTree = None
+    sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class _Record:
     machine: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def check_inputs(folder: RunFolder, runs: Mapping[str, Input]) -> None:
+def check_inputs(folder: RunFolder, runs: Mapping[str, Input], past: Collection[str] = ()) -> None:
     """Refuse to go on with other inputs than the run began with; call before anything is computed from them.
 
     A folder without a record, as of an older run, gets one. The runs of a sweep are compared with one another. Another
@@ -65,12 +67,16 @@ def check_inputs(folder: RunFolder, runs: Mapping[str, Input]) -> None:
     Args:
         folder: of the run that reads.
         runs: all others that it reads, by a name that stays, such as the config's field.
+        past: names of what it read once and needs no more; the record of them stays as it is.
 
     Raises:
         UserError: one is not what it was, there is one more or less, a switch of JAX differs, or a record is damaged.
     """
     now = _Record(
-        {name: {"folder": os.path.abspath(one.folder), "sha256": digest(one.content)} for name, one in runs.items()},
+        {
+            name: {"folder": os.path.abspath(one.folder), "sha256": one.sha256 or digest(one.content)}
+            for name, one in runs.items()
+        },
         kept_switches(),
         machine(),
     )
@@ -79,6 +85,7 @@ def check_inputs(folder: RunFolder, runs: Mapping[str, Input]) -> None:
         for sibling in _siblings(folder.path):
             _check_sibling(folder.path, sibling, now)
     else:
+        now = dataclasses.replace(now, runs=now.runs | {name: then.runs[name] for name in past if name in then.runs})
         _check_runs(folder.path, then, now, {name: str(one.folder) for name, one in runs.items()})
         _check_switches(folder.path, "it", then, now)
         _tell_machine(then, now)

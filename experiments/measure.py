@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from atis_jax import rng
 from atis_jax.circuits.dac import dac_levels_v
 from atis_jax.circuits.frontend import ota_curves_a
 from atis_jax.data.dataset import Split
-from atis_jax.data.pipeline import Batch, eval_batches
+from atis_jax.data.pipeline import Batch, Shape, by_shape, eval_batches
 from atis_jax.data.registry import make_dataset
+from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import ScorerInputs, dense_forward
 from atis_jax.numerics import layer_of
@@ -23,6 +26,7 @@ from atis_jax.pruning.stream import spread
 from atis_jax.scoring.atis.analog import Analog, realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.bill import Bill
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
@@ -31,7 +35,7 @@ from experiments.design_summary import design_summary
 from experiments.files import write_arrays_atomically
 from experiments.ledgers import run_bill
 from experiments.rundir import RunFolder
-from experiments.settings import CodesignSettings
+from experiments.settings import ARMS, CodesignSettings
 
 CURVE_POINTS = 201
 CURVES = 8
@@ -55,13 +59,19 @@ def measure(
     depth = settings.model.depth
     dense_params, task = trained.get("dense_longer", trained["dense"]).params, design.evaluator.task
     perfect = perfect_inputs(design, depth)
-    ideal = evaluate.count(design.evaluator.masked(), task, batches, perfect, None)
+    masked = design.evaluator.masked()
+    ideals = {shape: evaluate.count(masked, task, group, perfect, None) for shape, group in by_shape(batches).items()}
+    ideal = evaluate.added(list(ideals.values()))
     made = fabricate(settings, design, train, key, root)
-    chips = count_chips(made, batches, ideal, settings.evaluation.capacities)
+    chips = count_chips(made, batches, ideals, settings.evaluation.capacities)
     few = batches[: max(1, settings.evaluation.agreement_examples // settings.data.eval_batch_size)]
     on_chips, first_chip = made.trained, made.inputs(0)
-    agreed = agreement.masked_against_gathered(
-        on_chips.evaluator, chips.capacities, few, first_chip, jax.random.fold_in(key, 0)
+    noise = jax.random.fold_in(key, 0)
+    agreed = agreement.added(
+        [
+            agreement.masked_against_gathered(on_chips.evaluator, chips.capacities[shape], group, first_chip, noise)
+            for shape, group in by_shape(few).items()
+        ]
     )
     arrays, spearman, recall = pictures(settings, on_chips, trained["dense"].params, few, first_chip, key, test)
     kept = chips.kept_per_layer.mean(axis=0)
@@ -76,6 +86,14 @@ def measure(
         "agreement_layer_spearman": spearman,
         "agreement_recall": recall,
     }
+    right = {
+        "dense": evaluate.dense_right(model, task, dense_params, batches),
+        "dense_before": evaluate.dense_right(model, task, trained["dense"].params, batches),
+        "ideal": ideal.each.right,
+        "hardware": np.stack([one.right for one in chips.each]),
+    }
+    others, right_too = controls(settings, model, trained, batches, kept, key)
+    arrays |= {f"right_{name}": found.astype(np.float16) for name, found in (right | right_too).items()}
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     scored = list(design.evaluator.scored)
     return {
@@ -83,8 +101,8 @@ def measure(
         "seed": settings.seed,
         "dataset": dataset_summary(settings, test),
         "accuracy": {
-            "dense": evaluate.dense_accuracy(model, task, dense_params, batches),
-            "dense_before": evaluate.dense_accuracy(model, task, trained["dense"].params, batches),
+            "dense": float(np.mean(right["dense"], dtype=np.float64)),
+            "dense_before": float(np.mean(right["dense_before"], dtype=np.float64)),
             "ideal": ideal.accuracy,
             "hardware_mean": float(chips.accuracy.mean()),
             "hardware_std": float(chips.accuracy.std()),
@@ -93,7 +111,7 @@ def measure(
             "temperature_c": list(settings.evaluation.temperature_c),
             "supply": list(settings.evaluation.supply),
             "calibration": [] if made.trims is None else list(settings.evaluation.calibration),
-            **controls(settings, model, trained, batches, kept, key),
+            **others,
         },
         "tokens": {
             "kept_per_layer": kept.tolist(),
@@ -108,13 +126,13 @@ def measure(
             "decisions_unequal_outside_margin": agreed.unequal_outside,
             "examples_compared": agreed.examples_compared,
             "rounding_margin_v": agreement.ROUNDING_V,
-            "capacities": list(chips.capacities),
+            "capacities": capacities_summary(chips.capacities),
             "capacity_overflow": chips.overflow + agreed.overflow,
             "attention_spearman": float(np.mean(spearman[scored])),
             "attention_recall": float(np.mean(recall[scored])),
         },
         "design": design_summary(design.state.design, design.evaluator.method, design.evaluator.scored),
-        "energy": energy_summary(settings, model, design, kept),
+        "energy": energy_summary(settings, model, design, kept, chips.each if train.facts.mean_length else ()),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {
             name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -123,11 +141,18 @@ def measure(
     }
 
 
+def capacities_summary(capacities: dict[Shape, tuple[int, ...]]) -> list[Any]:
+    """Room of each layer; of batches of several shapes a list for each, the least room first."""
+    found = sorted(list(room) for room in capacities.values())
+    return found[0] if len(found) == 1 else found
+
+
 def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     """The data set as the summary names it."""
     return {
         "name": settings.data.name,
-        "split": "test",
+        "split": settings.data.evaluation,
+        **({"parts": dict(test.parts)} if len(test.parts) > 1 else {}),
         "unit": make_dataset(settings.data).unit,
         "examples": len(test),
         "class_names": list(test.class_names),
@@ -141,13 +166,16 @@ def controls(
     batches: list[Batch],
     kept: np.ndarray,
     key: jax.Array,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's.
 
-    Random pruning was trained at the target fractions and is measured at ``kept``, those of the analog scorer.
+    What keeps given fractions was trained at the target ones and is measured at ``kept``, those of the design.
+
+    Returns:
+        The numbers of the summary, and of each control, example by example, whether it is right.
     """
-    found = {}
-    for number, kind in enumerate(("digital", "random")):
+    found, right = {}, {}
+    for number, kind in enumerate(arm for arm in ARMS if arm != "dense"):
         if kind in trained:
             control = with_scorer(settings, model, trained[kind], kind)
             inputs = control.inputs(None, None)
@@ -158,7 +186,8 @@ def controls(
             counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
             found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept_fraction))
-    return found
+            right[kind] = counted.each.right
+    return found, right
 
 
 def pictures(
@@ -174,13 +203,16 @@ def pictures(
     masked = trained.evaluator.masked()
     model, dataset = trained.evaluator.model, make_dataset(settings.data)
 
+    # Tokens that the network puts in front of what the data show: all that it protects, unless the data have them.
+    example = dataset.show({name: column[:1] for name, column in batches[0].items()})
+    first = model.length - (test.facts.length if "real" in example else model.tokens)
+
     @jax.jit
     def attention_received(batch):
         _, attention = dense_forward(model, dense_params, batch, needs={"received"})
         assert attention.received is not None
-        return jnp.mean(attention.received, axis=2)[:, :, model.length - model.tokens :]
+        return jnp.mean(attention.received, axis=2)[:, :, first:]
 
-    first = model.length - model.tokens
     outs, spearman, recall = [], [], []
     for batch in batches:
         out = masked(batch, inputs, evaluate.example_keys(jax.random.fold_in(key, 100), batch["number"]))
@@ -283,23 +315,47 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     return curves
 
 
-def energy_summary(settings: CodesignSettings, model: Model, trained: Trained, kept: np.ndarray) -> dict[str, Any]:
-    """The ledger at the mean kept fractions, and what no pruning and digital scoring would cost."""
+def energy_summary(
+    settings: CodesignSettings,
+    model: Model,
+    trained: Trained,
+    kept: np.ndarray,
+    each: Sequence[evaluate.Each] = (),
+) -> dict[str, Any]:
+    """The ledger, and what no pruning and digital scoring would cost.
+
+    Args:
+        settings: of the run.
+        model: the network.
+        trained: network and design.
+        kept: (L,) mean kept fractions.
+        each: of examples of different lengths, what every chip finds of each. The ledgers are then the mean over
+            examples and chips, each example at its own length and its own kept tokens; else one at ``kept``.
+    """
     costs, method = run_bill(settings, model), trained.evaluator.method
-    state, share = trained.state, jnp.asarray(kept)
-    spent = method.bill(costs, share, state.design, state.scorer_state)
+    state = trained.state
+
+    def joules(bill: Callable[[Bill, Float[Array, "L"]], Ledger]) -> Ledger:
+        if not each:
+            return bill(costs, jnp.asarray(kept))
+        counted, left = (np.concatenate([getattr(one, name) for one in each]) for name in ("counted", "kept"))
+        return jax.tree.map(jnp.mean, costs.of_each(bill, counted, left))
+
+    spent = joules(lambda costs, kept: method.bill(costs, kept, state.design, state.scorer_state))
     rivals = {}
     if isinstance(method, Atis):
-        lines = method.ledger(costs)
-        rivals["digital"] = lines.digital(share, state.design, folded=False)
-        if lines.folds:
-            rivals["digital_folded"] = lines.digital(share, state.design, folded=True)
+        rivals["digital"] = joules(lambda costs, kept: method.ledger(costs).digital(kept, state.design, folded=False))
+        if method.ledger(costs).folds:
+            rivals["digital_folded"] = joules(
+                lambda costs, kept: method.ledger(costs).digital(kept, state.design, folded=True)
+            )
     return {
-        "dense_j": float(costs.dense().total_j),
+        "dense_j": float(joules(lambda costs, kept: costs.dense()).total_j),
         "total_j": float(spent.total_j),
         "scoring_j": float(spent.scoring_j),
         "ledger_j": {line: float(value) for line, value in spent.as_dict().items()},
         **{f"{name}_j": float(one.total_j) for name, one in rivals.items()},
         **{f"{name}_scoring_j": float(one.scoring_j) for name, one in rivals.items()},
+        **({"examples": len(each[0].number)} if each else {}),
         "preset": settings.energy.preset,
     }

@@ -23,9 +23,9 @@ from atis_jax.scoring.registry import METHODS, make_method
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.validation import SettingError, check_settings, choose, field_names, setting
 
-ARMS = ("dense", "digital", "random")
+ARMS = ("dense", "digital", "random", "attention_received")
 """What a co-designed network can be compared with, each trained as long in all: without pruning, with the digital
-scorer, and with random pruning at the same per-layer fractions."""
+scorer, and at the same per-layer fractions with random pruning and with what sees the attention."""
 
 
 @dataclasses.dataclass(frozen=True)

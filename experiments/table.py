@@ -84,6 +84,10 @@ class Line:
         found = [run.number("dataset.examples") for run in self.runs]
         return min((count for count in found if count), default=None) if all(found) else None
 
+    def split(self) -> str:
+        """What its accuracies were counted on; the same for all of its runs."""
+        return str(self.runs[0].config.get("data.evaluation", "test"))
+
     def error(self, name: str) -> float | None:
         """Sampling error of one such accuracy."""
         repeats, examples = self.repeats(name), self.examples()

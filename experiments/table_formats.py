@@ -60,6 +60,7 @@ def _full_row(line: Line) -> dict[str, str | int | float]:
         "design": line.design,
         "runs": " ".join(str(run.folder) for run in line.runs),
         "seeds": len(line.runs),
+        "dataset.split": line.split(),
         "dataset.examples": line.examples() or "",
     }
     found = {name: line.repeats(name) for name in NUMBERS}
@@ -142,6 +143,7 @@ COLUMNS: Mapping[str, Callable[[Line], str]] = {
     "pruned, mean of layers": _fraction("tokens.pruned_fraction"),
     "pruned, final layer": _fraction("tokens.pruned_fraction_final_layer"),
     "seeds": lambda line: str(len(line.runs)),
+    "evaluated on": lambda line: line.split(),
     "dense (%)": _percent("accuracy.dense"),
     "analog: mean over chips (%)": _percent("accuracy.hardware_mean"),
     "its sampling error (points)": _sampling,

@@ -33,7 +33,7 @@ class TrainedRun:
         trained: its parameters, design and scorer memory after the last step of co-design. The optimiser's memory
             is not read: ``trained.state.opt_state`` is empty.
         train: the training examples.
-        test: the test examples.
+        test: examples of the split that it is evaluated on.
         root: the run's root key.
         folder: where it was read from.
     """
@@ -67,7 +67,7 @@ def load_trained(folder: str | Path) -> TrainedRun:
     settings, stored_as = _settings_of(folder)
     store = Checkpoints(folder / "checkpoints" / STAGE, stored_as, read_only=True)
     done = check_finished(folder, store, settings.tune.steps)
-    train, test = load_split(settings.data, "train"), load_split(settings.data, "test")
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
 

@@ -14,7 +14,9 @@ OF_IMAGES = (
     "atis_jax/data/cluttered_digits.py",
     "atis_jax/data/images.py",
     "atis_jax/data/registry.py",  # a kind of data
+    "atis_jax/models/saliency.py",
     "atis_jax/models/vit.py",
+    "atis_jax/models/weights/vit.py",
     "atis_jax/report/wording.py",  # what a data set's examples are called
     "experiments/codesign_report/contents.py",  # an array of older runs
     "experiments/codesign_report/patches.py",

@@ -1,4 +1,4 @@
-"""What an image data set must be: checked on what TFDS says of it, then on the images and labels that were read."""
+"""What a stored data set must be: checked on what TFDS says of it, then on the images and labels that were read."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ def check_features(name: str, features: Mapping[str, Any]) -> None:
             f"data set {name!r} has the features {', '.join(sorted(features))}; an image classifier needs 'image' and "
             "a class 'label'. Choose another data.name"
         )
-    classes = label.num_classes
-    if classes is None or classes < 2:
-        raise DatasetError(f"data set {name!r} has {classes} classes; a classifier needs 2 or more")
+    _check_classes(name, label.num_classes)
     dtype = np.dtype(image.np_dtype)
     if dtype != np.uint8:
         raise DatasetError(
@@ -43,6 +41,35 @@ def check_features(name: str, features: Mapping[str, Any]) -> None:
             "8-bit images, or choose another data.name"
         )
     check_image_shape(name, image.shape, coded=isinstance(image, tfds.features.Image))
+
+
+def check_text(name: str, features: Mapping[str, Any]) -> str:
+    """Whether a data set has one text and a class an example; nothing is read.
+
+    Args:
+        name: of the data set, for the message.
+        features: of the TFDS builder.
+
+    Returns:
+        The name of the text.
+
+    Raises:
+        DatasetError: says what the data set has instead, and what to do.
+    """
+    texts = [feature for feature, kind in features.items() if isinstance(kind, tfds.features.Text)]
+    label = features.get("label")
+    if len(texts) != 1 or not isinstance(label, tfds.features.ClassLabel):
+        raise DatasetError(
+            f"data set {name!r} has the features {', '.join(sorted(features))}, {len(texts)} of them texts; a "
+            "classifier of sentences needs one text and a class 'label'. Choose another data.name"
+        )
+    _check_classes(name, label.num_classes)
+    return texts[0]
+
+
+def _check_classes(name: str, classes: int | None) -> None:
+    if classes is None or classes < 2:
+        raise DatasetError(f"data set {name!r} has {classes} classes; a classifier needs 2 or more")
 
 
 def check_image_shape(name: str, shape: Sequence[int | None], coded: bool) -> None:

@@ -53,6 +53,9 @@ class Split:
         class_names: one name a class.
         facts: what a model must know.
         extra: what only this data set has, one array (n, ...) a name.
+        parts: name and examples of each stored split that it is made of, in order; empty for one.
+        bucket: (n,) tokens, along the columns' second axis, of the batches that each example comes in: those of one
+            batch are in one bucket. None: every batch has all.
     """
 
     columns: dict[str, np.ndarray]
@@ -60,6 +63,8 @@ class Split:
     class_names: tuple[str, ...]
     facts: Facts
     extra: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    parts: tuple[tuple[str, int], ...] = ()
+    bucket: Int32[np.ndarray, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,12 +73,36 @@ class Split:
         """What a model is fed of the examples ``index``, as stored."""
         return {name: column[index] for name, column in self.columns.items()}
 
+    def take(self, index: np.ndarray) -> Split:
+        """The split of the examples ``index`` alone."""
+        return dataclasses.replace(
+            self,
+            columns=self.at(index),
+            labels=self.labels[index],
+            parts=(),
+            extra={name: column[index] for name, column in self.extra.items()},
+            bucket=None if self.bucket is None else self.bucket[index],
+        )
+
+    def groups(self) -> list[np.ndarray]:
+        """Numbers of the examples that may share a batch, ascending; the shortest bucket first."""
+        if self.bucket is None:
+            return [np.arange(len(self))]
+        return [np.flatnonzero(self.bucket == length) for length in np.unique(self.bucket)]
+
+    def cut(self, columns: Columns, index: np.ndarray) -> Columns:
+        """``columns`` of examples of one bucket without the padding that all of it have."""
+        if self.bucket is None:
+            return columns
+        length = self.bucket[index[0]]
+        return {name: column[:, :length] if column.ndim > 1 else column for name, column in columns.items()}
+
 
 class Dataset(Protocol):
     """Where examples come from. One file a kind of data, and a line in ``data.registry``.
 
     Attributes:
-        spec: its section of the config; has batch_size and eval_batch_size.
+        spec: its section of the config; has batch_size, eval_batch_size and evaluation.
         unit: what a person calls an example.
         task: what a network is asked of it, a name of ``training.task.TASKS``.
     """
@@ -94,7 +123,7 @@ class Dataset(Protocol):
         ...
 
     def load(self, split: str) -> Split:
-        """One split in memory, "train" or "test".
+        """One split in memory, "train" or what ``spec.evaluation`` may be.
 
         Raises:
             DatasetError: it is not there, damaged, or not what this kind of data must be.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import grain
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Float32, UInt8
 
-from atis_jax.data import augment, builders, canvas, checks, cluttered_digits
+from atis_jax.data import augment, builders, canvas, checks, cluttered_digits, stored
 from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -23,10 +21,6 @@ EMBEDDED = "cluttered_digits"
 AUGMENTATIONS = ("none", "placement", "flip_crop")
 CACHE_DIR = Path("~/.cache/atis_jax/datasets")
 """Where the embedded data set is kept unless the config names another directory."""
-
-TRAIN = "train"
-"""The split that is trained on, and whose statistics images are normalised by."""
-_READ_BLOCK = 512
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # Channel mean and standard deviation of the training images in [0, 1], by channel_statistics() on
@@ -53,6 +47,9 @@ class ImagesSpec:
         erase_probability: share of images of which a random rectangle is blanked.
         train_examples: use only the first so many training examples; None: all.
         eval_examples: use only the first so many evaluation examples; None: all.
+        evaluation: split that is evaluated on; "validation" of a set without one are the last training examples,
+            which are then not trained on.
+        validation_examples: how many these are.
 
     Raises:
         SettingError: a field is of the wrong type or out of range; the message names it, its bound, the fix.
@@ -68,6 +65,10 @@ class ImagesSpec:
     erase_probability: float = setting(0.0, low=0, high=1, doc="share of images with a blanked rectangle")
     train_examples: int | None = setting(None, low=1, doc="use only the first so many")
     eval_examples: int | None = setting(None, low=1, doc="use only the first so many")
+    evaluation: str = setting("test", choices=("test", stored.VALIDATION), doc="split that is evaluated on")
+    validation_examples: int = setting(
+        500, low=1, high=1_000_000, doc="last training examples, set apart where there is no validation split"
+    )
 
     def __post_init__(self):
         check_settings(self, "config.data")
@@ -120,26 +121,25 @@ def load(spec: ImagesSpec, split: str) -> Split:
 
     Args:
         spec: which data set, and how many examples ("train": ``train_examples``, else ``eval_examples``).
-        split: "train", "test" or what the data set calls its splits.
+        split: "train", or what ``stored.parts`` takes.
 
     Raises:
         DatasetError: not prepared, damaged, no such split, or not 8-bit images of one size, each with a class.
         SettingError: more examples are asked for than there are.
     """
     builder = _builder(spec)
-    count = _count(spec, builder, split)
+    found = stored.parts(spec, builder, split)
     features = dict(builder.info.features.items())
     checks.check_features(spec.name, features)
     statistics = STATISTICS.get(builder.name)
-    whole = _count(dataclasses.replace(spec, train_examples=None), builder, TRAIN)
-    columns = _read(spec, builder, split, count)
+    whole = stored.parts(dataclasses.replace(spec, train_examples=None), builder, stored.TRAIN)
+    columns = _read(spec, builder, found)
     classes = features["label"].num_classes
     checks.check_labels(spec.name, split, columns["label"], classes)
     coded = isinstance(features["image"], tfds.features.Image)
     checks.check_image_shape(spec.name, columns["image"].shape[1:], coded)
     if statistics is None:
-        complete = split == TRAIN and count == whole
-        images = columns["image"] if complete else _read(spec, builder, TRAIN, whole)["image"]
+        images = columns["image"] if found == whole else _read(spec, builder, whole)["image"]
         statistics = channel_statistics(images)
         checks.check_channels(spec.name, *statistics)
     mean, std = statistics
@@ -172,44 +172,12 @@ def _builder(spec: ImagesSpec) -> tfds.core.DatasetBuilder:
     return cluttered_digits.prepare(spec.directory)
 
 
-def _count(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, split: str) -> int:
-    """Examples of a split that are read: all, or as many as the config says.
-
-    Raises:
-        DatasetError: no such split, or an empty one.
-        SettingError: more are asked for than there are.
-    """
-    if split not in builder.info.splits:
-        raise DatasetError(
-            f"data set {spec.name!r} in {builder.data_dir} has no split {split!r}; it has "
-            f"{', '.join(sorted(builder.info.splits)) or 'none'}"
-        )
-    stored = builder.info.splits[split].num_examples
-    if not stored:
-        raise DatasetError(f"data set {spec.name!r} in {builder.data_dir} has no examples in its split {split!r}")
-    field = "train_examples" if split == TRAIN else "eval_examples"
-    limit = getattr(spec, field)
-    if limit is not None and limit > stored:
-        raise SettingError(
-            f"config.data.{field} = {limit} is above the {stored} examples of split {split!r} of "
-            f"{spec.name!r}; lower it"
-        )
-    return limit or stored
-
-
-def _read(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, split: str, count: int) -> dict[str, Any]:
-    """The first ``count`` examples of a split: images and labels, and what the embedded data set has beside them."""
+def _read(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, found: tuple[stored.Part, ...]) -> dict[str, Any]:
+    """Images and labels of some examples, and what the embedded data set has beside them."""
     wanted = ("image", "label", "box", "digit") if spec.embedded else ("image", "label")
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-    columns: dict[str, np.ndarray] = {}
-    where = f"data set {spec.name!r}, split {split!r} in {builder.data_dir}"
-    try:
-        source = builder.as_data_source(split)
-        # Blocks, because asking array_record for one record at a time takes as long as decoding it.
-        blocks = grain.MapDataset.range(0, count, _READ_BLOCK).map(
-            lambda first: source.__getitems__(range(first, min(first + _READ_BLOCK, count)))
-        )
-        examples = itertools.chain.from_iterable(blocks.to_iter_dataset(options))
+
+    def collect(examples: Iterable[Mapping[str, Any]], count: int) -> dict[str, np.ndarray]:
+        columns: dict[str, np.ndarray] = {}
         for i, example in enumerate(examples):
             for key in wanted:
                 value = np.asarray(example[key])
@@ -217,25 +185,15 @@ def _read(spec: ImagesSpec, builder: tfds.core.DatasetBuilder, split: str, count
                     columns[key] = np.empty((count, *value.shape), value.dtype)
                 elif value.shape != columns[key].shape[1:]:
                     raise DatasetError(
-                        f"data set {spec.name!r}: example {i} of {split!r} has {key!r} of shape "
-                        f"{value.shape}, the first one {columns[key].shape[1:]}; images must have one size"
+                        f"data set {spec.name!r}: example {i} of {stored.AND.join(part.split for part in found)!r} has "
+                        f"{key!r} of shape {value.shape}, the first one {columns[key].shape[1:]}; images must have one "
+                        "size"
                     )
                 columns[key][i] = value
-    except DatasetError:
-        raise
-    except MemoryError as error:
-        raise DatasetError(
-            f"{where}: its {count} examples do not fit into memory; read fewer with config.data.train_examples and "
-            "eval_examples, or choose a smaller data set"
-        ) from error
-    except (ImportError, PermissionError) as error:
-        raise DatasetError(f"{where} cannot be read here: {builders.first_line(error)}") from error
-    except Exception as error:  # array_record raises RuntimeError, TFDS whatever its decoder does
-        raise DatasetError(
-            f"{where} cannot be read: {builders.first_line(error)}. Its files are damaged: remove that directory and "
-            f"prepare it again{'' if spec.embedded else ' (see --config.data.data_dir)'}"
-        ) from error
-    return columns
+        return columns
+
+    remedy = "" if spec.embedded else stored.REMEDY
+    return stored.read(builder, spec.name, found, collect, remedy)
 
 
 def fragment_pool(split: Split) -> Float32[np.ndarray, "p f f"]:

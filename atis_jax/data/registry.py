@@ -7,13 +7,14 @@ from typing import Any
 
 from atis_jax.data.dataset import Dataset, Split
 from atis_jax.data.images import Images, ImagesSpec
+from atis_jax.data.sentences import Sentences, SentencesSpec
 from atis_jax.data.text import ToyText, ToyTextSpec
 from atis_jax.validation import Kinds, choose
 
-DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images, "toy_text": ToyText}
+DATASETS: dict[str, Callable[[Any], Dataset]] = {"images": Images, "toy_text": ToyText, "sentences": Sentences}
 """What makes a data set of its section of the config."""
-SECTIONS: dict[str, type] = {"images": ImagesSpec, "toy_text": ToyTextSpec}
-"""The section of each: with ``name``, ``batch_size`` and ``eval_batch_size``."""
+SECTIONS: dict[str, type] = {"images": ImagesSpec, "toy_text": ToyTextSpec, "sentences": SentencesSpec}
+"""The section of each: with ``name``, ``batch_size``, ``eval_batch_size`` and ``evaluation``."""
 KINDS = Kinds(SECTIONS, default="images")
 """What the section ``data`` of a config may be."""
 

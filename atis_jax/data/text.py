@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
+from atis_jax.data.buckets import bucket_of, buckets_setting, check_buckets
 from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
 from atis_jax.validation import SettingError, check_settings, setting
@@ -20,7 +21,7 @@ TELLING = 3
 """Words of a sentence's own subject; one of another subject stands beside them, the others say nothing."""
 SYNONYMS = 4
 """Different words that tell one subject."""
-SEEDS = {"train": 20_001, "test": 20_002}
+SEEDS = {"train": 20_001, "test": 20_002, "validation": 20_003}
 """Of the splits; the sentences are the same on every machine and for every run."""
 
 
@@ -34,7 +35,9 @@ class ToyTextSpec:
         eval_batch_size: sentences in an evaluation batch; the last one is padded to it.
         train_examples: training sentences.
         eval_examples: evaluation sentences.
+        evaluation: split that is evaluated on.
         length: words of the longest sentence, which all are padded to.
+        buckets: lengths that a batch of sentences is padded to, the last is ``length``; empty: that one alone.
         shortest: words of the shortest sentence; lengths between are equally frequent.
         vocabulary: different token numbers: padding, ``SYNONYMS`` a class, and words that say nothing.
         classes: subjects.
@@ -48,13 +51,16 @@ class ToyTextSpec:
     eval_batch_size: int = setting(256, low=1, high=100_000, doc="sentences in an evaluation batch")
     train_examples: int = setting(2048, low=1, high=1_000_000, doc="training sentences")
     eval_examples: int = setting(512, low=1, high=1_000_000, doc="evaluation sentences")
+    evaluation: str = setting("test", choices=("test", "validation"), doc="split that is evaluated on")
     length: int = setting(24, low=TELLING + 1, high=4096, doc="words of the longest sentence")
+    buckets: tuple[int, ...] = buckets_setting()
     shortest: int = setting(8, low=TELLING + 1, high=4096, doc="words of the shortest sentence")
     vocabulary: int = setting(64, low=2, high=1_000_000, doc="different token numbers, padding among them")
     classes: int = setting(4, low=2, high=1000, doc="subjects")
 
     def __post_init__(self):
         check_settings(self, "config.data")
+        check_buckets(self.buckets, self.length)
         if self.shortest > self.length:
             raise SettingError(
                 f"config.data.shortest = {self.shortest} is above config.data.length = {self.length}; lower it"
@@ -101,8 +107,10 @@ class ToyText:
         spec = self.spec
         chance = _chance(spec, split)
         token, label = sentences(spec, chance)
+        words = _words(spec, chance)
         return Split(
-            columns={"token": token, "real": np.arange(spec.length) < _words(spec, chance)[:, None]},
+            columns={"token": token, "real": np.arange(spec.length) < words[:, None]},
+            bucket=bucket_of(words, spec.buckets),
             labels=label,
             class_names=tuple(f"subject {number}" for number in range(spec.classes)),
             facts=Facts(
@@ -118,8 +126,8 @@ class ToyText:
         return {name: columns[name] for name in ("token", "real")}
 
     def show(self, fed: Columns) -> Columns:
-        """Which tokens are words, none of padding."""
-        return {"real": fed["real"]}
+        """Which tokens are words, none of padding; and the number of each, as the word it is called by."""
+        return {"real": fed["real"], "words": np.where(fed["real"], fed["token"].astype(np.str_), "")}
 
     def draw(self, split: Split) -> Draw:
         """Training sentences at these numbers; nothing is varied."""

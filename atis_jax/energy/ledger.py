@@ -262,7 +262,7 @@ def counts(
 
     Nothing is scored in a layer without a scorer, or behind the one read that serves them all. A layer that scores
     normalises every token its scorer sees, another those that go through it: normalising the tokens it prunes is a cost
-    of scoring. Raw pixels are not normalised.
+    of scoring, and in a network whose norms stand behind its maps normalising any. Raw pixels are not normalised.
 
     Raises:
         SettingError: if a vector is not of length ``depth``.
@@ -273,4 +273,5 @@ def counts(
         return jnp.zeros_like(kept), kept
     check_scorer(scorer)
     reads = per_layer(jnp.asarray(scorer.reading), network, "scorer.layers")
-    return jnp.where(reads, scored, 0.0), jnp.where(reads & (not scorer.of_pixels), scored, kept)
+    for_scorer = scored + kept if network.post_norm else scored
+    return jnp.where(reads, scored, 0.0), jnp.where(reads & (not scorer.of_pixels), for_scorer, kept)

@@ -46,6 +46,8 @@ class NetworkShape:
         sent_bytes: bytes of the result that are sent over the air, 0 where it stays.
         key_width: numbers of a token's keys, all heads together; fewer than d where query heads share them, 0: d.
         mlp_maps: matrices of the MLP: up and down, or those and a gate.
+        post_norm: whether norms stand behind attention and MLP, so that what a scorer normalises it normalises for
+            itself alone; else attention needs the same normalised token.
 
     Raises:
         SettingError: for a count below its bound.
@@ -64,6 +66,7 @@ class NetworkShape:
     sent_bytes: int = static(default=0)
     key_width: int = static(default=0)
     mlp_maps: int = static(default=2)
+    post_norm: bool = static(default=False)
 
     def __post_init__(self):
         zero_allowed = ("stem_macs", "protected", "pixel_values", "sent_bytes", "classes", "key_width")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Collection, Mapping
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -37,6 +37,9 @@ class EncoderSpec:
     heads: int = setting(4, low=1, high=128, doc="attention heads; must divide width")
     mlp_width: int = setting(128, low=8, high=16384, doc="hidden width of the MLP")
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
+
+    activation: ClassVar[str] = "gelu_tanh"
+    norm_epsilon: ClassVar[float] = 1e-6
 
     def __post_init__(self):
         check_settings(self, "model")
@@ -150,11 +153,11 @@ class Encoder(FromSpec):
         self, block: PyTree, stream: Stream, kernel: Kernel, needs: Collection[str] = (), dropout: Key | None = None
     ) -> tuple[Stream, Attended]:
         """See ``Model``."""
-        return blocks.attend(self.spec, block, stream, None, kernel, needs, dropout)
+        return blocks.attend(blocks.Block(self.spec), block, stream, None, kernel, needs, dropout)
 
     def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
         """See ``Model``."""
-        return blocks.feed(self.spec, block, stream, dropout)
+        return blocks.feed(blocks.Block(self.spec), block, stream, dropout)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
         """Logits from CLS, which is first whatever was removed."""

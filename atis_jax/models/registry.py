@@ -7,14 +7,20 @@ from typing import Any
 
 from atis_jax.data.dataset import Facts
 from atis_jax.models.backbone import Model
+from atis_jax.models.bert import Bert, BertSpec
 from atis_jax.models.decoder import Decoder, DecoderSpec
 from atis_jax.models.encoder import Encoder, EncoderSpec
 from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.validation import Kinds, SettingError, choose
 
-MODELS: dict[str, Callable[[Any, Facts], Model]] = {"vit": VisionTransformer, "encoder": Encoder, "decoder": Decoder}
+MODELS: dict[str, Callable[[Any, Facts], Model]] = {
+    "vit": VisionTransformer,
+    "encoder": Encoder,
+    "decoder": Decoder,
+    "bert": Bert,
+}
 """What makes a network of its section of the config and the facts of the data."""
-SECTIONS: dict[str, type] = {"vit": ModelSpec, "encoder": EncoderSpec, "decoder": DecoderSpec}
+SECTIONS: dict[str, type] = {"vit": ModelSpec, "encoder": EncoderSpec, "decoder": DecoderSpec, "bert": BertSpec}
 """The section of each: with ``depth``, ``width`` and ``heads``, and ``check_raw`` where tokens are made of a signal."""
 KINDS = Kinds(SECTIONS, default="vit")
 """What the section ``model`` of a config may be."""

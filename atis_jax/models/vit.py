@@ -46,6 +46,11 @@ class ModelSpec:
     stem_width: int = setting(32, low=4, high=1024, doc="channels of the first convolution of the conv stem")
     rotary: bool = setting(True, doc="rotate queries and keys by their patch's row and column (2-D RoPE)")
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
+    activation: str = setting("gelu_tanh", choices=blocks.ACTIVATIONS, doc="of the MLP: gelu exact, or by tanh")
+    norm_epsilon: float = setting(1e-6, low=0.0, high=0.1, exclusive_low=True, doc="added to a norm's variance")
+    weights: str | None = setting(
+        None, path=True, doc="pretrained: a .safetensors or .onnx file, a folder with one, or package:NAME; None: none"
+    )
 
     def __post_init__(self):
         check_settings(self, "model")
@@ -248,11 +253,11 @@ class VisionTransformer(FromSpec):
         if self.spec.rotary:
             cosine, sine = rotary_turn(*self.grid, self.spec.width // self.spec.heads)
             turn = jnp.asarray(cosine)[stream.position], jnp.asarray(sine)[stream.position]
-        return blocks.attend(self.spec, block, stream, turn, kernel, needs, dropout)
+        return blocks.attend(blocks.Block(self.spec), block, stream, turn, kernel, needs, dropout)
 
     def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
         """See ``Model``."""
-        return blocks.feed(self.spec, block, stream, dropout)
+        return blocks.feed(blocks.Block(self.spec), block, stream, dropout)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
         """Logits from CLS, which is first whatever was removed."""

@@ -69,6 +69,7 @@ def _accuracy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
         ("worst chip" if number is None else f"worst of {count(number, 'chip')}", "hardware_worst"),
         ("digital scorer, same architecture", "digital"),
         ("random pruning at the same fractions", "random"),
+        *_oracle(run),
     ):
         value = _wanted(run, f"Accuracy: {what}", f"accuracy.{name}", missing)
         if value is None:
@@ -79,6 +80,12 @@ def _accuracy(run: RunFiles, missing: list[tuple[str, str]]) -> list[Row]:
         compared = "" if dense is None else f"{change_to(value - dense, sample.error(dense))} against dense"
         rows.append(Row(f"Accuracy: {what}", shown, compared))
     return rows
+
+
+def _oracle(run: RunFiles) -> list[tuple[str, str]]:
+    """What sees the attention itself, of the runs that were compared with it."""
+    name = "attention_received"
+    return [] if run.fraction(f"accuracy.{name}") is None else [("most attended tokens, the same fractions", name)]
 
 
 def _standard_error(sample: Sample, accuracy: float) -> str:

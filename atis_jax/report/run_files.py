@@ -32,11 +32,13 @@ class Arrays:
             and a number is that size. {n} stands for every number that the file has.
         fractions: arrays whose values lie between 0 and 1.
         gaps: arrays that hold NaN where nothing was measured.
+        texts: arrays that hold words.
     """
 
     shapes: Mapping[str, str] = field(default_factory=dict)
     fractions: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class RunFiles:
     def words(self) -> Words:
         """What the examples of its data set are called."""
         return words_for(self.table("dataset").get("unit"))
+
+    def evaluated(self, plural: bool = True) -> str:
+        """What its accuracies were counted on: ``test sentences``, of several splits ``validation and test sentences``.
+
+        Args:
+            plural: False for one of them.
+        """
+        split = str(self.table("dataset").get("split") or "test").replace("+", " and ")
+        return f"{split} {self.words.units if plural else self.words.unit}"
 
     def array(self, name: str) -> np.ndarray:
         """An array of artifacts.npz; ``Absent`` when this run has none of that name."""
@@ -207,8 +218,9 @@ def _check_arrays(arrays: dict[str, np.ndarray], known: Arrays, path: Path) -> N
         array, axes = arrays[name], letters.split()
         if array.ndim != len(axes):
             raise ReportError(f"{path}: '{name}' has shape {array.shape}, expected axes ({', '.join(axes)})")
-        if array.dtype.kind not in "biuf":
-            raise ReportError(f"{path}: '{name}' holds {array.dtype}, expected numbers")
+        kinds, wanted_ = ("U", "words") if name in known.texts else ("biuf", "numbers")
+        if array.dtype.kind not in kinds:
+            raise ReportError(f"{path}: '{name}' holds {array.dtype}, expected {wanted_}")
         for axis, size in zip(axes, array.shape, strict=True):
             letter, extra = (axis[:-2], 1) if axis.endswith("+1") else (axis, 0)
             if letter.isdigit() and size != int(letter):
@@ -218,6 +230,8 @@ def _check_arrays(arrays: dict[str, np.ndarray], known: Arrays, path: Path) -> N
             wanted, owner = sizes.setdefault(letter, (size - extra, name))
             if wanted != size - extra:
                 raise ReportError(f"{path}: '{name}' has {size} along {axis}, but '{owner}' says {letter} = {wanted}")
+        if name in known.texts:
+            continue
         finite = array[np.isfinite(array)]
         if name not in known.gaps and finite.size != array.size:
             raise ReportError(f"{path}: '{name}' holds {array.size - finite.size} values that are not finite")

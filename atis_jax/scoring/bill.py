@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.components.memory import byte_j
 from atis_jax.energy.components.projection import mac_of_format_j
 from atis_jax.energy.ledger import Ledger, with_network
-from atis_jax.energy.shapes import NetworkShape, TokenCounts
+from atis_jax.energy.shapes import NetworkShape, TokenCounts, all_tokens
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.validation import choose
 
@@ -27,11 +30,13 @@ class Bill:
         energy: what is charged.
         network: shape of the network.
         layers: (L,) which layers have a scorer.
+        length: tokens of the example that may be pruned, where it is not as long as ``network`` says; may be traced.
     """
 
     energy: EnergySpec
     network: NetworkShape
     layers: tuple[bool, ...]
+    length: Float[Array, ""] | None = None
 
     def tokens(self, kept: Float[Array, "L"], site: str = "before_attention") -> TokenCounts:
         """Counts at kept fractions ``kept`` (after each layer): a layer scores what the one before left.
@@ -40,14 +45,42 @@ class Bill:
             kept: fractions.
             site: where in the layer the others leave (``scoring.method.SITES``).
         """
-        count = kept * self.network.tokens
-        incoming = jnp.concatenate([jnp.full((1,), float(self.network.tokens)), count[:-1]])
+        whole = self._everyone()
+        count = kept * whole
+        incoming = jnp.concatenate([whole[:1], count[:-1]])
         attention, mlp = choose(_LEAVES, site, "method.site")
         return TokenCounts(incoming, incoming if attention else count, fed=incoming if mlp else count)
 
     def dense(self) -> Ledger:
         """The network with every token."""
-        return dense_ledger(self.energy.prices(), self.network, self.energy.memory())
+        everyone = self._everyone()
+        tokens = TokenCounts(everyone, everyone)
+        return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), tokens)
+
+    def _everyone(self) -> Float[Array, "L"]:
+        """Every token in every layer."""
+        return all_tokens(self.network) if self.length is None else jnp.full((self.network.depth,), self.length)
+
+    def of_each(
+        self,
+        bill: Callable[[Bill, Float[Array, "L"]], Ledger],
+        counted: Int[Array, "n"] | np.ndarray,
+        kept: Int[Array, "n L"] | np.ndarray,
+    ) -> Ledger:
+        """What examples of different lengths cost, each at its own: one ledger of leaves (n,).
+
+        Attention is quadratic in the length, so that the cost of the mean length is not the mean cost.
+
+        Args:
+            bill: from prices and kept fractions of one example to its ledger, such as a method's.
+            counted: tokens of each that may be pruned.
+            kept: of these, those that are left after each layer.
+        """
+
+        def one(length: Float[Array, ""], kept: Float[Array, "L"]) -> Ledger:
+            return bill(dataclasses.replace(self, length=length), kept / jnp.maximum(length, 1.0))
+
+        return jax.jit(jax.vmap(one))(jnp.asarray(counted, float), jnp.asarray(kept, float))
 
     def unscored(self, kept: Float[Array, "L"]) -> Ledger:
         """With fewer tokens, chosen at no cost."""

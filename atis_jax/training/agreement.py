@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -43,6 +44,13 @@ class Agreement:
     max_abs_logit: float
     examples_compared: int
     overflow: int
+
+
+def added(found: Sequence[Agreement]) -> Agreement:
+    """What several comparisons on parts of a data set add up to."""
+    names = ("decisions", "inside", "unequal_outside", "equal", "examples_compared", "overflow")
+    sums = {name: sum(getattr(one, name) for one in found) for name in names}
+    return Agreement(max_abs_logit=max(one.max_abs_logit for one in found), **sums)
 
 
 def masked_against_gathered(

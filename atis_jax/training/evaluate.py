@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from atis_jax.scoring.method import Method
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.task import Task
 from atis_jax.typing import Key, PyTree
+from atis_jax.validation import field_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,30 @@ def _gathered(model, method, scored, capacities, params, batch, inputs, key):
 
 
 @dataclasses.dataclass(frozen=True)
+class Each:
+    """What one pass found of each example, in the order of their numbers.
+
+    Attributes:
+        number: (n,) its place in the data set.
+        right: (n,) 0 or 1 for a class, else the share that is right.
+        counted: (n,) its tokens that were a method's to judge.
+        kept: (n, L) of these, those that were kept after each layer.
+    """
+
+    number: np.ndarray
+    right: np.ndarray
+    counted: np.ndarray
+    kept: np.ndarray
+
+    @classmethod
+    def joined(cls, parts: Sequence[Each]) -> Each:
+        """Examples of several parts, in the order of their numbers."""
+        found = {name: np.concatenate([getattr(one, name) for one in parts]) for name in field_names(cls)}
+        order = np.argsort(found["number"], kind="stable")
+        return cls(**{name: column[order] for name, column in found.items()})
+
+
+@dataclasses.dataclass(frozen=True)
 class Count:
     """What one pass over a data set adds up to.
 
@@ -89,6 +114,8 @@ class Count:
         counted: tokens that were a method's to judge, neither protected nor padding, summed over examples.
         largest: (L,) most tokens any example kept.
         overflow: tokens that found no room.
+        length: tokens of a full sequence, protected ones and padding included, of the batch that had most.
+        each: the same of every example.
     """
 
     correct: float
@@ -97,6 +124,8 @@ class Count:
     counted: float
     largest: np.ndarray
     overflow: int
+    length: int
+    each: Each
 
     @property
     def accuracy(self) -> float:
@@ -116,10 +145,13 @@ def count(
 
     ``key`` is folded with each example's number.
     """
-    totals = []
+    totals, told, length = [], [], 0
     for batch in batches:
         out = run(batch, inputs, example_keys(key, batch["number"]))
-        totals.append(_tally(task, out, batch))
+        *sums, right, counted, kept = _tally(task, out, batch)
+        totals.append(sums)
+        told.append((batch["number"], batch["weight"], right, counted, kept))
+        length = max(length, out.alive.shape[2])
     correct, examples, kept, counted, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
         correct=float(np.sum(correct)),
@@ -128,6 +160,29 @@ def count(
         counted=float(np.sum(counted)),
         largest=np.max(largest, axis=0),
         overflow=int(np.sum(overflow)),
+        length=length,
+        each=Each.joined([_each(*one) for one in jax.device_get(told)]),
+    )
+
+
+def _each(number, weight, right, counted, kept_LxB) -> Each:
+    """What a batch says of its examples, without those that fill it up."""
+    real = weight > 0
+    counted = np.broadcast_to(counted, real.shape)
+    return Each(number[real], right[real], counted[real], kept_LxB.T[real])
+
+
+def added(counts: Sequence[Count]) -> Count:
+    """What several passes over parts of a data set add up to."""
+    return Count(
+        correct=sum(one.correct for one in counts),
+        examples=sum(one.examples for one in counts),
+        kept=np.sum([one.kept for one in counts], axis=0),
+        counted=sum(one.counted for one in counts),
+        largest=np.max([one.largest for one in counts], axis=0),
+        overflow=sum(one.overflow for one in counts),
+        length=max(one.length for one in counts),
+        each=Each.joined([one.each for one in counts]),
     )
 
 
@@ -143,35 +198,51 @@ def _folded(key, number):
 
 @partial(jax.jit, static_argnums=0)
 def _tally(task, out, batch):
-    weight = batch["weight"]
+    weight, right = batch["weight"], task.right(out.logits, batch)
     kept_LxB = jax.vmap(kept_tokens, (0, None))(out.alive, out.counted) * weight
     return (
-        jnp.sum(task.right(out.logits, batch) * weight),
+        jnp.sum(right * weight),
         jnp.sum(weight),
         jnp.sum(kept_LxB, axis=1),
         jnp.sum(jnp.sum(out.counted, axis=-1) * weight),
         jnp.max(kept_LxB, axis=1),
         jnp.sum(out.overflow * (weight > 0)),
+        right,
+        jnp.sum(out.counted, axis=-1),
+        kept_LxB,
     )
 
 
 def dense_accuracy(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> float:
     """Accuracy of the network without pruning."""
+    return float(np.mean(dense_right(model, task, params, batches), dtype=np.float64))
+
+
+def dense_right(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> Float[np.ndarray, " n"]:
+    """Of each example, in the order of their numbers, whether the network without pruning is right."""
 
     @jax.jit
     def right(params, batch):
-        logits, _ = dense_forward(model, params, batch)
-        return jnp.sum(task.right(logits, batch) * batch["weight"]), jnp.sum(batch["weight"])
+        return task.right(dense_forward(model, params, batch)[0], batch)
 
-    totals = jax.device_get([right(params, batch) for batch in batches])
-    return float(sum(t[0] for t in totals) / sum(t[1] for t in totals))
+    told = jax.device_get([(batch["number"], batch["weight"] > 0, right(params, batch)) for batch in batches])
+    number, found = (np.concatenate([one[at][one[1]] for one in told]) for at in (0, 2))
+    return found[np.argsort(number, kind="stable")]
 
 
-def capacities_for(largest: np.ndarray, model: Model, scored: range) -> tuple[int, ...]:
-    """One bucket per layer that holds ``largest`` tokens, never growing down the layers."""
-    capacities, before, protected = [], model.length, model.length - model.tokens
+def capacities_for(largest: np.ndarray, model: Model, scored: range, length: int | None = None) -> tuple[int, ...]:
+    """One bucket per layer that holds ``largest`` tokens, never growing down the layers.
+
+    Args:
+        largest: (L,) most tokens that any example keeps, protected ones not counted.
+        model: the network.
+        scored: layers that have a scorer.
+        length: tokens of a full sequence, where those at hand are shorter than the data set's longest.
+    """
+    length = model.length if length is None else length
+    capacities, before, protected = [], length, model.length - model.tokens
     for layer, most in enumerate(largest):
-        wanted = choose_capacity(int(most), model.tokens, protected) if layer in scored else model.length
+        wanted = choose_capacity(int(most), length - protected, protected) if layer in scored else length
         before = min(before, wanted)
         capacities.append(before)
     return tuple(capacities)
@@ -208,7 +279,7 @@ def count_gathered(
         if total.overflow == 0 or not widen:
             return total, capacities
         # In every layer: survivors after an overflow are too few, so how much later layers need is not known.
-        capacities = tuple(min(model.length, c + max(1, model.tokens // 8)) for c in capacities)
+        capacities = tuple(min(total.length, c + max(1, model.tokens // 8)) for c in capacities)
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:

@@ -12,6 +12,7 @@ from experiments.codesign_report.chips import chip_accuracy
 from experiments.codesign_report.energy import energy
 from experiments.codesign_report.patches import kept_patches
 from experiments.codesign_report.pruning import kept_per_layer, score_distributions
+from experiments.codesign_report.sentences import kept_words
 from experiments.codesign_report.strip import codesign_strip, dense_strip
 from experiments.codesign_report.tokens import kept_tokens
 from experiments.codesign_report.training import training_curves
@@ -20,6 +21,10 @@ from experiments.codesign_report.transfer import dac_transfer, ota_transfer
 
 def _of_images(run: RunFiles) -> bool:
     return run.words is IMAGES
+
+
+def _of_words(run: RunFiles) -> bool:
+    return run.optional("words") is not None
 
 
 def _of_otas(run: RunFiles) -> bool:
@@ -32,7 +37,13 @@ CODESIGN = Contents(
     sections=(
         Entry("Training", ("training",), training_curves),
         Entry("Kept patches, layer by layer", ("kept_patches",), kept_patches, meant=_of_images),
-        Entry("Kept tokens, layer by layer", ("kept_tokens",), kept_tokens, meant=lambda run: not _of_images(run)),
+        Entry("Kept words, layer by layer", ("kept_words",), kept_words, meant=_of_words),
+        Entry(
+            "Kept tokens, layer by layer",
+            ("kept_tokens",),
+            kept_tokens,
+            meant=lambda run: not _of_images(run) and not _of_words(run),
+        ),
         Entry("Kept fraction per layer", ("kept_per_layer",), kept_per_layer),
         Entry("Scores against their threshold", ("scores",), score_distributions),
         Entry("Accuracy from chip to chip", ("chip_accuracy",), chip_accuracy),
@@ -46,6 +57,8 @@ CODESIGN = Contents(
             "images": "K H W C",
             "grid": "2",
             "real": "K T",
+            "protected": "K T",
+            "words": "K T",
             "labels": "K",
             "predicted": "K",
             "kept": "K L T",
@@ -82,6 +95,7 @@ CODESIGN = Contents(
             "score_v",
             "kept_target",
         ),
+        texts=("words",),
     ),
     trained=True,
 )

@@ -23,6 +23,7 @@ from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
 from experiments.codesign_report.patches import patch_grid, shape_drawn, tile
+from experiments.codesign_report.sentences import Row, drawn, words_kept
 
 _SPACE = "\u00a0"
 
@@ -38,7 +39,7 @@ def dense_strip(run: RunFiles) -> Strip:
     sample, accuracy = sample_of(run), run.fraction("accuracy.dense")
     if accuracy is None:
         return Strip(_unfinished(run))
-    where = "" if sample.examples is None else f" on {count(sample.examples, f'test {run.words.unit}')}"
+    where = "" if sample.examples is None else f" on {count(sample.examples, run.evaluated(plural=False))}"
     return Strip(
         f"The dense network reaches {sample.words(accuracy)} accuracy{where}; nothing was pruned, nothing compared.",
         numbers=(Number(sample.words(accuracy), f"accuracy, dense{_plus_minus(sample, accuracy)}"),),
@@ -117,7 +118,7 @@ def _accuracy(run: RunFiles) -> Picture | None:
                 may_leave=name not in ("dense", kind) and len(found) > 1,
             )
         )
-    on = "" if sample.examples is None else f" on {sample.examples:,} test {run.words.units}"
+    on = "" if sample.examples is None else f" on {sample.examples:,} {run.evaluated()}"
     compared = next((row for row, name in enumerate(found) if name == "dense"), None)
     figure = dots(rows, f"accuracy{on} (%)", compared)
     chips = ", ticks single chips" if cloud is not None and len(cloud) > 1 else ""
@@ -155,14 +156,40 @@ def _energy(run: RunFiles) -> Picture | None:
 
 
 def _input(run: RunFiles) -> Picture | None:
-    """The first stored image, before pruning and after the first layer that prunes and the last one."""
+    """The first stored example, before pruning and after the first layer that prunes and the last one."""
+    return _picture(run) if run.optional("words") is None else _words(run)
+
+
+def _words(run: RunFiles) -> Picture | None:
+    """A sentence with the words struck out that are gone."""
+    if run.optional("kept") is None or run.optional("real") is None:
+        return None
+    words, masks = words_kept(run)[0]
+    if not words:
+        return None
+    everything = np.ones(len(words), bool)
+    shown = [Row(words, everything, everything, "one input")]
+    shown += [
+        Row(words, masks[layer], everything, f"layer {layer + 1}: {masks[layer].sum()}/{len(words)}")
+        for layer in first_and_last(masks)
+    ]
+    figure = drawn(shown, STRIP_WIDTH_IN)
+    return Picture("strip_input", figure, "One input and what was kept of it.", "Struck out: dropped.", vector=False)
+
+
+def first_and_last(masks: np.ndarray) -> list[int]:
+    """The first layer that prunes, and the last one; ``masks`` (L, T)."""
+    pruning = np.flatnonzero(~masks.all(axis=1))
+    return sorted({int(pruning[0]) if pruning.size else 0, len(masks) - 1})
+
+
+def _picture(run: RunFiles) -> Picture | None:
     images, kept = run.optional("images"), run.optional("kept")
     if images is None or kept is None or images.shape[-1] not in (1, 3):
         return None
     image, masks = np.clip(np.asarray(images[0], float), 0, 1), kept[0].astype(bool)
     tokens, grid = masks.shape[1], patch_grid(run)
-    pruning = np.flatnonzero(~masks.all(axis=1))
-    layers = sorted({int(pruning[0]) if pruning.size else 0, len(masks) - 1})
+    layers = first_and_last(masks)
     figure = new_figure(0.27 + 1.35 * shape_drawn(grid), STRIP_WIDTH_IN)
     panels = figure.subplots(1, 3, squeeze=False)[0]
     titles = ["one input", *(f"layer {layer + 1}: {masks[layer].sum()} of {tokens}" for layer in layers)]

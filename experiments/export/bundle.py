@@ -54,7 +54,7 @@ def bundle_from(
             "config_sha256": config_hash(settings),
             "config": as_dict(settings),
             "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-            "dataset": {"name": settings.data.name},
+            "dataset": {"name": settings.data.name, "split": settings.data.evaluation},
         },
         accuracy=dict(accuracy or {}),
     )

@@ -157,7 +157,7 @@ def read_back(
         inputs = trained.inputs(jax.tree.map(lambda leaf, n=number: leaf[n], drawn), environment)
         one = evaluate.count(mine.masked(), mine.task, batches, inputs, jax.random.fold_in(noise, number))
         accuracies.append(one.accuracy)
-        kept.append(one.kept / (one.examples * mine.model.tokens))
+        kept.append(one.kept_fraction)
     equal = decisions(design, bundle, hardware, tokens.inputs, spec) == tokens.keep
     scored = list(bundle.scored)
     return ReadBack(

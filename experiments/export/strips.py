@@ -34,7 +34,7 @@ def export_strip(run: RunFiles) -> Strip:
     sentence = f"Built as its files say and read back, against the design on the perfect chip: {verdict}."
     if not verdict:
         sentence = export_words(run)
-    on = "" if sample.examples is None else f" on {sample.examples:,} test {run.words.units}"
+    on = "" if sample.examples is None else f" on {sample.examples:,} {run.evaluated()}"
     picture = Picture(
         "strip_export",
         dots(rows, f"accuracy{on} (%)"),

@@ -156,8 +156,8 @@ def inputs_of(run: TrainedRun, spec: MonteCarloSpec) -> list[Inputs]:
     Raises:
         SettingError: more are asked for than there are.
     """
-    examples, labels = test_inputs(run.settings.data.name, run.test, spec.examples)
-    return batches(make_dataset(run.settings.data), examples, labels, spec.batch_size)
+    examples = test_inputs(run.settings.data.name, run.test, spec.examples)
+    return batches(make_dataset(run.settings.data), examples, spec.batch_size)
 
 
 def evaluate(

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from atis_jax.data.dataset import Columns, Dataset
-from atis_jax.models.backbone import Model
+from atis_jax.data.dataset import Dataset, Split
 from atis_jax.models.forward import ScorerInputs
 from atis_jax.training.cells import CELLS, Cells, Inputs, Tally, cell_counter, take_cells, total
 from atis_jax.training.evaluate import Evaluator
@@ -99,23 +98,40 @@ class Account:
         }
 
 
-def batches(dataset: Dataset, examples: Columns, labels: np.ndarray, size: int) -> list[Inputs]:
-    """Examples in batches of one size, the last one padded with weight 0; the reference is not known yet."""
+def batches(dataset: Dataset, examples: Split, size: int) -> list[Inputs]:
+    """Examples in batches of one size, the last one padded with weight 0; the reference is not known yet.
+
+    Of examples in buckets a batch holds those of one, and the last one of each bucket is padded.
+    """
     found = []
-    for first in range(0, len(labels), size):
-        number = np.arange(first, first + size)
-        real = number < len(labels)
-        index = np.minimum(number, len(labels) - 1)
-        fed = dataset.feed({name: column[index] for name, column in examples.items()})
-        found.append(
-            Inputs(
-                batch=jax.tree.map(jnp.asarray, fed | {"label": labels[index]}),
-                weight=jnp.asarray(real, jnp.int32),
-                number=jnp.asarray(number, jnp.int32),
-                reference=jnp.zeros(size, bool),
+    for group in examples.groups():
+        for first in range(0, len(group), size):
+            place = np.arange(first, first + size)
+            real = place < len(group)
+            index = group[np.minimum(place, len(group) - 1)]
+            fed = dataset.feed(examples.at(index)) | {"label": examples.labels[index]}
+            found.append(
+                Inputs(
+                    batch=jax.tree.map(jnp.asarray, examples.cut(fed, index)),
+                    weight=jnp.asarray(real, jnp.int32),
+                    number=jnp.asarray(np.where(real, index, len(examples) + place - len(group)), jnp.int32),
+                    reference=jnp.zeros(size, bool),
+                )
             )
-        )
     return found
+
+
+def of_one_shape(inputs: Sequence[Inputs]) -> list[list[Inputs]]:
+    """Batches of one shape together, in the order they came: one program is compiled for each list."""
+    found: dict[Any, list[Inputs]] = {}
+    for batch in inputs:
+        found.setdefault(shape_of(batch), []).append(batch)
+    return list(found.values())
+
+
+def shape_of(inputs: Inputs) -> tuple[tuple[int, ...], ...]:
+    """The shape of all that a batch holds."""
+    return tuple(leaf.shape for leaf in jax.tree.leaves(inputs))
 
 
 def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], float]:
@@ -125,9 +141,9 @@ def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], fl
         The inputs, and that chip's accuracy.
     """
     perfect = perfect_chip(arm.reference, arm.state)
-    run = arm.reference.gathered(full_room(arm.reference.model))
     found, correct = [], 0
     for batch in inputs:
+        run = arm.reference.gathered(full_room(arm, batch))
         right = arm.reference.task.right(run(batch.batch, perfect, None).logits, batch.batch) > 0
         found.append(dataclasses.replace(batch, reference=right))
         correct += int(jnp.sum(right * batch.weight))
@@ -170,7 +186,8 @@ class Engine:
                 first += len(arm.rows)
 
     def _run_arm(self, arm: Arm, inputs: Sequence[Inputs], first: int, table: CellTable, bar: Progress) -> None:
-        capacities: tuple[int, ...] | None = None
+        rooms: list[tuple[int, ...]] = []
+        groups = of_one_shape(inputs)
         phase = " ".join(str(value) for value in arm.labels.values())
         for start in range(0, len(arm.rows), self._chunk):
             numbers = np.arange(start, min(start + self._chunk, len(arm.rows)))
@@ -178,37 +195,38 @@ class Engine:
             if not wanted:
                 continue
             began = time.perf_counter()
-            if capacities is None:
+            if not rooms:
                 bar.announce(f"{phase}: compiling")
-                capacities = self.room(arm, inputs)
-            tally = self._total(arm, inputs, numbers, capacities)
+                rooms = [self.room(arm, group) for group in groups]
+            tallies = [self._total(arm, *part, numbers) for part in zip(groups, rooms, strict=True)]
+            tally = total(jax.tree.map(lambda *leaves: np.stack(leaves), *tallies))
             self.account.seconds += time.perf_counter() - began
             self.account.computed += len(wanted)
             examples = sum(int(batch.weight.sum()) for batch in inputs)
             table.append([self._row(arm, first, int(n), tally, int(n) - start, examples) for n in wanted])
             bar.update(len(table.done), count=len(wanted) * examples, phase=phase)
 
-    def _total(self, arm: Arm, inputs: Sequence[Inputs], numbers: np.ndarray, capacities: tuple[int, ...]) -> Tally:
-        """Counts over all inputs; a batch for which a cell had too little room is computed again with room for all."""
+    def _total(self, arm: Arm, inputs: Sequence[Inputs], capacities: tuple[int, ...], numbers: np.ndarray) -> Tally:
+        """Counts over inputs of one shape; a batch for which a cell had too little room is computed anew."""
         tally = self.count(arm, inputs, numbers, capacities)
         for index, batch in enumerate(inputs):
             tight = tally.overflow[index] > 0
             if tight.any():
-                again = self.count(arm, [batch], numbers[tight], full_room(arm.evaluator.model), FEW)
+                again = self.count(arm, [batch], numbers[tight], full_room(arm, batch), FEW)
                 for name in ("correct", "lost", "gained", "kept", "largest", "overflow"):
                     getattr(tally, name)[index, tight] = getattr(again, name)[0]
                 self.account.redone += int(tight.sum()) * int(batch.weight.sum())
         return total(tally)
 
     def room(self, arm: Arm, inputs: Sequence[Inputs]) -> tuple[int, ...]:
-        """Tokens each layer needs room for, from a few cells of the arm on some of the inputs."""
-        model = arm.evaluator.model
+        """Tokens each layer needs room for, from a few cells of the arm on some of the inputs, which have one shape."""
+        model, everything = arm.evaluator.model, full_room(arm, inputs[0])
         scouts = np.unique(np.linspace(0, len(arm.rows) - 1, SCOUTS).round().astype(int))
         few = inputs[: max(1, SCOUTED // len(inputs[0].weight))]
-        largest = self.count(arm, few, scouts, full_room(model), FEW).largest.max(axis=(0, 1))
-        capacities, before, protected = [], model.length, model.length - model.tokens
+        largest = self.count(arm, few, scouts, everything, FEW).largest.max(axis=(0, 1))
+        capacities, before, protected = [], everything[0], model.length - model.tokens
         for layer, most in enumerate(largest):
-            wanted = int(most) + 1 if layer in arm.evaluator.scored else model.tokens
+            wanted = int(most) + 1 if layer in arm.evaluator.scored else before
             before = min(before, wanted + protected)
             capacities.append(before)
         return tuple(capacities)
@@ -221,7 +239,7 @@ class Engine:
         capacities: tuple[int, ...],
         chunk: int | None = None,
     ) -> Tally:
-        """Counts of each batch for the cells ``numbers`` of an arm: NumPy leaves (batches, cells, ...)."""
+        """Counts of each batch, all of one shape, for the cells ``numbers``: NumPy leaves (batches, cells, ...)."""
         chunk = self._chunk if chunk is None else self._whole(chunk)
         parts = [
             self._chunk_count(arm, inputs, numbers[i : i + chunk], capacities, chunk)
@@ -245,7 +263,7 @@ class Engine:
         structure = jax.tree.structure(arguments)
         # All that ``cell_counter`` takes from the evaluator, which is part of the program.
         fixed = evaluator.model, evaluator.spec, evaluator.hardware, evaluator.scored, type(evaluator.task)
-        known = (*fixed, capacities, chunk, structure)
+        known = (*fixed, capacities, chunk, structure, shape_of(arguments[-2]))
         if known not in self._programs:
 
             def compile_at(width: int) -> Any:
@@ -277,6 +295,7 @@ def columns(arm: Arm) -> tuple[str, ...]:
     return ("cell", *arm.labels, *arm.rows[0], "examples", "correct", "accuracy", "lost", "gained", *kept)
 
 
-def full_room(model: Model) -> tuple[int, ...]:
-    """Room for every token in every layer."""
-    return (model.length,) * model.depth
+def full_room(arm: Arm, inputs: Inputs) -> tuple[int, ...]:
+    """Room for every token of a batch in every layer."""
+    model = arm.evaluator.model
+    return (jax.eval_shape(model.embed, arm.state.params, inputs.batch).x.shape[1],) * model.depth

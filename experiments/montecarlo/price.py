@@ -59,13 +59,12 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
     spec = MonteCarloSpec(chips=chunk, temperature_c=(27.0,), examples=batch, batch_size=batch, chunk=chunk)
     arm = arms.make_arm(run, {"run": folder}, arms.chip_rows(spec))
     key = arms.fabrication_key(0)
-    (inputs,) = engine.batches(
-        make_dataset(run.settings.data), run.test.at(slice(batch)), run.test.labels[:batch], batch
-    )
+    examples = dataclasses.replace(run.test.take(np.arange(batch)), bucket=None)
+    (inputs,) = engine.batches(make_dataset(run.settings.data), examples, batch)
     runner = engine.Engine(spec, key)
     room = runner.room(arm, [inputs])
     model, params = arm.evaluator.model, arm.state.params
-    counts = runner.count(arm, [inputs], np.arange(chunk), engine.full_room(model))
+    counts = runner.count(arm, [inputs], np.arange(chunk), engine.full_room(arm, inputs))
     kept = counts.kept.sum(axis=(0, 1)) / (chunk * batch)
     tokens = tuple(int(np.ceil(one)) + model.length - model.tokens for one in kept)
     mesh = jax.make_mesh((len(jax.devices()),), (CELLS,), axis_types=(jax.sharding.AxisType.Auto,))

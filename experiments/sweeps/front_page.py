@@ -76,7 +76,7 @@ def caption(placements: Sequence[Placement], front: Front) -> str:
         text += ", the mean of its seeds; bars are the standard deviation over them"
     text += f". Above the dotted line a design counts as equal to the reference (within {points(front.tolerance)[1:]})."
     if error := _error(reference_of(placements, front), front):
-        text += f" One standard error of an accuracy on these test examples is {significant(100 * error, 2)} points."
+        text += f" One standard error of an accuracy on these examples is {significant(100 * error, 2)} points."
     return text
 
 

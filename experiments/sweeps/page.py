@@ -95,7 +95,9 @@ def _sentence(places: Sequence[Rank], metric: str) -> str:
         return f"One design: {metric} is {value} ({seeds})."
     text = f"The highest {metric} of {count(len(places), 'design')} has {first.design.name}: {value} ({seeds})."
     if all(one.limit is None for one in others):
-        return text + " Without repeats and without the number of test examples nothing says which differences count."
+        return (
+            text + " Without repeats and without the number of evaluated examples nothing says which differences count."
+        )
     alike = sum(one.alike for one in others)
     if not alike:
         return text + " Every other is lower by more than chance."
@@ -149,9 +151,9 @@ def _against(one: Rank, first: bool) -> str:
 def _error_words(one: Rank) -> str:
     examples = one.design.examples()
     if one.error is None or examples is None:
-        return "The number of test examples is not known, so neither is their sampling error."
+        return "The number of evaluated examples is not known, so neither is their sampling error."
     return (
-        f"One standard error of an accuracy on {count(int(examples), 'test example')} is "
+        f"One standard error of an accuracy on {count(int(examples), 'evaluated example')} is "
         f"{significant(100 * one.error, 2)} points."
     )
 
@@ -166,14 +168,14 @@ def _how(places: Sequence[Rank]) -> str:
     repeated = any(one.accuracy.n > 1 for one in places)
     counted = [
         *(["the spread over the seeds of both"] if repeated else []),
-        *(["the sampling error of their test examples"] if places[0].error is not None else []),
+        *(["the sampling error of their evaluated examples"] if places[0].error is not None else []),
     ]
     text = (
         f"A design is {SAME} from the first where chance alone would put it as far below, were the two equal, more "
         f"than once in 20 times. Counted as chance: {join(counted)}."
     )
     if places[0].error is None and not repeated:
-        text = "Neither repeats nor the number of test examples are known: no difference can be called one."
+        text = "Neither repeats nor the number of evaluated examples are known: no difference can be called one."
     elif not repeated:
         text += " No design was repeated with another seed, so how much trainings differ is not known and left out."
     return text + " The highest of several measured means is higher than a new measurement of that design would be."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 
 import numpy as np
 import pytest
 
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.pipeline import eval_batches, train_iterator
+from atis_jax.data.pipeline import by_shape, eval_batches, steps_per_epoch, train_iterator
 from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.data.text import PADDING, SYNONYMS, TELLING, ToyTextSpec
 from atis_jax.validation import SettingError
@@ -17,6 +19,8 @@ SPEC = ToyTextSpec(
     train_examples=300, eval_examples=110, length=12, shortest=5, vocabulary=30, batch_size=10, eval_batch_size=50
 )
 TRAIN = load_split(SPEC, "train")
+BUCKETS = dataclasses.replace(SPEC, buckets=(6, 9, 12))
+IN_BUCKETS = load_split(BUCKETS, "train")
 TOKEN, REAL = TRAIN.columns["token"], TRAIN.columns["real"]
 
 
@@ -68,8 +72,8 @@ def test_batches_hold_tokens_and_what_is_real():
 
 
 def test_an_unknown_split_is_named():
-    with pytest.raises(DatasetError, match=r"'toy_text' has no split 'validation'; it has train, test"):
-        load_split(SPEC, "validation")
+    with pytest.raises(DatasetError, match=r"'toy_text' has no split 'dev'; it has train, test, validation"):
+        load_split(SPEC, "dev")
 
 
 @pytest.mark.parametrize(
@@ -86,3 +90,58 @@ def test_an_unknown_split_is_named():
 def test_bad_field_is_named_with_its_bound(fields, message):
     with pytest.raises(SettingError, match=message):
         ToyTextSpec(**fields)
+
+
+def test_an_epoch_in_buckets_shows_every_sentence_at_most_once_and_few_are_left_out():
+    train = IN_BUCKETS
+    steps = steps_per_epoch(BUCKETS, train)
+    assert steps == sum(len(group) // 10 for group in train.groups())
+    orders = []
+    batches = train_iterator(BUCKETS, 4, train)
+    known = {row.tobytes(): number for number, row in enumerate(train.columns["token"])}
+    for _ in range(2):
+        shown, lengths = [], []
+        for batch in itertools.islice(batches, steps):
+            length = batch["token"].shape[1]
+            words = batch["real"].sum(axis=1)
+            assert words.max() <= length and (words > {6: 0, 9: 6, 12: 9}[length]).all()
+            shown += [known[np.pad(row, (0, 12 - length)).tobytes()] for row in batch["token"]]
+            lengths.append(length)
+        assert len(set(shown)) == len(shown) == 10 * steps > 300 - 3 * 10
+        np.testing.assert_array_equal(batch["label"], train.labels[shown[-10:]])
+        orders.append((shown, lengths))
+    assert orders[0][0] != orders[1][0] and orders[0][1] != orders[1][1]
+    assert orders[0][1] != sorted(orders[0][1]), "the buckets take turns"
+
+
+def test_batches_in_buckets_go_on_bit_for_bit():
+    batches = train_iterator(BUCKETS, 5, IN_BUCKETS)
+    list(itertools.islice(batches, 17))
+    state = json.loads(json.dumps(batches.get_state()))
+    again = train_iterator(BUCKETS, 5, IN_BUCKETS)
+    again.set_state(state)
+    for one, other in zip(itertools.islice(batches, 20), itertools.islice(again, 20), strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_evaluation_in_buckets_shows_every_sentence_once_by_its_number():
+    test = load_split(BUCKETS, "test")
+    found = list(eval_batches(dataclasses.replace(BUCKETS, eval_batch_size=20), test))
+    assert {len(batch["weight"]) for batch in found} == {20}
+    assert sorted(batch["token"].shape[1] for batch in found[:3]) == [6, 9, 12], "the first are of every length"
+    number, real = (np.concatenate([batch[name] for batch in found]) for name in ("number", "weight"))
+    assert sorted(number[real > 0]) == list(range(110)) and (number[real == 0] >= 110).all()
+    for batch in found:
+        there, length = batch["weight"] > 0, batch["token"].shape[1]
+        np.testing.assert_array_equal(batch["token"][there], test.columns["token"][batch["number"][there], :length])
+        np.testing.assert_array_equal(batch["label"][there], test.labels[batch["number"][there]])
+    assert sum(len(group) for group in by_shape(found).values()) == len(found)
+
+
+def test_a_bucket_that_would_never_be_trained_on_is_named():
+    few = dataclasses.replace(SPEC, buckets=(5, 12), batch_size=60)
+    with pytest.raises(SettingError, match=r"batch_size = 60 is above the \d+ training .* bucket of 5 tokens"):
+        train_iterator(few, 0)
+    with pytest.raises(SettingError, match=r"buckets = \(5, 10\) ends with 10, and .*length = 12; let both"):
+        dataclasses.replace(SPEC, buckets=(5, 10))

@@ -93,7 +93,7 @@ def test_the_page_says_which_designs_cannot_be_told_from_the_first(tmp_path, oth
     text = text_of(page.render(tmp_path, table, METRIC))
     assert said in text and f"{len(others) + 1} designs" in text
     assert text.count("(not distinguishable)") == sum(accuracy > 0.9 for accuracy in others)
-    assert "One standard error of an accuracy on 2,000 test examples is 0.49 points." in text
+    assert "One standard error of an accuracy on 2,000 evaluated examples is 0.49 points." in text
 
 
 def test_a_sweep_of_seeds_is_one_design_without_rank_or_curve(tmp_path):

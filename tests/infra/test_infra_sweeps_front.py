@@ -123,7 +123,7 @@ def test_the_front_is_of_means_over_seeds(tmp_path):
     assert small.limit > 0.1 > abs(small.change)  # 9 points between its own seeds
     page = (tmp_path / "report.html").read_text().replace("\u00a0", " ")
     assert "+0.1 (not distinguishable)" in page and "94.5 % ± 0.7" in page and "305 ± 7 nJ" in page
-    assert "One standard error of an accuracy on these test examples is 0.51 points." in page
+    assert "One standard error of an accuracy on these examples is 0.51 points." in page
 
 
 def points() -> list[Point]:

@@ -34,7 +34,7 @@ def run(one, folder, spec=SMALL, runner=None, inputs=None):
     runner.account = engine.Account()
     ideal = None
     if inputs is None:
-        inputs, ideal = engine.with_reference(one, engine.batches(DATASET, *data(), spec.batch_size))
+        inputs, ideal = engine.with_reference(one, engine.batches(DATASET, data(), spec.batch_size))
     with CellTable(folder / "cells.csv", engine.columns(one)) as table:
         runner.run([(one, inputs)], table)
     return Run(one, inputs, ideal, read_table(folder / "cells.csv"), runner, runner.account, folder / "cells.csv")
@@ -69,7 +69,7 @@ def has_room(monkeypatch, room):
 @pytest.mark.slow
 def test_a_cell_is_its_chip_run_alone(tiny):
     """Against the masked pass on each chip drawn by itself, example by example, same noise."""
-    examples, labels = data()
+    examples, labels = data().columns, data().labels
     evaluator, state = tiny.arm.evaluator, tiny.arm.state
 
     @jax.jit
@@ -117,7 +117,7 @@ def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny)
     """In one engine, one after the other: layers before the first keep everything."""
     one, inputs, runner, cells = tiny.arm, tiny.inputs[:1], tiny.runner, np.arange(engine.FEW)
     later = dataclasses.replace(one, evaluator=dataclasses.replace(one.evaluator, scored=range(1, MODEL.depth)))
-    room = engine.full_room(one.evaluator.model)
+    room = engine.full_room(one, inputs[0])
     kept, kept_later = (runner.count(arm, inputs, cells, room, engine.FEW).kept[0] for arm in (one, later))
     everything = one.evaluator.model.tokens * int(inputs[0].weight.sum())
     assert (kept[:, 0] < everything).any() and (kept_later[:, 0] == everything).all()
@@ -127,7 +127,7 @@ def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny)
 @pytest.mark.slow
 def test_too_little_room_is_found_and_only_the_batches_that_had_it_are_redone(tiny, tmp_path, monkeypatch):
     """In the last layer for half of all cells and batches, then everywhere; what is computed twice counts once."""
-    everything = engine.full_room(tiny.arm.evaluator.model)
+    everything = engine.full_room(tiny.arm, tiny.inputs[0])
     protected = tiny.arm.evaluator.model.length - tiny.arm.evaluator.model.tokens
     cells, examples = np.arange(len(tiny.rows)), [int(batch.weight.sum()) for batch in tiny.inputs]
     needed = tiny.runner.count(tiny.arm, tiny.inputs, cells, everything, engine.FEW).largest + protected

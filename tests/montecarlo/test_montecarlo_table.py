@@ -61,16 +61,16 @@ def test_damage_is_named_by_its_line(tmp_path):
 @pytest.mark.slow
 def test_inputs_are_spread_over_the_split_and_can_be_more_than_it_has(tmp_path):
     test = load_split(ImagesSpec(data_dir=str(tmp_path)), "test")
-    examples, labels = fixed_inputs("cluttered_digits", test, 100)
-    assert len(examples["image"]) == 100 and len(set(labels.tolist())) == 10
-    drawn, their = fixed_inputs("cluttered_digits", test, len(test) + 50)
-    more, stored = drawn["image"], test.columns["image"]
+    few = fixed_inputs("cluttered_digits", test, 100)
+    assert len(few.columns["image"]) == 100 and len(set(few.labels.tolist())) == 10
+    drawn = fixed_inputs("cluttered_digits", test, len(test) + 50)
+    more, stored = drawn.columns["image"], test.columns["image"]
     assert (more[: len(test)] == stored).all()
-    assert len(more) == len(their) == len(test) + 50
-    assert (their[len(test) :] == test.labels[:50]).all()
+    assert len(more) == len(drawn) == len(test) + 50
+    assert (drawn.labels[len(test) :] == test.labels[:50]).all()
     assert not any((canvas == stored).all(axis=(1, 2, 3)).any() for canvas in more[len(test) :])
-    again, _ = fixed_inputs("cluttered_digits", test, len(test) + 50)
-    assert (again["image"] == more).all()
+    again = fixed_inputs("cluttered_digits", test, len(test) + 50)
+    assert (again.columns["image"] == more).all()
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.circuits.presets import get_preset
-from atis_jax.data.dataset import Facts
+from atis_jax.data.dataset import Facts, Split
 from atis_jax.data.images import Images, ImagesSpec
 from atis_jax.models.registry import make_model
 from atis_jax.models.vit import ModelSpec
@@ -46,21 +46,22 @@ def optimised(wanted: bool):
 
 
 DATASET = Images(ImagesSpec())
+FACTS = Facts(classes=CLASSES, rows=SIDE, columns=SIDE, channels=1, mean=(0.0,), std=(1.0,))
 
 
-def data() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Examples as stored, and their labels."""
+def data() -> Split:
+    """Examples as stored."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), dtype=np.uint8)
-    return {"image": images}, rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+    labels = rng.integers(0, CLASSES, EXAMPLES).astype(np.int32)
+    return Split(columns={"image": images}, labels=labels, class_names=(), facts=FACTS)
 
 
 @functools.cache
 def evaluator(preset: str = "nominal") -> tuple[Evaluator, TrainState]:
     """An untrained network whose head is random, and a design whose thresholds cut through the scores."""
-    facts = Facts(classes=CLASSES, rows=SIDE, columns=SIDE, channels=1, mean=(0.0,), std=(1.0,))
-    model, method = make_model(MODEL, facts), make_method(SPEC, get_preset(preset), jnp.asarray(TARGET))
-    batch = DATASET.feed(data()[0])
+    model, method = make_model(MODEL, FACTS), make_method(SPEC, get_preset(preset), jnp.asarray(TARGET))
+    batch = DATASET.feed(data().columns)
 
     def start():
         # Large weights: what is pruned must matter to the answer of an untrained network.

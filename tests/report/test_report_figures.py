@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from atis_jax.energy.ledger import LINES, SCORING_LINES
 from atis_jax.report.errors import Absent, ReportError
 from atis_jax.report.run_files import RunFiles, read_run
-from atis_jax.report.style import ANALOG, DENSE, RANDOM, drawing
+from atis_jax.report.style import ANALOG, DENSE, RANDOM, VERMILLION, drawing
 from experiments.codesign_report import patches
 from experiments.codesign_report.agreement import agreement
 from experiments.codesign_report.chips import chip_accuracy
@@ -22,6 +22,7 @@ from experiments.codesign_report.contents import CODESIGN
 from experiments.codesign_report.energy import NETWORK_PARTS, SCORER_PARTS, energy
 from experiments.codesign_report.patches import kept_patches
 from experiments.codesign_report.pruning import kept_per_layer, score_distributions
+from experiments.codesign_report.sentences import PALE, kept_words
 from experiments.codesign_report.tokens import kept_tokens
 from experiments.codesign_report.training import training_curves
 from experiments.codesign_report.transfer import dac_transfer, integral_nonlinearity, ota_transfer
@@ -174,6 +175,33 @@ def test_kept_tokens_are_a_row_a_layer_and_padding_is_blank(run):
     state = picture.figure.axes[0].collections[0].get_array()
     np.testing.assert_array_equal(state, [[2] * 8 + [0] * 8, [2] * 4 + [1] * 4 + [0] * 8])
     assert "works on 33 % of the tokens" in plain(picture.caption), "4 of 8 and 4 of 16"
+
+
+def test_words_that_a_layer_drops_are_struck_out_and_pieces_stand_together(run):
+    words = np.array([["[CLS]", "a", "jog", "##ger", "runs", "[SEP]", "", ""]] * 2)
+    real, protected = words != "", (words == "[CLS]") | (words == "[SEP]")
+    kept = np.repeat(real[:, None], 2, axis=1)
+    kept[0, 0, 1] = kept[0, 1, 1:3] = False
+    edit_arrays(
+        run / "artifacts.npz", images=None, score_v=None, words=words, real=real, protected=protected, kept=kept
+    )
+    edit_json(run / "summary.json", dataset={"unit": "sentence"})
+    picture, _ = build(kept_words, run)
+    (axes,) = picture.figure.axes
+    shown = [text.get_text() for text in axes.texts]
+    assert [text for text in shown if text.startswith("layer")] == [
+        f"layer {n}" for n in ("1: 3/4", "2: 2/4", "1: 4/4", "2: 4/4")
+    ]
+    assert "[CLS]" not in shown and shown.count("ger") == 4
+    struck, colors = [line.get_xdata() for line in axes.get_lines()], [line.get_color() for line in axes.get_lines()]
+    assert colors == [VERMILLION, PALE, VERMILLION], "a, then a again and jog, which is dropped now"
+    places = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    assert struck[2][0] == places["jog"] and struck[2][1] == pytest.approx(places["ger"]), "no space in between"
+    assert "works on 75 % of the words" in plain(picture.caption)
+    names = [
+        name for entry in CODESIGN.sections if entry.meant(read_run(run, CODESIGN.arrays)) for name in entry.figures
+    ]
+    assert "kept_words" in names and "kept_tokens" not in names
 
 
 @pytest.mark.parametrize(("unit", "name"), [(None, "kept_patches"), ("image", "kept_patches"), ("text", "kept_tokens")])
@@ -365,7 +393,7 @@ def test_agreement_with_layers_that_have_no_value(run):
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
-    for entry in (entry for entry in CODESIGN.sections if entry.figures != ("kept_tokens",)):
+    for entry in (entry for entry in CODESIGN.sections if entry.figures[0] not in ("kept_tokens", "kept_words")):
         picture, absent = build(entry.build, run)
         assert picture.caption and picture.alt and absent == {}, entry.title
         if picture.name == "kept_patches":

@@ -8,6 +8,7 @@ import pytest
 from tiny_training import SETTINGS, TASK, changed, design_for, lively_params, memory_for, split, weighted
 
 from atis_jax.config import from_config_dict
+from atis_jax.data.pipeline import shape_of
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.evaluate import Evaluator, count
 from atis_jax.training.state import TrainState
@@ -33,7 +34,7 @@ def test_thresholds_set_on_each_chip_bring_kept_fractions_together_and_leave_the
     kept = {}
     for methods in ((), ("threshold",)):
         made = fabricate(changed(evaluation=FEW | {"calibration": methods}), trained, train, key, key)
-        kept[methods] = count_chips(made, batches, ideal).kept_per_layer
+        kept[methods] = count_chips(made, batches, {shape_of(batches[0]): ideal}).kept_per_layer
         assert (made.trims is None) == (not methods)
     fabricated, calibrated = kept.values()
     # What is left is a step of the reference, the order of tokens and the noise.

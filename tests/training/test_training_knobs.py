@@ -305,7 +305,7 @@ def test_controls_of_a_design_with_knobs_are_trained_and_measured():
     assert stored(after.design.projection) != stored(state.design.projection)
     _, _, random = setup_of(settings, "random", jnp.asarray([0.6, 0.4]))
     batches, controls = [weighted(0), weighted(1)], {"digital": after, "random": random}
-    found = measure.controls(settings, MODEL, controls, batches, np.array([0.5, 0.25]), jax.random.key(1))
+    found, _ = measure.controls(settings, MODEL, controls, batches, np.array([0.5, 0.25]), jax.random.key(1))
     for kind in controls:
         assert 0 <= found[kind] <= 1 and 0 <= found[f"{kind}_pruned_fraction"] < 1
     # As many as it is given: eight of sixteen, then four.

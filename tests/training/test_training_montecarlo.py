@@ -28,7 +28,7 @@ SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_s
 @pytest.fixture
 def room_for_all(monkeypatch):
     """Room for every token: one program fewer for each arm, where what is seen to be needed is not the question."""
-    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: engine.full_room(arm.evaluator.model))
+    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: engine.full_room(arm, inputs[0]))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from atis_jax.data.pipeline import eval_batches
+from atis_jax.data.pipeline import by_shape, eval_batches
 from atis_jax.data.registry import load_split
 from atis_jax.data.text import ToyTextSpec
 from atis_jax.energy.spec import EnergySpec
@@ -27,7 +27,9 @@ KEPT = (0.8, 0.6)
 
 
 SETTINGS = CodesignSettings(
-    data=ToyTextSpec(train_examples=256, eval_examples=90, length=16, shortest=6, batch_size=32, eval_batch_size=40),
+    data=ToyTextSpec(
+        train_examples=256, eval_examples=90, length=16, buckets=(10, 16), shortest=6, batch_size=32, eval_batch_size=40
+    ),
     model=EncoderSpec(width=16, depth=2, heads=2, mlp_width=24),
     scorer=ScorerSpec(inputs=8),
     energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
@@ -71,17 +73,26 @@ def test_every_stage_trains(run):
 def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
     evaluator = run.design.evaluator
     perfect = chips.perfect_inputs(run.design, run.model.depth)
-    ideal = evaluate.count(evaluator.masked(), evaluator.task, run.batches, perfect, None)
+    groups = by_shape(run.batches)
+    ideals = {
+        shape: evaluate.count(evaluator.masked(), evaluator.task, one, perfect, None) for shape, one in groups.items()
+    }
+    ideal = evaluate.added(list(ideals.values()))
     words = sum(int(batch["real"].sum()) for batch in run.batches)
     assert (ideal.examples, ideal.counted) == (90, words) and words < 90 * 16
     np.testing.assert_allclose(ideal.kept_fraction, KEPT, atol=0.25)
 
     key = jax.random.key(1)
     made = chips.fabricate(SETTINGS, run.design, run.train, key, key)
-    found = chips.count_chips(made, run.batches, ideal)
+    found = chips.count_chips(made, run.batches, ideals)
     assert found.overflow == 0 and len(found.accuracy) == 2
     inputs = made.inputs(0)
-    agreed = agreement.masked_against_gathered(evaluator, found.capacities, run.batches, inputs, key)
+    agreed = agreement.added(
+        [
+            agreement.masked_against_gathered(evaluator, found.capacities[shape], group, inputs, key)
+            for shape, group in groups.items()
+        ]
+    )
     assert agreed.unequal_outside == 0 and agreed.overflow == 0 and agreed.max_abs_logit < 1e-4
     assert agreed.decisions <= 2 * words, "padding is never decided about"
     assert agreed.equal >= 0.999 * agreed.decisions and agreed.examples_compared > 80

@@ -24,6 +24,7 @@ from atis_jax.scoring.atis.design import Design, threshold_range
 from atis_jax.scoring.atis.knobs import KNOBS, active_inputs, dac_bits, knobs_detached
 from atis_jax.scoring.atis.ledger import AtisLedger
 from atis_jax.scoring.atis.prototype import update_query
+from atis_jax.scoring.atis.regression import FITTED
 from atis_jax.scoring.atis.sharing import OF_ONE_READ, SHARED, averaged, copied_from
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.atis.start import starting_design, transferred
@@ -55,6 +56,7 @@ class Atis(Method):
         super().__init__(spec, hardware, target)
         if choose(_FOLLOWS_QUERY, spec.prototype, "scorer.prototype") and spec.ema_rate > 0:
             self.needs = frozenset({"query"})
+        self.surveys = self.surveys | choose(FITTED, spec.start, "scorer.start")
         self.reads_once = spec.reads_once
 
     @classmethod

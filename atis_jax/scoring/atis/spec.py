@@ -6,6 +6,7 @@ import dataclasses
 
 from atis_jax.circuits.chip import ArrayGeometry
 from atis_jax.energy.shapes import ARRANGEMENTS, IN_TURNS, PROJECTIONS, READS, READS_ONCE, SOURCES
+from atis_jax.scoring.atis.regression import STARTS
 from atis_jax.validation import SettingError, check_settings, choose, setting
 
 PROTOTYPES = ("static", "ema", "extracted")
@@ -31,6 +32,12 @@ class ScorerSpec:
     inputs: int = setting(32, low=1, high=4096, doc="N, inputs of the OTA array after projection")
     projection: str = setting("learned", choices=PROJECTIONS, doc="how d_model is brought down to N (paper 5.1)")
     prototype: str = setting("static", choices=PROTOTYPES, doc="where the query prototype comes from (paper 3.2)")
+    start: str = setting(
+        "random",
+        choices=STARTS,
+        doc="where a static prototype starts: drawn, or where ridge regression puts it that predicts the log of the "
+        "attention a token gets in the dense network, from all tokens or from CLS",
+    )
     ema_rate: float = setting(0.01, low=0.0, high=1.0, doc="share of the new query in the EMA prototype, per batch")
     arrangement: str = setting("consensus", choices=ARRANGEMENTS, doc="one score, or one per head group (paper 5.2)")
     groups: int = setting(1, low=1, high=64, doc="G, head groups; 1 for consensus")
@@ -69,6 +76,13 @@ class ScorerSpec:
             raise SettingError(
                 "scorer.differential = True with scorer.arrangement = 'multiplexed'; the two halves are read at the "
                 "same time, which one array in turns cannot do: set arrangement = 'grouped', or differential = False"
+            )
+
+        if self.start != "random" and self.prototype != "static":
+            raise SettingError(
+                f"scorer.start = {self.start!r} with scorer.prototype = {self.prototype!r}; a moving or extracted "
+                "prototype is the network's own query, and starts nowhere else: set start = 'random', or prototype = "
+                "'static'"
             )
 
         if self.shared and self.prototype == "ema":

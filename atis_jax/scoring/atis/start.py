@@ -16,6 +16,7 @@ from atis_jax.scoring.atis.knobs import full_scale_v, gates_in_order
 from atis_jax.scoring.atis.losses import SPREAD_OF_HALF_SPAN
 from atis_jax.scoring.atis.program import program, with_extracted_prototype
 from atis_jax.scoring.atis.projection import conditioned
+from atis_jax.scoring.atis.regression import FITTED, attention_target, fitted
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.method import Survey
 from atis_jax.typing import Key
@@ -43,10 +44,10 @@ def starting_design(
 ) -> tuple[Design, Float[Array, "L G D"]]:
     """The design co-design starts from, and the queries its EMA prototypes start from.
 
-    Projection and prototype as the spec says; feedback such that the score's RMS over the survey is a third of the
-    span, thresholds two standard deviations below the mean score. Gates start in the order of what their inputs
-    contribute to the scores. A shared design starts as one draw, from variances, queries and contributions averaged
-    over layers.
+    Projection and prototype as the spec says, drawn or fitted to attention (``regression``); feedback such that the
+    score's RMS over the survey is a third of the span, thresholds two standard deviations below the mean score. Gates
+    start in the order of what their inputs contribute to the scores. A shared design starts as one draw, from
+    variances, queries and contributions averaged over layers.
 
     Args:
         key: draws projections and prototypes.
@@ -67,18 +68,28 @@ def starting_design(
     mean_LxX = jnp.average(seen_LxMxX, axis=1, weights=weight_M)
     variance_LxX = jnp.average(jnp.square(seen_LxMxX - mean_LxX[:, None]), axis=1, weights=weight_M)
 
-    def one(layer_key, variance_X, query_GxD, seen_MxX):
+    target_LxMxG = jnp.zeros((depth, batch * tokens, spec.groups))
+    regressed = choose(FITTED, spec.start, "scorer.start")
+    for part in regressed:
+        target_LxMxG = attention_target(survey.attended, part, survey.counted, spec.groups).reshape(target_LxMxG.shape)
+
+    def one(layer_key, variance_X, query_GxD, seen_MxX, fit):
         design = initial_design(layer_key, spec, hardware, width, variance_X)
+        if regressed:
+            fit_tokens, target, weight = fit
+            design = fitted(design, spec.projection, fit_tokens, target, weight, share)
         if choose(_EXTRACTED, spec.prototype, "scorer.prototype"):
             design = with_extracted_prototype(design, query_GxD)
         return fit_spread(design, spec, hardware, query_GxD, seen_MxX, weight_M, share)
 
     keys = jax.random.split(key, depth)
+    fit = seen_LxMxX, target_LxMxG, jnp.broadcast_to(weight_M, seen_LxMxX.shape[:2])
     if spec.shared:
         of_all = jnp.mean(variance_LxX, axis=0), jnp.mean(queries, axis=0)
-        designs = jax.vmap(one, in_axes=(None, None, None, 0))(keys[0], *of_all, seen_LxMxX)
+        fit = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), fit)
+        designs = jax.vmap(one, in_axes=(None, None, None, 0, None))(keys[0], *of_all, seen_LxMxX, fit)
     else:
-        designs = jax.vmap(one)(keys, variance_LxX, queries, seen_LxMxX)
+        designs = jax.vmap(one)(keys, variance_LxX, queries, seen_LxMxX, fit)
     if spec.input_gates:
         contribution_LxN = jax.vmap(
             lambda design, query, seen: contributions(design, spec, hardware, query, seen, weight_M, share)

@@ -26,6 +26,7 @@ from atis_jax.energy.ledger import Ledger
 from atis_jax.numerics import pytree
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey, Trail
+from atis_jax.scoring.rivals.attention import received_bill
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, setting
@@ -105,14 +106,7 @@ class Ltp(Method):
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
         """The network, with MLPs of fewer tokens than its attention; H n^2 additions and n comparisons a layer."""
-        prices, network = costs.energy.prices(), costs.network
-        n = costs.tokens(kept, self.site).scored + network.protected
-        return costs.scored(
-            kept,
-            self.site,
-            score_j=jnp.sum(costs.has_scorer * network.heads * n**2) * prices.score_add_j,
-            comparator_j=jnp.sum(costs.has_scorer * n) * prices.compare_j,
-        )
+        return received_bill(costs, kept, self.site)
 
 
 def starting_thresholds(final: float, layers: int) -> Float[Array, "L"]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Place, Survey
+from atis_jax.scoring.rivals.share import first_by
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError, check_settings, setting
@@ -28,11 +29,7 @@ class RandomSpec:
 
 
 class Random(Method):
-    """Keep a given share of the full sequence, drawn uniformly from the tokens alive; the design is that share.
-
-    A count that is not whole is met on average (one more token with that probability). It is exact for each example,
-    which is the strongest form of the control.
-    """
+    """Keep a given share of the full sequence, drawn uniformly from the tokens alive; the design is that share."""
 
     Spec = RandomSpec
     relaxes = False
@@ -72,16 +69,7 @@ class Random(Method):
         one_more, of_tokens = jax.random.split(key)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(of_tokens, context.position)
         voltage = jax.vmap(jax.random.uniform)(keys)
-        wanted = design * context.full
-        # Not floor(wanted + draw): rounding to float32 would now and then carry a whole number to the next.
-        whole = jnp.floor(wanted)
-        count = whole + (jax.random.uniform(one_more) < wanted - whole)
-        alive = context.alive[:, 0] & context.counted
-        # Two of 64 float32 draws are equal in one example of 4000; the token in front goes first.
-        index = context.position
-        ahead = (voltage > voltage[:, None]) | ((voltage == voltage[:, None]) & (index < index[:, None]))
-        rank = jnp.sum(ahead & alive, axis=1)
-        keep = (rank < count) & alive
+        keep = first_by(voltage, design, context, one_more)
         return Decision(voltage[:, None], keep.astype(tokens.dtype)[:, None], keep[:, None]), context.state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:

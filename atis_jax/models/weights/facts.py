@@ -1,0 +1,49 @@
+"""What a file of weights says of its network, held against the section of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from atis_jax.validation import SettingError
+
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh"}
+"""Our names of Hugging Face's activations."""
+
+
+def check_facts(path: Path, spec: Any, says: Mapping[str, Any]) -> tuple[str, ...]:
+    """Whether a network has the shape that its weights have.
+
+    Args:
+        path: of the weights.
+        spec: the section ``model``.
+        says: what the file says, by the names of the section's fields; None where it says nothing.
+
+    Returns:
+        The fields that it says nothing of.
+
+    Raises:
+        SettingError: it has not; names every field that differs, both values and what to set.
+    """
+    lines = [
+        f"  model.{name} = {getattr(spec, name)!r}, and the weights have {value!r}: set model.{name} = {value!r}"
+        for name, value in says.items()
+        if value is not None and getattr(spec, name) != value
+    ]
+    if lines:
+        raise SettingError(
+            f"config.model.weights: {path} is of another network:\n" + "\n".join(lines) + "\nOr choose other weights"
+        )
+    return tuple(name for name, value in says.items() if value is None)
+
+
+def activation_of(config: Mapping[str, Any], name: str = "hidden_act") -> str | None:
+    """Our name of the activation that a ``config.json`` names; another than ours is told by its own, as a difference.
+
+    Args:
+        config: as read.
+        name: of the field.
+    """
+    found = config.get(name)
+    return None if found is None else ACTIVATIONS.get(str(found), str(found))

@@ -1,0 +1,55 @@
+"""Published weights in a network's own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax.models.backbone import Model
+from atis_jax.models.weights.bert import read_bert
+from atis_jax.models.weights.files import WeightsFile, read_weights
+from atis_jax.models.weights.tensors import Reading
+from atis_jax.models.weights.vit import read_vit
+from atis_jax.typing import PyTree
+from atis_jax.validation import choose
+
+READERS: dict[str, Callable[[Any, WeightsFile], Reading]] = {"bert": read_bert, "vit": read_vit}
+"""By ``model.kind``: what makes parameters of a network from a file."""
+
+
+def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]:
+    """Untrained parameters with what a file of weights has in their place; leaves of the same types and shapes.
+
+    Args:
+        model: the network, of a kind that published weights are read for.
+        params: untrained, from ``Model.init``.
+        path: of the file.
+
+    Returns:
+        The parameters, and one line: what was used, what not and why, what stays untrained, and what of the network's
+        shape the file does not say, so that nothing was held against it.
+
+    Raises:
+        SettingError: the network has another shape than the weights.
+        WeightsError: the file cannot be read, or has more or less in it than the network.
+    """
+    spec: Any = model.spec  # type: ignore[attr-defined]
+    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, read_weights(path))
+    found["blocks"] = jax.tree.map(lambda *layers: np.stack(layers), *found["blocks"])
+    fresh = params["params"]
+    untrained = sorted(set(fresh) - set(found))
+    merged = {name: found.get(name, part) for name, part in fresh.items()}
+    assert set(found) <= set(fresh), sorted(found)
+
+    def as_before(path, new, old):
+        assert new.shape == old.shape, (jax.tree_util.keystr(path), new.shape, old.shape)
+        return jnp.asarray(new, old.dtype)
+
+    filled = {"params": jax.tree_util.tree_map_with_path(as_before, merged, fresh)}
+    line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
+    return filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")

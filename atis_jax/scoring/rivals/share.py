@@ -1,0 +1,32 @@
+"""Keeping a given share of an example's tokens: those that come first by some measure."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from atis_jax.scoring.types import Context
+from atis_jax.typing import Key
+
+
+def first_by(measure: Float[Array, "n"], share: Float[Array, ""], context: Context, key: Key) -> Bool[Array, "n"]:
+    """Whether a token is among those of largest measure, as many as ``share`` of the full sequence's counted tokens.
+
+    A count that is not whole is met on average: one more token with that probability. It is exact for each example,
+    which is the strongest form of a choice. Of equal measures the token in front comes first.
+
+    Args:
+        measure: of each token.
+        share: of the counted tokens of the full sequence, whatever was removed since.
+        context: says which tokens there are.
+        key: draws whether there is one more.
+    """
+    wanted = share * context.full
+    # Not floor(wanted + draw): rounding to float32 would now and then carry a whole number to the next.
+    whole = jnp.floor(wanted)
+    count = whole + (jax.random.uniform(key) < wanted - whole)
+    alive = context.alive[:, 0] & context.counted
+    index = context.position
+    ahead = (measure > measure[:, None]) | ((measure == measure[:, None]) & (index < index[:, None]))
+    return (jnp.sum(ahead & alive, axis=1) < count) & alive
