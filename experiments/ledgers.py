@@ -1,10 +1,41 @@
-"""A co-design run's energy ledger, made from its settings."""
+"""A co-design run's energy ledger, made from its settings; and before any training, from its config alone."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from atis_jax.config import from_config_dict
+from atis_jax.data.dataset import Facts
+from atis_jax.data.registry import load_split
+from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
+from atis_jax.models.registry import make_model
+from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.registry import make_method
+from atis_jax.typing import Key
 from experiments.settings import CodesignSettings
+
+EXAMPLES = 4
+"""Drawn for an untrained design to start from."""
+
+
+class Ledgers(NamedTuple):
+    """What an example costs.
+
+    Attributes:
+        dense: without pruning.
+        pruned: with the config's scorer, at the kept fractions of its section ``pruning``.
+    """
+
+    dense: Ledger
+    pruned: Ledger
 
 
 def run_bill(settings: CodesignSettings, model: Model) -> Bill:
@@ -14,4 +45,57 @@ def run_bill(settings: CodesignSettings, model: Model) -> Bill:
         energy=settings.energy,
         network=model.shape(settings.energy.camera),
         layers=tuple(layer in scored for layer in range(model.depth)),
+    )
+
+
+def ledgers_of(config: ConfigDict, facts: Facts | None = None) -> Ledgers:
+    """The ledgers of a config, of which nothing was trained: its bias currents are those that training starts from.
+
+    Those of a trained design differ by what the loss's weight of the energy takes off.
+
+    Args:
+        config: of a co-design run, as ``get_config`` of a file in ``configs`` returns it.
+        facts: of the data; None: read from the config's data set, which must then be on this machine.
+
+    Raises:
+        SettingError: a section is wrong, or two do not go together.
+        DatasetError: ``facts`` is None, and the data set is not there.
+    """
+    settings = from_config_dict(CodesignSettings, config)
+    if facts is None:
+        facts = load_split(settings.data, settings.data.evaluation).facts
+    model = make_model(settings.model, facts)
+    method = make_method(
+        settings.scorer, settings.scorer_hardware(), jnp.asarray(settings.pruning.kept_of_incoming(model.depth))
+    )
+    costs, kept = run_bill(settings, model), jnp.asarray(settings.pruning.kept_per_layer(model.depth))
+    key_survey, key_design = jax.random.split(jax.random.key(settings.seed))
+    design, state = jax.jit(lambda key, seen: method.begin(key, seen, kept))(
+        key_design, _drawn_survey(key_survey, model, method, facts)
+    )
+    method.check_design(costs, design, state)
+    return Ledgers(costs.dense(), method.bill(costs, kept, design, state))
+
+
+def _drawn_survey(key: Key, model: Model, method: Method, facts: Facts) -> Survey:
+    """Standard normal tokens, and attention of standard normal logits, in the place of a trained network's."""
+    values = model.shape(camera=True).pixel_values if method.raw else model.width
+    depth, tokens, heads = model.depth, model.tokens, model.heads
+    of = iter(jax.random.split(key, 5))
+
+    def drawn(*shape: int) -> Array:
+        return jax.random.normal(next(of), (depth, EXAMPLES, *shape))
+
+    row = jax.nn.softmax(drawn(heads, tokens))
+    parts = {
+        "received": row,
+        "cls_row": row,
+        "query": drawn(heads, model.width),
+        "keys": drawn(heads, tokens, model.width // heads),
+        "full": jax.nn.softmax(drawn(heads, tokens, tokens)),
+    }
+    return Survey(
+        seen=drawn(tokens, values),
+        counted=jnp.ones((EXAMPLES, tokens), bool),
+        attended=Attended(**{name: parts[name] for name in method.surveys}),
     )

@@ -9,11 +9,12 @@ import numpy as np
 
 from atis_jax.circuits.hardware import with_fields
 from atis_jax.circuits.presets import get_preset
-from atis_jax.fitting.curves import Curve, curves_csv, read_curves
+from atis_jax.fitting.curves import curves_csv, read_curves
 from atis_jax.fitting.law import predicted_a
-from atis_jax.fitting.ota import FittedOta, fit_curve
+from atis_jax.fitting.ota import FittedOta
+from atis_jax.fitting.preset import populations_of
 from atis_jax.fitting.preset_file import preset_json
-from atis_jax.fitting.spread import FEWEST_DEVICES, Spread, pooled_fields, spread_of
+from atis_jax.fitting.spread import Spread, pooled_fields, spread_of
 from atis_jax.report import write_report
 from atis_jax.spice.models import find_process
 from atis_jax.spice.simulator import find_ngspice, ngspice_version
@@ -39,7 +40,7 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     started = time.time()
     if settings.curves is not None:
         curves, source, generic = read_curves(settings.curves), f"file {settings.curves}", False
-        populations = _populations_of_file(curves, settings)
+        populations = populations_of(curves, settings.law)
     else:
         process = find_process(settings.process.name, settings.process.corner)
         find_ngspice()
@@ -104,15 +105,6 @@ def run(settings: FitSettings, folder: RunFolder) -> dict[str, Any]:
     write_report(folder.path, FIT)
     print(f"use it with --config.hardware.preset={folder.path / PRESET}", flush=True)
     return summary
-
-
-def _populations_of_file(curves: list[Curve], settings: FitSettings) -> list[list[FittedOta]]:
-    """Fits of each bias and temperature with enough devices; nothing where there are too few to tell."""
-    groups: dict[tuple[float, float, float | None], list[FittedOta]] = {}
-    for one in curves:
-        fit = fit_curve(one, law=settings.law, additive=True)
-        groups.setdefault((one.bias_a, one.temperature_c, one.supply_v), []).append(fit)
-    return [group for group in groups.values() if len(group) >= FEWEST_DEVICES]
 
 
 def _row(fit: FittedOta, left: float) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import pytest
 from fitting_cases import made_curve
 from spice_marks import needs_ngspice
 
-from atis_jax.fitting.curves import curves_csv
+from atis_jax.fitting.curves import curves_csv, read_curves
+from atis_jax.fitting.preset import fit_preset
 from atis_jax.fitting.preset_file import read_preset
 from experiments.final_table import final_table
 from experiments.rundir import open_run
@@ -54,6 +55,9 @@ def test_a_laboratorys_file_becomes_a_preset_with_its_spread(tmp_path):
     assert found.name == "lab" and abs(float(found.ota.kappa) - 0.7) < 1e-4
     assert abs(float(found.ota.offset_sigma_v) - wanted_v) < 1e-6
     assert HardwareSpec(preset=str(tmp_path / "run" / "hardware.json")).build() == found
+    settings = FitSettings()
+    curves = read_curves(tmp_path / "lab.csv")
+    assert fit_preset(curves, settings.base, name="lab", law=settings.law, additive=settings.additive) == found
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8").replace("\u00a0", " ")
     assert "10 nA, 27 °C" in page and "10 nA, 60 °C" in page
     assert "spread of 12 devices at each of 2 temperatures" in page

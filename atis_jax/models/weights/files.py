@@ -71,6 +71,11 @@ def read_weights(path: Path) -> WeightsFile:
     return WeightsFile(path, tensors, said | _beside(path, CONFIG), _beside(path, PREPARATION))
 
 
+def read_config(path: Path) -> dict[str, Any]:
+    """The ``config.json`` beside a file of weights; empty where there is none."""
+    return _beside(path, CONFIG)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:

@@ -53,16 +53,19 @@ def starting_design(
         key: draws projections and prototypes.
         spec: structure of the scorer.
         hardware: it is designed for.
-        survey: tokens and queries of the dense network.
+        survey: tokens and queries of the dense network; a static prototype does without the queries.
         share: what a token makes of each weight's current; None: an OTA's (``transferred``).
 
     Returns:
         Design with a leading axis of layers, and (L, G, D) mean queries.
     """
-    assert survey.attended.query is not None
     share = share or (lambda design, tokens: transferred(design, spec, hardware, tokens))
-    queries = mean_queries(survey.attended.query, spec.groups)
     depth, batch, tokens, width = survey.seen.shape
+    if survey.attended.query is None:
+        assert spec.prototype == "static", spec.prototype
+        queries = jnp.zeros((depth, spec.groups, width))
+    else:
+        queries = mean_queries(survey.attended.query, spec.groups)
     seen_LxMxX = conditioned(survey.seen, spec.source).reshape(depth, batch * tokens, width)
     weight_M = jnp.broadcast_to(survey.counted, (batch, tokens)).reshape(-1).astype(seen_LxMxX.dtype)
     mean_LxX = jnp.average(seen_LxMxX, axis=1, weights=weight_M)
