@@ -25,7 +25,9 @@ class AttentionSettings:
     top_keys: float = setting(
         0.2, low=0.0, high=1.0, exclusive_low=True, doc="share of a row's keys whose attention is its concentration"
     )
-    groups: tuple[int, ...] = setting((2, 4), low=2, high=64, distinct=True, doc="head groups compared with one score")
+    groups: tuple[int, ...] = setting(
+        (2, 4), low=2, high=64, distinct=True, doc="head groups compared with one score; empty: none"
+    )
     inputs: int = setting(64, low=1, high=4096, doc="array inputs of the designs with a matrix in front")
     selection_inputs: int = setting(16, low=1, high=4096, doc="array inputs of the design that selects dimensions")
     data: Any = setting(DATA.sections[DATA.default], kinds=DATA)
