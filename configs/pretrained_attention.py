@@ -5,7 +5,7 @@
     python launch.py --config=configs/pretrained_attention.py:vit --config.data.data_dir=FOLDER
 
 `:minilm` is all-MiniLM-L6-v2 on sentences of SST-2, `:vit` a ViT-S/14 tuned for saliency on CIFAR-10 at 112 pixels.
-FOLDER is where TFDS prepared `glue/sst2` and `cifar10`. About two minutes of processor time each, most of it compiling.
+FOLDER is where TFDS prepared `glue/sst2` and `cifar10`. Some minutes each on two cores.
 """
 
 from __future__ import annotations
