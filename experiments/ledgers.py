@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from atis_jax.data.registry import load_split
 from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
 from atis_jax.models.registry import make_model
-from atis_jax.pruning.stream import Attended
+from atis_jax.pruning.stream import PARTS, Attended
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
 from atis_jax.scoring.registry import make_method
@@ -69,33 +70,40 @@ def ledgers_of(config: ConfigDict, facts: Facts | None = None) -> Ledgers:
         settings.scorer, settings.scorer_hardware(), jnp.asarray(settings.pruning.kept_of_incoming(model.depth))
     )
     costs, kept = run_bill(settings, model), jnp.asarray(settings.pruning.kept_per_layer(model.depth))
-    key_survey, key_design = jax.random.split(jax.random.key(settings.seed))
-    design, state = jax.jit(lambda key, seen: method.begin(key, seen, kept))(
-        key_design, _drawn_survey(key_survey, model, method, facts)
-    )
+
+    @jax.jit
+    def begin(key: Key) -> tuple[Any, Any]:
+        of_survey, of_design = jax.random.split(key)
+        return method.begin(of_design, _drawn_survey(of_survey, model, method), kept)
+
+    design, state = begin(jax.random.key(settings.seed))
     method.check_design(costs, design, state)
-    return Ledgers(costs.dense(), method.bill(costs, kept, design, state))
+
+    @jax.jit
+    def bill(design: Any, state: Any) -> tuple[Ledger, Ledger]:
+        return costs.dense(), method.bill(costs, kept, design, state)
+
+    return Ledgers(*bill(design, state))
 
 
-def _drawn_survey(key: Key, model: Model, method: Method, facts: Facts) -> Survey:
+def _drawn_survey(key: Key, model: Model, method: Method) -> Survey:
     """Standard normal tokens, and attention of standard normal logits, in the place of a trained network's."""
     values = model.shape(camera=True).pixel_values if method.raw else model.width
-    depth, tokens, heads = model.depth, model.tokens, model.heads
-    of = iter(jax.random.split(key, 5))
+    depth, tokens, heads, width = model.depth, model.tokens, model.heads, model.width
 
-    def drawn(*shape: int) -> Array:
-        return jax.random.normal(next(of), (depth, EXAMPLES, *shape))
+    def drawn(name: str, *shape: int) -> Array:
+        own = jax.random.fold_in(key, ("seen", *PARTS).index(name))
+        return jax.random.normal(own, (depth, EXAMPLES, *shape))
 
-    row = jax.nn.softmax(drawn(heads, tokens))
-    parts = {
-        "received": row,
-        "cls_row": row,
-        "query": drawn(heads, model.width),
-        "keys": drawn(heads, tokens, model.width // heads),
-        "full": jax.nn.softmax(drawn(heads, tokens, tokens)),
+    parts: dict[str, Callable[[], Array]] = {
+        "received": lambda: jax.nn.softmax(drawn("received", heads, tokens)),
+        "cls_row": lambda: jax.nn.softmax(drawn("cls_row", heads, tokens)),
+        "keys": lambda: drawn("keys", heads, tokens, width // heads),
+        "query": lambda: drawn("query", heads, width),
+        "full": lambda: jax.nn.softmax(drawn("full", heads, tokens, tokens)),
     }
     return Survey(
-        seen=drawn(tokens, values),
+        seen=drawn("seen", tokens, values),
         counted=jnp.ones((EXAMPLES, tokens), bool),
-        attended=Attended(**{name: parts[name] for name in method.surveys}),
+        attended=Attended(**{name: parts[name]() for name in method.surveys}),
     )

@@ -6,6 +6,7 @@ Shape suffixes: B examples, N tokens, X what is looked at, G head groups.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -69,20 +70,11 @@ class LayerScorer:
                 f"scorer.start = {self.method.spec.start!r} with attention {'not ' * (attention is None)}given; give "
                 "start() what each token receives if start = 'received', and nothing if it is 'random'"
             )
-        method, tokens = self.method, jax.lax.stop_gradient(tokens)
-        counted = jnp.ones(tokens.shape[:2], bool) if counted is None else counted
-        attended = Attended(received=None if attention is None else attention[None])
-        begun = method.begin(key, Survey(tokens[None], counted, attended), jnp.asarray([kept]))
-        design = layer_of(begun[0], 0)
-        score_v = jnp.where(counted[..., None], self(design, tokens).voltage, jnp.nan)
-        span = threshold_range(method.hardware)
-        threshold_v = jnp.nanquantile(score_v, 1.0 - kept, axis=(0, 1))
-        raw = span.inverse(jnp.clip(threshold_v, 0.98 * span.low, 0.98 * span.high))
-        return dataclasses.replace(design, threshold=raw)
+        return _started(self, key, jax.lax.stop_gradient(tokens), kept, counted, attention)
 
     def sample_chip(self, key: Key) -> Chip | None:
         """The chip of this key; its errors are fixed, whatever it is used for."""
-        return self.method.sample_chip(key)
+        return _sampled(self, key)
 
     def __call__(
         self,
@@ -111,28 +103,50 @@ class LayerScorer:
         Returns:
             Leaves (B, N, G): ``keep`` bits, their ``keep_probability``, which has the gradient, and ``voltage``, V.
         """
-        method, (examples, length) = self.method, tokens.shape[:2]
-        groups = method.groups
-        counted = jnp.ones((examples, length), bool) if counted is None else counted
-        everyone = jnp.broadcast_to(jnp.arange(length), (examples, length))
-        context = Context(
-            alive=jnp.ones((examples, length, groups), bool),
-            position=everyone if position is None else position,
-            counted=counted,
-            full=jnp.sum(counted, axis=-1),
-            state=initial_state(groups, tokens.shape[-1]),
-            smoothing=smoothing,
-        )
-        environment = Environment(celsius_to_kelvin(temperature_c), method.hardware.supply_v)
-        keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(examples))
-        chip = method.perfect_chip() if chip is None else chip
-        found, _ = scored(method, design, chip, environment, tokens, context, keys)
-        kept = counted[..., None]
-        return dataclasses.replace(
-            found,
-            keep=found.keep | ~kept,
-            keep_probability=jnp.where(kept, found.keep_probability, 1.0),
-        )
+        return _decided(self, design, tokens, chip, temperature_c, key, counted, position, smoothing)
+
+
+# Jitted here: else someone who calls them as they are would compile hundreds of operations one by one.
+@partial(jax.jit, static_argnums=0)
+def _sampled(one: LayerScorer, key):
+    return one.method.sample_chip(key)
+
+
+@partial(jax.jit, static_argnums=0)
+def _started(one: LayerScorer, key, tokens, kept, counted, attention):
+    method = one.method
+    counted = jnp.ones(tokens.shape[:2], bool) if counted is None else counted
+    attended = Attended(received=None if attention is None else attention[None])
+    begun = method.begin(key, Survey(tokens[None], counted, attended), jnp.asarray(kept)[None])
+    design = layer_of(begun[0], 0)
+    score_v = jnp.where(counted[..., None], one(design, tokens).voltage, jnp.nan)
+    span = threshold_range(method.hardware)
+    threshold_v = jnp.nanquantile(score_v, 1.0 - kept, axis=(0, 1))
+    raw = span.inverse(jnp.clip(threshold_v, 0.98 * span.low, 0.98 * span.high))
+    return dataclasses.replace(design, threshold=raw)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decided(one: LayerScorer, design, tokens, chip, temperature_c, key, counted, position, smoothing):
+    method, (examples, length) = one.method, tokens.shape[:2]
+    counted = jnp.ones((examples, length), bool) if counted is None else counted
+    everyone = jnp.broadcast_to(jnp.arange(length), (examples, length))
+    context = Context(
+        alive=jnp.ones((examples, length, method.groups), bool),
+        position=everyone if position is None else position,
+        counted=counted,
+        full=jnp.sum(counted, axis=-1),
+        state=initial_state(method.groups, tokens.shape[-1]),
+        smoothing=smoothing,
+    )
+    environment = Environment(celsius_to_kelvin(temperature_c), method.hardware.supply_v)
+    keys = None if key is None else jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(examples))
+    chip = method.perfect_chip() if chip is None else chip
+    found, _ = scored(method, design, chip, environment, tokens, context, keys)
+    judged = counted[..., None]
+    return dataclasses.replace(
+        found, keep=found.keep | ~judged, keep_probability=jnp.where(judged, found.keep_probability, 1.0)
+    )
 
 
 def scorer(hardware: str | Hardware = "nominal", kind: str = "analog", **fields: Any) -> LayerScorer:
