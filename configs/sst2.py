@@ -46,6 +46,7 @@ def get_config(variant: str = "0.5") -> ConfigDict:
     config.hardware.preset = "sky130_fg"
     config.energy.preset = "horowitz_45nm"
     config.codesign.temperature_c = (0.0, 70.0)
+    config.codesign.scorer_learning_rate = 2e-4  # faster rates wash the regression out of the projection
     config.codesign.detach_network = True
     config.evaluation.chips = 32
     config.evaluation.temperature_c = (0.0, 27.0, 70.0)

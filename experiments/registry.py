@@ -88,6 +88,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.drift.experiment:run",
         "experiments.drift.contents:DRIFT",
     ),
+    "pretrained_attention": Experiment(
+        "experiments.attention.settings:AttentionSettings",
+        "experiments.attention.experiment:run",
+        "experiments.attention.contents:ATTENTION",
+    ),
 }
 
 

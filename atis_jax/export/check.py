@@ -15,6 +15,7 @@ from jsonschema.exceptions import ValidationError
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.document import (
     FORMAT,
+    NOT_BUILT,
     SCHEMA,
     document_of,
     hardware_of_schema_3,
@@ -163,6 +164,8 @@ def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
 def check_agreement(document: Mapping[str, Any], bundle: Bundle) -> None:
     """Raise ExportError where ``design.json`` tells anything else than its own arrays, structure and hardware give."""
     again = {**document_of(bundle, document["files"]), "sha256": document["sha256"]}
+    left_out = NOT_BUILT - set(document["scorer"])
+    again["scorer"] = {name: value for name, value in again["scorer"].items() if name not in left_out}
     for where, mine, theirs in _differences(again, document, ""):
         raise ExportError(
             f"design.json: {where} = {_shown(theirs)} is not what the rest of the bundle gives, {_shown(mine)}; one of "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,7 +16,14 @@ from atis_jax.scoring.method import Method, Survey
 from atis_jax.typing import PyTree
 
 
-def survey(model: Model, params: PyTree, method: Method, batch: Mapping[str, Any], kernel: Kernel = SOFTMAX) -> Survey:
+def survey(
+    model: Model,
+    params: PyTree,
+    method: Method,
+    batch: Mapping[str, Any],
+    kernel: Kernel = SOFTMAX,
+    more: Collection[str] = (),
+) -> Survey:
     """What ``method`` would look at in front of every layer of the dense network, and the attention it asks for.
 
     Args:
@@ -25,9 +32,10 @@ def survey(model: Model, params: PyTree, method: Method, batch: Mapping[str, Any
         method: says what it sees, and which parts of the attention it wants (``surveys``).
         batch: examples.
         kernel: how attention is computed.
+        more: further parts of the attention.
     """
     stream = model.embed(params, batch, raw=method.raw)
-    blocks, needs = model.blocks(params), tuple(sorted(method.surveys))
+    blocks, needs = model.blocks(params), tuple(sorted(method.surveys | set(more)))
     seen, attended = [], []
     for layer in range(model.depth):
         seen.append(method.sees(stream.opened(method.groups))[0])

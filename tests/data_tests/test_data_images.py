@@ -15,7 +15,7 @@ from tiny_tfds import in_memory, png, write
 
 from atis_jax.data import builders
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.images import ImagesSpec
+from atis_jax.data.images import Images, ImagesSpec
 from atis_jax.data.pipeline import eval_batches, train_iterator
 from atis_jax.data.registry import load_split
 from atis_jax.models.registry import make_model
@@ -287,3 +287,21 @@ def test_every_type_of_image_gives_a_valid_split_or_one_error(drawn, declared, s
         facts = found.facts
         assert (facts.classes, facts.rows, facts.columns, facts.channels) == (classes, *shape)
         assert np.all(np.isfinite((images / 255 - facts.mean) / facts.std))
+
+
+def test_images_are_fed_at_the_size_asked_for(tmp_path):
+    """4 x 4 to 8 x 8: centres at half a pixel, so a new pixel is a quarter of the way to a stored neighbour."""
+    images = numbers(4, 4, 3)
+    write(tmp_path, "tiny", {"image": TENSOR(shape=(4, 4, 3), dtype=np.uint8), "label": CLASSES}, splits(images))
+    dataset = Images(spec(tmp_path, resize=8))
+    split = dataset.load("train")
+    assert (split.facts.rows, split.facts.columns) == (8, 8) and split.columns["image"].shape[1:] == (4, 4, 3)
+    weights = np.zeros((8, 4))
+    for new in range(8):
+        place = np.clip((new + 0.5) / 2 - 0.5, 0, 3)
+        weights[new, int(place)] = 1 - place % 1
+        weights[new, min(int(place) + 1, 3)] += place % 1
+    expected = np.einsum("ir,js,brsc->bijc", weights, weights, np.stack(images) / 255)
+    np.testing.assert_allclose(dataset.feed(split.columns)["image"], expected, atol=1e-6)
+    drawn = dataset.draw(split)(np.array([1]), np.random.default_rng(0))
+    np.testing.assert_allclose(drawn["image"], expected[1:2], atol=1e-6)

@@ -333,7 +333,7 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
         "hardware": {"token_time_s": None, "readout": None, "law": None, "attenuation": None},
         "energy": {"circuit": "priced"},
     }
-    since |= {"data": {"evaluation": "test", "validation_examples": 500}}
+    since |= {"data": {"evaluation": "test", "validation_examples": 500, "resize": None}}
     since |= {"model": {"activation": "gelu_tanh", "norm_epsilon": 1e-6, "weights": None}}
     since |= {"scorer": {"reads": "every_layer", "start": "random"}, "evaluation": {"supply": [1.0], "calibration": []}}
     assert as_dict(settings) == {

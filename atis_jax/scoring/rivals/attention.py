@@ -9,14 +9,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.method import Method, Survey
-from atis_jax.scoring.rivals.share import first_by
+from atis_jax.scoring.rivals.share import Share, first_by
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, setting
@@ -32,27 +30,12 @@ class AttentionSpec:
         check_settings(self, "scorer")
 
 
-class AttentionReceived(Method):
+class AttentionReceived(Share):
     """Keep a given share of the full sequence by attention received, averaged over heads and rows; the design is it."""
 
     Spec = AttentionSpec
     needs = frozenset({"received"})
     site = "before_mlp"
-    relaxes = False
-    noise_stream = "random_scorer"
-    chance = True
-
-    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
-        """The wanted share of every layer; no memory."""
-        return jnp.asarray(kept), ()
-
-    def labels(self, design: Any) -> Any:
-        """Nothing is trained."""
-        return "frozen"
-
-    def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
-        """The share that is wanted now."""
-        return jax.lax.stop_gradient(kept)
 
     def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
         """See ``Method``; ``voltage`` is the share of all attention that a token receives.

@@ -6,13 +6,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.method import Method, Place, Survey
-from atis_jax.scoring.rivals.share import first_by
+from atis_jax.scoring.method import Place
+from atis_jax.scoring.rivals.share import Share, first_by
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError, check_settings, setting
@@ -28,13 +27,10 @@ class RandomSpec:
         check_settings(self, "scorer")
 
 
-class Random(Method):
+class Random(Share):
     """Keep a given share of the full sequence, drawn uniformly from the tokens alive; the design is that share."""
 
     Spec = RandomSpec
-    relaxes = False
-    noise_stream = "random_scorer"
-    chance = True
 
     def check(self, place: Place) -> None:
         """A control cannot be what is designed.
@@ -45,18 +41,6 @@ class Random(Method):
         raise SettingError(
             "config.scorer.kind = 'random' has nothing to design; it is a control: put 'random' into config.compare"
         )
-
-    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
-        """The wanted share of every layer; no memory."""
-        return jnp.asarray(kept), ()
-
-    def labels(self, design: Any) -> Any:
-        """Nothing is trained."""
-        return "frozen"
-
-    def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
-        """The share that is wanted now."""
-        return jax.lax.stop_gradient(kept)
 
     def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
         """See ``Method``; ``voltage`` is the draw, 0 to 1.

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from atis_jax.scoring.method import Method, Survey
 from atis_jax.scoring.types import Context
 from atis_jax.typing import Key
+
+
+class Share(Method):
+    """Keeps a given share of an example's tokens; the design is that share, and nothing of it is trained."""
+
+    relaxes = False
+    noise_stream = "random_scorer"
+    chance = True
+
+    def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Any, Any]:
+        """The wanted share of every layer; no memory."""
+        return jnp.asarray(kept), ()
+
+    def labels(self, design: Any) -> Any:
+        """Nothing is trained."""
+        return "frozen"
+
+    def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
+        """The share that is wanted now."""
+        return jax.lax.stop_gradient(kept)
 
 
 def first_by(measure: Float[Array, "n"], share: Float[Array, ""], context: Context, key: Key) -> Bool[Array, "n"]:
