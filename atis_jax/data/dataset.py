@@ -28,8 +28,9 @@ class Facts:
         std: standard deviation of the same.
         vocabulary: different token numbers; 0 where examples are no text.
         length: tokens of the longest example.
-        mean_length: tokens of a training example on average, without padding: what one is charged for; 0: all are of
-            ``length``.
+        mean_length: tokens of a training example on average, without padding and protected ones: what one is charged
+            for; 0: all are of ``length``.
+        protected: of ``length``, those that no method may prune; a batch's ``protected`` says where they are.
     """
 
     classes: int
@@ -41,6 +42,7 @@ class Facts:
     vocabulary: int = 0
     length: int = 0
     mean_length: float = 0.0
+    protected: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

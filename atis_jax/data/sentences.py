@@ -195,6 +195,7 @@ class Sentences:
                 classes=classes,
                 vocabulary=words.vocabulary,
                 length=spec.length,
+                protected=AROUND,
                 mean_length=float(np.mean((trained["real"] & ~trained["protected"]).sum(axis=1))),
             ),
         )

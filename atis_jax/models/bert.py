@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
@@ -17,11 +17,10 @@ from jaxtyping import Array, Float, Int
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
-from atis_jax.models.backbone import FromSpec
-from atis_jax.models.kernels import Kernel
-from atis_jax.pruning.stream import Attended, Stream
+from atis_jax.models.words import OfWords
+from atis_jax.pruning.stream import Stream
 from atis_jax.typing import Key, PyTree
-from atis_jax.validation import SettingError, check_settings, choose, setting
+from atis_jax.validation import check_settings, choose, setting
 
 PROTECTED = 2
 """Tokens around the words: [CLS] and [SEP]."""
@@ -151,7 +150,7 @@ class Network(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Bert(FromSpec):
+class Bert(OfWords):
     """``models.backbone.Model`` of text: ``batch`` has (B, W) ``token``, whole numbers, ``real`` and ``protected``.
 
     ``real`` is False for padding, ``protected`` True for [CLS] and [SEP], whose place differs from sentence to
@@ -169,12 +168,7 @@ class Bert(FromSpec):
     facts: Facts
 
     def __post_init__(self):
-        if not self.facts.vocabulary or self.facts.length <= PROTECTED:
-            raise SettingError(
-                f"model.kind = {self.spec.kind!r} reads words, and the data have a vocabulary of "
-                f"{self.facts.vocabulary} and a length of {self.facts.length}; choose a data.kind of text with a "
-                f"length above {PROTECTED}, or another model.kind"
-            )
+        self.check_words(PROTECTED + 1)
 
     @property
     def tokens(self) -> int:
@@ -191,7 +185,8 @@ class Bert(FromSpec):
         return Network(self.spec, self.facts)
 
     @functools.cached_property
-    def _block(self) -> blocks.PostNormBlock:
+    def block(self) -> blocks.PostNormBlock:
+        """See ``OfWords``."""
         return blocks.PostNormBlock(self.spec)
 
     def init(self, key: Key) -> PyTree:
@@ -205,35 +200,12 @@ class Bert(FromSpec):
         Raises:
             SettingError: ``raw``, or a batch of longer sentences than the data set said.
         """
-        if raw:
-            raise SettingError(
-                f"scorer.source = 'pixels' with model.kind = {self.spec.kind!r}: words are made of no signal that a "
-                "sensor could score; set scorer.source = 'tokens'"
-            )
-        token, real, protected = (batch[name] for name in ("token", "real", "protected"))
-        if not token.shape == real.shape == protected.shape or token.shape[1] > self.length:
-            raise SettingError(
-                f"batch['token'], ['real'] and ['protected'] of shapes {token.shape}, {real.shape} and "
-                f"{protected.shape}; give all the same (B, W) with W at most {self.length}, the length of the longest "
-                "sentence"
-            )
+        columns = "token", "real", "protected"
+        self.check_batch(batch, columns, raw)
+        token, real, protected = (batch[name] for name in columns)
         kind = batch.get("type", jnp.zeros((1, 1), jnp.int32))
         x = cast(Array, self._network.apply(params, token, kind, method="embed"))
         return Stream(x=x, position=jnp.arange(x.shape[1])[None], protected=protected, real=real)
-
-    def blocks(self, params: PyTree) -> PyTree:
-        """Leaves (L, ...)."""
-        return params["params"]["blocks"]
-
-    def attend(
-        self, block: PyTree, stream: Stream, kernel: Kernel, needs: Collection[str] = (), dropout: Key | None = None
-    ) -> tuple[Stream, Attended]:
-        """See ``Model``."""
-        return blocks.attend(self._block, block, stream, None, kernel, needs, dropout)
-
-    def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
-        """See ``Model``."""
-        return blocks.feed(self._block, block, stream, dropout)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
         """Logits from what is left of a sentence."""

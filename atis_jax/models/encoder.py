@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 import jax.numpy as jnp
@@ -17,11 +17,10 @@ from jaxtyping import Array, Float, Int
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
-from atis_jax.models.backbone import FromSpec
-from atis_jax.models.kernels import Kernel
-from atis_jax.pruning.stream import Attended, Stream
+from atis_jax.models.words import OfWords
+from atis_jax.pruning.stream import Stream
 from atis_jax.typing import Key, PyTree
-from atis_jax.validation import SettingError, check_settings, setting
+from atis_jax.validation import check_settings, setting
 
 PROTECTED = 1
 """Tokens in front of the words: CLS."""
@@ -82,8 +81,10 @@ class Network(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder(FromSpec):
+class Encoder(OfWords):
     """``models.backbone.Model`` of text: ``batch["token"]`` (B, W) whole numbers, ``batch["real"]`` (B, W) no padding.
+
+    Where the data protect tokens of their own, ``batch["protected"]`` says which; CLS, in front, is this network's.
 
     Attributes:
         spec: its shape.
@@ -97,22 +98,17 @@ class Encoder(FromSpec):
     facts: Facts
 
     def __post_init__(self):
-        if not self.facts.vocabulary or not self.facts.length:
-            raise SettingError(
-                f"model.kind = {self.spec.kind!r} reads words, and the data have a vocabulary of "
-                f"{self.facts.vocabulary} and a length of {self.facts.length}; choose a data.kind of text, or another "
-                "model.kind"
-            )
+        self.check_words(self.facts.protected + 1)
 
     @property
     def tokens(self) -> int:
         """Words of the longest sentence."""
-        return self.facts.length
+        return self.facts.length - self.facts.protected
 
     @property
     def length(self) -> int:
-        """Words and CLS."""
-        return self.tokens + PROTECTED
+        """Words, what the data protect, and CLS."""
+        return self.facts.length + PROTECTED
 
     @functools.cached_property
     def _network(self) -> Network:
@@ -120,7 +116,7 @@ class Encoder(FromSpec):
 
     def init(self, key: Key) -> PyTree:
         """Untrained parameters; those of the blocks stacked, leaves (L, ...)."""
-        made = self._network.init(key, jnp.zeros((1, self.tokens), jnp.int32))
+        made = self._network.init(key, jnp.zeros((1, self.facts.length), jnp.int32))
         return {"params": blocks.stacked_blocks(dict(made["params"]), self.depth)}
 
     def embed(self, params: PyTree, batch: Mapping[str, Any], raw: bool = False) -> Stream:
@@ -129,35 +125,21 @@ class Encoder(FromSpec):
         Raises:
             SettingError: ``raw``, or a batch of longer sentences than the data set said.
         """
-        if raw:
-            raise SettingError(
-                f"scorer.source = 'pixels' with model.kind = {self.spec.kind!r}: words are made of no signal that a "
-                "sensor could score; set scorer.source = 'tokens'"
-            )
+        columns = ["token", "real", *(["protected"] if self.facts.protected else [])]
+        self.check_batch(batch, columns, raw)
         token, real = batch["token"], batch["real"]
-        if token.shape != real.shape or token.shape[1] > self.tokens:
-            raise SettingError(
-                f"batch['token'] of shape {token.shape} and batch['real'] of shape {real.shape}; give both the same "
-                f"(B, W) with W at most {self.tokens}, the length of the longest sentence"
-            )
         x = cast(Array, self._network.apply(params, token, method="embed"))
         position = jnp.arange(x.shape[1])[None]
-        real = jnp.concatenate([jnp.ones((len(real), PROTECTED), bool), real], axis=1)
-        return Stream(x=x, position=position, protected=position < PROTECTED, real=real)
+        own = jnp.ones((len(real), PROTECTED), bool)
+        protected = position < PROTECTED
+        if self.facts.protected:
+            protected = jnp.concatenate([own, batch["protected"]], axis=1)
+        return Stream(x, position, protected, real=jnp.concatenate([own, real], axis=1))
 
-    def blocks(self, params: PyTree) -> PyTree:
-        """Leaves (L, ...)."""
-        return params["params"]["blocks"]
-
-    def attend(
-        self, block: PyTree, stream: Stream, kernel: Kernel, needs: Collection[str] = (), dropout: Key | None = None
-    ) -> tuple[Stream, Attended]:
-        """See ``Model``."""
-        return blocks.attend(blocks.Block(self.spec), block, stream, None, kernel, needs, dropout)
-
-    def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
-        """See ``Model``."""
-        return blocks.feed(blocks.Block(self.spec), block, stream, dropout)
+    @functools.cached_property
+    def block(self) -> blocks.Block:
+        """See ``OfWords``."""
+        return blocks.Block(self.spec)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
         """Logits from CLS, which is first whatever was removed."""
@@ -175,5 +157,5 @@ class Encoder(FromSpec):
             mlp_width=spec.mlp_width,
             classes=self.facts.classes,
             stem_macs=0,
-            protected=PROTECTED,
+            protected=PROTECTED + self.facts.protected,
         )

@@ -42,10 +42,10 @@ def sentences(padding: int) -> dict[str, jax.Array]:
     return {"token": jnp.asarray(token), "real": jnp.asarray(place <= last), "protected": jnp.asarray(protected)}
 
 
-@pytest.fixture(scope="module")
-def case():
+@pytest.fixture(scope="module", params=["mean", "mean_of_all"])
+def case(request):
     """An analog scorer half closed under read noise: masked in either length, and really pruned in the longer one."""
-    model = Bert(SPEC, FACTS)
+    model = Bert(dataclasses.replace(SPEC, head=request.param), FACTS)
     params = lively_params(model)
     method = make_method(ScorerSpec(inputs=8), HARDWARE, jnp.asarray(PruningSpec(kept=KEPT).kept_of_incoming(DEPTH)))
     short, long = sentences(0), sentences(PADDING)
@@ -101,6 +101,8 @@ def test_the_mean_is_over_survivors_weighed_by_gate_and_size():
     stream = Stream(jnp.asarray(x), place, place < 1, jnp.asarray(real))
     stream = dataclasses.replace(stream, gate=jnp.asarray(gate)[..., None], size=jnp.asarray(size))
     np.testing.assert_allclose(POOLINGS["mean"].vector(stream), wanted, rtol=1e-5)
+    of_all = [np.average(x[0, :4], axis=0, weights=size[0, :4]), wanted[1]]
+    np.testing.assert_allclose(POOLINGS["mean_of_all"].vector(stream), of_all, rtol=1e-5)
 
 
 def test_a_scorer_pays_for_a_norm_of_its_own():

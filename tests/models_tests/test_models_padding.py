@@ -350,12 +350,21 @@ def test_counts_and_losses_are_of_real_tokens_alone(name):
     [
         (SHORT, True, r"scorer.source = 'pixels' with model.kind = 'encoder'.*set scorer.source = 'tokens'"),
         (jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=-1), SHORT), False, r"\(6, 30\).*W at most 26"),
-        (SHORT | {"real": LONG["real"]}, False, r"'token'. of shape \(6, 10\) and .*'real'. of shape \(6, 26\)"),
+        (SHORT | {"real": LONG["real"]}, False, r"'token'. of shape \(6, 10\), .*'real'. of shape \(6, 26\)"),
     ],
 )
 def test_what_an_encoder_cannot_embed_is_named(batch, raw, message):
     with pytest.raises(SettingError, match=message):
         MODEL.embed(PARAMS, batch, raw=raw)
+
+
+def test_what_the_data_protect_stays_behind_the_encoders_own_cls():
+    model = Encoder(MODEL.spec, dataclasses.replace(FACTS, protected=2))
+    place = jnp.arange(FACTS.length)[None]
+    batch = {"token": place, "real": place < 4, "protected": (place == 0) | (place == 3)}
+    stream = model.embed(jax.jit(model.init)(jax.random.key(0)), batch)
+    np.testing.assert_array_equal(np.flatnonzero(stream.counted[0]), [2, 3])  # CLS, [CLS], two words, [SEP]
+    assert (model.tokens, model.length, model.shape().protected) == (FACTS.length - 2, FACTS.length + 1, 3)
 
 
 def test_an_encoder_of_what_is_no_text_is_refused():
