@@ -27,8 +27,8 @@ PREFIX = "right_"
 ARMS = {
     "dense": "dense, trained as long",
     "dense_before": "dense, before",
-    "hardware": "analog, mean of chips",
-    "ideal": "analog, perfect chip",
+    "hardware": "the design, mean of chips",
+    "ideal": "the design, perfect chip",
     "digital": "digital",
     "attention_received": "most attended (sees Q and K)",
     "random": "random",
