@@ -15,7 +15,6 @@ from jsonschema.exceptions import ValidationError
 from atis_jax.export.bundle import Bundle
 from atis_jax.export.document import (
     FORMAT,
-    NOT_BUILT,
     SCHEMA,
     document_of,
     hardware_of_schema_3,
@@ -50,27 +49,31 @@ def parse(content: bytes | str) -> dict[str, Any]:
             f"design.json: has schema {version}, this version of atis_jax reads {SCHEMA}; update atis_jax, or export "
             "it anew with this version"
         )
-    return _newest(document) if version in (1, 2) and not isinstance(version, bool) else document
+    return _newest(document) if version in range(1, SCHEMA) and not isinstance(version, bool) else document
 
 
 def _newest(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of schema 1 or 2 as one of the newest.
+    """A document of an earlier schema as one of the newest.
 
-    Schema 1 had no checksum of itself, that of schema 2 is looked at here: the document gets that of what it is now.
+    Schema 1 had no checksum of itself, that of a later one is looked at here: the document gets that of what it is now.
+    Before schema 4 no prototype started anywhere but at random.
     """
-    if document["schema"] == 1 and "sha256" in document:
+    version, hardware, scorer = document["schema"], document.get("hardware"), document.get("scorer")
+    if version == 1 and "sha256" in document:
         raise ExportError("design.json: has schema 1, which has no 'sha256'; it was edited: export it anew")
-    if document["schema"] == 2:
+    if version > 1:
         if "sha256" not in document:
             raise ExportError("design.json: lacks 'sha256'; it was edited: export it anew")
         check_seal(document)
-    hardware, scorer = document.get("hardware"), document.get("scorer")
-    if isinstance(hardware, list) and all(
-        isinstance(one, dict) and isinstance(one.get("field"), str) for one in hardware
-    ):
-        document = {**document, "hardware": hardware_of_schema_3(hardware)}
+    new = {"start": "random"}
+    if version < 3:
+        new |= {"reads": "every_layer"}
+        if isinstance(hardware, list) and all(
+            isinstance(one, dict) and isinstance(one.get("field"), str) for one in hardware
+        ):
+            document = {**document, "hardware": hardware_of_schema_3(hardware)}
     if isinstance(scorer, Mapping):
-        document = {**document, "scorer": {"reads": "every_layer", **scorer}}
+        document = {**document, "scorer": {**new, **scorer}}
     return with_seal({**document, "schema": SCHEMA})
 
 
@@ -164,8 +167,6 @@ def check_arrays(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) 
 def check_agreement(document: Mapping[str, Any], bundle: Bundle) -> None:
     """Raise ExportError where ``design.json`` tells anything else than its own arrays, structure and hardware give."""
     again = {**document_of(bundle, document["files"]), "sha256": document["sha256"]}
-    left_out = NOT_BUILT - set(document["scorer"])
-    again["scorer"] = {name: value for name, value in again["scorer"].items() if name not in left_out}
     for where, mine, theirs in _differences(again, document, ""):
         raise ExportError(
             f"design.json: {where} = {_shown(theirs)} is not what the rest of the bundle gives, {_shown(mine)}; one of "

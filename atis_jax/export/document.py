@@ -22,7 +22,7 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.validation import SettingError
 
-FORMAT, SCHEMA = "atis_jax design bundle", 3
+FORMAT, SCHEMA = "atis_jax design bundle", 4
 INFINITE = "infinite"
 _SYSTEMATIC = "ota.systematic."
 _DESIGN, _QUERY = "design/", "query"
@@ -94,8 +94,6 @@ _NEW_FIELDS: dict[str, Any] = {
     "tia.readout": "amplifier",
     "token_time_s": INFINITE,
 }
-NOT_BUILT = {"start"}
-"""Fields of a scorer that say nothing of what is built; documents from before there were any lack them."""
 _NEW_SYSTEMATIC = ("log_current_per_v", "kappa_per_v", "offset_v_per_v", "additive_per_v")
 
 
@@ -133,7 +131,7 @@ def bundle_of(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     except SettingError as error:
         raise ExportError(f"design.json: {error}") from error
     for name in as_dict(spec):
-        if name not in {*document["scorer"], *NOT_BUILT}:  # its default would be another structure without a word
+        if name not in document["scorer"]:  # its default would be another structure without a word
             raise ExportError(f"design.json: scorer lacks {name!r}; export it anew")
     for entry in document["hardware"]:
         if entry["unit"] != unit_of(entry["field"]):

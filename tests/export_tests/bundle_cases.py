@@ -39,8 +39,9 @@ CASES = {
     "one input": {"inputs": 1, "layers": 1},
     "64 inputs": {"inputs": 64, "layers": 1},
 }
-RAW = st.floats(-1e4, 1e4, width=32) | st.sampled_from([0.0, -0.0, 1e-30, -40.0, 40.0])
-TRIM = st.floats(-0.5, 0.5, width=32) | st.just(0.0)
+# None that is subnormal: XLA takes it for zero.
+RAW = st.floats(-1e4, 1e4, width=32, allow_subnormal=False) | st.sampled_from([0.0, -0.0, 1e-30, -40.0, 40.0])
+TRIM = st.floats(-0.5, 0.5, width=32, allow_subnormal=False) | st.just(0.0)
 
 
 @functools.cache

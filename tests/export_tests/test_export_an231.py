@@ -12,13 +12,22 @@ from atis_jax.export.an231_guide import guide_text, serial_csv
 from atis_jax.export.an231_table import capacitors_csv, read_capacitors
 from atis_jax.export.errors import ExportError
 
+SHRINK, LARGEST_V = 0.1, 0.5
+# A gain of half a unit of 255 is built; less of every weight, and no threshold, leave nothing to build.
+LEAST = 0.5 / an231.UNITS / (SHRINK * an231.SWING_V / LARGEST_V)
 slopes_of = st.lists(
     st.one_of(st.just(0.0), st.floats(-1.0, 1.0, allow_subnormal=False)), min_size=1, max_size=64
-).filter(lambda values: max(map(abs, values)) > 1e-3)
+).filter(lambda values: max(map(abs, values)) > LEAST)
 
 
-def made(slopes, threshold_v=0.05, largest_v=0.5):
-    return an231.plan(np.array(slopes), largest_v, threshold_v, 0.1)
+def made(slopes, threshold_v=0.05, largest_v=LARGEST_V):
+    return an231.plan(np.array(slopes), largest_v, threshold_v, SHRINK)
+
+
+def test_weights_that_all_round_away_are_refused():
+    made([2.0 * LEAST], 0.0)
+    with pytest.raises(ExportError, match="every weight rounds away"):
+        made([0.99 * LEAST], 0.0)
 
 
 @given(st.lists(st.floats(0.0, 3.0), min_size=1, max_size=4))

@@ -115,11 +115,11 @@ def test_every_quantity_that_is_edited_is_named(folder, which):
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        (("schema",), 4, "has schema 4, this version of atis_jax reads 3; update atis_jax"),
-        (("schema",), 0, "schema = 0 must be 3"),
-        (("schema",), "1", "schema = '1' must be 3"),
+        (("schema",), 5, "has schema 5, this version of atis_jax reads 4; update atis_jax"),
+        (("schema",), 0, "schema = 0 must be 4"),
+        (("schema",), "1", "schema = '1' must be 4"),
         (("schema",), 1, "has schema 1, which has no 'sha256'"),
-        (("schema",), True, "schema = True must be 3"),
+        (("schema",), True, "schema = True must be 4"),
         (("format",), "atis_jax fitted hardware", "this is no design bundle"),
         (("name",), "", "name: "),
         (("layers",), [], "layers: "),
@@ -392,7 +392,7 @@ def in_the_hardware(document, field, value):
         ("ota.systematic", 3.0, "ota.systematic = 3.0 must be null"),
     ],
 )
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [1, 4])
 def test_hardware_of_another_kind_is_told(folder, field, value, told, schema):
     assert told in refusal(folder, as_schema(schema, in_the_hardware(document_in(folder), field, value)))
 
@@ -406,7 +406,7 @@ def as_schema(schema, document):
 @pytest.mark.parametrize(
     "path", [(*SCORE, "feedback", "achieved"), ("layers", 0, "converter", "bits"), ("network", "tokens")]
 )
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [1, 4])
 def test_true_is_no_number(folder, path, schema):
     said = refusal(folder, as_schema(schema, put(document_in(folder), path, True)))
     assert f"{words(path)}: True is not of type" in said
@@ -438,6 +438,16 @@ def test_a_bundle_of_the_first_schema_is_read(folder):
     assert "schema 1, which has no 'sha256'" in refusal(folder, {**document_in(folder), "sha256": "0" * 64})
 
 
+def test_a_bundle_from_before_prototypes_could_start_elsewhere_is_read(folder):
+    """Of schema 3; what its checksum was made of is looked at first."""
+    wanted, document = read_bundle(folder), document_in(folder)
+    scorer = {name: value for name, value in document["scorer"].items() if name != "start"}
+    earlier = with_seal({**document, "scorer": scorer, "schema": 3})
+    assert refusal(folder, earlier) == ""
+    assert_same(read_bundle(folder), wanted)
+    assert "is not what its sha256 was made of" in refusal(folder, {**earlier, "name": "another"})
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -455,5 +465,5 @@ def test_json_of_an_odd_kind_is_refused(folder, content, told):
 
 @pytest.mark.parametrize("scored", [[1, 1], [3], [2, 3]])
 def test_a_layer_is_scored_once_and_exists(folder, scored):
-    said = refusal(folder, as_schema(3, put(document_in(folder), ("network", "scored"), scored)))
+    said = refusal(folder, as_schema(4, put(document_in(folder), ("network", "scored"), scored)))
     assert f"network.scored = {scored} must name layers 1 to 2, each once" in said

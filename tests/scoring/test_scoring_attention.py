@@ -14,8 +14,13 @@ METHOD = method_of(AttentionSpec())
 
 def test_the_most_attended_stay_in_as_many_as_are_wanted():
     inputs = start(METHOD)
-    out = masked_forward(MODEL, params(), METHOD, batch(), inputs, jax.random.key(0))
-    _, dense = dense_forward(MODEL, params(), batch(), needs={"received"})
+
+    @jax.jit
+    def both(params, batch):
+        out = masked_forward(MODEL, params, METHOD, batch, inputs, jax.random.key(0))
+        return out, dense_forward(MODEL, params, batch, needs={"received"})[1]
+
+    out, dense = both(params(), batch())
     received = np.mean(dense.received, axis=2)[0, :, 1:]  # of the first layer, in front of which nothing was pruned
     kept = np.asarray(out.alive)[:, :, 1:, 0]
     for example in range(len(received)):

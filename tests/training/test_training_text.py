@@ -1,4 +1,7 @@
-"""Co-design on sentences of different length: the stages run, and the design evaluates as that of images does."""
+"""Co-design on sentences of different length: the stages run, and the design evaluates as that of images does.
+
+One layer: what a cascade of layers does with padding is asked in ``models_tests/test_models_padding.py``.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ from experiments.rundir import open_run
 from experiments.settings import CodesignSettings, EvaluationSpec
 
 pytestmark = pytest.mark.slow
-KEPT = (0.8, 0.6)
+KEPT = (0.6,)
 
 
 SETTINGS = CodesignSettings(
     data=ToyTextSpec(
         train_examples=256, eval_examples=90, length=16, buckets=(10, 16), shortest=6, batch_size=32, eval_batch_size=40
     ),
-    model=EncoderSpec(width=16, depth=2, heads=2, mlp_width=24),
+    model=EncoderSpec(width=16, depth=1, heads=2, mlp_width=24),
     scorer=ScorerSpec(inputs=8),
     energy=EnergySpec(preset="horowitz_45nm", weights="sram_1m", tokens="sram_32k"),
     dense=StageSpec(steps=60, warmup=0.2, learning_rate=1e-2),
@@ -94,7 +97,7 @@ def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
         ]
     )
     assert agreed.unequal_outside == 0 and agreed.overflow == 0 and agreed.max_abs_logit < 1e-4
-    assert agreed.decisions <= 2 * words, "padding is never decided about"
+    assert agreed.decisions <= words, "padding is never decided about"
     assert agreed.equal >= 0.999 * agreed.decisions and agreed.examples_compared > 80
 
 
