@@ -18,7 +18,7 @@ class Words(NamedTuple):
     unit: str
     token: str = "token"
     tokens: str = "tokens"
-    protected: str = "protected token"
+    protected: str = "protected tokens"
 
     @property
     def one(self) -> str:

@@ -54,7 +54,7 @@ def kept_per_layer(run: RunFiles) -> Section:
     legend_above(axes, "kept, mean over chips", "± std over chips", "target")
     sentences = [
         f"Averaged over layers {percent(float(mean.mean()))} of the {run.words.tokens} are kept, in the last layer "
-        f"{percent(float(mean[-1]))} (the {run.words.protected} is not counted)."
+        f"{percent(float(mean[-1]))} ({run.words.protected} not counted)."
     ]
     if spread is not None:
         worst = int(np.argmax(spread))
