@@ -57,6 +57,9 @@ class DecoderSpec:
     rotary_base: float = setting(10000.0, low=1.0, exclusive_low=True, doc="slowest period over 2 pi, words")
     tied: bool = setting(True, doc="the head is the embedding's transpose; else a matrix of its own")
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
+    weights: str | None = setting(
+        None, path=True, doc="pretrained: a .safetensors or .gguf file, a folder with one, or package:NAME; None: none"
+    )
 
     def __post_init__(self):
         check_settings(self, "model")
