@@ -129,6 +129,11 @@ def generate(
             f"slots = {slots} and steps = {steps} with a prompt of {batch['token'].shape[1]} words; give one step or "
             f"more, and slots of at least {words}, or None"
         )
+    if model.spec.table and words > model.length:
+        raise SettingError(
+            f"steps = {steps} with a prompt of {batch['token'].shape[1]} words go beyond the {model.length} positions of "
+            "model.positions = 'learned'; say fewer, or cut the prompt"
+        )
 
     def said(logits, number):
         if key is None:
