@@ -24,6 +24,7 @@ RANK = {
     "fitting": 3,
     "scoring": 3,
     "models": 4,
+    "eviction": 5,
     "training": 5,
     "run": 6,
     "export": 6,

@@ -18,6 +18,7 @@ from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.backbone import FromSpec, Visible, causal, expand_groups, key_gate, rotate, visible_keys, window
 from atis_jax.models.cache import Cache
 from atis_jax.models.kernels import Kernel
+from atis_jax.numerics import pytree
 from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -109,6 +110,25 @@ class DecoderSpec:
     def table(self) -> bool:
         """Whether each position has a vector of its own."""
         return choose(_TABLE, self.positions, "model.positions")
+
+
+@pytree
+class Shown:
+    """What a layer makes of its words.
+
+    Attributes:
+        hidden: (B, N, D) normalised input of the attention, which queries, keys and values are maps of.
+        keys: (B, J, N, K) keys, before they are turned by their positions.
+        turned: (B, J, N, K) the same turned, as a cache has them.
+        values: (B, J, N, K) values.
+        queries: (B, H, N, K) queries over sqrt(K), turned.
+    """
+
+    hidden: Float[Array, "B N D"]
+    keys: Float[Array, "B J N K"]
+    turned: Float[Array, "B J N K"]
+    values: Float[Array, "B J N K"]
+    queries: Float[Array, "B H N K"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +338,17 @@ class Decoder(FromSpec):
         if stream.real is not None:
             here = here & stream.real[:, None]
         return cache.write(self._turned(keys, stream), values, stream.position, here)
+
+    def shown(self, block: PyTree, stream: Stream) -> Shown:
+        """What a layer makes of its words before they attend to one another."""
+        query, keys, values = self._maps(block, stream)
+        return Shown(
+            hidden=self.normalised(block, "norm_attention", stream.x),
+            keys=keys,
+            turned=self._turned(keys, stream),
+            values=values,
+            queries=self._turned(query, stream),
+        )
 
     def shape(self, camera: bool = False) -> NetworkShape:
         """See ``Model``; every pair of words is counted, as is usual, the causal half too. No camera sees words."""

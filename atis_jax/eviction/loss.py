@@ -1,0 +1,36 @@
+"""What the next words of a text cost a decoder.
+
+Shape suffixes: B texts, M words, D width.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from atis_jax.models.decoder import Decoder
+from atis_jax.typing import PyTree
+
+
+def next_word_loss(
+    model: Decoder, params: PyTree, x: Float[Array, "B M D"], token: Int[Array, "B M"]
+) -> Float[Array, "B"]:
+    """Mean cross-entropy of words 1 to M - 1, each said by the one before it, nats a word; of one word it is NaN.
+
+    Text by text: logits of a large vocabulary are large.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        x: words as they leave the last block.
+        token: the same words.
+    """
+
+    def of_text(text):
+        x_MxD, token_M = text
+        logits = model.predict(params, x_MxD[:-1])
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, token_M[1:]))
+
+    return jax.lax.map(of_text, (x, token))
