@@ -5,6 +5,8 @@ Shape suffixes: B texts, M words, D width.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +16,7 @@ from atis_jax.models.decoder import Decoder
 from atis_jax.typing import PyTree
 
 
+@partial(jax.jit, static_argnames="model")
 def next_word_loss(
     model: Decoder, params: PyTree, x: Float[Array, "B M D"], token: Int[Array, "B M"]
 ) -> Float[Array, "B"]:

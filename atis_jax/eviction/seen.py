@@ -1,7 +1,7 @@
 """What a pass of the dense decoder shows of every layer: all that a policy may score by.
 
-Shape suffixes: L layers, B texts, N words of the prefix, W words read, D width, H query heads, J key heads, K head
-width.
+Shape suffixes: L layers, B texts, N words of the prefix, M words behind it, W words read, D width, H query heads, J key
+heads, K head width.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from atis_jax.eviction.loss import next_word_loss
 from atis_jax.models.decoder import Decoder
 from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
@@ -88,7 +87,7 @@ def see(
     rows: Mapping[str, Float[Array, "W"]],
     queries: bool = False,
     kernel: Kernel = SOFTMAX,
-) -> tuple[Seen, Float[Array, "B"]]:
+) -> tuple[Seen, Float[Array, "B M D"]]:
     """Read texts with nothing evicted.
 
     Args:
@@ -101,7 +100,7 @@ def see(
         kernel: how attention is computed.
 
     Returns:
-        The prefix in every layer, and the mean loss of the words that follow the first behind the prefix, nats a word.
+        The prefix in every layer, and the words behind it as they leave the last block: ``next_word_loss`` is of these.
     """
     stream = model.embed(params, {"token": token})
     stacked = jnp.stack(list(rows.values())) if rows else None
@@ -116,4 +115,4 @@ def see(
         return model.feed(block, stream), seen
 
     stream, seen = jax.lax.scan(layer, stream, model.blocks(params))
-    return seen, next_word_loss(model, params, stream.x[:, prefix:], token[:, prefix:])
+    return seen, stream.x[:, prefix:]
