@@ -131,8 +131,8 @@ def generate(
         )
     if model.spec.table and words > model.length:
         raise SettingError(
-            f"steps = {steps} with a prompt of {batch['token'].shape[1]} words go beyond the {model.length} positions of "
-            "model.positions = 'learned'; say fewer, or cut the prompt"
+            f"steps = {steps} with a prompt of {batch['token'].shape[1]} words go beyond the {model.length} "
+            "positions of model.positions = 'learned'; say fewer, or cut the prompt"
         )
 
     def said(logits, number):
