@@ -56,8 +56,7 @@ def check_text(name: str, features: Mapping[str, Any]) -> str:
     Raises:
         DatasetError: says what the data set has instead, and what to do.
     """
-    texts = [feature for feature, kind in features.items() if isinstance(kind, tfds.features.Text)]
-    label = features.get("label")
+    texts, label = _texts(features), features.get("label")
     if len(texts) != 1 or not isinstance(label, tfds.features.ClassLabel):
         raise DatasetError(
             f"data set {name!r} has the features {', '.join(sorted(features))}, {len(texts)} of them texts; a "
@@ -65,6 +64,32 @@ def check_text(name: str, features: Mapping[str, Any]) -> str:
         )
     _check_classes(name, label.num_classes)
     return texts[0]
+
+
+def check_running_text(name: str, features: Mapping[str, Any]) -> str:
+    """Whether a data set has one text an example; nothing is read.
+
+    Args:
+        name: of the data set, for the message.
+        features: of the TFDS builder.
+
+    Returns:
+        The name of the text.
+
+    Raises:
+        DatasetError: says what the data set has instead, and what to do.
+    """
+    texts = _texts(features)
+    if len(texts) != 1:
+        raise DatasetError(
+            f"data set {name!r} has the features {', '.join(sorted(features))}, {len(texts)} of them texts; running "
+            "text is cut from a set with one. Choose another data.name"
+        )
+    return texts[0]
+
+
+def _texts(features: Mapping[str, Any]) -> list[str]:
+    return [feature for feature, kind in features.items() if isinstance(kind, tfds.features.Text)]
 
 
 def _check_classes(name: str, classes: int | None) -> None:

@@ -131,6 +131,6 @@ def _padded(column: np.ndarray, size: int) -> np.ndarray:
 
 
 def _labelled(spec: Any, split: Split):
-    """From example numbers and a generator to a batch."""
+    """From example numbers and a generator to a batch; labels as stored, where those are not drawn too."""
     draw = make_dataset(spec).draw(split)
-    return lambda index, rng: split.cut(draw(index, rng) | {"label": split.labels[index]}, index)
+    return lambda index, rng: split.cut({"label": split.labels[index]} | draw(index, rng), index)

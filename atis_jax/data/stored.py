@@ -59,10 +59,10 @@ def parts(spec: Any, builder: tfds.core.DatasetBuilder, split: str) -> tuple[Par
     found = []
     for name in split.split(AND):
         if name == VALIDATION and apart:
-            whole = _stored(spec, builder, TRAIN)
+            whole = examples(spec, builder, TRAIN)
             found.append(Part(TRAIN, whole - apart, apart))
         else:
-            found.append(Part(name, 0, _stored(spec, builder, name) - (apart if name == TRAIN else 0)))
+            found.append(Part(name, 0, examples(spec, builder, name) - (apart if name == TRAIN else 0)))
     field = "train_examples" if split == TRAIN else "eval_examples"
     limit, there = getattr(spec, field), sum(part.count for part in found)
     if limit is not None and limit > there:
@@ -86,7 +86,7 @@ def _apart(spec: Any, builder: tfds.core.DatasetBuilder) -> int:
     """Training examples that are set apart to be evaluated on."""
     if VALIDATION not in spec.evaluation.split(AND) or VALIDATION in builder.info.splits:
         return 0
-    whole = _stored(spec, builder, TRAIN)
+    whole = examples(spec, builder, TRAIN)
     if spec.validation_examples >= whole:
         raise SettingError(
             f"config.data.validation_examples = {spec.validation_examples} leaves none of the {whole} training "
@@ -95,8 +95,12 @@ def _apart(spec: Any, builder: tfds.core.DatasetBuilder) -> int:
     return spec.validation_examples
 
 
-def _stored(spec: Any, builder: tfds.core.DatasetBuilder, split: str) -> int:
-    """Examples that a stored split has."""
+def examples(spec: Any, builder: tfds.core.DatasetBuilder, split: str) -> int:
+    """Examples that a stored split has.
+
+    Raises:
+        DatasetError: no such split, or an empty one.
+    """
     if split not in builder.info.splits:
         raise DatasetError(
             f"data set {spec.name!r} in {builder.data_dir} has no split {split!r}; it has "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from atis_jax.data.builders import first_line
 from atis_jax.data.errors import DatasetError
+from atis_jax.data.gguf import open_gguf, said
 from atis_jax.data.located import locate
 
 TOKENIZER, GGUF = "tokenizer.json", ".gguf"
@@ -37,9 +37,8 @@ def read_tokenizer(where: str, field: str) -> tuple[Path, Tokenizer]:
         DatasetError: it is no tokenizer, or of a kind that is not read; or the library ``gguf`` is missing.
     """
     path = locate(where, (TOKENIZER, f"*{GGUF}"), field)
-    read: Callable[[str], Tokenizer] = _of_gguf if path.suffix == GGUF else Tokenizer.from_file
     try:
-        return path, read(str(path))
+        return path, _of_gguf(path) if path.suffix == GGUF else Tokenizer.from_file(str(path))
     except ImportError as error:
         raise DatasetError(
             f"{field} = {where!r}: {path} cannot be read here: {error}; install what reads it: "
@@ -52,29 +51,26 @@ def read_tokenizer(where: str, field: str) -> tuple[Path, Tokenizer]:
         ) from error
 
 
-def _of_gguf(path: str) -> Tokenizer:
+def _of_gguf(path: Path) -> Tokenizer:
     """Pairs of bytes merged in the file's order (Sennrich et al. 2016, arXiv 1508.07909); GPT-2's bytes.
 
     Raises:
         ValueError: it is of another kind.
     """
-    from gguf import GGUFReader
+    reader = open_gguf(path)
 
-    fields = GGUFReader(path).fields
+    def found(name: str) -> Any:
+        return said(reader, f"tokenizer.ggml.{name}")
 
-    def said(name: str, default: Any = None) -> Any:
-        field = fields.get(f"tokenizer.ggml.{name}")
-        return default if field is None else field.contents()
-
-    model, cut = said("model"), said("pre", "gpt-2")
+    model, cut = found("model"), found("pre") or "gpt-2"
     if model != "gpt2" or cut not in _CUTS:
         raise ValueError(f"a tokenizer {model!r} that cuts like {cut!r}; 'gpt2' like {' or '.join(_CUTS)} is read")
-    words = said("tokens")
-    pairs = [tuple(pair.split(" ")) for pair in said("merges")]
+    words = found("tokens")
+    pairs = [tuple(pair.split(" ")) for pair in found("merges")]
     tokenizer = Tokenizer(models.BPE({word: number for number, word in enumerate(words)}, pairs))
     tokenizer.pre_tokenizer = _CUTS[cut]
     tokenizer.decoder = decoders.ByteLevel()
-    kinds = said("token_type", [_NORMAL] * len(words))
+    kinds = found("token_type") or [_NORMAL] * len(words)
     tokenizer.add_special_tokens(
         [AddedToken(word, special=True) for word, kind in zip(words, kinds, strict=True) if kind == _CONTROL]
     )

@@ -376,7 +376,7 @@ class Decoder(FromSpec):
         return query / jnp.sqrt(self.spec.key_width), keys, values
 
     def _turned(self, values: Float[Array, "B H N K"], stream: Stream) -> Float[Array, "B H N K"]:
-        """Pair i turned by position * base^(-2 i / K) (Su et al. 2021, arXiv 2104.09864), where that tells positions."""
+        """Pair i turned by position * base^(-2 i / K) (Su et al. 2021, arXiv 2104.09864), unless there is a table."""
         if self.spec.table:
             return values
         pairs = self.spec.key_width // 2

@@ -83,6 +83,21 @@ def test_prompt_and_steps_through_the_cache_are_the_whole_pass_at_every_word(mod
 
 
 @pytest.mark.slow
+def test_a_prompt_in_chunks_is_the_prompt_at_once(x64):
+    """Padding in front, a last chunk that is not full, one text that ends before it."""
+    model = tiny_decoder(window=3)
+    params, batch = lively_params(model), padded([texts(1, 1, words)[0] for words in (3, 7)], 8, left=True)
+    (wanted, whole), (found, cut) = (
+        jax.jit(lambda p, batch, chunk=chunk: prefill(model, p, batch, slots=9, chunk=chunk))(params, batch)
+        for chunk in (None, 3)
+    )
+    np.testing.assert_allclose(found, wanted, **NEAR)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, **NEAR), cut, whole)
+    with pytest.raises(SettingError, match="chunk = 3 and slots = 7 with a prompt of 8 words"):
+        prefill(model, params, batch, slots=7, chunk=3)
+
+
+@pytest.mark.slow
 def test_slots_given_up_are_keys_masked_and_room_for_the_next_words(model):
     """Every head of every layer gives up other slots; the cache has no room but theirs."""
     params, text, prompt = lively_params(model), texts(2, 2, 9), 6

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from atis_jax.data.gguf import open_gguf, said
+
 LLAMA = "llama"
 """The architecture that is read."""
 _NAMES = {
@@ -55,19 +57,19 @@ def load_gguf(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         ImportError: the library ``gguf`` is not installed.
         ValueError: the network is of another architecture, or does not say how many heads it has.
     """
-    from gguf import GGUFReader, dequantize
+    from gguf import dequantize
 
-    reader = GGUFReader(path)
-    said = facts(reader)
+    reader = open_gguf(path)
+    found = facts(reader)
     tensors = {}
     for tensor in reader.tensors:
         array = np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
         name, part = _named(tensor.name)
-        heads = said.get(_TURNED.get(part, ""))
+        heads = found.get(_TURNED.get(part, ""))
         if part in _TURNED and heads is None:
             raise ValueError(f"{LLAMA}.{_FACTS[_TURNED[part]]} is missing")
         tensors[name] = array if heads is None else halves(array, heads)
-    return tensors, said
+    return tensors, found
 
 
 def facts(reader: Any) -> dict[str, Any]:
@@ -79,10 +81,10 @@ def facts(reader: Any) -> dict[str, Any]:
     Raises:
         ValueError: the network is of another architecture.
     """
-    architecture = _value(reader, "general.architecture")
+    architecture = said(reader, "general.architecture")
     if architecture != LLAMA:
         raise ValueError(f"it holds a network of the architecture {architecture!r}, and {LLAMA!r} is read")
-    found = {ours: _value(reader, f"{architecture}.{theirs}") for ours, theirs in _FACTS.items()}
+    found = {ours: said(reader, f"{architecture}.{theirs}") for ours, theirs in _FACTS.items()}
     found["num_key_value_heads"] = found["num_key_value_heads"] or found["num_attention_heads"]
     return {name: value for name, value in found.items() if value is not None} | {"model_type": architecture}
 
@@ -91,13 +93,6 @@ def halves(rows: Float[np.ndarray, "O D"], heads: int) -> Float[np.ndarray, "O D
     """Rows of each head's map from pairs of neighbours, (0, K/2, 1, K/2 + 1, ...), into their own order."""
     outputs, inputs = rows.shape
     return rows.reshape(heads, -1, 2, inputs).swapaxes(1, 2).reshape(outputs, inputs)
-
-
-def _value(reader: Any, name: str) -> Any:
-    """One of the metadata; None where it is not there. A float is the shortest that is the stored float32."""
-    field = reader.fields.get(name)
-    value = None if field is None else field.contents()
-    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 def _named(name: str) -> tuple[str, str]:

@@ -8,83 +8,67 @@ from typing import Any
 import numpy as np
 
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.weights.errors import WeightsError
-from atis_jax.models.weights.facts import check_facts
-from atis_jax.models.weights.files import CONFIG, WeightsFile
+from atis_jax.models.weights.facts import check_family, check_text
+from atis_jax.models.weights.files import WeightsFile
 from atis_jax.models.weights.tensors import Reading, Tensors
-from atis_jax.validation import SettingError
 
 ANCHOR = "embed_tokens.weight"
+"""End of the name of its table of words."""
 _LAYER = re.compile(r"layers\.(\d+)\.")
+_HEAD = "lm_head.weight"
 _OF_LLAMA = {
     "model_type": "llama",
     "hidden_act": "silu",
     "attention_bias": False,
     "mlp_bias": False,
     "rope_scaling": None,
+    "rope_type": "default",
     "pretraining_tp": 1,
 }
 """What a ``config.json`` says of a network that goes by the same names and computes the same."""
 
 
-def read_llama(model: Decoder, file: WeightsFile) -> Reading:
-    """Parameters of ``model`` from a published Llama.
+def shape_of_llama(file: WeightsFile) -> dict[str, Any]:
+    """Fields of ``DecoderSpec`` as the file says them; None where it does not.
 
     Raises:
-        SettingError: the network or the data have another shape than the weights.
-        WeightsError: the file is of another family, or has more or less in it.
+        WeightsError: it is of a network that computes something else.
     """
-    spec, facts, said = model.spec, model.facts, file.config
-    anchor = next(name for name in file.tensors if name.endswith(ANCHOR))
-    for name, wanted in _OF_LLAMA.items():
-        if said.get(name, wanted) != wanted:
-            raise WeightsError(
-                f"config.model.weights: {file.path} or its {CONFIG} says {name} = {said[name]!r}, and model.kind = "
-                f"'decoder' computes {wanted!r} with weights of these names; give weights of such a network"
-            )
-    prefix = anchor.removesuffix(ANCHOR)
-    tensors, width = Tensors(file.path, file.tensors), spec.width
+    said = _said(file)
+    check_family(file, "decoder", said, _OF_LLAMA)
+    anchor, prefix = _anchor(file)
     layers = [int(found[1]) for name in file.tensors if (found := _LAYER.match(name.removeprefix(prefix)))]
-    inner = tensors.shape_of(f"{prefix}layers.0.mlp.up_proj.weight")
-    rotary = said.get("rope_parameters") or {}
-    if rotary.get("rope_type", "default") != "default":
-        raise WeightsError(
-            f"config.model.weights: {file.path.parent / CONFIG} says rope_type = {rotary['rope_type']!r}, and "
-            "model.kind = 'decoder' turns by the position alone; give weights of such a network"
-        )
-    tied = tensors.shape_of("lm_head.weight") is None or bool(said.get("tie_word_embeddings"))
-    unsaid = check_facts(
-        file.path,
-        spec,
-        {
-            "width": file.tensors[anchor].shape[-1],
-            "depth": max(layers, default=-1) + 1,
-            "mlp_width": inner and inner[0],
-            "heads": said.get("num_attention_heads"),
-            "kv_heads": said.get("num_key_value_heads"),
-            "mlp": "swiglu",
-            "norm_epsilon": said.get("rms_norm_eps"),
-            "rotary_base": said.get("rope_theta", rotary.get("rope_theta")),
-            "tied": tied,
-        },
-    )
-    if said.get("head_dim", spec.key_width) != spec.key_width:
-        raise WeightsError(
-            f"config.model.weights: a head of {file.path} turns {said['head_dim']} numbers, and model.kind = 'decoder' "
-            f"has model.width / model.heads = {spec.key_width}; give weights of such a network"
-        )
-    rows, longest = len(file.tensors[anchor]), said.get("max_position_embeddings", facts.length)
-    if rows != facts.vocabulary:
-        raise SettingError(
-            f"config.model.weights: {file.path} knows {rows} words, and config.data has a vocabulary of "
-            f"{facts.vocabulary}; give data.tokenizer the one that belongs to these weights"
-        )
-    if facts.length > longest:
-        raise SettingError(
-            f"config.data.length = {facts.length} is beyond the {longest} words that {file.path} was trained for; "
-            "lower it"
-        )
-    shared = spec.kv_heads * spec.key_width
+    inner = file.tensors.get(f"{prefix}layers.0.mlp.up_proj.weight")
+    width, heads = file.tensors[anchor].shape[-1], said.get("num_attention_heads")
+    if heads is not None:
+        check_family(file, "decoder", said, {"head_dim": width // heads})
+    return {
+        "width": width,
+        "depth": max(layers, default=-1) + 1,
+        "mlp_width": None if inner is None else inner.shape[0],
+        "heads": heads,
+        "kv_heads": said.get("num_key_value_heads"),
+        "mlp": "swiglu",
+        "norm": "rms",
+        "norm_epsilon": said.get("rms_norm_eps"),
+        "bias": False,
+        "positions": "rotary",
+        "rotary_base": said.get("rope_theta"),
+        "tied": _HEAD not in file.tensors or bool(said.get("tie_word_embeddings")),
+    }
+
+
+def read_llama(model: Decoder, file: WeightsFile) -> Reading:
+    """Parameters of ``model``, which has the shape that the file says.
+
+    Raises:
+        SettingError: the data have other words than the weights, or longer texts.
+        WeightsError: the file has more or less in it.
+    """
+    spec, (anchor, prefix) = model.spec, _anchor(file)
+    rows, width, shared = len(file.tensors[anchor]), spec.width, spec.kv_heads * spec.key_width
+    check_text(file.path, model.facts, rows, _said(file).get("max_position_embeddings"))
+    tensors = Tensors(file.path, file.tensors)
 
     def matrix(name: str, inputs: int, outputs: int) -> np.ndarray:
         return tensors.take(f"{name}.weight", outputs, inputs).T
@@ -110,8 +94,19 @@ def read_llama(model: Decoder, file: WeightsFile) -> Reading:
         "norm": tensors.take(f"{prefix}norm.weight", width),
         "blocks": [block(layer) for layer in range(spec.depth)],
     }
-    if not tied:
+    if not spec.tied:
         params["head"] = matrix("lm_head", width, rows)
-    tensors.leave(r"lm_head\.weight", "the head is the embedding's transpose")
+    tensors.leave(re.escape(_HEAD), "the head is the embedding's transpose")
     tensors.leave(r".*\.rotary_emb\.inv_freq", "angles are computed")
-    return Reading(params, tensors.finish(), unsaid)
+    return Reading(params, tensors.finish(), ())
+
+
+def _anchor(file: WeightsFile) -> tuple[str, str]:
+    """The table of words, and what stands in front of every name."""
+    name = next(name for name in file.tensors if name.endswith(ANCHOR))
+    return name, name.removesuffix(ANCHOR)
+
+
+def _said(file: WeightsFile) -> dict[str, Any]:
+    """What the file says, with what newer ones say of rotation in a section of its own."""
+    return {**file.config, **(file.config.get("rope_parameters") or {})}

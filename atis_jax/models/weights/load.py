@@ -43,8 +43,13 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
         SettingError: the network has another shape than the weights.
         WeightsError: the file cannot be read, or has more or less in it than the network.
     """
+    return fill_weights(model, params, read_weights(path))
+
+
+def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTree, str]:
+    """``load_weights`` from a file that is read already."""
     spec: Any = model.spec  # type: ignore[attr-defined]
-    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, read_weights(path))
+    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, file)
     found["blocks"] = jax.tree.map(lambda *layers: np.stack(layers), *found["blocks"])
     nested = "params" in params  # as Flax has them
     fresh = params["params"] if nested else params
