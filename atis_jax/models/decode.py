@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from atis_jax.models.decoder import Decoder
 from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
 from atis_jax.numerics import pytree
-from atis_jax.pruning.stream import Stream, spread
+from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
 
@@ -30,10 +30,40 @@ class Reading:
     Attributes:
         cache: of every layer, leaves (L, B, ...).
         position: (B,) place of the next word.
+        memory: what an ``Eviction`` goes by, leaves (L, ...); None without one.
     """
 
     cache: Cache
     position: Int[Array, "B"]
+    memory: PyTree = None
+
+
+class Eviction(Protocol):
+    """What leaves a layer's cache once a word was read. Hashable: programs are compiled for it.
+
+    Attributes:
+        needs: parts of ``Attended`` that it reads; its keys are the cache's slots.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Parts of ``Attended``."""
+        ...
+
+    def __call__(
+        self, memory: PyTree, model: Decoder, block: PyTree, stream: Stream, cache: Cache, attended: Attended
+    ) -> tuple[Cache, PyTree]:
+        """One layer's cache without what leaves it, and the memory after these words.
+
+        Args:
+            memory: this layer's.
+            model: the network.
+            block: this layer's parameters.
+            stream: the words in front of the layer; they are in the cache already.
+            cache: what they saw.
+            attended: how.
+        """
+        ...
 
 
 def prefill(
@@ -76,8 +106,29 @@ def prefill(
     return model.predict(params, last), Reading(cache, jnp.sum(real, axis=-1, dtype=jnp.int32))
 
 
+def begin(model: Decoder, params: PyTree, examples: int, slots: int, memory: PyTree = None) -> Reading:
+    """Before the first word of any text.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        examples: B.
+        slots: of every key head's cache.
+        memory: of an eviction.
+    """
+    dtype = params["embedding"].dtype
+    empty = empty_cache(examples, model.heads, slots, model.spec.key_width, dtype)
+    caches = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.depth, *leaf.shape)), empty)
+    return Reading(caches, jnp.zeros(examples, jnp.int32), memory)
+
+
 def step(
-    model: Decoder, params: PyTree, reading: Reading, token: Int[Array, "B"], kernel: Kernel = SOFTMAX
+    model: Decoder,
+    params: PyTree,
+    reading: Reading,
+    token: Int[Array, "B"],
+    kernel: Kernel = SOFTMAX,
+    eviction: Eviction | None = None,
 ) -> tuple[Float[Array, "B V"], Reading]:
     """Read one word.
 
@@ -87,14 +138,15 @@ def step(
         reading: where the decoder is.
         token: the word of each text.
         kernel: how attention is computed.
+        eviction: what leaves the caches then; ``reading.memory`` is its. None: nothing.
 
     Returns:
         Logits of the word behind it, and where the decoder is then.
     """
     position = reading.position[:, None]
     stream = model.words(params, token[:, None], position, jnp.ones(position.shape, bool))
-    stream, cache = _against(model, params, stream, reading.cache, kernel)
-    return model.predict(params, stream.x[:, 0]), Reading(cache, reading.position + 1)
+    stream, cache, memory = _against(model, params, stream, reading.cache, kernel, eviction, reading.memory)
+    return model.predict(params, stream.x[:, 0]), Reading(cache, reading.position + 1, memory)
 
 
 @partial(jax.jit, static_argnames=("model", "steps", "slots", "kernel", "chunk"))
@@ -189,7 +241,7 @@ def _in_chunks(
         last, caches = carry
         x, position, protected, real = here
         stream = Stream(x=x, position=position, protected=protected, real=spread(real, examples))
-        stream, caches = _against(model, params, stream, caches, kernel)
+        stream, caches, _ = _against(model, params, stream, caches, kernel)
         behind = spread(protected, examples)
         found = jnp.take_along_axis(stream.x, jnp.argmax(behind, axis=1)[:, None, None], axis=1)[:, 0]
         return (jnp.where(jnp.any(behind, axis=1)[:, None], found, last), caches), None
@@ -199,13 +251,24 @@ def _in_chunks(
     return last, caches
 
 
-def _against(model: Decoder, params: PyTree, stream: Stream, caches: Cache, kernel: Kernel) -> tuple[Stream, Cache]:
+def _against(
+    model: Decoder,
+    params: PyTree,
+    stream: Stream,
+    caches: Cache,
+    kernel: Kernel,
+    eviction: Eviction | None = None,
+    memory: PyTree = None,
+) -> tuple[Stream, Cache, PyTree]:
     """Words through every layer, written into its cache first and then reading what is there."""
 
     def layer(stream, here):
-        block, cache = here
+        block, cache, memory = here
         cache = model.remember(block, stream, cache)
-        stream, _ = model.attend(block, stream, kernel, cache=cache)
-        return model.feed(block, stream), cache
+        after, attended = model.attend(block, stream, kernel, () if eviction is None else eviction.needs, cache=cache)
+        if eviction is not None:
+            cache, memory = eviction(memory, model, block, stream, cache, attended)
+        return model.feed(block, after), (cache, memory)
 
-    return jax.lax.scan(layer, stream, (model.blocks(params), caches))
+    stream, (caches, memory) = jax.lax.scan(layer, stream, (model.blocks(params), caches, memory))
+    return stream, caches, memory
