@@ -35,9 +35,10 @@ def compress(
     seen: Seen,
     keep: Bool[Array, "L B #J N"],
     token: Int[Array, "B M"],
+    label: Int[Array, "B M"],
     kernel: Kernel = SOFTMAX,
 ) -> Float[Array, "B"]:
-    """Mean loss of the words behind a prefix of which only a part is kept, nats a word; the first is not counted.
+    """Mean loss of what words behind a prefix say, of which only a part is kept, nats a word.
 
     Args:
         model: the network.
@@ -45,6 +46,7 @@ def compress(
         seen: the prefix, as read in full.
         keep: cache entries that stay.
         token: words behind the prefix.
+        label: the word behind each.
         kernel: how attention is computed.
     """
     batch, words = token.shape
@@ -58,7 +60,7 @@ def compress(
         return model.feed(block, stream), None
 
     stream, _ = jax.lax.scan(layer, stream, (model.blocks(params), seen.turned, seen.values, keep))
-    return next_word_loss(model, params, stream.x, token)
+    return next_word_loss(model, params, stream.x, label)
 
 
 def filled(turned: Float[Array, "B J N K"], values: Float[Array, "B J N K"], room: int) -> Cache:
@@ -82,6 +84,7 @@ def refuse(
     model: Decoder,
     params: PyTree,
     token: Int[Array, "B W"],
+    label: Int[Array, "B W"],
     policy: Policy,
     learned: PyTree,
     threshold: Float[Array, "L #G"],
@@ -91,7 +94,7 @@ def refuse(
     prefix: int,
     kernel: Kernel = SOFTMAX,
 ) -> tuple[Float[Array, "B"], Bool[Array, "L B G N"]]:
-    """Mean loss of the words behind a prefix whose refused words are seen by nobody but themselves, nats a word.
+    """Mean loss of what the words behind a prefix say, whose refused words nobody sees but themselves, nats a word.
 
     A word is judged in front of each layer's keys and values, by what the layers below made of it under the same rule.
 
@@ -99,6 +102,7 @@ def refuse(
         model: the network.
         params: its parameters.
         token: the words.
+        label: the word behind each.
         policy: a static one.
         learned: what it learned, leaves (L, ...).
         threshold: score that must be exceeded.
@@ -131,4 +135,4 @@ def refuse(
     layers = model.blocks(params), learned, threshold, jax.random.split(key, model.depth)
     stream, keep = jax.lax.scan(layer, stream, layers)
     begin = prefix if behind else 0
-    return next_word_loss(model, params, stream.x[:, begin:], token[:, begin:]), keep
+    return next_word_loss(model, params, stream.x[:, begin:], label[:, begin:]), keep

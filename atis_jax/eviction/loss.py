@@ -18,9 +18,9 @@ from atis_jax.typing import PyTree
 
 @partial(jax.jit, static_argnames="model")
 def next_word_loss(
-    model: Decoder, params: PyTree, x: Float[Array, "B M D"], token: Int[Array, "B M"]
+    model: Decoder, params: PyTree, x: Float[Array, "B M D"], label: Int[Array, "B M"]
 ) -> Float[Array, "B"]:
-    """Mean cross-entropy of words 1 to M - 1, each said by the one before it, nats a word; of one word it is NaN.
+    """Mean cross-entropy of the words behind each, nats a word.
 
     Text by text: logits of a large vocabulary are large.
 
@@ -28,12 +28,12 @@ def next_word_loss(
         model: the network.
         params: its parameters.
         x: words as they leave the last block.
-        token: the same words.
+        label: the word behind each.
     """
 
     def of_text(text):
-        x_MxD, token_M = text
-        logits = model.predict(params, x_MxD[:-1])
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, token_M[1:]))
+        x_MxD, label_M = text
+        logits = model.predict(params, x_MxD)
+        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, label_M))
 
-    return jax.lax.map(of_text, (x, token))
+    return jax.lax.map(of_text, (x, label))

@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 from atis_jax.eviction.policy import Policy
 from atis_jax.eviction.seen import show
 from atis_jax.models.decoder import Decoder
+from atis_jax.models.forward import SOFTMAX
+from atis_jax.pruning.stream import Attended
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import check_settings, setting
 
@@ -115,6 +117,10 @@ class Gate:
     policy: Policy
     sinks: int = 0
 
+    def __post_init__(self):
+        if not self.policy.static or self.policy.site not in ("hidden", "keys"):
+            raise ValueError(f"{self.policy} does not score a word by its hidden state or its keys alone")
+
     @property
     def needs(self) -> tuple[str, ...]:
         """See ``Eviction``."""
@@ -138,13 +144,14 @@ class Gate:
 
 
 def streamed(
-    logits: Float[Array, "*s T T"],
+    logits: Float[Array, "*s H T T"],
     heavy: int,
     recent: int,
     sinks: int = 0,
     forgetting: float = 1.0,
     renormalised: bool = True,
-) -> tuple[Bool[Array, "*s T T"], Float[Array, "*s T"]]:
+    shared: int = 1,
+) -> tuple[Bool[Array, "*s J T T"], Float[Array, "*s J T"]]:
     """Which keys each query of a known text sees while it is read word by word and entries leave.
 
     The same as a cache that is written and evicted: after a row, all but ``survivors`` of what it saw are gone.
@@ -157,24 +164,53 @@ def streamed(
         forgetting: factor of what was received with each further row.
         renormalised: weights are of the softmax over what is left, as a real cache has them; else over all that came
             before, as H2O's simulation has them.
+        shared: query heads of each key head, whose entries they share; H = shared J.
 
     Returns:
         Visible keys of each query, and the scores behind the last, infinite for what left.
     """
-    place = jnp.arange(logits.shape[-1])
+    words = logits.shape[-1]
+    place = jnp.arange(words)
+    grouped = logits.reshape(*logits.shape[:-3], -1, shared, words, words)
 
     def row(carry, here):
         score, alive = carry
         number, logits = here
         before = place <= number
         visible = alive & before
-        weighed = visible if renormalised else jnp.broadcast_to(before, visible.shape)
-        weights = jax.nn.softmax(jnp.where(weighed, logits, -jnp.inf), axis=-1) * visible
-        score = accumulate(score, weights[..., None, :], forgetting)
+        weighed = visible[..., None, :] if renormalised else before
+        weights = jax.nn.softmax(jnp.where(weighed, logits, -jnp.inf), axis=-1)
+        received = jnp.sum(weights, axis=-2, keepdims=True) * visible[..., None, :]
+        score = accumulate(score, received, forgetting)
         keep = survivors(score, jnp.broadcast_to(place, score.shape), visible, heavy, recent, sinks)
         alive = keep | (alive & ~before)
         return (jnp.where(alive, score, 0.0), alive), visible
 
-    start = jnp.zeros_like(logits[..., 0, :]), jnp.ones(logits.shape[:-1], bool)
-    (score, alive), visible = jax.lax.scan(row, start, (place, jnp.moveaxis(logits, -2, 0)))
+    shape = grouped.shape[:-3] + (words,)
+    start = jnp.zeros(shape, logits.dtype), jnp.ones(shape, bool)
+    (score, alive), visible = jax.lax.scan(row, start, (place, jnp.moveaxis(grouped, -2, 0)))
     return jnp.moveaxis(visible, 0, -2), jnp.where(alive, score, jnp.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """``models.kernels.Kernel`` of a known text under ``HeavyHitters``: what the cache would show, without a loop.
+
+    Attributes:
+        eviction: what leaves, and when.
+        shared: query heads of each key head.
+    """
+
+    eviction: HeavyHitters
+    shared: int = 1
+
+    def __call__(
+        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
+    ) -> tuple[Float[Array, "B H N K"], Attended]:
+        """See ``Kernel``."""
+        del chip, environment, key
+        of = self.eviction
+        logits = jnp.einsum("bhnk,bhmk->bhnm", q, k)
+        seen, _ = streamed(logits, of.heavy, of.recent, of.sinks, of.forgetting, shared=self.shared)
+        seen = jnp.repeat(seen, self.shared, axis=1)
+        return SOFTMAX(q, k, v, seen if visible is None else seen & visible, gate, rows=rows, needs=needs)
