@@ -1,4 +1,4 @@
-"""A character model of tiny_shakespeare: a decoder of 1.3 million parameters, trained in less than an hour on two cores.
+"""A character model of tiny_shakespeare: a decoder of 1.5 million parameters, trained in an hour on two cores.
 
     python launch.py --config=configs/char_gpt.py
 
@@ -32,5 +32,7 @@ def get_config() -> ConfigDict:
     config.dense.steps = 1500
     config.dense.learning_rate = 8e-3
     config.dense.weight_decay = 0.1
+    config.hardware.preset = "sky130_fg"
+    config.energy.preset = "horowitz_45nm"
     config.checkpoint_every = 100
     return config
