@@ -17,7 +17,7 @@ from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.backbone import FromSpec, Visible, causal, expand_groups, key_gate, rotate, visible_keys, window
 from atis_jax.models.cache import Cache
-from atis_jax.models.kernels import Kernel
+from atis_jax.models.kernels import BLOCK, Kernel, in_blocks
 from atis_jax.numerics import pytree
 from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.typing import Key, PyTree
@@ -281,9 +281,11 @@ class Decoder(FromSpec):
         k, values, visible = self._for_queries(k), self._for_queries(values), self._for_queries(visible)
         gate = None if gate is None else self._for_queries(gate)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)
-        mixed, attended = kernel(
-            self._turned(query, stream), k, values, visible, gate, rows=stream.present, needs=parts
-        )
+        q = self._turned(query, stream)
+        if cache is None and not parts and q.shape[2] > BLOCK:  # columns are in order of position
+            mixed, attended = in_blocks(kernel, q, k, values, visible, gate), Attended()
+        else:
+            mixed, attended = kernel(q, k, values, visible, gate, rows=stream.present, needs=parts)
         last = jnp.argmax(spread(stream.protected, len(stream.x)), axis=1)[:, None, None, None]
         if "cls_row" in needs:
             assert attended.full is not None

@@ -23,6 +23,9 @@ PRUNED_HEADROOM = 30.0
 weights that matters. Much less costs accuracy: how far a pruned key stands above the kept ones is what brings it
 back."""
 
+BLOCK = 128
+"""Query rows that ``in_blocks`` takes at once; smaller blocks leave out more, in products too small to be quick."""
+
 
 class Kernel(Protocol):
     """Queries, keys and values to mixed values; ``Attended`` holds the parts of ``needs`` that weights tell.
@@ -82,11 +85,12 @@ def gated_softmax(
     that sum to S: what a first small opening does, without bound where the key stands far above them. ``secant`` makes
     it w_j / (S + w_j), what opening the gate altogether does, never more than one. Values are the same.
     """
-    if gate is None and visible is None:
-        weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
-        return weight / jnp.sum(weight, axis=-1, keepdims=True)
-    if gate is None:
-        gate = jnp.ones((), logits.dtype)
+    if gate is None:  # about a third quicker than with a gate of one
+        seen = logits if visible is None else jnp.where(visible, logits, -jnp.inf)
+        peak = jax.lax.stop_gradient(jnp.max(seen, axis=-1, keepdims=True))
+        weight = jnp.exp(seen - (peak if visible is None else jnp.where(jnp.isfinite(peak), peak, 0.0)))
+        total = jnp.sum(weight, axis=-1, keepdims=True)
+        return weight / (total if visible is None else jnp.where(total > 0, total, 1.0))
     open_ = gate > 0 if visible is None else (gate > 0) & visible
     peak = jax.lax.stop_gradient(jnp.max(jnp.where(open_, logits, -jnp.inf), axis=-1, keepdims=True))
     if visible is not None:
@@ -185,6 +189,28 @@ def mix(
     attention = gated_softmax(logits, gate, secant, visible)
     mixed = jnp.einsum("anm,amk->ank", attention, v_AxMxK).reshape(q.shape)
     return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
+
+
+def in_blocks(
+    kernel: Kernel,
+    q: Float[Array, "B H N K"],
+    k: Float[Array, "B H N K"],
+    v: Float[Array, "B H N K"],
+    visible: Bool[Array, "#B #H N N"],
+    gate: Float[Array, "#B #H N N"] | None,
+) -> Float[Array, "B H N K"]:
+    """``v`` mixed as ``kernel`` does where no token sees a later column: blocks of rows, each with the keys up to it.
+
+    What lies beyond the diagonal is not computed; of long sequences that is close to half.
+    """
+
+    def block(first: int) -> Float[Array, "B H n K"]:
+        rows, keys = slice(first, first + BLOCK), slice(first + BLOCK)
+        opened = None if gate is None else gate[:, :, rows, keys]
+        seen = visible[:, :, rows, keys]
+        return kernel(q[:, :, rows], k[:, :, keys], v[:, :, keys], seen, opened)[0]
+
+    return jnp.concatenate([block(first) for first in range(0, q.shape[2], BLOCK)], axis=2)
 
 
 def per_head(values: Array, batch: int, heads: int) -> Array:

@@ -71,8 +71,11 @@ class NextWord:
 
     def losses(self, logits, batch, smoothing=0.0):
         """See ``Task``; the mean over an example's words."""
-        targets = optax.smooth_labels(jax.nn.one_hot(batch["label"], logits.shape[-1]), smoothing)
-        return self._mean(optax.softmax_cross_entropy(logits, targets), batch)
+        found = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])
+        if smoothing:  # the mean over all words of the vocabulary, in that share
+            spread = jax.nn.logsumexp(logits, axis=-1) - jnp.mean(logits, axis=-1)
+            found = (1.0 - smoothing) * found + smoothing * spread
+        return self._mean(found, batch)
 
     def distances(self, student, teacher, batch, temperature):
         """See ``Task``; the mean over an example's words."""
