@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from atis_jax.eviction.budget import Budget
+from atis_jax.eviction.budget import Budget, thresholds
 from atis_jax.eviction.loss import next_word_loss
 from atis_jax.eviction.policy import Policy
 from atis_jax.eviction.seen import Seen, show
@@ -117,22 +117,85 @@ def refuse(
     Raises:
         ValueError: the policy is not static.
     """
+    x, (keep, _) = _refused(
+        model,
+        params,
+        token,
+        policy,
+        learned,
+        key,
+        budget,
+        prefix,
+        kernel,
+        lambda score, threshold: threshold,
+        threshold,
+    )
+    begin = prefix if prefix < token.shape[1] else 0
+    return next_word_loss(model, params, x[:, begin:], label[:, begin:]), keep
+
+
+@partial(jax.jit, static_argnames=("model", "policy", "budget", "prefix", "each", "kernel"))
+def holding(
+    model: Decoder,
+    params: PyTree,
+    token: Int[Array, "B W"],
+    policy: Policy,
+    learned: PyTree,
+    key: Key,
+    *,
+    budget: Budget,
+    prefix: int,
+    each: bool = True,
+    kernel: Kernel = SOFTMAX,
+) -> Float[Array, "L #G"]:
+    """The thresholds with which ``refuse`` keeps the budget's share of these texts, layer after layer.
+
+    Not those of scores in the undisturbed network: what a layer sees depends on what the layers below refused.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        token: texts to set them on.
+        policy: a static one.
+        learned: what it learned, leaves (L, ...).
+        key: for what the policy draws.
+        budget: what is to stay; protected words do not count.
+        prefix: N, words that may be refused.
+        each: a threshold for every score of a word; else one a layer for all.
+        kernel: how attention is computed.
+
+    Raises:
+        ValueError: the policy is not static.
+    """
+
+    def found(score, _):
+        return thresholds(score[None], budget, each)[0]
+
+    nothing = jnp.zeros(model.depth)
+    _, (_, held) = _refused(model, params, token, policy, learned, key, budget, prefix, kernel, found, nothing)
+    return held
+
+
+def _refused(model, params, token, policy, learned, key, budget, prefix, kernel, threshold_of, given):
+    """Words as they leave the last block, and of every layer what was kept and the threshold that was met.
+
+    ``threshold_of(score, given)`` is a layer's threshold, from its scores and its leaf of ``given``.
+    """
     if not policy.static:
         raise ValueError(f"{policy} scores a word by others; only static policies can refuse it before it is written")
     stream = model.embed(params, {"token": token})
     behind = token.shape[1] - prefix
 
     def layer(stream, here):
-        block, learned, threshold, key = here
-        seen = show(model, block, stream, token, prefix)
-        score = policy.score(learned, seen, None, key)
+        block, learned, given, key = here
+        score = policy.score(learned, show(model, block, stream, token, prefix), None, key)
+        threshold = threshold_of(score, given)
         keep = budget.protected(prefix) | (score > threshold[None, :, None])
         written = jnp.pad(keep, ((0, 0), (0, 0), (0, behind)), constant_values=True)
         gate = jnp.moveaxis(written, 1, 2).astype(stream.x.dtype)
         attended, _ = model.attend(block, dataclasses.replace(stream, gate=gate), kernel)
-        return model.feed(block, dataclasses.replace(attended, gate=None)), keep
+        return model.feed(block, dataclasses.replace(attended, gate=None)), (keep, threshold)
 
-    layers = model.blocks(params), learned, threshold, jax.random.split(key, model.depth)
-    stream, keep = jax.lax.scan(layer, stream, layers)
-    begin = prefix if behind else 0
-    return next_word_loss(model, params, stream.x[:, begin:], label[:, begin:]), keep
+    layers = model.blocks(params), learned, given, jax.random.split(key, model.depth)
+    stream, told = jax.lax.scan(layer, stream, layers)
+    return stream.x, told
