@@ -79,7 +79,7 @@ def with_room(keep: Bool[Array, "B #J N"], heads: int, room: int) -> Bool[Array,
     return jnp.pad(jnp.broadcast_to(keep, (batch, heads, words)), ((0, 0), (0, 0), (0, room)))
 
 
-@partial(jax.jit, static_argnames=("model", "policy", "budget", "prefix", "kernel"))
+@partial(jax.jit, static_argnames=("model", "policy", "budget", "prefix", "local", "kernel"))
 def refuse(
     model: Decoder,
     params: PyTree,
@@ -92,6 +92,7 @@ def refuse(
     *,
     budget: Budget,
     prefix: int,
+    local: int = 1,
     kernel: Kernel = SOFTMAX,
 ) -> tuple[Float[Array, "B"], Bool[Array, "L B G N"]]:
     """Mean loss of what the words behind a prefix say, whose refused words nobody sees but themselves, nats a word.
@@ -109,6 +110,7 @@ def refuse(
         key: for what the policy draws.
         budget: whose protected words are never refused; its share is the threshold's matter.
         prefix: N, words that may be refused; all, and the loss is of the whole text.
+        local: words that see a refused one all the same: itself, and those right behind it.
         kernel: how attention is computed.
 
     Returns:
@@ -117,24 +119,17 @@ def refuse(
     Raises:
         ValueError: the policy is not static.
     """
-    x, (keep, _) = _refused(
-        model,
-        params,
-        token,
-        policy,
-        learned,
-        key,
-        budget,
-        prefix,
-        kernel,
-        lambda score, threshold: threshold,
-        threshold,
-    )
+
+    def same(_, given):
+        return given
+
+    given = policy, learned, key, budget, prefix, local, kernel
+    x, (keep, _) = _refused(model, params, token, *given, same, threshold)
     begin = prefix if prefix < token.shape[1] else 0
     return next_word_loss(model, params, x[:, begin:], label[:, begin:]), keep
 
 
-@partial(jax.jit, static_argnames=("model", "policy", "budget", "prefix", "each", "kernel"))
+@partial(jax.jit, static_argnames=("model", "policy", "budget", "prefix", "each", "local", "kernel"))
 def holding(
     model: Decoder,
     params: PyTree,
@@ -146,6 +141,7 @@ def holding(
     budget: Budget,
     prefix: int,
     each: bool = True,
+    local: int = 1,
     kernel: Kernel = SOFTMAX,
 ) -> Float[Array, "L #G"]:
     """The thresholds with which ``refuse`` keeps the budget's share of these texts, layer after layer.
@@ -162,6 +158,7 @@ def holding(
         budget: what is to stay; protected words do not count.
         prefix: N, words that may be refused.
         each: a threshold for every score of a word; else one a layer for all.
+        local: as of ``refuse``.
         kernel: how attention is computed.
 
     Raises:
@@ -172,11 +169,12 @@ def holding(
         return thresholds(score[None], budget, each)[0]
 
     nothing = jnp.zeros(model.depth)
-    _, (_, held) = _refused(model, params, token, policy, learned, key, budget, prefix, kernel, found, nothing)
+    given = policy, learned, key, budget, prefix, local, kernel
+    _, (_, held) = _refused(model, params, token, *given, found, nothing)
     return held
 
 
-def _refused(model, params, token, policy, learned, key, budget, prefix, kernel, threshold_of, given):
+def _refused(model, params, token, policy, learned, key, budget, prefix, local, kernel, threshold_of, given):
     """Words as they leave the last block, and of every layer what was kept and the threshold that was met.
 
     ``threshold_of(score, given)`` is a layer's threshold, from its scores and its leaf of ``given``.
@@ -193,8 +191,8 @@ def _refused(model, params, token, policy, learned, key, budget, prefix, kernel,
         keep = budget.protected(prefix) | (score > threshold[None, :, None])
         written = jnp.pad(keep, ((0, 0), (0, 0), (0, behind)), constant_values=True)
         gate = jnp.moveaxis(written, 1, 2).astype(stream.x.dtype)
-        attended, _ = model.attend(block, dataclasses.replace(stream, gate=gate), kernel)
-        return model.feed(block, dataclasses.replace(attended, gate=None)), (keep, threshold)
+        attended, _ = model.attend(block, dataclasses.replace(stream, gate=gate, local=local), kernel)
+        return model.feed(block, dataclasses.replace(attended, gate=None, local=1)), (keep, threshold)
 
     layers = model.blocks(params), learned, given, jax.random.split(key, model.depth)
     stream, told = jax.lax.scan(layer, stream, layers)

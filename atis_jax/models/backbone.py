@@ -160,13 +160,20 @@ def key_gate(stream: Stream, heads: int) -> Float[Array, "B H 1 N"] | None:
 def visible_keys(
     stream: Stream, gate: Float[Array, "B H 1 N"] | None, rule: Visible
 ) -> tuple[Bool[Array, "B 1 N N"], Float[Array, "B H N N"] | None]:
-    """What each query sees by ``rule``, and the gates with each row's own key open: a row always sees itself."""
+    """What each query sees by ``rule``, and the gates with the keys open that it sees whatever they are.
+
+    A row always sees itself, and the real words right before it within ``Stream.local``.
+    """
     query, key = stream.position[:, :, None], stream.position[:, None, :]
     mask = rule(query, key)[:, None]
     if gate is None:
         return mask, None
     # By slot: room that holds no token repeats the position of the first.
     itself = jnp.eye(mask.shape[-1], dtype=bool)
+    if stream.local > 1:
+        near = (key <= query) & (key > query - stream.local)
+        near = near if stream.real is None else near & stream.real[:, None]
+        itself = itself | near[:, None]
     own = jnp.ones_like(gate)
     if stream.proportional and stream.size is not None:
         own = jnp.maximum(stream.size, 1.0)[:, None, None]

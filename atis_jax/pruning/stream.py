@@ -33,6 +33,7 @@ class Stream:
         along: None, or leaves (B, N, ...) that travel with the tokens: ``raw``, what each was made of; ``own``, the
             method's (``Method.along``).
         proportional: whether a key's weight grows with its size. Static.
+        local: words that see a key whatever its gate: itself, and those right behind it by position. Static.
     """
 
     x: Float[Array, "B N D"]
@@ -44,6 +45,7 @@ class Stream:
     size: Float[Array, "B N"] | None = None
     along: Any = None
     proportional: bool = static(default=False)
+    local: int = static(default=1)
 
     @property
     def counted(self) -> Bool[Array, "B N"]:
