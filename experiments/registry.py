@@ -93,6 +93,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.attention.experiment:run",
         "experiments.attention.contents:ATTENTION",
     ),
+    "kv_methods": Experiment(
+        "experiments.kv.settings:KvSettings",
+        "experiments.kv.experiment:run",
+        "experiments.kv.contents:KV",
+    ),
 }
 
 

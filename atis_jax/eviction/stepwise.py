@@ -6,6 +6,7 @@ Shape suffixes: B texts, J key heads, H query heads, C slots, T query rows, G sc
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -199,10 +200,12 @@ class Streamed:
     Attributes:
         eviction: what leaves, and when.
         shared: query heads of each key head.
+        rows_apart: False: what a row sees depends on the rows before it.
     """
 
     eviction: HeavyHitters
     shared: int = 1
+    rows_apart: ClassVar[bool] = False
 
     def __call__(
         self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None

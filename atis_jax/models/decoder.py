@@ -42,7 +42,7 @@ def _gelu(block: PyTree, x: Float[Array, "A D"]) -> Float[Array, "A M"]:
 
 
 def _by_embedding(embedding: Float[Array, "V D"], x: Float[Array, "... D"]) -> Float[Array, "... V"]:
-    """x E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
+    """X E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
     rows = jax.lax.optimization_barrier(embedding @ x.reshape(-1, x.shape[-1]).T).T
     return rows.reshape(*x.shape[:-1], -1)
 
@@ -288,7 +288,8 @@ class Decoder(FromSpec):
         gate = None if gate is None else self._for_queries(gate)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)
         q = self._turned(query, stream)
-        if cache is None and not parts and q.shape[2] > BLOCK:  # columns are in order of position
+        apart = getattr(kernel, "rows_apart", True)  # else a row depends on those before it
+        if cache is None and not parts and apart and q.shape[2] > BLOCK:  # columns are in order of position
             mixed, attended = in_blocks(kernel, q, k, values, visible, gate), Attended()
         else:
             mixed, attended = kernel(q, k, values, visible, gate, rows=stream.present, needs=parts)

@@ -32,6 +32,7 @@ REFUSED = [
     ("temperature_sweep", "temperature_sweep", {"checkpoint": NOWHERE}, "'nowhere' holds no co-design run"),
     ("precision_sparsity", "precision_sparsity", {"checkpoints": f"('{NOWHERE}',)"}, "'nowhere' holds no co-design"),
     ("pretrained_attention", "pretrained_attention", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
+    ("kv_methods", "kv_methods", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
     ("scenarios", "scenarios", {"sensor_run": "unfinished"}, "config.sensor_run = 'unfinished' is no finished"),
     (
         "spice_validation",

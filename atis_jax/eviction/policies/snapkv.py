@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from atis_jax.eviction.policy import Policy, by_key_head
 from atis_jax.validation import SettingError, check_settings, setting
 
+_NUMBER = {"mean": float, "max": lambda kernel: 1.0}
 _POOLED = {"mean": (0.0, jax.lax.add), "max": (-jnp.inf, jax.lax.max)}
 
 
@@ -17,7 +18,8 @@ _POOLED = {"mean": (0.0, jax.lax.add), "max": (-jnp.inf, jax.lax.max)}
 class SnapKV(Policy):
     """Attention from a window of last rows, pooled over neighbours in the text (Li et al. 2024, arXiv 2404.14469).
 
-    The window itself is kept first, as in the paper.
+    In the paper the window itself stays whatever the budget. Here a budget protects alike for all, so a word inside is
+    scored by the mean over the rows that see it.
 
     Attributes:
         window: last rows that are read.
@@ -45,8 +47,9 @@ class SnapKV(Policy):
 
     def score(self, params, seen, attention, key):
         """See ``Policy``."""
-        received = by_key_head(attention, seen.heads)
-        before = received[..., : seen.words - self.window]
+        place = jnp.arange(seen.words)
+        rows = jnp.minimum(self.window, seen.words - place)
+        received = by_key_head(attention, seen.heads) / rows
         start, together = _POOLED[self.pooling]
-        pooled = jax.lax.reduce_window(before, start, together, (1, 1, self.kernel), (1, 1, 1), "SAME")
-        return jnp.concatenate([pooled, jnp.full_like(received[..., before.shape[-1] :], jnp.inf)], axis=-1)
+        pooled = jax.lax.reduce_window(received, start, together, (1, 1, self.kernel), (1, 1, 1), "SAME")
+        return jnp.where(place < seen.words - self.window, pooled / _NUMBER[self.pooling](self.kernel), received)

