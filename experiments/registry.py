@@ -98,6 +98,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.kv.experiment:run",
         "experiments.kv.contents:KV",
     ),
+    "kv_gate": Experiment(
+        "experiments.kv_gate.settings:KvGateSettings",
+        "experiments.kv_gate.experiment:run",
+        "experiments.kv_gate.contents:KV_GATE",
+    ),
 }
 
 

@@ -5,7 +5,6 @@ Shape suffixes: P policies, S shares, n windows.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from atis_jax import rng
 from atis_jax.data.dataset import Split
-from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.data.registry import make_dataset
 from atis_jax.eviction.budget import above, highest, kept_share, thresholds
 from atis_jax.eviction.evaluate import compress, refuse
 from atis_jax.eviction.fit import fit_policies, read_texts
@@ -23,24 +22,20 @@ from atis_jax.eviction.loss import next_word_loss
 from atis_jax.eviction.policy import Policy, scores
 from atis_jax.eviction.registry import POLICIES
 from atis_jax.eviction.seen import see
-from atis_jax.models.backbone import Model
 from atis_jax.models.decoder import Decoder
 from atis_jax.models.registry import make_model
-from atis_jax.models.weights.files import file_digest, find_weights
-from atis_jax.models.weights.load import load_weights
 from atis_jax.report import write_report
 from atis_jax.statistics.shares import Estimate, SharedDraws, difference, recovered
 from atis_jax.typing import Key, PyTree
-from atis_jax.validation import SettingError, UserError
+from atis_jax.validation import SettingError
 from experiments.files import write_arrays_atomically
-from experiments.inputs import Input, check_inputs
+from experiments.inputs import check_inputs
 from experiments.kv.contents import KV
 from experiments.kv.figures import printed
+from experiments.kv.reading import fit_tokens, load_few, network
 from experiments.kv.settings import KvSettings
 from experiments.rundir import RunFolder
 
-WEIGHTS = "weights"
-"""Name of pretrained weights among a run's inputs."""
 _scores = jax.jit(scores, static_argnames=("policy", "name"))
 
 
@@ -98,41 +93,6 @@ def run(settings: KvSettings, folder: RunFolder) -> dict[str, Any]:
     print(printed(summary), flush=True)
     write_report(folder.path, KV)
     return summary
-
-
-def load_few(settings: KvSettings) -> tuple[Split, Split]:
-    """Training and evaluation windows.
-
-    Raises:
-        UserError: there are fewer than are asked for.
-    """
-    data = settings.data
-    if data.eval_examples is None:
-        data = dataclasses.replace(data, eval_examples=settings.windows)
-    train, test = load_split(data, "train"), load_split(data, data.evaluation)
-    for name, split in (("fit_windows", train), ("windows", test)):
-        if getattr(settings, name) > len(split):
-            raise UserError(
-                f"config.{name} = {getattr(settings, name)} is above the {len(split)} windows that there are; lower it"
-            )
-    return train, test
-
-
-def network(settings: KvSettings, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
-    """The network's parameters, what was read for them, and one line that says what they are."""
-    where = settings.model.weights
-    if where is None:
-        return jax.jit(model.init)(key), {}, "weights: none, the network is untrained"
-    file = find_weights(where)
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, key))
-    params, line = load_weights(model, empty, file)
-    return params, {WEIGHTS: Input(file, sha256=file_digest(file))}, line
-
-
-def fit_tokens(settings: KvSettings, train: Split, key: Key) -> np.ndarray:
-    """Training windows from all over the text."""
-    chosen = jax.random.choice(key, len(train), (settings.fit_windows,), replace=False)
-    return train.at(np.sort(np.asarray(chosen)))["token"]
 
 
 def losses(
@@ -218,8 +178,8 @@ def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) ->
         def row(loss: np.ndarray, worst=worst, reference=reference) -> dict[str, Any]:
             return {
                 "loss": float(loss.mean()),
-                "added": _told(difference(loss, found["full"], draws)),
-                "recovered": _told(recovered(loss, worst, reference, draws)),
+                "added": told(difference(loss, found["full"], draws)),
+                "recovered": told(recovered(loss, worst, reference, draws)),
             }
 
         refused = {
@@ -234,7 +194,7 @@ def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) ->
                 "kept_words": budget.kept(settings.prefix),
                 "sinks": budget.sinks,
                 "recent": budget.recent,
-                "gap": _told(difference(worst, reference, draws)),
+                "gap": told(difference(worst, reference, draws)),
                 "policies": {name: row(found[name][number]) for name in settings.policies},
                 "refused": refused,
             }
@@ -248,5 +208,6 @@ def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) ->
     }
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
+def told(estimate: Estimate) -> dict[str, Any]:
+    """A value and its interval, as a summary has them."""
     return {"value": estimate.value, "interval": list(estimate.interval)}

@@ -135,10 +135,10 @@ def printed(summary: Mapping[str, Any]) -> str:
     for budget in kv["budgets"]:
         parts.append(
             f"\n{100 * budget['share']:.0f} % kept; gap from {LABELS[kv['worst']]} to {LABELS[kv['reference']]} "
-            f"{with_interval(budget['gap'], 3)}\n{_aligned(rows_of(budget))}"
+            f"{with_interval(budget['gap'], 3)}\n{aligned(rows_of(budget))}"
         )
         if budget["refused"]:
-            parts.append(f"refused before they are written, by threshold\n{_aligned(rows_of(budget, 'refused'))}")
+            parts.append(f"refused before they are written, by threshold\n{aligned(rows_of(budget, 'refused'))}")
     return "\n".join(parts)
 
 
@@ -148,6 +148,7 @@ def with_interval(found: Mapping[str, Any], digits: int) -> str:
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "\u2212")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of a table in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

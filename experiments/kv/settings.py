@@ -12,6 +12,7 @@ from atis_jax.eviction.registry import POLICIES
 from atis_jax.models.decoder import DecoderSpec
 from atis_jax.models.registry import KINDS as NETWORKS
 from atis_jax.validation import SettingError, check_settings, setting
+from experiments.kv.budgets import check_budgets
 
 LEAN = ("random", "h2o", "snapkv", "keydiff_hidden", "linear", "oracle")
 """A table of a few minutes."""
@@ -57,31 +58,13 @@ class KvSettings:
                 raise SettingError(
                     f"config.{name} = {getattr(self, name)!r} is not in config.policies = {self.policies}; add it"
                 )
-        for name in ("sinks", "recent"):
-            if len(getattr(self, name)) != len(self.shares):
-                raise SettingError(
-                    f"config.{name} = {getattr(self, name)} has {len(getattr(self, name))} values for the "
-                    f"{len(self.shares)} of config.shares = {self.shares}; give one a share"
-                )
-        for name in ("windows", "fit_windows"):
-            if getattr(self, name) % self.batch:
-                raise SettingError(
-                    f"config.{name} = {getattr(self, name)} is no multiple of config.batch = {self.batch}; change one"
-                )
+        check_budgets(self, ("sinks", "recent"), ("windows", "fit_windows"))
         for name in self.refused:
             if not POLICIES[name].static:
                 raise SettingError(
                     f"config.refused names {name!r}, which scores a word by others; only static policies refuse: "
                     f"{', '.join(known for known, policy in POLICIES.items() if policy.static)}"
                 )
-        length = getattr(self.data, "length", 0)
-        if not self.prefix < length:
-            raise SettingError(
-                f"config.prefix = {self.prefix} must be below config.data.length = {length}: the words behind it are "
-                "the loss"
-            )
-        for budget in self.budgets:
-            budget.kept(self.prefix)
 
     @property
     def budgets(self) -> tuple[Budget, ...]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.circuits.chip import Chip, Environment, nominal_chip, nominal_environment
+from atis_jax.circuits.chip import Chip, Environment, nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.presets import get_preset
 from atis_jax.eviction.policies.future import PER, groups_of, log_future
@@ -28,6 +28,7 @@ from atis_jax.scoring.atis.prototype import raw_from_weights
 from atis_jax.scoring.atis.regression import LARGEST_WEIGHT, pursued
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.atis.start import fit_spread
+from atis_jax.typing import Key
 from atis_jax.units import NOMINAL_TEMPERATURE_K, thermal_voltage_v
 from atis_jax.validation import check_settings, setting
 
@@ -129,11 +130,12 @@ class AnalogGate(Policy):
         query = jnp.zeros((spec.groups, width))
         realised = realise_design(params.design, spec, self.hardware, query, params.chip, params.environment)
         inputs = self.inputs_of(params, seen.hidden.reshape(-1, width))
-        node, own = None, 0.0
         if self.noise:
-            drawn = jax.random.normal(key, (2, batch * words, spec.groups))
-            node, own = drawn[0], realised.comparator_noise_v * drawn[1]
-        over = read_scores(realised, spec, inputs, node) + own - realised.threshold_v
+            node, own = jax.random.normal(key, (2, batch * words, spec.groups))
+            over = read_scores(realised, spec, inputs, node) + realised.comparator_noise_v * own
+        else:
+            over = read_scores(realised, spec, inputs, None)
+        over = over - realised.threshold_v
         return jnp.moveaxis(over.reshape(batch, words, spec.groups), -1, 1)
 
 
@@ -187,3 +189,19 @@ def _ridge(share: Float[Array, "B n N"], free: Bool[Array, "n"], target: Float[A
 
 RIDGE = 1e-3
 """Added to the Gram matrix of the shares, over its mean diagonal."""
+
+
+def fabricated(policy: AnalogGate, gate: Gate, key: Key, environment: Environment) -> Gate:
+    """The gates of all layers on one chip, somewhere.
+
+    Args:
+        policy: the circuit.
+        gate: as fitted, leaves (L, ...).
+        key: the same makes the same chip.
+        environment: temperature and supply.
+    """
+    depth, groups = gate.design.threshold.shape
+    geometry = policy.spec(groups).geometry
+    chip = jax.vmap(lambda one: sample_chip(one, policy.hardware, geometry))(jax.random.split(key, depth))
+    everywhere = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (depth,)), environment)
+    return dataclasses.replace(gate, chip=chip, environment=everywhere)

