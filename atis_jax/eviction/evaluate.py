@@ -170,8 +170,8 @@ def holding(
 
     nothing = jnp.zeros(model.depth)
     given = policy, learned, key, budget, prefix, local, kernel
-    _, (_, held) = _refused(model, params, token, *given, found, nothing)
-    return held
+    _, (_, threshold) = _refused(model, params, token, *given, found, nothing)
+    return threshold
 
 
 def _refused(model, params, token, policy, learned, key, budget, prefix, local, kernel, threshold_of, given):

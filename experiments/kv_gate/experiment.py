@@ -255,27 +255,28 @@ def while_read(
     for part, local in (("reading", settings.local), ("unseen", 1)):
         theta = {}
         for name, (kind, learned) in variants.items():
-            held = [
+            parts = [
                 holding(
-                    bench.model, bench.params, jnp.asarray(fit[here]), bench.policies[kind], learned, bench.key,
+                    bench.model, bench.params, jnp.asarray(fit[here]), bench.policies[kind], learned,
+                    jax.random.fold_in(bench.key, here.start),
                     budget=budget, prefix=settings.prefix, local=local,
                 )
                 for here in bench.batches(fit)
             ]  # fmt: skip
-            theta[name] = jnp.mean(jnp.stack(held), axis=0)
+            theta[name] = jnp.mean(jnp.stack(parts), axis=0)
         measured = dict(variants)
         if local == settings.local:
             measured |= {f"chip {one}": ("gate", gate) for one, gate in enumerate(dice)}
         for name, (kind, learned) in measured.items():
-            parts = []
+            told_of_each = []
             for here in bench.batches(token):
                 loss, keep = refuse(
                     bench.model, bench.params, jnp.asarray(token[here]), jnp.asarray(label[here]), bench.policies[kind],
                     learned, theta.get(name, theta["gate"]), jax.random.fold_in(bench.key, here.start),
                     budget=budget, prefix=settings.prefix, local=local,
                 )  # fmt: skip
-                parts.append((np.asarray(loss, np.float64), np.asarray(kept_share(keep), np.float64)))
-            loss, kept = (np.concatenate(one) for one in zip(*parts, strict=True))
+                told_of_each.append((np.asarray(loss, np.float64), np.asarray(kept_share(keep), np.float64)))
+            loss, kept = (np.concatenate(one) for one in zip(*told_of_each, strict=True))
             arrays |= {f"{part}_{name}": loss, f"kept_{part}_{name}": kept}
             print(f"{part} {name}: loss {loss.mean():.4f}, kept {100 * kept.mean():.1f} %", flush=True)
     for which in ("", "kept_"):
