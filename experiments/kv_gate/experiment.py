@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import Environment
 from atis_jax.data.dataset import Split
+from atis_jax.data.registry import make_dataset
 from atis_jax.eviction.budget import Budget, above, highest, kept_share, thresholds
 from atis_jax.eviction.evaluate import compress, holding, refuse
 from atis_jax.eviction.fit import fit_policies
@@ -113,6 +114,8 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
         for number, budget in enumerate(budgets)
     ]
     arrays = {f"{name}_{number}": value for number, one in enumerate(found) for name, value in one.items()}
+    shown = make_dataset(settings.data).show({"token": np.asarray(test.columns["token"])[:1, : settings.prefix]})
+    arrays["pieces_0"] = shown["words"][0]
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
@@ -195,6 +198,7 @@ def at_budget(
     theta = own | {f"fabricated {one}": own["gate"] for one in range(len(dice))}
     variants |= {f"fabricated {one}": ("gate", gate) for one, gate in enumerate(dice)}
     found: dict[str, list] = {}
+    first = np.zeros((bench.model.depth, settings.prefix), bool)
 
     def note(name: str, value) -> None:
         found.setdefault(name, []).append(np.asarray(value, np.float64))
@@ -218,6 +222,8 @@ def at_budget(
             keep = above(bench.scores(kind, seen, here.start, learned), theta[name], budget)
             note(name, compress(bench.model, bench.params, seen, keep, behind, said))
             note(f"kept_{name}", kept_share(keep))
+            if name == "gate" and here.start == 0:
+                first = np.asarray(jnp.mean(keep[:, 0], axis=1) >= 0.5)  # of several scores, the majority
         passed = f"{here.stop} of {len(token)} windows, {time.time() - started:.0f} s"
         print(f"{100 * budget.share:.0f} %: {passed}", flush=True)
     joined = {name: np.concatenate(parts) for name, parts in found.items()}
@@ -225,6 +231,7 @@ def at_budget(
     for which, name in (("chip", "chips"), ("fabricated", "as_fabricated")):
         for part in ("", "kept_"):
             arrays[part + name] = np.stack([joined[f"{part}{which} {one}"] for one in range(len(dice))])
+    arrays["remembered"] = first
     reading = dice[: settings.chips_reading[number]]
     return arrays | ({} if not reading else while_read(bench, budget, fit, token, label, reading))
 
@@ -309,7 +316,7 @@ def told_of(settings: KvGateSettings, budget: Budget, found: Mapping[str, np.nda
             one |= {"chips": len(each), "recovered_std": spread, "recovered_worst": float(each.min())}
         return one
 
-    names = [name for name in found if not name.startswith("kept_") and name != "full"]
+    names = [name for name in found if not name.startswith("kept_") and name not in ("full", "remembered")]
     return {
         "share": budget.share,
         "matched_share": float(found["kept_gate"].mean()),
