@@ -216,8 +216,8 @@ def read(
         V, one for each score. Gradients: straight through the converters, exact elsewhere.
 
     Speed: 4096 tokens x 64 inputs with noise and gradients to inputs and program take about 0.8 ms on one core
-    of an AMD EPYC server; law ``ekv`` 17 ms. For many chips on a CPU, ``jax.lax.map`` over chips is several times
-    faster than ``vmap``: one chip's temporaries stay in the cache, those of 64 chips are 67 MB each.
+    of an AMD EPYC server; law ``ekv`` 17 ms. Many chips on a CPU: ``numerics.keep_freed_memory``, or
+    ``jax.lax.map`` over chips in place of ``vmap``, whose temporaries are 67 MB each for 64 chips.
     """
     voltage_v = converted_v(realised, inputs)
     # A Python loop over the few scores, not vmap: XLA's CPU back end runs the batched dots that vmap makes

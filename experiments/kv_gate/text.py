@@ -14,6 +14,8 @@ from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Picture, Section
 from atis_jax.report.style import BLACK, WIDTH_IN, new_figure
 
+CONTINUES, NEW_LINE = "##", "\u21b5"
+"""In front of a piece that goes on with the word before it, and what stands for the end of a line."""
 SIZE, LINE = 9.0, 14.0
 """Of the letters, and from line to line, points."""
 ADVANCE = 0.602
@@ -52,8 +54,9 @@ def drawn(pieces: Sequence[str], kept: Bool[np.ndarray, "L N"], width_in: float 
     colours = mixed(kept.mean(axis=0))
     for number, text, column, line in parts:
         above.text(column, line + 1, text, family="DejaVu Sans Mono", size=SIZE, color=colours[number], va="baseline")
-    below = figure.add_axes((0.06, 0.36 / height_in, 0.92, (MASK_IN - 0.5) / height_in))
+    below = figure.add_axes((0.08, 0.36 / height_in, 0.9, (MASK_IN - 0.5) / height_in))
     below.imshow(kept, aspect="auto", cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+    below.grid(False)
     below.set_xlabel("place in the text", fontsize=8)
     below.set_ylabel("layer", fontsize=8)
     below.tick_params(labelsize=7)
@@ -61,18 +64,17 @@ def drawn(pieces: Sequence[str], kept: Bool[np.ndarray, "L N"], width_in: float 
 
 
 def placed(pieces: Sequence[str], columns: int) -> Iterator[tuple[int, str, int, int]]:
-    """Number, text, column and line of every part of a piece that stands on one line."""
+    """Number, text, column and line of every piece."""
     column = line = 0
     for number, piece in enumerate(pieces):
-        for index, text in enumerate(piece.replace("\r", "").split("\n")):
-            if index:
-                column, line = 0, line + 1
-            if column + len(text) > columns and column > 0:
-                column, line = 0, line + 1
-                text = text.lstrip(" ")
-            if text:
-                yield number, text, column, line
-                column += len(text)
+        text = piece.removeprefix(CONTINUES) if piece.startswith(CONTINUES) else f" {piece}"
+        if column + len(text) > columns and column > 0:
+            column, line = 0, line + 1
+        text = text.lstrip(" ") if column == 0 else text
+        yield number, text, column, line
+        column += len(text)
+        if NEW_LINE in text:
+            column, line = 0, line + 1
 
 
 def mixed(share: Float[np.ndarray, " N"]) -> Float[np.ndarray, "N 3"]:
