@@ -51,11 +51,11 @@ class KvSettings:
     )
     prefix: int = setting(128, low=2, high=2**20, doc="words of a window that may be evicted; the others are the loss")
     batch: int = setting(4, low=1, high=1024, doc="windows at a time; must divide both numbers of windows")
-    refused: tuple[str, ...] = setting(
+    gated: tuple[str, ...] = setting(
         (),
         choices=tuple(POLICIES),
         distinct=True,
-        doc="static policies also measured by thresholds, refused words never seen by others; empty: none",
+        doc="static policies also measured by thresholds instead of ranks; empty: none",
     )
     data: Any = setting(WindowsSpec, kinds=DATA)
     model: Any = setting(DecoderSpec, kinds=NETWORKS)
@@ -78,10 +78,10 @@ class KvSettings:
                 raise SettingError(
                     f"config.{name} = {getattr(self, name)} is no multiple of config.batch = {self.batch}; change one"
                 )
-        for name in self.refused:
+        for name in self.gated:
             if not POLICIES[name].static:
                 raise SettingError(
-                    f"config.refused names {name!r}, which scores a word by others; only static policies refuse: "
+                    f"config.gated names {name!r}, which scores words by others; only static policies have thresholds: "
                     f"{', '.join(known for known, policy in POLICIES.items() if policy.static)}"
                 )
         length = getattr(self.data, "length", 0)

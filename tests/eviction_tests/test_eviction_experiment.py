@@ -18,7 +18,7 @@ from experiments.rundir import open_run
 TINY = dict(
     model=DecoderSpec(width=16, depth=2, heads=4, kv_heads=2, mlp_width=16),
     policies=("random", "h2o", "linear"),
-    refused=("linear",),
+    gated=("linear",),
     shares=(0.25, 0.5),
     sinks=(1, 1),
     recent=(2, 2),
@@ -41,12 +41,13 @@ def test_a_run_writes_its_table_and_page(tmp_path):
     assert (quarter["kept_words"], half["kept_words"]) == (6, 12)
     assert quarter["policies"]["random"]["recovered"]["value"] == 0.0
     assert half["policies"]["h2o"]["recovered"]["value"] == 1.0
-    assert abs(half["refused"]["linear"]["kept_read_in_full"] - 0.5) < 0.15
+    assert abs(half["thresholds"]["linear"]["kept"] - 0.5) < 0.2
+    assert abs(half["refused"]["linear"]["kept"] - 0.5) < 0.2
     with np.load(tmp_path / "run/artifacts.npz") as arrays:
         for number, budget in enumerate(summary["kv"]["budgets"]):
             own = arrays[f"loss_linear_{number}"]
             np.testing.assert_allclose(own.mean(), budget["policies"]["linear"]["loss"])
-    assert "Refused before it is written" in (tmp_path / "run/report.html").read_text()
+    assert "already while the prefix is read" in (tmp_path / "run/report.html").read_text()
 
 
 def test_a_share_recovered_is_of_means_and_its_interval_covers_it():
@@ -65,7 +66,7 @@ def test_a_share_recovered_is_of_means_and_its_interval_covers_it():
         (dict(reference="oracle"), "config.reference = 'oracle' is not in config.policies"),
         (dict(sinks=(1,)), "give one a share"),
         (dict(windows=5), "no multiple of config.batch"),
-        (dict(refused=("h2o",)), "only static policies refuse"),
+        (dict(gated=("h2o",)), "only static policies have thresholds"),
         (dict(recent=(8, 2)), "are protected already"),
         (dict(prefix=256), "must be below config.data.length"),
     ],

@@ -21,7 +21,7 @@ class SnapKV(Policy):
     scored by the mean over the rows that see it.
 
     Attributes:
-        window: last rows that are read.
+        window: last rows that are read; 32, neighbours 5 and their mean are the released code's.
         kernel: neighbours that are pooled, odd.
         pooling: their mean, or the largest.
 
@@ -29,7 +29,7 @@ class SnapKV(Policy):
         SettingError: an even kernel.
     """
 
-    window: int = setting(16, low=1, high=4096, doc="last query rows that are read")
+    window: int = setting(32, low=1, high=4096, doc="last query rows that are read")
     kernel: int = setting(5, low=1, high=255, doc="neighbours in the text that are pooled; odd")
     pooling: str = setting("mean", choices=tuple(_POOLED), doc="mean of the neighbours, or the largest")
     site = "attention"
