@@ -1,4 +1,4 @@
-"""How well a network says the next token, in the units that people quote, each with what the windows leave uncertain."""
+"""How well a network says the next token, in the units that people quote, with what the windows leave uncertain."""
 
 from __future__ import annotations
 

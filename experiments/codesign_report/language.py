@@ -1,4 +1,4 @@
-"""How well the next token is said: bits a character of every arm over their error, and a table with loss, perplexity."""
+"""How well the next token is said: bits a character of every arm, each over its error, and a table of all."""
 
 from __future__ import annotations
 
