@@ -170,7 +170,7 @@ def language_summary(settings: CodesignSettings, test: Split, losses: dict[str, 
 
     Args:
         settings: of the run.
-        test: what was evaluated on; where it is of several splits, each is told too.
+        test: what was evaluated on; where it is of several splits, each of two windows or more is told too.
         losses: by arm, (n,) or (chips, n) nats a token of each window; of chips the mean is told.
     """
     if make_dataset(settings.data).task != "next_word":
@@ -184,7 +184,7 @@ def language_summary(settings: CodesignSettings, test: Split, losses: dict[str, 
         }
 
     ends = np.cumsum([0, *(count for _, count in test.parts)])
-    parts = {name: of(slice(*ends[at : at + 2])) for at, (name, _) in enumerate(test.parts)}
+    parts = {name: of(slice(*ends[at : at + 2])) for at, (name, count) in enumerate(test.parts) if count > 1}
     return {
         "language": {
             "tokens": tokens,
