@@ -40,6 +40,12 @@ def _gelu(block: PyTree, x: Float[Array, "A D"]) -> Float[Array, "A M"]:
     return jax.nn.gelu(_mapped(block, "up", x))
 
 
+def _by_embedding(embedding: Float[Array, "V D"], x: Float[Array, "... D"]) -> Float[Array, "... V"]:
+    """X E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
+    rows = jax.lax.optimization_barrier(embedding @ x.reshape(-1, x.shape[-1]).T).T
+    return rows.reshape(*x.shape[:-1], -1)
+
+
 _HIDDEN = {"swiglu": _swiglu, "gelu": _gelu}
 """What stands between the MLP's maps: a gate (Shazeer 2020, arXiv 2002.05202), or none."""
 _MAPS = {"swiglu": ("gate", "up"), "gelu": ("up",)}
@@ -294,7 +300,8 @@ class Decoder(FromSpec):
 
     def predict(self, params: PyTree, x: Float[Array, "... D"]) -> Float[Array, "... V"]:
         """Logits of the word behind each of ``x``, which left the last block."""
-        return self.normalised(params, "norm", x) @ (params["embedding"].T if self.spec.tied else params["head"])
+        x = self.normalised(params, "norm", x)
+        return _by_embedding(params["embedding"], x) if self.spec.tied else x @ params["head"]
 
     def normalised(self, params: PyTree, name: str, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """``x`` as a norm leaves it.
