@@ -79,7 +79,7 @@ def thresholds(score: Float[Array, "L B G N"], budget: Budget, each: bool = True
         each: a threshold for every score of a word; else one a layer for all.
     """
     words = score.shape[-1]
-    free = score[..., jnp.flatnonzero(~budget.protected(words))]
+    free = score[..., budget.sinks : words - budget.recent]
     depth, _, groups, _ = score.shape
     pooled = jnp.moveaxis(free, 2, 1).reshape(depth, groups if each else 1, -1)
     return jnp.quantile(pooled, 1.0 - budget.free_share(words), axis=-1)

@@ -143,9 +143,9 @@ def printed(summary: Mapping[str, Any]) -> str:
     for budget in kv["budgets"]:
         parts.append(
             f"\n{100 * budget['share']:.0f} % kept; gap from {LABELS[kv['worst']]} to {LABELS[kv['reference']]} "
-            f"{with_interval(budget['gap'], 3)}\n{_aligned(rows_of(budget))}"
+            f"{with_interval(budget['gap'], 3)}\n{aligned(rows_of(budget))}"
         )
-        parts += [f"{words}\n{_aligned(rows_of(budget, part))}" for part, words in GATED.items() if budget[part]]
+        parts += [f"{words}\n{aligned(rows_of(budget, part))}" for part, words in GATED.items() if budget[part]]
     return "\n".join(parts)
 
 
@@ -155,6 +155,7 @@ def with_interval(found: Mapping[str, Any], digits: int) -> str:
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]".replace("-", "\u2212")
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of a table in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
