@@ -31,5 +31,5 @@ def get_config(variant: str = "lean") -> ConfigDict:
     if variant == "all":
         config.policies = tuple(POLICIES)
         config.shares, config.sinks, config.recent = (0.1, 0.25, 0.5), (2, 4, 4), (4, 16, 16)
-        config.refused = ("random", "key_norm", "linear", "linear_heads")
+        config.gated = ("random", "key_norm", "linear", "linear_heads")
     return config

@@ -104,15 +104,14 @@ def run_dense(settings: CodesignSettings, folder: RunFolder) -> dict[str, Any]:
     root = jax.random.key(settings.seed)
     model = build_model(settings, train)
     trained = train_stages(settings, folder, model, plan(settings, root)[:1], train, root)
+    batches = eval_batches(settings.data, test)
+    answers = evaluate.dense_answers(model, build_task(settings), trained["dense"].params, batches)
     summary = {
         "experiment": settings.experiment,
         "seed": settings.seed,
         "dataset": measure.dataset_summary(settings, test),
-        "accuracy": {
-            "dense": evaluate.dense_accuracy(
-                model, build_task(settings), trained["dense"].params, eval_batches(settings.data, test)
-            )
-        },
+        "accuracy": {"dense": answers.accuracy},
+        **measure.language_summary(settings, test, {"dense": answers.loss}),
         "timing": {"seconds": time.time() - started},
     }
     folder.write_summary(summary)

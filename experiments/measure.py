@@ -27,6 +27,7 @@ from atis_jax.scoring.atis.analog import Analog, realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.bill import Bill
+from atis_jax.statistics import language
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.state import TrainState
 from atis_jax.units import celsius_to_kelvin
@@ -86,14 +87,18 @@ def measure(
         "agreement_layer_spearman": spearman,
         "agreement_recall": recall,
     }
-    right = {
-        "dense": evaluate.dense_right(model, task, dense_params, batches),
-        "dense_before": evaluate.dense_right(model, task, trained["dense"].params, batches),
-        "ideal": ideal.each.right,
-        "hardware": np.stack([one.right for one in chips.each]),
+    others, answers = controls(settings, model, trained, batches, kept, key)
+    answers = {
+        "dense": evaluate.dense_answers(model, task, dense_params, batches),
+        "dense_before": evaluate.dense_answers(model, task, trained["dense"].params, batches),
+        "ideal": ideal.each,
+        "hardware": evaluate.Answers(*(np.stack([getattr(one, of) for one in chips.each]) for of in ("right", "loss"))),
+        **answers,
     }
-    others, right_too = controls(settings, model, trained, batches, kept, key)
-    arrays |= {f"right_{name}": found.astype(np.float16) for name, found in (right | right_too).items()}
+    arrays |= {f"right_{name}": found.right.astype(np.float16) for name, found in answers.items()}
+    said = language_summary(settings, test, {name: found.loss for name, found in answers.items()})
+    if said:
+        arrays |= {f"loss_{name}": found.loss.astype(np.float32) for name, found in answers.items()}
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     scored = list(design.evaluator.scored)
     return {
@@ -101,8 +106,8 @@ def measure(
         "seed": settings.seed,
         "dataset": dataset_summary(settings, test),
         "accuracy": {
-            "dense": float(np.mean(right["dense"], dtype=np.float64)),
-            "dense_before": float(np.mean(right["dense_before"], dtype=np.float64)),
+            "dense": answers["dense"].accuracy,
+            "dense_before": answers["dense_before"].accuracy,
             "ideal": ideal.accuracy,
             "hardware_mean": float(chips.accuracy.mean()),
             "hardware_std": float(chips.accuracy.std()),
@@ -113,6 +118,7 @@ def measure(
             "calibration": [] if made.trims is None else list(settings.evaluation.calibration),
             **others,
         },
+        **said,
         "tokens": {
             "kept_per_layer": kept.tolist(),
             "pruned_fraction": float(1.0 - kept.mean()),
@@ -159,6 +165,36 @@ def dataset_summary(settings: CodesignSettings, test: Split) -> dict[str, Any]:
     }
 
 
+def language_summary(settings: CodesignSettings, test: Split, losses: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Loss of the next token, perplexity and bits a character of each arm; empty of data whose task is another.
+
+    Args:
+        settings: of the run.
+        test: what was evaluated on; where it is of several splits, each of two windows or more is told too.
+        losses: by arm, (n,) or (chips, n) nats a token of each window; of chips the mean is told.
+    """
+    if make_dataset(settings.data).task != "next_word":
+        return {}
+    characters, tokens = test.extra["characters"], test.labels.shape[1]
+
+    def of(part: slice) -> dict[str, dict[str, float]]:
+        return {
+            name: dataclasses.asdict(language(np.atleast_2d(found).mean(axis=0)[part], tokens, characters[part]))
+            for name, found in losses.items()
+        }
+
+    ends = np.cumsum([0, *(count for _, count in test.parts)])
+    parts = {name: of(slice(*ends[at : at + 2])) for at, (name, count) in enumerate(test.parts) if count > 1}
+    return {
+        "language": {
+            "tokens": tokens,
+            "characters_per_token": float(characters.sum() / test.labels.size),
+            "all": of(slice(None)),
+            **({"parts": parts} if len(parts) > 1 else {}),
+        }
+    }
+
+
 def controls(
     settings: CodesignSettings,
     model: Model,
@@ -166,15 +202,15 @@ def controls(
     batches: list[Batch],
     kept: np.ndarray,
     key: jax.Array,
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, float], dict[str, Any]]:
     """Accuracy of the trained controls that need a scorer; the same masked pass as the perfect chip's.
 
     What keeps given fractions was trained at the target ones and is measured at ``kept``, those of the design.
 
     Returns:
-        The numbers of the summary, and of each control, example by example, whether it is right.
+        The numbers of the summary, and of each control ``right`` and ``loss`` example by example.
     """
-    found, right = {}, {}
+    found, answers = {}, {}
     for number, kind in enumerate(arm for arm in ARMS if arm != "dense"):
         if kind in trained:
             control = with_scorer(settings, model, trained[kind], kind)
@@ -186,8 +222,8 @@ def controls(
             counted = evaluate.count(run, task, batches, inputs, noise)
             found[kind] = counted.accuracy
             found[f"{kind}_pruned_fraction"] = float(1.0 - np.mean(counted.kept_fraction))
-            right[kind] = counted.each.right
-    return found, right
+            answers[kind] = counted.each
+    return found, answers
 
 
 def pictures(
@@ -234,14 +270,14 @@ def pictures(
     edges, keep, prune = histograms(kept_LxBxT, score_LxBxT, counted[:, first:], trained.evaluator.scored)
     arrays = {
         **dataset.show({name: column[shown] for name, column in batches[0].items()}),
-        "labels": batches[0]["label"][shown],
-        "predicted": logits[shown].argmax(axis=-1),
         "kept": np.moveaxis(kept_LxBxT, 0, 1)[shown],
         "score_v": np.moveaxis(score_LxBxT, 0, 1)[shown],
         "score_hist_v": edges,
         "score_hist_keep": keep,
         "score_hist_prune": prune,
     }
+    if batches[0]["label"].ndim == 1:
+        arrays |= {"labels": batches[0]["label"][shown], "predicted": logits[shown].argmax(axis=-1)}
     grid = getattr(model, "grid", None)
     if grid is not None:  # a network whose tokens lie in rows and columns says so
         arrays["grid"] = np.asarray(grid)

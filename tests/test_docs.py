@@ -10,6 +10,7 @@ import pytest
 from atis_jax.circuits.hardware import flatten_hardware
 from atis_jax.circuits.presets import PRESETS, get_preset
 from atis_jax.config import from_config_dict
+from atis_jax.eviction.registry import POLICIES
 from experiments import docs_tables, hardware_table, registry
 from experiments.command_line import list_configs, load_config
 from experiments.montecarlo.precision_sparsity import PrecisionSettings
@@ -39,8 +40,9 @@ def test_every_settings_class_is_documented():
                     found |= {node.name} if "setting" in called else set()
     assert {"CodesignSettings", "MonteCarloSpec"} < found, "the search finds classes"
     # Options of the command line and what get_front() returns; both are in docs/sweeps.md. And the section of a method
-    # with nothing to choose, and a kernel, which no config has.
-    elsewhere = {"ExecutorSpec", "Front", "PlainSpec", "PairThreshold"}
+    # with nothing to choose, a kernel and what evicts from caches, which no config has.
+    elsewhere = {"ExecutorSpec", "Front", "PlainSpec", "PairThreshold", "Budget", "HeavyHitters"}
+    elsewhere |= {type(policy).__name__ for policy in POLICIES.values()}
     assert found - elsewhere == {cls.__name__ for cls in docs_tables.settings_classes()} - elsewhere
 
 

@@ -27,6 +27,7 @@ POLICIES: dict[str, Policy] = {
     "a2sf": A2SF(),
     "tova": Tova(),
     "snapkv": SnapKV(),
+    "snapkv_unpooled": SnapKV(kernel=1),
     "key_norm": KeyNorm(),
     "keydiff": KeyDiff(),
     "keydiff_hidden": KeyDiff(of="hidden"),

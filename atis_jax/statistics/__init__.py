@@ -9,6 +9,7 @@ from atis_jax.statistics.intervals import (
     mean_estimate,
     wilson_interval,
 )
+from atis_jax.statistics.language import Language, language
 from atis_jax.statistics.paired import (
     PairedDifference,
     accuracy_resolution,
@@ -23,6 +24,7 @@ __all__ = [
     "Correlation",
     "EffectiveBits",
     "Interval",
+    "Language",
     "MeanEstimate",
     "PairedDifference",
     "YieldEstimate",
@@ -31,6 +33,7 @@ __all__ = [
     "correlation",
     "discordant_counts",
     "effective_bits",
+    "language",
     "linear_attribution",
     "mean_estimate",
     "paired_difference",

@@ -86,12 +86,14 @@ class Each:
     Attributes:
         number: (n,) its place in the data set.
         right: (n,) 0 or 1 for a class, else the share that is right.
+        loss: (n,) cross-entropy, nats.
         counted: (n,) its tokens that were a method's to judge.
         kept: (n, L) of these, those that were kept after each layer.
     """
 
     number: np.ndarray
     right: np.ndarray
+    loss: np.ndarray
     counted: np.ndarray
     kept: np.ndarray
 
@@ -148,9 +150,9 @@ def count(
     totals, told, length = [], [], 0
     for batch in batches:
         out = run(batch, inputs, example_keys(key, batch["number"]))
-        *sums, right, counted, kept = _tally(task, out, batch)
+        *sums, right, loss, counted, kept = _tally(task, out, batch)
         totals.append(sums)
-        told.append((batch["number"], batch["weight"], right, counted, kept))
+        told.append((batch["number"], batch["weight"], right, loss, counted, kept))
         length = max(length, out.alive.shape[2])
     correct, examples, kept, counted, largest, overflow = zip(*jax.device_get(totals), strict=True)
     return Count(
@@ -165,11 +167,11 @@ def count(
     )
 
 
-def _each(number, weight, right, counted, kept_LxB) -> Each:
+def _each(number, weight, right, loss, counted, kept_LxB) -> Each:
     """What a batch says of its examples, without those that fill it up."""
     real = weight > 0
     counted = np.broadcast_to(counted, real.shape)
-    return Each(number[real], right[real], counted[real], kept_LxB.T[real])
+    return Each(number[real], right[real], loss[real], counted[real], kept_LxB.T[real])
 
 
 def added(counts: Sequence[Count]) -> Count:
@@ -208,26 +210,47 @@ def _tally(task, out, batch):
         jnp.max(kept_LxB, axis=1),
         jnp.sum(out.overflow * (weight > 0)),
         right,
+        task.losses(out.logits, batch),
         jnp.sum(out.counted, axis=-1),
         kept_LxB,
     )
 
 
-def dense_accuracy(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> float:
-    """Accuracy of the network without pruning."""
-    return float(np.mean(dense_right(model, task, params, batches), dtype=np.float64))
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a network says of each example, in the order of their numbers.
+
+    Attributes:
+        right: (n,) 0 or 1 for a class, else the share that is right.
+        loss: (n,) cross-entropy, nats.
+    """
+
+    right: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers."""
+        return float(np.mean(self.right, dtype=np.float64))
 
 
-def dense_right(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> Float[np.ndarray, " n"]:
-    """Of each example, in the order of their numbers, whether the network without pruning is right."""
+def dense_answers(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> Answers:
+    """The network without pruning, on every example."""
 
     @jax.jit
-    def right(params, batch):
-        return task.right(dense_forward(model, params, batch)[0], batch)
+    def answers(params, batch):
+        logits = dense_forward(model, params, batch)[0]
+        return task.right(logits, batch), task.losses(logits, batch)
 
-    told = jax.device_get([(batch["number"], batch["weight"] > 0, right(params, batch)) for batch in batches])
-    number, found = (np.concatenate([one[at][one[1]] for one in told]) for at in (0, 2))
-    return found[np.argsort(number, kind="stable")]
+    told = jax.device_get([(batch["number"], batch["weight"] > 0, *answers(params, batch)) for batch in batches])
+    number, right, loss = (np.concatenate([one[at][one[1]] for one in told]) for at in (0, 2, 3))
+    order = np.argsort(number)
+    return Answers(right[order], loss[order])
+
+
+def dense_accuracy(model: Model, task: Task, params: PyTree, batches: Iterable[dict]) -> float:
+    """Accuracy of the network without pruning."""
+    return dense_answers(model, task, params, batches).accuracy
 
 
 def capacities_for(largest: np.ndarray, model: Model, scored: range, length: int | None = None) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from atis_jax.report.wording import IMAGES
 from experiments.codesign_report.agreement import agreement
 from experiments.codesign_report.chips import chip_accuracy
 from experiments.codesign_report.energy import energy
+from experiments.codesign_report.language import next_token, says_words
 from experiments.codesign_report.patches import kept_patches
 from experiments.codesign_report.pruning import kept_per_layer, score_distributions
 from experiments.codesign_report.sentences import kept_words
@@ -36,6 +37,7 @@ CODESIGN = Contents(
     strip_figures=("strip_accuracy", "strip_energy", "strip_input"),
     sections=(
         Entry("Training", ("training",), training_curves),
+        Entry("Loss of the next token", ("language",), next_token, meant=says_words),
         Entry("Kept patches, layer by layer", ("kept_patches",), kept_patches, meant=_of_images),
         Entry("Kept words, layer by layer", ("kept_words",), kept_words, meant=_of_words),
         Entry(

@@ -22,6 +22,7 @@ from atis_jax.report.sampling import (
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.standing import Claim, accuracy_standing, energy_standing, scoring_standing, sentence
 from atis_jax.report.style import DENSE, DIGITAL, KINDS, STRIP_WIDTH_IN, new_figure
+from experiments.codesign_report.language import bits, losses, says_words
 from experiments.codesign_report.patches import patch_grid, shape_drawn, tile
 from experiments.codesign_report.sentences import Row, drawn, words_kept
 
@@ -30,7 +31,7 @@ _SPACE = "\u00a0"
 
 def codesign_strip(run: RunFiles) -> Strip:
     """Accuracy, energy and an input of a co-design run; of what was not measured nothing is drawn."""
-    shown = [figure for figure in (_accuracy(run), _energy(run), _input(run)) if figure is not None]
+    shown = [figure for figure in (bits(run) or _accuracy(run), _energy(run), _input(run)) if figure is not None]
     return Strip(_sentence(run), tuple(shown), tuple(_numbers(run)), " ".join(_note(run)))
 
 
@@ -39,6 +40,13 @@ def dense_strip(run: RunFiles) -> Strip:
     sample, accuracy = sample_of(run), run.fraction("accuracy.dense")
     if accuracy is None:
         return Strip(_unfinished(run))
+    if says_words(run):
+        found = losses(run)
+        told = " and ".join(f"{loss} on the {split} text" for split, loss in found.items())
+        return Strip(
+            f"The dense network's loss is {told}, nats a token; nothing was pruned, nothing compared.",
+            numbers=tuple(Number(loss, f"nats a token, {split} text") for split, loss in found.items()),
+        )
     where = "" if sample.examples is None else f" on {count(sample.examples, run.evaluated(plural=False))}"
     return Strip(
         f"The dense network reaches {sample.words(accuracy)} accuracy{where}; nothing was pruned, nothing compared.",

@@ -53,7 +53,7 @@ KV = Contents(
     strip_figures=("strip_kv",),
     sections=(
         Entry("Loss against budget", ("kv_loss",), by_budget),
-        Entry("Refused before it is written", (), by_threshold),
+        Entry("Thresholds", (), by_threshold),
     ),
     arrays=Arrays(shapes={"loss_full": "n"}),
 )

@@ -5,12 +5,14 @@ Shape suffixes: P policies, S shares, n windows.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from atis_jax import rng
 from atis_jax.data.dataset import Split
@@ -56,18 +58,22 @@ def run(settings: KvSettings, folder: RunFolder) -> dict[str, Any]:
     folder.begin()
     check_inputs(folder, read)
     print(line, flush=True)
-    policies = {name: POLICIES[name] for name in dict.fromkeys((*settings.policies, *settings.refused))}
+    policies = {name: POLICIES[name] for name in dict.fromkeys((*settings.policies, *settings.gated))}
     fit = fit_tokens(settings, train, rng.key_of(root, "data"))
     fit_key, draw_key = jax.random.split(rng.key_of(root, "random_scorer"))
     learned = fit_policies(model, params, fit, settings.prefix, policies, settings.budgets[0], settings.batch, fit_key)
     fitted = time.time()
     print(f"fitted on {len(fit)} windows in {fitted - started:.0f} s", flush=True)
     found = losses(settings, model, params, test, policies, learned, draw_key)
-    gates = refusals(settings, model, params, fit, test, policies, learned, jax.random.fold_in(draw_key, 1))
+    gates = by_thresholds(settings, model, params, fit, test, policies, learned, jax.random.fold_in(draw_key, 1))
     arrays = {"loss_full": found["full"]} | {
         f"loss_{name}_{number}": of_share for name in settings.policies for number, of_share in enumerate(found[name])
     }
-    arrays |= {f"refused_{name}_{number}": loss for (name, number), (loss, _, _) in gates.items()}
+    arrays |= {
+        f"{part.name}_{name}_{number}": getattr(one, part.name)
+        for (name, number), one in gates.items()
+        for part in dataclasses.fields(Thresholded)
+    }
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
@@ -129,7 +135,24 @@ def losses(
     return {name: np.asarray(jnp.concatenate(parts, axis=-1), np.float64) for name, parts in found.items()}
 
 
-def refusals(
+@dataclasses.dataclass(frozen=True)
+class Thresholded:
+    """A static policy by thresholds that were set on training windows, read in full.
+
+    Attributes:
+        compressed: (n,) loss where the prefix is read in full and what lies below the thresholds is then evicted.
+        compressed_kept: (n,) share kept of it.
+        refused: (n,) loss where a refused word is seen by nobody but itself, already while the prefix is read.
+        refused_kept: (n,) share kept of it.
+    """
+
+    compressed: np.ndarray
+    compressed_kept: np.ndarray
+    refused: np.ndarray
+    refused_kept: np.ndarray
+
+
+def by_thresholds(
     settings: KvSettings,
     model: Decoder,
     params: PyTree,
@@ -138,37 +161,43 @@ def refusals(
     policies: dict[str, Policy],
     learned: dict[str, PyTree],
     key: Key,
-) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """By static policy and share: three numbers a window, with thresholds of training windows that are read in full.
-
-    Loss where refused words are never seen; share kept; share that the same thresholds keep where all are read.
-    """
-    if not settings.refused:
+) -> dict[tuple[str, int], Thresholded]:
+    """Static policies by name and number of the share."""
+    if not settings.gated:
         return {}
-    prefix, found = settings.prefix, {}
-    token, label = np.asarray(test.columns["token"]), np.asarray(test.labels)
-    shown = [read_texts(model, params, part[:, :prefix], prefix, {}, settings.batch) for part in (fit, token)]
-    for number, name in enumerate(settings.refused):
-        for_fit, for_test, for_text = jax.random.split(jax.random.fold_in(key, number), 3)
-        of_fit, of_test = (
-            _scores(policies[name], learned[name], seen, name, one)
-            for seen, one in zip(shown, (for_fit, for_test), strict=True)
-        )
-        for share, budget in enumerate(settings.budgets):
-            threshold, parts = thresholds(of_fit, budget), []
-            for start in range(0, settings.windows, settings.batch):
-                here, drawn = slice(start, start + settings.batch), jax.random.fold_in(for_text, start)
-                loss, keep = refuse(
-                    model, params, jnp.asarray(token[here]), jnp.asarray(label[here]), policies[name], learned[name],
-                    threshold, drawn, budget=budget, prefix=prefix,
-                )  # fmt: skip
-                parts.append((np.asarray(loss), np.asarray(kept_share(keep))))
-            loss, kept = (np.concatenate(part) for part in zip(*parts, strict=True))
-            found[name, share] = loss, kept, np.asarray(kept_share(above(of_test, threshold, budget)))
-    return found
+    prefix = settings.prefix
+    found: dict[tuple[str, int], list] = {}
+    fitted = read_texts(model, params, fit[:, :prefix], prefix, {}, settings.batch)
+    own = {name: jax.random.fold_in(key, number) for number, name in enumerate(settings.gated)}
+    set_by: dict[tuple[str, int], Float[Array, "L #G"]] = {}
+    for name in settings.gated:
+        score = _scores(policies[name], learned[name], fitted, name, jax.random.fold_in(own[name], 0))
+        set_by |= {(name, share): thresholds(score, budget) for share, budget in enumerate(settings.budgets)}
+    del fitted
+    for start in range(0, settings.windows, settings.batch):
+        here = slice(start, start + settings.batch)
+        words, label = jnp.asarray(test.columns["token"][here]), jnp.asarray(test.labels[here])
+        seen, _ = see(model, params, words[:, :prefix], prefix, {})
+        for (name, share), threshold in set_by.items():
+            policy, budget = policies[name], settings.budgets[share]
+            here_key = jax.random.fold_in(jax.random.fold_in(own[name], start + 1), share)
+            for_text, for_gate = jax.random.split(here_key)
+            keep = above(_scores(policy, learned[name], seen, name, for_text), threshold, budget)
+            loss = compress(model, params, seen, keep, words[:, prefix:], label[:, prefix:])
+            refused, written = refuse(
+                model, params, words, label, policy, learned[name], threshold, for_gate, budget=budget, prefix=prefix
+            )
+            parts = loss, kept_share(keep), refused, kept_share(written)
+            found.setdefault((name, share), []).append([np.asarray(part, np.float64) for part in parts])
+        print(f"thresholds: {start + settings.batch} of {settings.windows} windows", flush=True)
+    return {
+        one: Thresholded(*(np.concatenate(part) for part in zip(*parts, strict=True))) for one, parts in found.items()
+    }
 
 
-def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) -> dict[str, Any]:
+def compared(
+    settings: KvSettings, found: dict[str, np.ndarray], gates: dict[tuple[str, int], Thresholded]
+) -> dict[str, Any]:
     """The table: losses, what each adds to the loss of a full cache, and the recovered share, with intervals."""
     draws = SharedDraws(settings.windows)
     budgets = []
@@ -182,12 +211,14 @@ def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) ->
                 "recovered": told(recovered(loss, worst, reference, draws)),
             }
 
-        refused = {
-            name: row(loss) | {"kept": float(kept.mean()), "kept_range": [float(kept.min()), float(kept.max())],
-                               "kept_read_in_full": float(read.mean())}
-            for (name, share), (loss, kept, read) in gates.items()
-            if share == number
-        }  # fmt: skip
+        def of_gates(part: str, number=number, row=row) -> dict[str, Any]:
+            told: dict[str, Any] = {}
+            for (name, share), one in gates.items():
+                kept = getattr(one, f"{part}_kept")
+                ends = {"kept": float(kept.mean()), "kept_range": [float(kept.min()), float(kept.max())]}
+                told |= {name: row(getattr(one, part)) | ends} if share == number else {}
+            return told
+
         budgets.append(
             {
                 "share": budget.share,
@@ -196,7 +227,8 @@ def compared(settings: KvSettings, found: dict[str, np.ndarray], gates: dict) ->
                 "recent": budget.recent,
                 "gap": told(difference(worst, reference, draws)),
                 "policies": {name: row(found[name][number]) for name in settings.policies},
-                "refused": refused,
+                "thresholds": of_gates("compressed"),
+                "refused": of_gates("refused"),
             }
         )
     return {

@@ -22,6 +22,7 @@ LABELS = {
     "a2sf": "A2SF",
     "tova": "TOVA",
     "snapkv": "SnapKV",
+    "snapkv_unpooled": "SnapKV, not pooled",
     "key_norm": "key norm",
     "keydiff": "KeyDiff, keys",
     "keydiff_hidden": "KeyDiff, hidden state",
@@ -37,10 +38,17 @@ LABELS = {
 """Words of each policy, in the order of figures and tables."""
 
 
+GATED = {
+    "thresholds": "The prefix is read in full, then what lies below the thresholds is evicted.",
+    "refused": "A refused word is seen by nobody but itself, already while the prefix is read.",
+}
+"""What thresholds do, by the part of a budget's summary."""
+
+
 def rows_of(budget: Mapping[str, Any], part: str = "policies") -> tuple[tuple[str, ...], ...]:
     """A row a policy of one budget: loss, what is added to a full cache's, the share recovered."""
     heads: tuple[str, ...] = ("policy", "loss", "added to a full cache", "recovered")
-    heads += ("kept", "kept, windows") if part == "refused" else ()
+    heads += ("kept", "kept, windows") if part != "policies" else ()
     rows = []
     for name in (name for name in LABELS if name in budget[part]):
         one = budget[part][name]
@@ -50,7 +58,7 @@ def rows_of(budget: Mapping[str, Any], part: str = "policies") -> tuple[tuple[st
             with_interval(one["added"], 3),
             with_interval(one["recovered"], 2),
         )
-        if part == "refused":
+        if part != "policies":
             low, high = one["kept_range"]
             row += (f"{100 * one['kept']:.1f} %", f"{100 * low:.0f} to {100 * high:.0f} %")
         rows.append(row)
@@ -112,20 +120,20 @@ def by_budget(run: RunFiles) -> Section:
 
 
 def by_threshold(run: RunFiles) -> Section:
-    """Static policies by thresholds, refused words never seen."""
+    """Static policies by thresholds."""
     kv = run.part("kv")
     if not any(budget["refused"] for budget in kv["budgets"]):
-        raise Absent("config.refused is empty")
+        raise Absent("config.gated is empty")
     tables = [
         Table(
-            f"kv_refused_{round(100 * budget['share'])}",
-            f"Thresholds set on training windows to keep {100 * budget['share']:.0f} %. A word that is refused is seen "
-            "by nobody but itself, already while the prefix is read.",
-            rows_of(budget, "refused"),
+            f"kv_{part}_{round(100 * budget['share'])}",
+            f"Thresholds set on training windows to keep {100 * budget['share']:.0f} %. {words}",
+            rows_of(budget, part),
         )
         for budget in kv["budgets"]
+        for part, words in GATED.items()
     ]
-    return Section("Refused before it is written", tuple(tables))
+    return Section("Thresholds", tuple(tables))
 
 
 def printed(summary: Mapping[str, Any]) -> str:
@@ -137,8 +145,7 @@ def printed(summary: Mapping[str, Any]) -> str:
             f"\n{100 * budget['share']:.0f} % kept; gap from {LABELS[kv['worst']]} to {LABELS[kv['reference']]} "
             f"{with_interval(budget['gap'], 3)}\n{aligned(rows_of(budget))}"
         )
-        if budget["refused"]:
-            parts.append(f"refused before they are written, by threshold\n{aligned(rows_of(budget, 'refused'))}")
+        parts += [f"{words}\n{aligned(rows_of(budget, part))}" for part, words in GATED.items() if budget[part]]
     return "\n".join(parts)
 
 

@@ -25,16 +25,26 @@ class KvSettings:
     experiment: str = setting("kv_methods", choices=("kv_methods",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
     policies: tuple[str, ...] = setting(
-        LEAN, choices=tuple(POLICIES), distinct=True, doc="what is compared; the worst and the reference among them"
+        LEAN,
+        choices=tuple(POLICIES),
+        distinct=True,
+        least=1,
+        doc="what is compared; the worst and the reference among them",
     )
     worst: str = setting("random", choices=tuple(POLICIES), doc="policy whose recovered share is 0")
     reference: str = setting("h2o", choices=tuple(POLICIES), doc="policy whose recovered share is 1")
     shares: tuple[float, ...] = setting(
-        (0.25,), low=0.0, high=1.0, exclusive_low=True, distinct=True, doc="of a prefix that stays, protected included"
+        (0.25,),
+        low=0.0,
+        high=1.0,
+        exclusive_low=True,
+        distinct=True,
+        least=1,
+        doc="of a prefix that stays, protected included",
     )
-    sinks: tuple[int, ...] = setting((4,), low=0, high=10_000, doc="first words that all keep, one a share")
+    sinks: tuple[int, ...] = setting((4,), low=0, high=10_000, least=1, doc="first words that all keep, one a share")
     recent: tuple[int, ...] = setting(
-        (16,), low=0, high=100_000, doc="last words of the prefix that all keep, likewise"
+        (16,), low=0, high=100_000, least=1, doc="last words of the prefix that all keep, likewise"
     )
     windows: int = setting(32, low=2, high=100_000, doc="evaluation windows")
     fit_windows: int = setting(
@@ -42,11 +52,11 @@ class KvSettings:
     )
     prefix: int = setting(128, low=2, high=2**20, doc="words of a window that may be evicted; the others are the loss")
     batch: int = setting(4, low=1, high=1024, doc="windows at a time; must divide both numbers of windows")
-    refused: tuple[str, ...] = setting(
+    gated: tuple[str, ...] = setting(
         (),
         choices=tuple(POLICIES),
         distinct=True,
-        doc="static policies also measured by thresholds, refused words never seen by others",
+        doc="static policies also measured by thresholds instead of ranks; empty: none",
     )
     data: Any = setting(WindowsSpec, kinds=DATA)
     model: Any = setting(DecoderSpec, kinds=NETWORKS)
@@ -59,10 +69,10 @@ class KvSettings:
                     f"config.{name} = {getattr(self, name)!r} is not in config.policies = {self.policies}; add it"
                 )
         check_budgets(self, ("sinks", "recent"), ("windows", "fit_windows"))
-        for name in self.refused:
+        for name in self.gated:
             if not POLICIES[name].static:
                 raise SettingError(
-                    f"config.refused names {name!r}, which scores a word by others; only static policies refuse: "
+                    f"config.gated names {name!r}, which scores words by others; only static policies have thresholds: "
                     f"{', '.join(known for known, policy in POLICIES.items() if policy.static)}"
                 )
 

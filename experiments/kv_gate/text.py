@@ -42,7 +42,7 @@ def remembered(run: RunFiles) -> Section:
 def drawn(pieces: Sequence[str], kept: Bool[np.ndarray, "L N"], width_in: float = WIDTH_IN) -> Figure:
     """The text, wrapped, above the mask."""
     columns = int(width_in * 72 / (ADVANCE * SIZE)) - 1
-    parts = list(placed(pieces, columns))
+    parts = list(layout(pieces, columns))
     lines = 1 + max(line for *_, line in parts)
     height_in = (lines + 1) * LINE / 72 + MASK_IN
     figure = new_figure(height_in, width_in)
@@ -63,7 +63,7 @@ def drawn(pieces: Sequence[str], kept: Bool[np.ndarray, "L N"], width_in: float 
     return figure
 
 
-def placed(pieces: Sequence[str], columns: int) -> Iterator[tuple[int, str, int, int]]:
+def layout(pieces: Sequence[str], columns: int) -> Iterator[tuple[int, str, int, int]]:
     """Number, text, column and line of every piece."""
     column = line = 0
     for number, piece in enumerate(pieces):

@@ -16,7 +16,9 @@ from atis_jax.models.forward import ScorerInputs
 from atis_jax.training.cells import CELLS, Cells, Inputs, Tally, cell_counter, take_cells, total
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
+from atis_jax.training.task import NextWord
 from atis_jax.typing import Key
+from atis_jax.validation import UserError
 from experiments.chips import Trained, perfect_inputs
 from experiments.montecarlo import memory
 from experiments.montecarlo.settings import MonteCarloSpec
@@ -139,7 +141,15 @@ def with_reference(arm: Arm, inputs: Sequence[Inputs]) -> tuple[list[Inputs], fl
 
     Returns:
         The inputs, and that chip's accuracy.
+
+    Raises:
+        UserError: the network says words: a window is neither right nor wrong, and counts are of such answers.
     """
+    if isinstance(arm.reference.task, NextWord):
+        raise UserError(
+            "a Monte Carlo counts answers that are right, and a network that says the next word gives none; the run's "
+            "own evaluation.chips and evaluation.temperature_c measure its loss on chips"
+        )
     perfect = perfect_chip(arm.reference, arm.state)
     found, correct = [], 0
     for batch in inputs:

@@ -63,6 +63,14 @@ def test_a_gate_of_one_and_no_gate_are_the_plain_softmax_and_gates_broadcast():
     np.testing.assert_allclose(wide, jax.nn.softmax(logits + jnp.log(gate)), atol=1e-6)
 
 
+def test_a_row_that_sees_no_key_is_zero_in_value_and_gradient_without_gates_too():
+    logits = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+    visible = jnp.array([[True, False], [False, False]])
+    np.testing.assert_array_equal(gated_softmax(logits, None, visible=visible), [[1.0, 0.0], [0.0, 0.0]])
+    slope = jax.grad(lambda logits: jnp.sum(gated_softmax(logits, None, visible=visible) ** 2))(logits)
+    np.testing.assert_array_equal(slope, jnp.zeros((2, 2)))
+
+
 def test_a_pruned_key_far_above_the_kept_ones_takes_nothing():
     """60 nats, e^60 times the kept keys' weight; float32 ends at 87."""
     logits = jnp.asarray([[60.0, 0.0, 1.0]])

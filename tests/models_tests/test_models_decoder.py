@@ -14,6 +14,7 @@ from numpy_decoder import LENGTH, VOCABULARY, lively_params, texts, tiny_decoder
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.networks import counted_macs
+from atis_jax.models import decoder, kernels
 from atis_jax.models.backbone import key_gate, visible_keys
 from atis_jax.models.cache import empty_cache
 from atis_jax.models.decode import generate, prefill, step
@@ -62,6 +63,15 @@ def test_the_whole_pass_is_numpy(model):
     logits, _ = jax.jit(lambda p, batch: dense_forward(model, p, batch))(params, {"token": jnp.asarray(text)})
     for number in range(2):
         np.testing.assert_allclose(logits[number], numpy_decoder.forward(model, params, text[number]), **NEAR)
+
+
+def test_attention_in_blocks_is_that_of_the_whole_text(x64, monkeypatch):
+    for module in (decoder, kernels):
+        monkeypatch.setattr(module, "BLOCK", 2)
+    model = tiny_decoder(depth=1, window=3)
+    params, text = lively_params(model), texts(0, 1, 5)
+    logits, _ = jax.jit(lambda p, batch: dense_forward(model, p, batch))(params, {"token": jnp.asarray(text)})
+    np.testing.assert_allclose(logits[0], numpy_decoder.forward(model, params, text[0]), **NEAR)
 
 
 @pytest.mark.slow

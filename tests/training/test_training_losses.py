@@ -10,6 +10,7 @@ from scipy import stats
 
 from atis_jax.scoring.atis import losses as atis_losses
 from atis_jax.training import losses
+from atis_jax.training.task import NextWord
 
 B, N, G, L = 5, 7, 2, 3
 COUNTED = np.arange(N)[None] > 0  # all but CLS
@@ -30,6 +31,19 @@ def test_cross_entropy(smoothing):
     targets = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
     expected = -(targets * log_softmax(logits)).sum(-1).mean()
     np.testing.assert_allclose(losses.cross_entropy(logits, labels, smoothing), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_the_next_word_is_the_mean_over_real_words(smoothing):
+    """Cross-entropy with a target that has a share of every word (Szegedy et al. 2016, arXiv 1512.00567)."""
+    logits = np.random.default_rng(1).normal(size=(2, 3, 5))
+    label, real = np.array([[0, 4, 2], [1, 1, 3]]), np.array([[1, 1, 0], [1, 1, 1]], bool)
+    target = (1 - smoothing) * np.eye(5)[label] + smoothing / 5
+    of_word = -np.sum(target * (logits - np.log(np.exp(logits).sum(-1, keepdims=True))), axis=-1)
+    expected = [of_word[0, :2].mean(), of_word[1].mean()]
+    batch = {"label": jnp.asarray(label), "real": jnp.asarray(real)}
+    np.testing.assert_allclose(NextWord().losses(jnp.asarray(logits), batch, smoothing), expected, rtol=1e-6)
+    assert NextWord().losses(jnp.asarray(logits), {"label": batch["label"]}, smoothing)[0] != expected[0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])

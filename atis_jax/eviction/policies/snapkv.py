@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from atis_jax.eviction.policy import Policy, by_key_head
 from atis_jax.validation import SettingError, check_settings, setting
 
-_NUMBER = {"mean": float, "max": lambda kernel: 1.0}
 _POOLED = {"mean": (0.0, jax.lax.add), "max": (-jnp.inf, jax.lax.max)}
 
 
@@ -22,7 +21,7 @@ class SnapKV(Policy):
     scored by the mean over the rows that see it.
 
     Attributes:
-        window: last rows that are read.
+        window: last rows that are read; 32, neighbours 5 and their mean are the released code's.
         kernel: neighbours that are pooled, odd.
         pooling: their mean, or the largest.
 
@@ -30,7 +29,7 @@ class SnapKV(Policy):
         SettingError: an even kernel.
     """
 
-    window: int = setting(16, low=1, high=4096, doc="last query rows that are read")
+    window: int = setting(32, low=1, high=4096, doc="last query rows that are read")
     kernel: int = setting(5, low=1, high=255, doc="neighbours in the text that are pooled; odd")
     pooling: str = setting("mean", choices=tuple(_POOLED), doc="mean of the neighbours, or the largest")
     site = "attention"
@@ -47,9 +46,9 @@ class SnapKV(Policy):
 
     def score(self, params, seen, attention, key):
         """See ``Policy``."""
-        place = jnp.arange(seen.words)
-        rows = jnp.minimum(self.window, seen.words - place)
+        rows = jnp.minimum(self.window, jnp.arange(seen.words, 0, -1))
         received = by_key_head(attention, seen.heads) / rows
+        before, inside = jnp.split(received, [max(seen.words - self.window, 0)], axis=-1)
         start, together = _POOLED[self.pooling]
-        pooled = jax.lax.reduce_window(received, start, together, (1, 1, self.kernel), (1, 1, 1), "SAME")
-        return jnp.where(place < seen.words - self.window, pooled / _NUMBER[self.pooling](self.kernel), received)
+        pooled = jax.lax.reduce_window(before, start, together, (1, 1, self.kernel), (1, 1, 1), "SAME")
+        return jnp.concatenate([pooled / (self.kernel if self.pooling == "mean" else 1), inside], axis=-1)

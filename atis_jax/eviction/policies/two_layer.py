@@ -49,6 +49,7 @@ class TwoLayer(Policy):
         y = jnp.moveaxis(target, 1, -1).reshape(len(x), -1)
         counted = jnp.broadcast_to(free, target.shape[::2]).reshape(-1)
         share = counted / jnp.sum(counted)
+        below = jnp.cumsum(share) / jnp.sum(share)
         scale = jnp.sqrt(share @ jnp.square(x)) + jnp.finfo(x.dtype).tiny
         mean = jnp.mean(seen.hidden, axis=(0, 1), where=free[:, None])
         x = (seen.hidden.reshape(-1, width) - mean) / scale
@@ -64,7 +65,7 @@ class TwoLayer(Policy):
 
         def step(carry, key):
             maps, state = carry
-            chosen = jax.random.categorical(key, jnp.log(share), shape=(self.batch,))
+            chosen = jnp.searchsorted(below, jax.random.uniform(key, (self.batch,)), side="right")
             gradient = jax.grad(lambda maps: jnp.mean(jnp.square(_said(maps, x[chosen]) - y[chosen])))(maps)
             updates, state = optimiser.update(gradient, state, maps)
             return (optax.apply_updates(maps, updates), state), None
