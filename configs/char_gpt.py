@@ -21,18 +21,18 @@ def get_config() -> ConfigDict:
     config.experiment = "dense"
     config.data.kind = "windows"
     config.data.evaluation = "validation+test"
+    config.data.batch_size = 8
     config.model.kind = "decoder"
     config.model.width = 192
     config.model.heads = 4
     config.model.kv_heads = 2
     config.model.mlp_width = 384
     config.model.norm_scale = True
-    config.model.dropout = 0.05
     config.dense.optimiser = "muon"
-    config.dense.steps = 1500
-    config.dense.learning_rate = 8e-3
+    config.dense.steps = 1000  # two epochs
+    config.dense.learning_rate = 1e-2
     config.dense.weight_decay = 0.1
     config.hardware.preset = "sky130_fg"
     config.energy.preset = "horowitz_45nm"
-    config.checkpoint_every = 100
+    config.checkpoint_every = 50
     return config
