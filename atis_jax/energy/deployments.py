@@ -335,7 +335,7 @@ def differing_lines(ours: Ledger, theirs: Ledger, rival: str) -> tuple[str, ...]
     converted.
     """
     mine, other = ours.as_dict(), theirs.as_dict()
-    return tuple(line for line in LINES if rival == "dense" or float(mine[line]) != float(other[line]))
+    return tuple(line for line in mine if rival == "dense" or float(mine[line]) != float(other[line]))
 
 
 def spending_ratio(ours: Ledger, theirs: Ledger, rival: str, lines: tuple[str, ...] | None = None) -> float:
