@@ -42,7 +42,7 @@ def _gelu(block: PyTree, x: Float[Array, "A D"]) -> Float[Array, "A M"]:
 
 
 def _by_embedding(embedding: Float[Array, "V D"], x: Float[Array, "... D"]) -> Float[Array, "... V"]:
-    """x E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
+    """X E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
     rows = jax.lax.optimization_barrier(embedding @ x.reshape(-1, x.shape[-1]).T).T
     return rows.reshape(*x.shape[:-1], -1)
 

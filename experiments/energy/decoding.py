@@ -92,17 +92,27 @@ def decoding_of(preset: str, cache: str, choice: Choice, **changes) -> Decoding:
     return Decoding(smollm2_shape(1), place, POINT, cache_format=choice.cache_format, **changes)
 
 
-@functools.cache
-def grid(decoding: Decoding, names: tuple[str, ...] = SHOWN) -> dict[str, WordLedger]:
-    """Each way's ledger at every share and context of ``SHARES`` and ``GRID``, leaves (shares, contexts), float64."""
-    preset = prices(decoding.place, decoding.point)
-
-    @jax.jit
+@functools.partial(jax.jit, static_argnames=("decoding", "names"))
+def _grid(decoding: Decoding, names: tuple[str, ...], preset: EnergyPreset) -> dict[str, WordLedger]:
     def found(share, context):
         return {name: word_ledger(WAYS[name], decoding, context, share, preset) for name in names}
 
     over_contexts = jax.vmap(found, in_axes=(None, 0))
-    return _host(jax.vmap(over_contexts, in_axes=(0, None))(jnp.asarray(SHARES), jnp.asarray(GRID)))
+    return jax.vmap(over_contexts, in_axes=(0, None))(jnp.asarray(SHARES), jnp.asarray(GRID))
+
+
+@functools.cache
+def grid(decoding: Decoding, names: tuple[str, ...] = SHOWN) -> dict[str, WordLedger]:
+    """Each way's ledger at every share and context of ``SHARES`` and ``GRID``, leaves (shares, contexts), float64."""
+    place, preset = priced(decoding)
+    return _host(_grid(place, names, preset))
+
+
+def priced(decoding: Decoding) -> tuple[Decoding, EnergyPreset]:
+    """A place without its prices' name, and the prices likewise: both nodes go by one program."""
+    place = dataclasses.replace(decoding.place, preset=PLACES[0][0])
+    named = prices(decoding.place, decoding.point)
+    return dataclasses.replace(decoding, place=place), dataclasses.replace(named, name="")
 
 
 def _host(found):
@@ -406,17 +416,18 @@ ITSELF_HEADS = ("context", "saved where a refused word sees itself", "where its 
 PROMPTS = (("dense", False), ("keydiff", False), ("h2o", False), ("atis", False), ("atis", True))
 
 
+@functools.partial(jax.jit, static_argnames="decoding")
+def _prompts(decoding: Decoding, preset: EnergyPreset) -> list[WordLedger]:
+    def read(context):
+        return [prompt_ledger(WAYS[name], decoding, context, SHARE, drop, preset) for name, drop in PROMPTS]
+
+    return jax.vmap(read)(jnp.asarray(TOLD, float))
+
+
 def prompt_rows(choice: Choice) -> Iterator[tuple[str, ...]]:
     """A row a place and context: reading a prompt."""
     for preset, cache in PLACES:
-        decoding = decoding_of(preset, cache, choice)
-        costs = prices(decoding.place, decoding.point)
-
-        @jax.jit
-        def read(context, decoding=decoding, costs=costs):
-            return [prompt_ledger(WAYS[name], decoding, context, SHARE, drop, costs) for name, drop in PROMPTS]
-
-        found = _host(jax.vmap(read)(jnp.asarray(TOLD, float)))
+        found = _host(_prompts(*priced(decoding_of(preset, cache, choice))))
         for number, context in enumerate(TOLD):
             dense, *others = (float(one.total_j[number]) for one in found)
             shown = (_with_share(one, dense) for one in others)

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from energy_cases import PRICES
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.decoding import WAYS, Decoding, Way, prompt_ledger, word_ledger
@@ -13,7 +14,6 @@ from atis_jax.energy.networks import smollm2_shape
 from atis_jax.energy.presets import energy_preset
 from atis_jax.energy.shapes import NetworkShape, TokenCounts
 from atis_jax.validation import SettingError
-from energy_cases import PRICES
 
 SMALL = NetworkShape(
     tokens=1,
