@@ -274,7 +274,8 @@ class Decoder(FromSpec):
             kernel: how attention is computed.
             needs: parts of ``Attended`` to fill.
             dropout: turns dropout on.
-            cache: this layer's, in which the words are written already (``remember``): what is in it is all they see.
+            cache: this layer's, in which the words are written already (``remember``): what is in it is all they see,
+                and a word that was refused (not ``alive`` for a key head) sees itself besides.
         """
         spec, heads = self.spec, self.spec.kv_heads
         query, keys, values = self._maps(block, stream)
@@ -282,8 +283,12 @@ class Decoder(FromSpec):
         if cache is None:
             visible, gate = visible_keys(stream, key_gate(stream, heads), self.rule)
         else:
-            k, values, gate = cache.keys, cache.values, None
-            visible = cache.visible(stream.position, self.rule)
+            own, gate, visible = (k, values), None, cache.visible(stream.position, self.rule)
+            k, values = cache.keys, cache.values
+            if stream.alive is not None:  # columns for this pass alone, behind the cache's
+                k, values = (jnp.concatenate(part, axis=2) for part in zip((k, values), own, strict=True))
+                refused = ~expand_groups(stream.alive, heads)[..., None]
+                visible = jnp.concatenate([visible, refused & jnp.eye(refused.shape[2], dtype=bool)], axis=-1)
         k, values, visible = self._for_queries(k), self._for_queries(values), self._for_queries(visible)
         gate = None if gate is None else self._for_queries(gate)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)

@@ -125,6 +125,39 @@ def test_slots_given_up_are_keys_masked_and_room_for_the_next_words(model):
         np.testing.assert_allclose(np.stack(found)[:, number], expected, **NEAR)
 
 
+@pytest.mark.slow
+def test_a_word_refused_before_it_is_written_is_a_key_masked_but_for_itself(x64):
+    """Each key head of each layer refuses words of its own; the first chunk has three words, then they come alone."""
+    model = tiny_decoder()
+    params, text = lively_params(model), texts(5, 1, 6)
+    alive = np.random.default_rng(6).random((model.spec.depth, 6, model.heads)) < 0.5
+
+    @jax.jit
+    def read(params, cache, token, position, alive):
+        stream = model.words(params, token, position, jnp.zeros(position.shape, bool))
+
+        def layer(stream, here):
+            block, cache, alive = here
+            stream = dataclasses.replace(stream, alive=alive[None])
+            cache = model.remember(block, stream, cache)
+            stream, _ = model.attend(block, stream, SOFTMAX, cache=cache)
+            return dataclasses.replace(model.feed(block, stream), alive=None), cache
+
+        stream, cache = jax.lax.scan(layer, stream, (model.blocks(params), cache, alive))
+        return model.predict(params, stream.x[0]), cache
+
+    empty = empty_cache(1, model.heads, 6, model.spec.key_width, jnp.float64)
+    cache = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.depth, *leaf.shape)), empty)
+    found = []
+    for words in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):
+        place = jnp.arange(6)[None, words]
+        logits, cache = read(params, cache, jnp.asarray(text[:, words]), place, jnp.asarray(alive[:, words]))
+        found.append(logits)
+    expected = numpy_decoder.forward(model, params, text[0], lambda layer, j, n, m: alive[layer, m, j])
+    np.testing.assert_allclose(np.concatenate(found), expected, **NEAR)
+    np.testing.assert_array_equal(cache.written[:, 0].sum(-1), alive.sum(1))
+
+
 def test_words_without_room_are_counted_and_the_others_keep_their_slots():
     cache = empty_cache(1, 2, 3, 1, jnp.float32)
     words = jnp.arange(5.0).reshape(1, 1, 5, 1) * jnp.ones((1, 2, 1, 1))
