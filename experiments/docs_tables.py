@@ -16,7 +16,7 @@ from typing import Any
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
 from experiments import area, arguments, hardware_table, registry, repeats
-from experiments.energy import verdict_table
+from experiments.energy import decoding, verdict_table
 from experiments.energy.paper import paper_markdown
 from experiments.energy.phase3 import phase3_markdown
 
@@ -157,6 +157,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "phase 3": phase3_markdown,
         "area": area.area_markdown,
     },
+    "docs/kv_energy.md": decoding.TABLES,
 }
 
 

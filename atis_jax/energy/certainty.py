@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -35,12 +35,14 @@ class Drawn:
     """Every contender's ledger under the same draws.
 
     Attributes:
-        lines_j: by contender, (draws, lines) joules, in the order of ``LINES``.
+        lines_j: by contender, (draws, lines) joules.
         constants: what was drawn.
+        names: of the lines, in their order.
     """
 
     lines_j: Mapping[str, Float[np.ndarray, "draws lines"]]
     constants: tuple[Constant, ...]
+    names: tuple[str, ...] = LINES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +82,15 @@ def drawn_ledgers(
             found[name] = jnp.stack(list(contender(name, spec, network, points, preset).as_dict().values()))
         return found
 
+    every = jax.device_get(jax.jit(jax.vmap(lines))(drawn_values(constants, key, draws)))
+    return Drawn({name: np.asarray(found, np.float64) for name, found in every.items()}, constants)
+
+
+def drawn_values(constants: Sequence[Constant], key: Key, draws: int) -> Float[np.ndarray, "draws constants"]:
+    """Every constant in each draw, log-uniform over ``sensitivity.range_of``, in its own unit."""
     ends = np.log([range_of(one)[:2] for one in constants])
     shares = np.asarray(jax.random.uniform(key, (draws, len(constants))))
-    values = np.exp(ends[:, 0] + shares * (ends[:, 1] - ends[:, 0]))
-    every = jax.device_get(jax.jit(jax.vmap(lines))(values))
-    return Drawn({name: np.asarray(found, np.float64) for name, found in every.items()}, constants)
+    return np.exp(ends[:, 0] + shares * (ends[:, 1] - ends[:, 0]))
 
 
 def certainty(drawn: Drawn, who: str, rival: str, differing: tuple[str, ...]) -> Certainty:
@@ -98,27 +104,28 @@ def certainty(drawn: Drawn, who: str, rival: str, differing: tuple[str, ...]) ->
             others are no part of the difference, which would be lost in the rounding of a sum a million times as large.
     """
     mine, other = drawn.lines_j[who], drawn.lines_j[rival]
-    less_j = np.sum((other - mine)[:, _at(differing)], axis=1)
+    scoring = _at(drawn, SCORING_LINES)
+    less_j = np.sum((other - mine)[:, _at(drawn, differing)], axis=1)
     saved = less_j / np.sum(other, axis=1)
     return Certainty(
         draws=len(saved),
         wins=int(np.sum(less_j > 0)),
         saved=_span(saved),
-        circuits=_span(_circuits(mine, other)) if np.any(other[:, _at(SCORING_LINES)]) else None,
+        circuits=_span(_circuits(drawn, mine, other)) if np.any(other[:, scoring]) else None,
     )
 
 
 def _circuits(
-    mine: Float[np.ndarray, "draws lines"], other: Float[np.ndarray, "draws lines"]
+    drawn: Drawn, mine: Float[np.ndarray, "draws lines"], other: Float[np.ndarray, "draws lines"]
 ) -> Float[np.ndarray, "draws"]:
     """The rival's scoring over ours without what both read and project, as ``deployments.circuits_ratio`` has it."""
-    shared = np.sum(np.minimum(mine, other)[:, _at(IN_BOTH)], axis=1)
-    ours, theirs = (np.sum(one[:, _at(SCORING_LINES)], axis=1) - shared for one in (mine, other))
+    shared = np.sum(np.minimum(mine, other)[:, _at(drawn, IN_BOTH)], axis=1)
+    ours, theirs = (np.sum(one[:, _at(drawn, SCORING_LINES)], axis=1) - shared for one in (mine, other))
     return theirs / ours
 
 
-def _at(lines: tuple[str, ...]) -> list[int]:
-    return [LINES.index(line) for line in lines]
+def _at(drawn: Drawn, lines: tuple[str, ...]) -> list[int]:
+    return [drawn.names.index(line) for line in lines]
 
 
 def _span(values: Float[np.ndarray, "draws"]) -> tuple[float, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from atis_jax.cells.timing import mirror_f
 from atis_jax.energy.baselines import (
@@ -328,21 +330,29 @@ def _pruned_ledger(
     return choose(rivals, name, "contender")(preset, network, scorer, tokens, memory)
 
 
-def differing_lines(ours: Ledger, theirs: Ledger, rival: str) -> tuple[str, ...]:
+class Lined(Protocol):
+    """Whatever has joules by line: one ledger, or many at once where its lines are arrays."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Joules by line."""
+        ...
+
+
+def differing_lines(ours: Lined, theirs: Lined, rival: str) -> tuple[str, ...]:
     """The lines of two ledgers that are not the same in both; against ``dense`` all of them.
 
     A digital scorer prunes the same tokens, so that scoring differs and, in front of a camera's converters, what is
     converted.
     """
     mine, other = ours.as_dict(), theirs.as_dict()
-    return tuple(line for line in LINES if rival == "dense" or float(mine[line]) != float(other[line]))
+    return tuple(line for line in mine if rival == "dense" or float(mine[line]) != float(other[line]))
 
 
-def spending_ratio(ours: Ledger, theirs: Ledger, rival: str, lines: tuple[str, ...] | None = None) -> float:
+def spending_ratio(ours: Lined, theirs: Lined, rival: str, lines: tuple[str, ...] | None = None):
     """What ``ours`` spends over ``theirs``: in all against ``dense``, else without what is the same in both.
 
     Of what both read of tokens and project the smaller amount is no part of either. Infinite where the rival spends
-    nothing.
+    nothing. A number, or an array where the ledgers' lines are arrays.
 
     Args:
         ours: of one contender.
@@ -354,16 +364,18 @@ def spending_ratio(ours: Ledger, theirs: Ledger, rival: str, lines: tuple[str, .
     return _ratio(ours, theirs, lines, shares=rival != "dense")
 
 
-def circuits_ratio(ours: Ledger, theirs: Ledger) -> float:
+def circuits_ratio(ours: Lined, theirs: Lined):
     """What ``ours`` spends on scoring over ``theirs``, without what both read of tokens and project."""
     return _ratio(ours, theirs, SCORING_LINES, shares=True)
 
 
-def _ratio(ours: Ledger, theirs: Ledger, lines: tuple[str, ...], shares: bool) -> float:
-    mine, other = ({line: float(one.as_dict()[line]) for line in lines} for one in (ours, theirs))
-    shared = sum(min(mine[line], other[line]) for line in lines if line in IN_BOTH) if shares else 0.0
-    spent = sum(other.values()) - shared
-    return (sum(mine.values()) - shared) / spent if spent > 0 else math.inf
+def _ratio(ours: Lined, theirs: Lined, lines: tuple[str, ...], shares: bool):
+    mine, other = ({line: np.asarray(one.as_dict()[line], np.float64) for line in lines} for one in (ours, theirs))
+    both = [np.minimum(mine[line], other[line]) for line in lines if shares and line in IN_BOTH]
+    shared = sum(both, np.zeros(()))
+    spent = sum(other.values(), np.zeros(())) - shared
+    ratio = np.divide(sum(mine.values()) - shared, spent, out=np.full(spent.shape, math.inf), where=spent > 0)
+    return ratio if ratio.ndim else float(ratio)
 
 
 def deployment_ledgers(

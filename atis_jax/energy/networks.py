@@ -78,6 +78,26 @@ def gpt2_shape(tokens: int, head_tokens: int | None = None) -> NetworkShape:
     )
 
 
+def smollm2_shape(tokens: int) -> NetworkShape:
+    """SmolLM2-135M (Allal et al. 2025, arXiv 2502.02737): Llama's layout, nine query heads on three key heads, tied.
+
+    Args:
+        tokens: words in the window, none of them protected; the last one's next is predicted.
+    """
+    return NetworkShape(
+        tokens=tokens,
+        width=576,
+        depth=30,
+        heads=9,
+        mlp_width=1536,
+        classes=49_152,
+        stem_macs=0,
+        protected=0,
+        key_width=3 * 64,
+        mlp_maps=3,
+    )
+
+
 NETWORKS: dict[str, PublishedNetwork] = {
     "deit_ti": PublishedNetwork(vit_shape(192, 3), 1.26e9, f"{_TIMM}: 1.26"),
     "deit_s": PublishedNetwork(vit_shape(384, 6), 4.61e9, f"{_TIMM}: 4.61; 4.6 in Touvron et al. 2021"),

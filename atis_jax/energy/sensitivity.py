@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from atis_jax.energy.constants.provenance import Constant
 from atis_jax.energy.presets import EnergyPreset, Term, constants_of, made_of
@@ -71,7 +71,19 @@ def swings(recipe: Recipe, name: str, ratio: Ratio) -> list[Swing]:
         low, high, assumed = range_of(constant)
         ends = [ratio(made_of(recipe, name, {constant: value})) for value in (low, high)]
         found.append(Swing(constant, ends[0], ends[1], (low, high), assumed))
+    return by_weight(found)
+
+
+def by_weight(found: Iterable[Swing]) -> list[Swing]:
+    """Those that decide the winner first, then by how far they move the ratio."""
     return sorted(found, key=lambda swing: (not swing.decides, -swing.decades))
+
+
+def searched_range(constant: Constant) -> tuple[float, float]:
+    """Where a constant's break-even is looked for."""
+    ends = [constant.value / SEARCHED, constant.value * SEARCHED]
+    ends += [value for value in (constant.low, constant.high) if value]
+    return min(ends), max(ends)
 
 
 def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> float | None:
@@ -84,9 +96,7 @@ def break_even(recipe: Recipe, name: str, constant: Constant, ratio: Ratio) -> f
     def at(value: float) -> float:
         return ratio(made_of(recipe, name, {constant: value})) - 1.0
 
-    ends = [constant.value / SEARCHED, constant.value * SEARCHED]
-    ends += [value for value in (constant.low, constant.high) if value]
-    low, high = min(ends), max(ends)
+    low, high = searched_range(constant)
     below = at(low)
     if below * at(high) > 0:
         return None

@@ -52,12 +52,28 @@ def activations_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, t
     return preset.network_bytes * byte_j(preset, memory.tokens) * (attention + mlp)
 
 
+def word_numbers(network: NetworkShape) -> int:
+    """Numbers of a word's keys and values in one layer: 2 d of a plain network."""
+    return 2 * network.keys
+
+
+def cached_words_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, number_bytes: float) -> float:
+    """Reading or writing one word's keys and values of a layer, J.
+
+    Args:
+        preset: prices.
+        network: shape.
+        memory: where the cache is.
+        number_bytes: of a number in it.
+    """
+    return word_numbers(network) * number_bytes * byte_j(preset, memory.cache)
+
+
 def cache_j(preset: EnergyPreset, network: NetworkShape, memory: Memory, tokens: TokenCounts) -> Float[Array, ""]:
-    """Keys and values of the tokens attended to beyond those computed here, J: 2 d numbers each of a plain network."""
+    """Keys and values of the tokens attended to beyond those computed here, J."""
     if tokens.attended is None:
         return jnp.zeros(())
-    moved = 2 * network.keys * preset.network_bytes
-    return moved * byte_j(preset, memory.cache) * jnp.sum(tokens.attended - tokens.kept)
+    return cached_words_j(preset, network, memory, preset.network_bytes) * jnp.sum(tokens.attended - tokens.kept)
 
 
 def scorer_j(
