@@ -74,7 +74,9 @@ def dense_step(model: Model, task: Task, stage: StageSpec, transform: optax.Grad
     """A step of the network alone."""
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch):
-        logits, _ = dense_forward(model, values["network"], batch, dropout_key=dropout_key(model, state))
+        logits, _ = dense_forward(
+            model, values["network"], batch, dropout_key=dropout_key(model, state), frozen=stage.frozen_blocks
+        )
         loss = jnp.mean(task.losses(logits, batch, stage.label_smoothing))
         return loss, ({"loss_ce": loss, "accuracy": jnp.mean(task.right(logits, batch))},)
 
@@ -113,6 +115,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             relaxation=Relaxation(now.smoothing, now.hardness, tracked, setup.codesign.detach_network),
             kernel=make_kernel(setup.kernel, secant=secant),
             dropout_key=dropout_key(model, state),
+            frozen=setup.stage.frozen_blocks,
         )
         teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
         expected = losses.expected_kept(out.probability, out.alive, out.counted)
