@@ -93,6 +93,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.attention.experiment:run",
         "experiments.attention.contents:ATTENTION",
     ),
+    "saliency": Experiment(
+        "experiments.saliency.settings:SaliencySettings",
+        "experiments.saliency.experiment:run",
+        "experiments.saliency.contents:SALIENCY",
+    ),
 }
 
 

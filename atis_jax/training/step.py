@@ -21,6 +21,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Relaxation, ScorerInputs, dense_forward, masked_forward
 from atis_jax.models.kernels import make_kernel
 from atis_jax.pruning.masks import kept_fraction
+from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.method import Method, Trail
 from atis_jax.training import losses
 from atis_jax.training.schedule import schedule
@@ -117,7 +118,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             dropout_key=dropout_key(model, state),
             frozen=setup.stage.frozen_blocks,
         )
-        teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
+        teacher_logits, attention = out.logits, Attended()
+        if teaches or setup.loss.distill > 0:  # else nothing reads what it says
+            teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
         expected = losses.expected_kept(out.probability, out.alive, out.counted)
         ratio = setup.energy_ratio(losses.beyond_scored(expected, scored.stop), values["design"], state.scorer_state)
         trail = Trail(
