@@ -20,7 +20,17 @@ ARMS = {
     "random": ("random", RANDOM, "x"),
 }
 """Words, colour and mark of each."""
-HEAD = ("pruned, wanted", "", "patches pruned", "operations saved", "correlation", "95 %", "less random")
+READINGS = {"as_left": "pruned patches as they left", "completed": "pruned patches completed"}
+"""How the decoder reads a pruned patch."""
+HEAD = (
+    "pruned, wanted",
+    "",
+    "patches pruned",
+    "operations saved",
+    "as they left",
+    "completed",
+    "completed, less random",
+)
 
 
 def middle(fractions: Mapping[str, Any]) -> str:
@@ -34,31 +44,25 @@ def table_of(saliency: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
     for share, found in saliency["fractions"].items():
         for name, (words, *_) in ARMS.items():
             one = found["arms"][name]
-            alike, less = one["correlation"], one.get("less_random")
+            less = one["completed"].get("less_random")
             rows.append(
                 (
                     f"{100 * float(share):.0f} %",
                     words,
                     f"{100 * one['pruned']:.0f} %",
                     f"{100 * one['operations_saved']:.0f} %",
-                    f"{alike['mean']:.3f}",
-                    f"{alike['low']:.3f} to {alike['high']:.3f}",
-                    "" if less is None else f"{less['mean']:+.3f} ({less['low']:+.3f} to {less['high']:+.3f})",
+                    with_error(one["as_left"]),
+                    with_error(one["completed"]),
+                    "" if less is None else with_error(less, "+"),
                 )
             )
-    floor = saliency["mean_map"]
-    rows.append(
-        (
-            "",
-            "mean of the other images' maps",
-            "",
-            "",
-            f"{floor['mean']:.3f}",
-            f"{floor['low']:.3f} to {floor['high']:.3f}",
-            "",
-        )
-    )
+    rows.append(("", "mean of the other images' maps", "", "", with_error(saliency["mean_map"]), "", ""))
     return tuple(tuple(cell.replace("-", "\u2212") for cell in row) for row in rows)
+
+
+def with_error(found: Mapping[str, float], sign: str = "") -> str:
+    """A mean and half of its interval."""
+    return f"{found['mean']:{sign}.3f} \u00b1 {(found['high'] - found['low']) / 2:.3f}"
 
 
 def printed(summary: Mapping[str, Any]) -> str:
@@ -77,13 +81,14 @@ def strip(run: RunFiles) -> Strip:
     arms = saliency["fractions"][share]["arms"]
     rows = []
     for name, (words, color, _) in ARMS.items():
-        alike = arms[name]["correlation"]
-        cloud = np.asarray(arms[name]["each_chip"])
+        alike = arms[name]["completed"]
+        cloud = np.asarray(alike["each_chip"])
         rows.append(Dot(words, alike["mean"], f"{alike['mean']:.3f}", color, (alike["low"], alike["high"]), cloud))
     sentence = (
         f"With {100 * float(share):.0f} % of the patches pruned, mean of layers, the map of the network that ATIS "
-        f"prunes correlates with the dense one by {arms['chips']['correlation']['mean']:.3f}, that of random "
-        f"pruning by {arms['random']['correlation']['mean']:.3f}. Nothing was trained."
+        f"prunes correlates with the dense one by {arms['chips']['completed']['mean']:.3f}, that of random "
+        f"pruning by {arms['random']['completed']['mean']:.3f}. The network was not trained; one linear map a layer "
+        "says what a pruned patch would have become."
     )
     picture = Picture(
         "strip_saliency",
@@ -98,22 +103,26 @@ def strip(run: RunFiles) -> Strip:
 def by_share(run: RunFiles) -> Section:
     """Correlation over the share pruned, and the table."""
     saliency = run.part("saliency")
-    figure = new_figure(3.0)
-    (axes,) = panels_of(figure, 1, 1)
-    for name, (words, color, mark) in ARMS.items():
-        ones = [found["arms"][name] for found in saliency["fractions"].values()]
-        middle_, low, high = (np.array([one["correlation"][part] for one in ones]) for part in ("mean", "low", "high"))
-        at = [100 * one["pruned"] for one in ones]
-        axes.errorbar(at, middle_, (middle_ - low, high - middle_), color=color, marker=mark, label=words, capsize=2)
+    figure = new_figure(3.2)
+    panels = panels_of(figure, 1, len(READINGS), sharey=True)
     floor = saliency["mean_map"]["mean"]
-    axes.axhline(floor, color=GREY, linestyle=":", label="mean of the other images' maps")
-    axes.set_xlabel("patches pruned, mean of layers, %")
-    axes.set_ylabel("correlation with the dense map")
-    axes.legend(loc="lower left")
+    for axes, (reading, title) in zip(panels, READINGS.items(), strict=True):
+        for name, (words, color, mark) in ARMS.items():
+            ones = [found["arms"][name] for found in saliency["fractions"].values()]
+            mean, low, high = (np.array([one[reading][part] for one in ones]) for part in ("mean", "low", "high"))
+            at = [100 * one["pruned"] for one in ones]
+            axes.errorbar(at, mean, (mean - low, high - mean), color=color, marker=mark, label=words, capsize=2)
+        axes.axhline(floor, color=GREY, linestyle=":", label="mean of the other images' maps")
+        axes.set_title(title)
+        axes.set_xlabel("patches pruned, mean of layers, %")
+    panels[0].set_ylabel("correlation with the dense map")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     caption = (
         f"Pearson's correlation of each map with the dense map of the same image, mean and 95 % interval over "
-        f"{run.table('dataset')['examples']} {run.evaluated()}. The dotted line is what a map reaches that knows "
-        "nothing of its image. Operations are multiply-accumulates by the ledger, the decoder among them."
+        f"{run.table('dataset')['examples']} {run.evaluated()}. The decoder reads a pruned patch as it came into the "
+        "layer that pruned it, or moved on by a linear map of that layer. The dotted line is what a map reaches that "
+        "knows nothing of its image. Operations are multiply-accumulates by the ledger, the decoder among them."
     )
     alt = "Lines of correlation over the share of patches pruned, one a method."
     return Section(
@@ -123,10 +132,10 @@ def by_share(run: RunFiles) -> Section:
 
 def some_maps(run: RunFiles) -> Section:
     """Images, their dense maps, and those of every arm at the middle share."""
-    images, dense, pruned = (run.array(name) for name in ("images", "dense_map", "pruned_map"))
+    images, dense, made = (run.array(name) for name in ("images", "dense_map", "pruned_map"))
     share = middle(run.part("saliency")["fractions"])
     columns = {"image": images, "every patch": dense}
-    columns |= {words.split(" (")[0]: maps for (words, *_), maps in zip(ARMS.values(), pruned, strict=True)}
+    columns |= {words.split(" (")[0]: maps for (words, *_), maps in zip(ARMS.values(), made, strict=True)}
     figure = new_figure(0.3 + 1.25 * len(images))
     panels = panels_of(figure, len(images), len(columns))
     for number, axes in enumerate(panels):
@@ -138,9 +147,8 @@ def some_maps(run: RunFiles) -> Section:
         axes.grid(visible=False)
         if row == 0:
             axes.set_title(words, fontsize=7.5, fontweight="normal", loc="center")
-    caption = (
-        f"The first {run.evaluated()}; {100 * float(share):.0f} % of the patches pruned, mean of layers; one chip."
-    )
+    pruned = f"{100 * float(share):.0f} % of the patches pruned, mean of layers, and completed"
+    caption = f"The first {run.evaluated()}; {pruned}; one chip."
     picture = Picture("saliency_maps", figure, "A grid of images and their saliency maps.", caption, vector=False)
     return Section("Some maps", (picture,))
 

@@ -1,6 +1,7 @@
 """Maps of a pretrained network with patches pruned, held against those with every patch; nothing is trained.
 
-The decoder reads every patch, a pruned one as it came into the layer that pruned it. ATIS starts from ridge regression
+The decoder reads every patch: a pruned one as it came into the layer that pruned it, or moved on from there by a linear
+map (``completion``). ATIS starts from ridge regression
 of the attention on training images, and its thresholds cut where the wanted share of their scores lies above; the
 controls keep the same shares exactly. All maps are of evaluation images.
 """
@@ -24,7 +25,7 @@ from atis_jax.data.dataset import Split
 from atis_jax.data.images import Images
 from atis_jax.energy.networks import counted_macs
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.models.forward import Batch, Pruned, ScorerInputs, dense_forward, masked_forward
+from atis_jax.models.forward import Batch, Pass, Record, ScorerInputs, dense_forward, opened_for, run_layers
 from atis_jax.models.saliency import SaliencyTransformer, with_decoder
 from atis_jax.models.vit import VisionTransformer
 from atis_jax.models.weights.decoder import load_decoder
@@ -46,10 +47,14 @@ from experiments.attention.experiment import load_few, network
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
 from experiments.rundir import RunFolder
+from experiments.saliency.completion import Completion, completed
+from experiments.saliency.completion import fitted as completion_fitted
 from experiments.saliency.contents import SALIENCY, printed
 from experiments.saliency.settings import SaliencySettings, kept_in_line
 from experiments.saliency.thresholds import fitted
 
+READINGS = ("as_left", "completed")
+"""How the decoder reads a pruned patch."""
 DRAWN = 4
 """Images whose maps are kept for the report."""
 
@@ -78,16 +83,18 @@ def run(settings: SaliencySettings, folder: RunFolder) -> dict[str, Any]:
     print(line, flush=True)
     root = jax.random.key(settings.seed)
     method, design, state, fit = starting_point(settings, model, params, train, rng.key_of(root, "init"))
+    completion = jax.jit(completion_fitted, static_argnums=0)(model, params, fit)
     dense = by_batch(settings, test, lambda batch: _dense_maps(model, params, batch))
     macs = counted_macs(model.shape())
     fractions, drawn = {}, {}
     for number, pruned in enumerate(settings.pruned):
         kept = kept_in_line(pruned, model.depth)
-        scores = functools.partial(scores_of, model, params, method, state, fit)
+        scores = functools.partial(scores_of, model, params, method, state, completion, fit)
         key = jax.random.fold_in(rng.key_of(root, "evaluation"), number)
         arms = arms_of(settings, method, fitted(scores, design, method.hardware, kept), state, kept, key)
         found = {
-            name: [maps_of(settings, model, params, test, dense, arm) for arm in those] for name, those in arms.items()
+            name: [maps_of(settings, model, params, completion, test, dense, arm) for arm in those]
+            for name, those in arms.items()
         }
         fractions[f"{pruned:g}"] = {
             "kept_wanted": list(kept),
@@ -173,11 +180,11 @@ def perfect(method: Analog, design: Any, state: Any) -> ScorerInputs:
     return ScorerInputs(design, chip, nominal_environment(method.hardware), state)
 
 
-def scores_of(model, params, method: Analog, state, batch: Batch, design) -> tuple[np.ndarray, np.ndarray]:
+def scores_of(model, params, method: Analog, state, completion, batch: Batch, design) -> tuple[np.ndarray, np.ndarray]:
     """What the perfect chip scores on training images, V, without read noise; and which tokens count."""
-    out = _pruned(model, method, params, batch, perfect(method, design, state), None)
-    voltage = np.asarray(out.voltage)[..., 0]
-    return voltage, np.broadcast_to(np.asarray(out.counted), voltage.shape[1:])
+    *_, record, counted = _pruned(model, method, params, completion, batch, perfect(method, design, state), None)
+    voltage = np.asarray(record.voltage)[..., 0]
+    return voltage, np.broadcast_to(np.asarray(counted), voltage.shape[1:])
 
 
 def arms_of(settings, method: Analog, design, state, kept, key: Key) -> dict[str, list[Arm]]:
@@ -199,18 +206,22 @@ def arms_of(settings, method: Analog, design, state, kept, key: Key) -> dict[str
     }
 
 
-def maps_of(settings, model, params, test: Split, dense: Float[np.ndarray, "n R S"], arm: Arm) -> dict[str, np.ndarray]:
+def maps_of(
+    settings, model, params, completion, test: Split, dense: Float[np.ndarray, "n R S"], arm: Arm
+) -> dict[str, np.ndarray]:
     """What one arm makes of evaluation images: each map's correlation with the dense one, shares kept, some maps."""
-    alike, kept, drawn = [], [], dense[:0]
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*READINGS, "kept", "drawn")}
     for start in range(0, settings.examples, settings.batch):
         which = slice(start, start + settings.batch)
         keys = example_keys(arm.key, np.arange(which.start, which.stop))
-        out = _pruned(model, arm.method, params, fed(settings, test, which), arm.inputs, keys)
-        maps = np.asarray(out.logits)
-        alike.append(correlations(dense[which], maps))
-        kept.append(np.asarray(jax.vmap(kept_fraction, (0, None))(out.alive, out.counted)))
-        drawn = np.concatenate([drawn, maps])[:DRAWN]
-    return {"alike": np.concatenate(alike), "kept": np.mean(kept, axis=0), "drawn": drawn}
+        batch = fed(settings, test, which)
+        *maps, record, counted = _pruned(model, arm.method, params, completion, batch, arm.inputs, keys)
+        for name, one in zip(READINGS, maps, strict=True):
+            found[name].append(correlations(dense[which], np.asarray(one)))
+        found["kept"].append(np.asarray(jax.vmap(kept_fraction, (0, None))(record.alive, counted))[None])
+        found["drawn"].append(np.asarray(maps[-1]))
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    return joined | {"kept": joined["kept"].mean(axis=0), "drawn": joined["drawn"][:DRAWN]}
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -219,8 +230,13 @@ def _dense_maps(model, params, batch):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _pruned(model, method, params, batch, inputs, keys) -> Pruned:
-    return masked_forward(model, params, method, batch, inputs, keys)
+def _pruned(model, method, params, completion: Completion, batch, inputs, keys) -> tuple[Array, Array, Record, Array]:
+    """Maps of patches as they left and of completed ones, decisions, and which tokens count."""
+    start = opened_for(method, model.embed(params, batch))
+    stream, (record, _) = run_layers(Pass(model, method=method), params, start, inputs, keys)
+    assert record is not None
+    moved = completed(completion, stream, record.alive[..., 0])
+    return model.read_out(params, stream), model.read_out(params, moved), record, start.counted
 
 
 def correlations(one: Float[np.ndarray, "n R S"], other: Float[np.ndarray, "n R S"]) -> Float[np.ndarray, "n"]:
@@ -244,15 +260,25 @@ def interval(values: Float[np.ndarray, "n"]) -> dict[str, float]:
 
 
 def told(model, method: Method, ones: list[dict], random: list[dict], macs: float) -> Mapping[str, Any]:
-    """An arm in the summary: each image's correlation is the mean over chips; operations by the ledger's count."""
-    alike = np.mean([one["alike"] for one in ones], axis=0)
+    """An arm in the summary: each image's correlation is the mean over chips; operations by the ledger's count.
+
+    Those of completion are not among them.
+    """
     kept = np.mean([one["kept"] for one in ones], axis=0)
     costs = Bill(EnergySpec(), model.shape(), (True,) * model.depth)
+    left = counted_macs(model.shape(), costs.tokens(jnp.asarray(kept), method.site))
+
+    def alike(name: str) -> dict[str, Any]:
+        each = np.mean([one[name] for one in ones], axis=0)
+        return {
+            **interval(each),
+            "less_random": None if ones is random else interval(each - random[0][name]),
+            "each_chip": [float(one[name].mean()) for one in ones],
+        }
+
     return {
-        "correlation": interval(alike),
-        "less_random": interval(alike - random[0]["alike"]) if ones is not random else None,
-        "each_chip": [float(one["alike"].mean()) for one in ones],
+        **{name: alike(name) for name in READINGS},
         "kept_per_layer": kept.tolist(),
         "pruned": float(1.0 - kept.mean()),
-        "operations_saved": 1.0 - counted_macs(model.shape(), costs.tokens(jnp.asarray(kept), method.site)) / macs,
+        "operations_saved": 1.0 - left / macs,
     }

@@ -17,11 +17,11 @@ class SaliencySettings:
 
     experiment: str = setting("saliency", choices=("saliency",), doc="name of the experiment")
     seed: int = setting(0, low=0, high=2**31 - 1, doc="root of every random stream")
-    examples: int = setting(200, low=2, high=100_000, doc="evaluation images whose maps are compared")
-    fit_examples: int = setting(128, low=2, high=100_000, doc="training images that prototypes and thresholds fit")
+    examples: int = setting(100, low=2, high=100_000, doc="evaluation images whose maps are compared")
+    fit_examples: int = setting(96, low=2, high=100_000, doc="training images that prototypes and thresholds fit")
     batch: int = setting(50, low=1, high=100_000, doc="images computed together; must divide examples")
     pruned: tuple[float, ...] = setting(
-        (0.2, 0.35, 0.5),
+        (0.1, 0.2, 0.35),
         low=0.0,
         high=0.5,
         exclusive_low=True,
@@ -29,7 +29,7 @@ class SaliencySettings:
         distinct=True,
         doc="shares of the patches pruned, mean of layers; what is left falls in a straight line",
     )
-    chips: int = setting(4, low=1, high=10_000, doc="chips sampled, at the nominal temperature")
+    chips: int = setting(3, low=1, high=10_000, doc="chips sampled, at the nominal temperature")
     inputs: int = setting(64, low=1, high=4096, doc="array inputs of the design")
     start: str = setting(
         "received",

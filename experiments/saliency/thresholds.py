@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from atis_jax.circuits.hardware import Hardware
-from atis_jax.scoring.atis.design import Design, threshold_range
+from atis_jax.scoring.atis.design import FEEDBACK_OHM, Design, threshold_range
 
 ROUNDS = 3
 """Passes over the examples: a layer's scores move with what the layers in front of it prune, and less each time."""
 INSIDE = 0.98
-"""Of the reference's half span: where a threshold may lie at most."""
+"""Of the reference's half span: where a threshold lies at most."""
 
 
 def cuts_v(
@@ -48,14 +48,19 @@ def fitted(
 ) -> Design:
     """The design with thresholds that keep ``kept`` of the tokens after each layer; one head group.
 
+    Where a cut lies outside of the reference's span, a smaller feedback brings scores and cut inside.
+
     Args:
         scores: from a design to what its layers score on the examples, V, and which tokens count.
-        design: all else of it stays; leaves (L, ...).
+        design: but for thresholds and feedback it stays; leaves (L, ...).
         hardware: gives the reference's span.
         kept: share after each layer.
     """
     span = threshold_range(hardware)
     for _ in range(ROUNDS):
-        cut_v = np.clip(cuts_v(*scores(design), kept), -INSIDE * span.high, INSIDE * span.high)
-        design = dataclasses.replace(design, threshold=span.inverse(jnp.asarray(cut_v, jnp.float32)[:, None]))
+        cut_v = cuts_v(*scores(design), kept)
+        smaller = np.minimum(1.0, INSIDE * span.high / np.maximum(np.abs(cut_v), 1e-9))
+        threshold_v, factor = (jnp.asarray(part, jnp.float32)[:, None] for part in (cut_v * smaller, smaller))
+        feedback = FEEDBACK_OHM.inverse(FEEDBACK_OHM.forward(design.feedback) * factor)
+        design = dataclasses.replace(design, threshold=span.inverse(threshold_v), feedback=feedback)
     return design

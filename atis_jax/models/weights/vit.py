@@ -192,8 +192,8 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> Reading:
     reads = f"is not of {facts.classes} classes" if same else "reads CLS alone, behind the last block"
     tensors.leave(rf"{re.escape(naming.head)}\..*", f"the classifier {reads}")
     if spec.depth < depth:
-        behind = "|".join(re.escape(naming.block.format(layer)) for layer in range(spec.depth, depth))
-        tensors.leave(rf"{re.escape(prefix)}({behind}).*", f"the network is cut behind block {spec.depth} of {depth}")
+        cut = "|".join(re.escape(naming.block.format(layer)) for layer in range(spec.depth, depth))
+        tensors.leave(rf"{re.escape(prefix)}({cut}).*", f"the network is cut behind block {spec.depth} of {depth}")
     for pattern, why in naming.unused.items():
         tensors.leave(re.escape(prefix) + pattern, why)
     tensors.leave(r"decoder\..*", "a decoder of maps is no part of a classifier")
