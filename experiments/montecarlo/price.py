@@ -1,12 +1,15 @@
 """What simulating chips costs, against the bare network and against simpler ways to run the scorer. Medians of one run.
 
-    python -m experiments.montecarlo.price [--run=runs/quickstart] [--repeats=9]
+    python -m experiments.montecarlo.price [--run=runs/quickstart] [--repeats=9] [--only=cells|array|scorer] [--plain]
 
 1. Cells of a trained design (a chip each, tokens really removed) against the bare network's forward pass over as many
    inputs at the mean kept tokens: no scorer, no gather, every input embedded. And against the bare network that shares
    the embedding between cells as the Monte-Carlo program does.
-2. The scorer alone, 64 chips x 4096 tokens x 64 inputs in one call: ``lax.map``, chunked ``vmap``, plain ``vmap``,
+2. The array alone, 64 chips x 4096 tokens x 64 inputs in one call: ``lax.map``, chunked ``vmap``, plain ``vmap``,
    against a Python loop over chips of one jitted call, and against compiling for each chip.
+3. The whole scorer, ``atis_jax.scorer`` with projection and converters, 64 chips at three temperatures, by the number
+   of tokens: ``vmap`` over chips against ``lax.map``. With ``--plain`` freed memory goes back to the system, as in a
+   script that does not ask for more (``atis_jax.numerics.keep_freed_memory``).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec
 
+import atis_jax
 from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_chip
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
@@ -36,6 +40,8 @@ from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.trained_run import load_trained
 
 WIDTHS = (1, 2, 4, 8, 16)
+SIZES = ((2, 64, 64, 32), (8, 64, 64, 32), (32, 64, 64, 32), (128, 64, 64, 32), (16, 64, 384, 64))
+"""Of part 3: examples, tokens of each, width, inputs of the array."""
 COMPILED_CHIPS = 3
 """Chips that are compiled for one by one; the time of 64 is theirs in proportion."""
 
@@ -116,8 +122,8 @@ def cells_price(folder: str, repeats: int, chunk: int = 32, batch: int = 128) ->
     )
 
 
-def scorer_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int = 64) -> None:
-    """Print what the scorer alone costs over many chips, way by way."""
+def array_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int = 64) -> None:
+    """Print what the array alone costs over many chips, way by way."""
     hardware, geometry = get_preset("nominal"), ArrayGeometry(inputs=inputs)
     environment = nominal_environment(hardware)
     weights = jax.random.normal(jax.random.key(1), (1, inputs))
@@ -141,24 +147,57 @@ def scorer_price(repeats: int, chips: int = 64, tokens: int = 4096, inputs: int 
     for key in keys[:COMPILED_CHIPS]:
         jax.block_until_ready(jax.jit(functools.partial(one, key))())
     compiled = (time.perf_counter() - began) * chips / COMPILED_CHIPS
-    print(f"scorer alone, {chips} chips x {tokens} tokens x {inputs} inputs")
+    print(f"array alone, {chips} chips x {tokens} tokens x {inputs} inputs")
     for name, seconds in (found | {"compiled for each chip": compiled}).items():
         print(f"  {name:32} {1e3 * seconds:9.1f} ms, {seconds / found['jitted call, Python loop']:.2f}")
     best = min((name for name in found if name != "jitted call, Python loop"), key=lambda name: found[name])
     print(f"  fastest: {best}, {compiled / found[best]:.0f} times faster than compiling for each chip (bound 50)")
 
 
+def scorer_price(repeats: int, chips: int = 64) -> None:
+    """Print what the whole scorer costs over many chips, all at once and one after the other, by ``SIZES``."""
+    celsius = jnp.asarray([0.0, 27.0, 70.0])
+    print(f"whole scorer, {chips} chips at {len(celsius)} temperatures")
+    for texts, tokens, width, inputs in SIZES:
+        scorer = atis_jax.scorer("sky130_fg", inputs=inputs)
+        x = jax.random.normal(jax.random.key(0), (texts, tokens, width))
+        design = jax.jit(scorer.start)(jax.random.key(1), x, 0.5)
+        dice = jax.vmap(scorer.sample_chip)(jax.random.split(jax.random.key(2), chips))
+
+        def bits(design, x, chip, scorer=scorer):
+            return jax.vmap(lambda one: scorer(design, x, chip, one).keep)(celsius)
+
+        def in_turn(design, x, dice, bits=bits):
+            return jax.lax.map(functools.partial(bits, design, x), dice)
+
+        ways = {"vmap": jax.jit(jax.vmap(bits, (None, None, 0))), "lax.map": jax.jit(in_turn)}
+        found = medians({name: functools.partial(way, design, x, dice) for name, way in ways.items()}, repeats)
+        told = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in found.items())
+        print(f"  {texts} x {tokens} tokens, width {width}, {inputs} inputs: {told}")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "cells": lambda given: cells_price(given.run, given.repeats),
+    "array": lambda given: array_price(given.repeats),
+    "scorer": lambda given: scorer_price(given.repeats),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print both prices."""
+    """Print the prices."""
     parser = argparse.ArgumentParser(prog="python -m experiments.montecarlo.price", description=__doc__)
-    parser.add_argument("--run", default="runs/quickstart", help="folder of a finished co-design run")
+    parser.add_argument("--run", default="runs/quickstart", help="folder of a finished co-design run, for the cells")
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--only", choices=tuple(PARTS), help="one of the three")
+    parser.add_argument("--plain", action="store_true", help="give freed memory back to the system")
     given = parser.parse_args(arguments)
+    if not given.plain:
+        keep_freed_memory()
     arms.one_device_a_core()
-    cells_price(given.run, given.repeats)
-    scorer_price(given.repeats)
+    for name, part in PARTS.items():
+        if given.only in (None, name):
+            part(given)
 
 
 if __name__ == "__main__":
-    keep_freed_memory()
     main()

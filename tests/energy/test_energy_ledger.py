@@ -41,7 +41,7 @@ from atis_jax.validation import SettingError
 
 
 @pytest.mark.slow
-@settings(max_examples=150, derandomize=True)
+@settings(max_examples=70, derandomize=True)
 @given(cases())
 def test_the_parts_add_up_to_a_count_by_loops(case):
     """In float64 the ledger's lines, its total and the independent count agree to rounding (some 100
@@ -58,7 +58,7 @@ def test_the_parts_add_up_to_a_count_by_loops(case):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(cases())
 def test_the_parts_of_the_rivals_add_up_too(case):
     """Dense, digital and folded: total equals the sum of the lines, scoring that of its own, none negative."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from absl import logging
+from fork_server import Launcher
 
 import launch
 from atis_jax.validation import SettingError, UserError
@@ -25,35 +26,10 @@ HERE = Path(__file__).resolve().parent
 CONFIG = f"--config={HERE / 'tiny_config.py'}"
 
 
-class Launcher:
-    """Starts ``tiny_launch.py`` as often as asked, each time in a new process of an interpreter that has imported."""
-
-    def __init__(self, folder: Path):
-        command = [sys.executable, str(HERE / "tiny_launch.py"), "serve"]
-        pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
-        self.process, self.out, self.err = subprocess.Popen(command, **pipes), folder / "out", folder / "err"
-
-    def begin(self, *flags: str, die: str = "none") -> int:
-        """The number of a process that runs from now on; ``end`` waits for it."""
-        self.process.stdin.write(json.dumps([[die, *flags], str(self.out), str(self.err)]) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def end(self) -> subprocess.CompletedProcess:
-        code = int(self.process.stdout.readline())
-        return subprocess.CompletedProcess([], code, self.out.read_text(), self.err.read_text())
-
-    def __call__(self, *flags: str, die: str = "none") -> subprocess.CompletedProcess:
-        self.begin(*flags, die=die)
-        return self.end()
-
-
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    launcher = Launcher(tmp_path_factory.mktemp("launcher"))
-    with launcher.process:
+    with Launcher(HERE / "tiny_launch.py", tmp_path_factory.mktemp("launcher")) as launcher:
         yield launcher
-        launcher.process.stdin.close()
 
 
 def result_of(folder: Path) -> dict[str, object]:

@@ -1,22 +1,19 @@
 """``launch.py`` with the tiny experiment registered and, if asked, a SIGKILL at a chosen call of a function.
 
-First argument: ``none`` or ``<function>:<n>:<when>``, as in ``rename:3:before``. With the argument ``serve`` it
-reads one command a line from its input, ``[[die, *flags], file of the output, file of the errors]``, and runs each in
-a process that is forked after the imports, which take longer than the tiny run itself. It says the number of that
-process, then its exit status.
+First argument: ``none`` or ``<function>:<n>:<when>``, as in ``rename:3:before``; ``serve`` alone: see
+``fork_server.serve``.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-import threading
-import warnings
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
+
+import fork_server  # noqa: E402
 
 import experiments.metrics  # noqa: E402
 import launch  # noqa: E402
@@ -56,23 +53,10 @@ def run(die: str, *flags: str) -> int:
     return launch.cli([sys.argv[0], *flags])
 
 
-def serve() -> None:
-    """One forked process a line. JAX warns of forks for its threads, which start with its first device: not here."""
-    import tiny_experiment  # noqa: F401
-
-    warnings.filterwarnings("ignore", "os.fork")
-    for line in sys.stdin:
-        command, out, err = json.loads(line)
-        assert threading.active_count() == 1
-        child = os.fork()
-        if child == 0:
-            for path, stream in ((os.devnull, 0), (out, 1), (err, 2)):
-                os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC), stream)
-            sys.exit(run(*command))
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-
-
 if __name__ == "__main__":
     registry.EXPERIMENTS["tiny"] = registry.Experiment("tiny_experiment:TinySettings", "tiny_experiment:run")
-    sys.exit(serve() if sys.argv[1] == "serve" else run(*sys.argv[1:]))
+    if sys.argv[1] != "serve":
+        sys.exit(run(*sys.argv[1:]))
+    import tiny_experiment  # noqa: F401
+
+    fork_server.serve(run)

@@ -60,7 +60,6 @@ def finished_run(shared_by_workers, digits) -> Path:
 def train_the_finished_run(place: Path, digits: str) -> None:
     """Into ``place / "run"``; what a worker that was killed has left there is gone on with."""
     config = resume_config.get_config()
-    config.compare = ()
     config.scorer.prototype = "static"
     config.data.data_dir = digits
     config.data.eval_examples = 40

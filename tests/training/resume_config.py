@@ -6,7 +6,7 @@ from experiments.settings import CodesignSettings
 
 def get_config():
     config = to_config_dict(CodesignSettings)
-    config.compare = ("random",)
+    config.compare = ()
     config.checkpoint_every = 2
     config.data.batch_size = 8
     config.data.eval_batch_size = 20

@@ -1,6 +1,7 @@
 """``launch.py`` with, if asked, a SIGKILL at a call of a function.
 
-First argument: ``none`` or ``<function>|<text>|<n>``, the n-th call with ``text`` among its arguments.
+First argument: ``none`` or ``<function>|<text>|<n>``, the n-th call with ``text`` among its arguments; ``serve``
+alone: see ``fork_server.serve``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[1:3]]
 
 import coarse_pages  # noqa: E402
+import fork_server  # noqa: E402
 
 import experiments.metrics  # noqa: E402
 import launch  # noqa: E402
@@ -35,10 +37,11 @@ def die_at(holder, name: str, text: str, count: int) -> None:
     setattr(holder, name, deadly)
 
 
-if __name__ == "__main__":
+def run(die: str, *flags: str) -> int:
+    """The launcher's exit code."""
     page.save = coarse_pages.save
-    if sys.argv[1] != "none":
-        name, text, count = sys.argv[1].split("|")
+    if die != "none":
+        name, text, count = die.split("|")
         holders = {
             "write": experiments.metrics.MetricsLog,
             "_fingerprint": checkpoints,  # arrays written, checkpoint.json not
@@ -47,4 +50,12 @@ if __name__ == "__main__":
             "append": CellTable,
         }
         die_at(holders[name], name, text, int(count))
-    sys.exit(launch.cli([sys.argv[0], *sys.argv[2:]]))
+    return launch.cli([sys.argv[0], *flags])
+
+
+if __name__ == "__main__":
+    if sys.argv[1] != "serve":
+        sys.exit(run(*sys.argv[1:]))
+    import experiments.codesign  # noqa: F401
+
+    fork_server.serve(run)

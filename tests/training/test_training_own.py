@@ -33,7 +33,7 @@ def unregistered():
 @pytest.fixture(scope="module")
 def own_run(tmp_path_factory, digits) -> Path:
     place = tmp_path_factory.mktemp("own")
-    flags = [f"--config.scorer.kind={KIND}", "--config.scorer.start=0.05", "--config.compare=()"]
+    flags = [f"--config.scorer.kind={KIND}", "--config.scorer.start=0.05"]
     where = [f"--workdir={place / 'run'}", f"--config.data.data_dir={digits}"]
     assert launch.cli(["launch.py", CONFIG, *where, *flags]) == 0
     return place / "run"

@@ -21,7 +21,7 @@ CONFIG = f"--config={Path(resume_config.__file__)}"
 @pytest.fixture(scope="module")
 def pulse_run(tmp_path_factory, digits) -> Path:
     place = tmp_path_factory.mktemp("pulse") / "run"
-    flags = ["--config.scorer.kind=pulse_width", "--config.scorer.inputs=8", "--config.compare=()"]
+    flags = ["--config.scorer.kind=pulse_width", "--config.scorer.inputs=8"]
     assert launch.cli(["launch.py", CONFIG, f"--workdir={place}", f"--config.data.data_dir={digits}", *flags]) == 0
     return place
 
