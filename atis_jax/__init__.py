@@ -3,7 +3,7 @@
 ``load(folder)`` reads a finished run, which then scores examples (``run.score``), is evaluated (``run.evaluate``) and
 says what an example costs (``run.energy``). ``register(kind, method)`` makes a scorer of one's own known. For networks
 of one's own: ``scorer(hardware, kind)`` scores in front of one layer of any network, ``fit_preset(curves)`` makes
-hardware of measured curves, ``text_encoder(where)`` reads a published network.
+hardware of measured curves, ``text_encoder(where)`` and ``language_model(where)`` read a published network.
 """
 
 import importlib
@@ -13,18 +13,19 @@ from atis_jax.xla_flag import configure_xla
 
 if TYPE_CHECKING:
     from atis_jax.fitting.preset import fit_preset
-    from atis_jax.models.pretrained import text_encoder
+    from atis_jax.models.pretrained import language_model, text_encoder
     from atis_jax.run import load
     from atis_jax.scoring.layer import scorer
     from atis_jax.scoring.registry import register
 
-__all__ = ["fit_preset", "load", "register", "scorer", "text_encoder"]
+__all__ = ["fit_preset", "language_model", "load", "register", "scorer", "text_encoder"]
 __version__ = "0.1.0"
 
 configure_xla()
 
 _AT = {
     "fit_preset": "atis_jax.fitting.preset",
+    "language_model": "atis_jax.models.pretrained",
     "load": "atis_jax.run",
     "register": "atis_jax.scoring.registry",
     "scorer": "atis_jax.scoring.layer",

@@ -1,6 +1,6 @@
 """Speed and memory of the parts that decide how long a run takes, as medians and ratios measured in one go.
 
-    python -m experiments.benchmark [--json PATH] [--quick]
+    python -m experiments.benchmark [--json PATH] [--quick] [--only WORDS]
 
 Cases of a section take turns (A B A B ...), so that what else the machine does hits them alike; ratios are medians of
 the ratios of neighbours. Every section runs in a process of its own, whose peak memory is reported.
@@ -77,6 +77,22 @@ SECTIONS = (
         {"": ("gathered", True)},
         ratio=("dense", "gathered"),
         ratio_means="throughput with the pruned tokens removed, over dense",
+    ),
+    Section(
+        "prefill of SmolLM2's shape, 512 words on one core",
+        {"": ("prefill", True)},
+        one_core=True,
+        ratio=("prefill", "its matrix products"),
+        ratio_means="prefill over its matrix products (bound 1.5)",
+        quick=False,
+    ),
+    Section(
+        "decoding step of SmolLM2's shape, room for 1024 words, one core",
+        {"": ("decoding", True)},
+        one_core=True,
+        ratio=("step after 900 words", "step after 16 words"),
+        ratio_means="late step over early one (1: independent of how many words were said)",
+        quick=False,
     ),
     Section(
         "training step with and without the XLA flag that makes small sums right",
@@ -256,14 +272,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run every section; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmark", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--json", type=Path, metavar="PATH", help="also write the numbers to this file")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_REPETITIONS} repetitions, no flag section")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_REPETITIONS} repetitions, short sections alone")
+    parser.add_argument("--only", metavar="WORDS", help="the sections alone whose titles hold these words")
     arguments = parser.parse_args(argv)
     repetitions = QUICK_REPETITIONS if arguments.quick else REPETITIONS
+    chosen = [one for one in SECTIONS if one.quick or not arguments.quick]
+    if arguments.only is not None:
+        chosen = [one for one in SECTIONS if arguments.only in one.title]
+        if not chosen:
+            parser.error(
+                f"--only {arguments.only!r}: no section's title holds that; they are:\n  "
+                + "\n  ".join(one.title for one in SECTIONS)
+            )
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = machine()
     console.print(f"{before['processor']}, {before['cores']} cores, jax {before['jax']}, {repetitions} repetitions")
     results = []
-    for section in (section for section in SECTIONS if section.quick or not arguments.quick):
+    for section in chosen:
         results.append(measure(section, repetitions))
         console.print(table_of(results[-1]))
     after = machine()

@@ -22,10 +22,13 @@ from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_ch
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
 from atis_jax.config import from_config_dict
-from atis_jax.data.dataset import Split
+from atis_jax.data.dataset import Facts, Split
 from atis_jax.data.registry import load_split
 from atis_jax.models.backbone import Model
+from atis_jax.models.decode import prefill, step
+from atis_jax.models.decoder import Decoder
 from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
+from atis_jax.models.published import SMOLLM2_VOCABULARY, smollm2
 from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.scoring.atis.analog import Analog
@@ -46,6 +49,8 @@ TOKENS = 4096
 CHIPS = 64
 INPUTS = 64
 WIDTH = 512
+PROMPT, SLOTS, FAR = 512, 1024, 900
+"""Of a decoder: words of a prompt, room in the cache, and how many words were read before a late step."""
 TURN_S = 0.02
 """Aimed at for one turn: long against the clock and the pipe."""
 
@@ -183,6 +188,60 @@ def gathered() -> dict[str, Case]:
     }
 
 
+def untrained_decoder() -> tuple[Decoder, Any]:
+    """SmolLM2's shape, which decides the time; no weights are needed."""
+    words = SMOLLM2_VOCABULARY
+    model = Decoder(smollm2(weights=None), Facts(classes=words, vocabulary=words, length=SLOTS))
+    return model, jax.jit(model.init)(jax.random.key(0))
+
+
+def prefills() -> dict[str, Case]:
+    """A prompt of ``PROMPT`` words read into a cache, and its matrix products with nothing between them."""
+    model, params = untrained_decoder()
+    spec = model.spec
+    token = jax.random.randint(jax.random.key(1), (1, PROMPT), 0, SMOLLM2_VOCABULARY)
+    x = jax.random.normal(jax.random.key(2), (PROMPT, spec.width))
+
+    def maps(x, block, mixed):
+        added = mixed(x @ block["query"], x @ block["key"], x @ block["value"]) @ block["out"]
+        return (added @ block["gate"] + added @ block["up"]) @ block["down"]
+
+    def attention(query, key, value):
+        heads = (part.reshape(PROMPT, -1, spec.key_width) for part in (query, key, value))
+        query, key, value = (jnp.repeat(part, spec.heads // part.shape[1], axis=1) for part in heads)
+        weights = jnp.einsum("nhk,mhk->hnm", query, key)
+        return jnp.einsum("hnm,mhk->nhk", weights, value).reshape(PROMPT, spec.width)
+
+    def nothing(query, key, value):
+        return query + jnp.concatenate([key, value, value], axis=-1)
+
+    def products(params, x, mixed):
+        x, _ = jax.lax.scan(lambda x, block: (maps(x, block, mixed), None), x, params["blocks"])
+        return model.predict(params, x[-1])
+
+    return {
+        "prefill": (lambda params, token: prefill(model, params, {"token": token}, PROMPT), (params, token)),
+        "its matrix products": (lambda params, x: products(params, x, attention), (params, x)),
+        "those with weights": (lambda params, x: products(params, x, nothing), (params, x)),
+    }
+
+
+def decoding() -> dict[str, Case]:
+    """One word read and the next one's logits, early and late in a text; room for all of it."""
+    model, params = untrained_decoder()
+
+    def after(words: int):
+        """Where a decoder is that has read so many; what they were does not change the time."""
+        batch = {"token": jnp.zeros((1, words), int)}
+        return jax.jit(lambda params: prefill(model, params, batch, SLOTS, chunk=min(words, 128))[1])(params)
+
+    one = jnp.zeros((1,), int)
+    return {
+        f"step after {words} words": (lambda *given: step(model, *given), (params, after(words), one))
+        for words in (FAR, 16)
+    }
+
+
 def some_program(key: jax.Array) -> Program:
     """Currents of a few to 100 nA of either sign, and a feedback that leaves the score within the rails."""
     current_a = 100e-9 * jax.random.uniform(key, (1, INPUTS), minval=-1.0)
@@ -194,6 +253,8 @@ SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
     "score": score,
     "chips": chips,
     "gathered": gathered,
+    "prefill": prefills,
+    "decoding": decoding,
     "flag": lambda: training_step("analog"),
 }
 

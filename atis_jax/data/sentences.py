@@ -20,11 +20,10 @@ from atis_jax.data import builders, checks, stored
 from atis_jax.data.buckets import bucket_of, buckets_setting, check_buckets
 from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
-from atis_jax.data.located import PACKAGE, locate
+from atis_jax.data.located import PACKAGE
+from atis_jax.data.tokenizer import read_tokenizer
 from atis_jax.validation import SettingError, check_settings, setting
 
-TOKENIZER = "tokenizer.json"
-"""Name of the file that the library ``tokenizers`` reads, in a folder of Hugging Face's layout."""
 EVALUATIONS = ("test", stored.VALIDATION, f"{stored.VALIDATION}{stored.AND}test")
 AROUND = 2
 """Tokens that are no words: [CLS] in front of a sentence and [SEP] behind it."""
@@ -129,14 +128,7 @@ def load_words(spec: SentencesSpec) -> Words:
         DatasetError: it is no tokenizer, has no padding, or puts other tokens around a sentence than one in front and
             one behind.
     """
-    path = locate(spec.tokenizer, (TOKENIZER,), "config.data.tokenizer")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # of the library's own, a plain Exception
-        raise DatasetError(
-            f"config.data.tokenizer = {spec.tokenizer!r}: {path} holds no tokenizer of the library tokenizers "
-            f"({builders.first_line(error)}); give the {TOKENIZER} of a pretrained network"
-        ) from error
+    path, tokenizer = read_tokenizer(spec.tokenizer, "config.data.tokenizer")
     padding = (tokenizer.padding or {}).get("pad_id", tokenizer.token_to_id(_PADDING))
     if padding is None:
         raise DatasetError(

@@ -1,4 +1,4 @@
-"""A decoder word by word: a prompt is read at once into a cache, then each step reads one word and says the next.
+"""A decoder word by word: a prompt is read into a cache, then each step reads one word and says the next.
 
 Shape suffixes: B examples, N words of the prompt, V vocabulary. The leaves of a cache carry a leading axis of layers.
 """
@@ -18,7 +18,7 @@ from atis_jax.models.decoder import Decoder
 from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
 from atis_jax.numerics import pytree
-from atis_jax.pruning.stream import spread
+from atis_jax.pruning.stream import Stream, spread
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
 
@@ -37,7 +37,12 @@ class Reading:
 
 
 def prefill(
-    model: Decoder, params: PyTree, batch: Mapping[str, Any], slots: int, kernel: Kernel = SOFTMAX
+    model: Decoder,
+    params: PyTree,
+    batch: Mapping[str, Any],
+    slots: int,
+    kernel: Kernel = SOFTMAX,
+    chunk: int | None = None,
 ) -> tuple[Float[Array, "B V"], Reading]:
     """Read a prompt.
 
@@ -47,24 +52,28 @@ def prefill(
         batch: the prompt; padding may stand anywhere.
         slots: of every key head's cache; words beyond are counted in ``Cache.lost``.
         kernel: how attention is computed.
+        chunk: words read at a time, each chunk against the cache: memory for attention grows with the prompt, not with
+            its square. None: all at once. The result is the same.
 
     Returns:
         Logits of the word behind the last real one, and where the decoder is then.
+
+    Raises:
+        SettingError: chunks below one word, or a cache too small for a prompt that is read against it.
     """
     stream = model.embed(params, batch)
     examples, words, _ = stream.x.shape
-
-    def layer(stream, block):
-        empty = empty_cache(examples, model.heads, slots, model.spec.key_width, stream.x.dtype)
-        cache = model.remember(block, stream, empty)
-        stream, _ = model.attend(block, stream, kernel)
-        return model.feed(block, stream), cache
-
-    stream, cache = jax.lax.scan(layer, stream, model.blocks(params))
-    last = jnp.argmax(spread(stream.protected, examples), axis=1)[:, None, None]
-    logits = model.predict(params, jnp.take_along_axis(stream.x, last, axis=1)[:, 0])
+    if chunk is not None and (chunk < 1 or slots < words):
+        raise SettingError(
+            f"chunk = {chunk} and slots = {slots} with a prompt of {words} words; give chunks of one word or more and "
+            f"slots of at least {words}, or chunk = None"
+        )
+    if chunk is None:
+        last, cache = _at_once(model, params, stream, slots, kernel)
+    else:
+        last, cache = _in_chunks(model, params, stream, slots, kernel, chunk)
     real = jnp.ones((examples, words), bool) if stream.real is None else stream.real
-    return logits, Reading(cache, jnp.sum(real, axis=-1, dtype=jnp.int32))
+    return model.predict(params, last), Reading(cache, jnp.sum(real, axis=-1, dtype=jnp.int32))
 
 
 def step(
@@ -84,18 +93,11 @@ def step(
     """
     position = reading.position[:, None]
     stream = model.words(params, token[:, None], position, jnp.ones(position.shape, bool))
-
-    def layer(stream, here):
-        block, cache = here
-        cache = model.remember(block, stream, cache)
-        stream, _ = model.attend(block, stream, kernel, cache=cache)
-        return model.feed(block, stream), cache
-
-    stream, cache = jax.lax.scan(layer, stream, (model.blocks(params), reading.cache))
+    stream, cache = _against(model, params, stream, reading.cache, kernel)
     return model.predict(params, stream.x[:, 0]), Reading(cache, reading.position + 1)
 
 
-@partial(jax.jit, static_argnames=("model", "steps", "slots", "kernel"))
+@partial(jax.jit, static_argnames=("model", "steps", "slots", "kernel", "chunk"))
 def generate(
     model: Decoder,
     params: PyTree,
@@ -106,6 +108,7 @@ def generate(
     key: Key | None = None,
     temperature: Float[Array, ""] | float = 1.0,
     kernel: Kernel = SOFTMAX,
+    chunk: int | None = None,
 ) -> Int[Array, "B steps"]:
     """The words that follow a prompt; compiled once for each shape, however many are said.
 
@@ -118,9 +121,10 @@ def generate(
         key: draws the words; None says the likeliest.
         temperature: that logits are divided by where words are drawn.
         kernel: how attention is computed.
+        chunk: words of the prompt read at a time; None: all at once.
 
     Raises:
-        SettingError: the cache is too small for the words.
+        SettingError: the cache, or a table of positions, is too small for the words.
     """
     words = batch["token"].shape[1] + steps - 1  # the last one is said, not read
     slots = words if slots is None else slots
@@ -128,6 +132,11 @@ def generate(
         raise SettingError(
             f"slots = {slots} and steps = {steps} with a prompt of {batch['token'].shape[1]} words; give one step or "
             f"more, and slots of at least {words}, or None"
+        )
+    if model.spec.table and words > model.length:
+        raise SettingError(
+            f"steps = {steps} with a prompt of {batch['token'].shape[1]} words go beyond the {model.length} "
+            "positions of model.positions = 'learned'; say fewer, or cut the prompt"
         )
 
     def said(logits, number):
@@ -141,7 +150,62 @@ def generate(
         word = said(logits, number)
         return (word, reading), word
 
-    logits, reading = prefill(model, params, batch, slots, kernel)
+    logits, reading = prefill(model, params, batch, slots, kernel, chunk)
     first = said(logits, 0)
     _, others = jax.lax.scan(one, (first, reading), jnp.arange(1, steps))
     return jnp.concatenate([first[None], others]).T
+
+
+def _at_once(model: Decoder, params: PyTree, stream: Stream, slots: int, kernel: Kernel) -> tuple[Array, Cache]:
+    """The last real word (B, D) behind the last block, and the cache of every layer; words see one another."""
+    examples = stream.x.shape[0]
+
+    def layer(stream, block):
+        empty = empty_cache(examples, model.heads, slots, model.spec.key_width, stream.x.dtype)
+        cache = model.remember(block, stream, empty)
+        stream, _ = model.attend(block, stream, kernel)
+        return model.feed(block, stream), cache
+
+    stream, cache = jax.lax.scan(layer, stream, model.blocks(params))
+    last = jnp.argmax(spread(stream.protected, examples), axis=1)[:, None, None]
+    return jnp.take_along_axis(stream.x, last, axis=1)[:, 0], cache
+
+
+def _in_chunks(
+    model: Decoder, params: PyTree, stream: Stream, slots: int, kernel: Kernel, chunk: int
+) -> tuple[Array, Cache]:
+    """The same as ``_at_once``; words see what the cache has, their own chunk in it."""
+    examples, words, _ = stream.x.shape
+    empty = empty_cache(examples, model.heads, slots, model.spec.key_width, stream.x.dtype)
+    caches = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.depth, *leaf.shape)), empty)
+    there = jnp.ones((1, words), bool) if stream.real is None else stream.real
+
+    def cut(leaf: Array) -> Array:
+        """(B, N, ...) filled up and cut, (chunks, B, chunk, ...)."""
+        leaf = jnp.pad(leaf, [(0, 0), (0, -words % chunk)] + [(0, 0)] * (leaf.ndim - 2))
+        return jnp.moveaxis(leaf.reshape(leaf.shape[0], -1, chunk, *leaf.shape[2:]), 1, 0)
+
+    def one(carry, here):
+        last, caches = carry
+        x, position, protected, real = here
+        stream = Stream(x=x, position=position, protected=protected, real=spread(real, examples))
+        stream, caches = _against(model, params, stream, caches, kernel)
+        behind = spread(protected, examples)
+        found = jnp.take_along_axis(stream.x, jnp.argmax(behind, axis=1)[:, None, None], axis=1)[:, 0]
+        return (jnp.where(jnp.any(behind, axis=1)[:, None], found, last), caches), None
+
+    parts = tuple(cut(part) for part in (stream.x, stream.position, stream.protected, there))
+    (last, caches), _ = jax.lax.scan(one, (jnp.zeros_like(stream.x[:, 0]), caches), parts)
+    return last, caches
+
+
+def _against(model: Decoder, params: PyTree, stream: Stream, caches: Cache, kernel: Kernel) -> tuple[Stream, Cache]:
+    """Words through every layer, written into its cache first and then reading what is there."""
+
+    def layer(stream, here):
+        block, cache = here
+        cache = model.remember(block, stream, cache)
+        stream, _ = model.attend(block, stream, kernel, cache=cache)
+        return model.feed(block, stream), cache
+
+    return jax.lax.scan(layer, stream, (model.blocks(params), caches))

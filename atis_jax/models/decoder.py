@@ -1,4 +1,4 @@
-"""A pre-norm causal decoder: words, rotary positions, query heads that share keys, a head over the vocabulary.
+"""A pre-norm causal decoder, after Llama or GPT-2: words, query heads that share keys, a head over the vocabulary.
 
 Shape suffixes: B examples, N words, D width, H query heads, J key heads, K head width, V vocabulary, M of the MLP.
 """
@@ -26,23 +26,43 @@ EMBEDDING_STD = 0.02
 """Of untrained word vectors (Radford et al. 2019)."""
 
 
+def _mapped(block: PyTree, name: str, x: Float[Array, "A X"]) -> Float[Array, "A Y"]:
+    """One of a block's linear maps, with its bias where it has one."""
+    y, bias = x @ block[name], block.get(f"{name}_bias")
+    return y if bias is None else y + bias
+
+
 def _swiglu(block: PyTree, x: Float[Array, "A D"]) -> Float[Array, "A M"]:
-    return jax.nn.silu(x @ block["gate"]) * (x @ block["up"])
+    return jax.nn.silu(_mapped(block, "gate", x)) * _mapped(block, "up", x)
 
 
 def _gelu(block: PyTree, x: Float[Array, "A D"]) -> Float[Array, "A M"]:
-    return jax.nn.gelu(x @ block["up"])
+    return jax.nn.gelu(_mapped(block, "up", x))
+
+
+def _by_embedding(embedding: Float[Array, "V D"], x: Float[Array, "... D"]) -> Float[Array, "... V"]:
+    """X E^T. As (E x^T)^T, which XLA must not see through: on CPU it transposes all of E first for several rows."""
+    rows = jax.lax.optimization_barrier(embedding @ x.reshape(-1, x.shape[-1]).T).T
+    return rows.reshape(*x.shape[:-1], -1)
 
 
 _HIDDEN = {"swiglu": _swiglu, "gelu": _gelu}
 """What stands between the MLP's maps: a gate (Shazeer 2020, arXiv 2002.05202), or none."""
 _MAPS = {"swiglu": ("gate", "up"), "gelu": ("up",)}
 """Maps into the MLP."""
+_CENTRED = {"rms": False, "layer": True}
+"""Whether a norm takes the mean off and adds a bias: LayerNorm (Ba et al. 2016, arXiv 1607.06450). Else it is RMSNorm
+(Zhang and Sennrich 2019, arXiv 1910.07467)."""
+_TABLE = {"rotary": False, "learned": True}
+"""Whether a position is a vector of its own, added to its word. Else it turns queries and keys."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DecoderSpec:
-    """Shape of the decoder, after Llama (Touvron et al. 2023, arXiv 2302.13971)."""
+    """Shape of the decoder, after Llama (Touvron et al. 2023, arXiv 2302.13971).
+
+    GPT-2's (Radford et al. 2019) is mlp "gelu", norm "layer", norm_scale and bias True, positions "learned".
+    """
 
     kind: str = setting("decoder", choices=("decoder",), doc="which network")
     width: int = setting(64, low=8, high=16384, doc="embedding dimension d_model")
@@ -51,12 +71,18 @@ class DecoderSpec:
     kv_heads: int = setting(2, low=1, high=256, doc="key and value heads, each shared by heads / kv_heads queries")
     mlp_width: int = setting(128, low=8, high=65536, doc="hidden width of the MLP")
     mlp: str = setting("swiglu", choices=tuple(_HIDDEN), doc="the MLP: gated, or plain")
+    norm: str = setting("rms", choices=tuple(_CENTRED), doc="RMSNorm, or LayerNorm")
     norm_scale: bool = setting(False, doc="a scale in the norm before attention; else it is folded into Q, K, V")
     norm_epsilon: float = setting(1e-6, low=0.0, high=1e-2, exclusive_low=True, doc="added to the mean square")
+    bias: bool = setting(False, doc="a bias in every map of the blocks")
+    positions: str = setting("rotary", choices=tuple(_TABLE), doc="queries and keys turned, or a vector for each place")
     window: int = setting(0, low=0, high=2**20, doc="words each sees, itself included; 0: all before it")
     rotary_base: float = setting(10000.0, low=1.0, exclusive_low=True, doc="slowest period over 2 pi, words")
     tied: bool = setting(True, doc="the head is the embedding's transpose; else a matrix of its own")
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
+    weights: str | None = setting(
+        None, path=True, doc="pretrained: a .safetensors or .gguf file, a folder with one, or package:NAME; None: none"
+    )
 
     def __post_init__(self):
         check_settings(self, "model")
@@ -69,7 +95,7 @@ class DecoderSpec:
                 f"model.kv_heads = {self.kv_heads} does not divide model.heads = {self.heads}; every key head needs as "
                 "many query heads: choose a divisor of the heads"
             )
-        if self.key_width % 2:
+        if self.key_width % 2 and not self.table:
             raise SettingError(
                 f"model.width / model.heads = {self.key_width} must be even: a head's dimensions turn in pairs; choose "
                 "other heads or another width"
@@ -79,6 +105,16 @@ class DecoderSpec:
     def key_width(self) -> int:
         """K, of one head."""
         return self.width // self.heads
+
+    @property
+    def centred(self) -> bool:
+        """Whether the norms take the mean off."""
+        return choose(_CENTRED, self.norm, "model.norm")
+
+    @property
+    def table(self) -> bool:
+        """Whether each position has a vector of its own."""
+        return choose(_TABLE, self.positions, "model.positions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,16 +175,21 @@ class Decoder(FromSpec):
             "down": (spec.mlp_width, spec.width),
         }
         of_words, of_head, *of_maps = jax.random.split(key, 2 + len(maps))
-        blocks: dict[str, Array] = {"norm_mlp": jnp.ones((spec.depth, spec.width))}
+        blocks: dict[str, Array] = {}
         for (name, shape), own in zip(maps.items(), of_maps, strict=True):
             # What is added to the stream starts smaller in a deep network (Radford et al. 2019).
             fan_in = shape[0] * (2 * spec.depth if name in ("out", "down") else 1)
             blocks[name] = jax.random.normal(own, (spec.depth, *shape)) / jnp.sqrt(fan_in)
-        if spec.norm_scale:
-            blocks["norm_attention"] = jnp.ones((spec.depth, spec.width))
+            if spec.bias:
+                blocks[f"{name}_bias"] = jnp.zeros((spec.depth, shape[1]))
+        for name in ("norm_mlp", *(("norm_attention",) if spec.norm_scale else ())):
+            blocks |= self._fresh_norm(name, (spec.depth, spec.width))
         size = (self.facts.vocabulary, spec.width)
         params = {"embedding": EMBEDDING_STD * jax.random.normal(of_words, size), "blocks": blocks}
-        params["norm"] = jnp.ones((spec.width,))
+        params |= self._fresh_norm("norm", (spec.width,))
+        if spec.table:
+            own = jax.random.fold_in(of_words, 1)
+            params["position"] = EMBEDDING_STD * jax.random.normal(own, (self.length, spec.width))
         return params if spec.tied else params | {"head": EMBEDDING_STD * jax.random.normal(of_head, size[::-1])}
 
     def embed(self, params: PyTree, batch: Mapping[str, Any], raw: bool = False) -> Stream:
@@ -183,10 +224,12 @@ class Decoder(FromSpec):
     def words(
         self, params: PyTree, token: Int[Array, "B N"], position: Int[Array, "B N"], protected: Bool[Array, "B N"]
     ) -> Stream:
-        """Words at these positions, as they enter the first block."""
+        """Words at these positions, as they enter the first block; beyond the table of positions they are NaN."""
         outside = self.facts.vocabulary
         number = jnp.where(token < 0, outside, token)  # a negative one would count from the end
         x = params["embedding"].at[number].get(mode="fill", fill_value=jnp.nan)
+        if self.spec.table:
+            x = x + params["position"].at[position].get(mode="fill", fill_value=jnp.nan)
         return Stream(x=x, position=position, protected=protected)
 
     def blocks(self, params: PyTree) -> PyTree:
@@ -211,7 +254,8 @@ class Decoder(FromSpec):
             kernel: how attention is computed.
             needs: parts of ``Attended`` to fill.
             dropout: turns dropout on.
-            cache: this layer's, in which the words are written already (``remember``): what is in it is all they see.
+            cache: this layer's, in which the words are written already (``remember``): what is in it is all they see,
+                and a word that was refused (not ``alive`` for a key head) sees itself besides.
         """
         spec, heads = self.spec, self.spec.kv_heads
         query, keys, values = self._maps(block, stream)
@@ -219,8 +263,12 @@ class Decoder(FromSpec):
         if cache is None:
             visible, gate = visible_keys(stream, key_gate(stream, heads), self.rule)
         else:
-            k, values, gate = cache.keys, cache.values, None
-            visible = cache.visible(stream.position, self.rule)
+            own, gate, visible = (k, values), None, cache.visible(stream.position, self.rule)
+            k, values = cache.keys, cache.values
+            if stream.alive is not None:  # columns for this pass alone, behind the cache's
+                k, values = (jnp.concatenate(part, axis=2) for part in zip((k, values), own, strict=True))
+                refused = ~expand_groups(stream.alive, heads)[..., None]
+                visible = jnp.concatenate([visible, refused & jnp.eye(refused.shape[2], dtype=bool)], axis=-1)
         k, values, visible = self._for_queries(k), self._for_queries(values), self._for_queries(visible)
         gate = None if gate is None else self._for_queries(gate)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)
@@ -237,14 +285,14 @@ class Decoder(FromSpec):
             attended = dataclasses.replace(attended, query=self._pulled_back(block, of_last))
         if "keys" in needs:
             attended = dataclasses.replace(attended, keys=keys)
-        added = jnp.moveaxis(mixed, 1, 2).reshape(-1, spec.width) @ block["out"]
+        added = _mapped(block, "out", jnp.moveaxis(mixed, 1, 2).reshape(-1, spec.width))
         return self._plus(stream, added, dropout, 0), attended
 
     def feed(self, block: PyTree, stream: Stream, dropout: Key | None = None) -> Stream:
         """See ``Model``."""
-        x = self._norm(stream.x.reshape(-1, self.spec.width), block["norm_mlp"])
+        x = self.normalised(block, "norm_mlp", stream.x.reshape(-1, self.spec.width))
         hidden = choose(_HIDDEN, self.spec.mlp, "model.mlp")(block, x)
-        return self._plus(stream, hidden @ block["down"], dropout, 1)
+        return self._plus(stream, _mapped(block, "down", hidden), dropout, 1)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B N V"]:
         """Logits of the word behind each, where it stood in the batch; ``stream`` has all words of the text."""
@@ -255,7 +303,23 @@ class Decoder(FromSpec):
 
     def predict(self, params: PyTree, x: Float[Array, "... D"]) -> Float[Array, "... V"]:
         """Logits of the word behind each of ``x``, which left the last block."""
-        return self._norm(x, params["norm"]) @ (params["embedding"].T if self.spec.tied else params["head"])
+        x = self.normalised(params, "norm", x)
+        return _by_embedding(params["embedding"], x) if self.spec.tied else x @ params["head"]
+
+    def normalised(self, params: PyTree, name: str, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """``x`` as a norm leaves it.
+
+        Args:
+            params: of a block, or of the network for the norm behind the last.
+            name: "norm_attention", "norm_mlp" or "norm"; its scale and bias are used where there are any.
+            x: tokens.
+        """
+        if self.spec.centred:
+            x = x - jnp.mean(x, axis=-1, keepdims=True)
+        y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.spec.norm_epsilon)
+        scale, bias = params.get(name), params.get(f"{name}_bias")
+        y = y if scale is None else y * scale
+        return y if bias is None else y + bias
 
     def remember(self, block: PyTree, stream: Stream, cache: Cache) -> Cache:
         """``cache`` of this layer with the stream's words in it: each head's own, where some are pruned."""
@@ -283,21 +347,19 @@ class Decoder(FromSpec):
             mlp_maps=1 + len(choose(_MAPS, spec.mlp, "model.mlp")),
         )
 
-    def _norm(self, x: Float[Array, "... D"], scale: Float[Array, "D"] | None) -> Float[Array, "... D"]:
-        """RMSNorm (Zhang and Sennrich 2019, arXiv 1910.07467)."""
-        y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + self.spec.norm_epsilon)
-        return y if scale is None else y * scale
-
     def _maps(self, block: PyTree, stream: Stream) -> tuple[Array, Array, Array]:
         """Queries over sqrt(K), (B, H, N, K); keys and values, (B, J, N, K); none of them turned."""
         batch, words, width = stream.x.shape
-        x = self._norm(stream.x.reshape(-1, width), block.get("norm_attention"))
-        split = ((x @ block[name]).reshape(batch, words, -1, self.spec.key_width) for name in ("query", "key", "value"))
+        x = self.normalised(block, "norm_attention", stream.x.reshape(-1, width))
+        maps = (_mapped(block, name, x) for name in ("query", "key", "value"))
+        split = (part.reshape(batch, words, -1, self.spec.key_width) for part in maps)
         query, keys, values = (jnp.moveaxis(part, 2, 1) for part in split)
         return query / jnp.sqrt(self.spec.key_width), keys, values
 
     def _turned(self, values: Float[Array, "B H N K"], stream: Stream) -> Float[Array, "B H N K"]:
-        """Pair i turned by position * base^(-2 i / K) (Su et al. 2021, arXiv 2104.09864)."""
+        """Pair i turned by position * base^(-2 i / K) (Su et al. 2021, arXiv 2104.09864), unless there is a table."""
+        if self.spec.table:
+            return values
         pairs = self.spec.key_width // 2
         frequency = self.spec.rotary_base ** (-jnp.arange(pairs) / pairs)
         angle = stream.position[..., None] * frequency
@@ -310,13 +372,20 @@ class Decoder(FromSpec):
         return jnp.repeat(part, self.spec.heads // self.spec.kv_heads, axis=1)
 
     def _pulled_back(self, block: PyTree, query: Float[Array, "B H K"]) -> Float[Array, "B H D"]:
-        """W_k q: its product with a normalised token is that head's logit, before the key is turned."""
+        """W_k q: its product with a normalised token is that head's logit, before the key is turned.
+
+        A bias of the norm or of the map adds the same to all of a query's logits, and is left out.
+        """
         spec = self.spec
         kernel = block["key"].reshape(spec.width, spec.kv_heads, spec.key_width)
         if spec.norm_scale:
             kernel = kernel * block["norm_attention"][:, None, None]
         by_head = query.reshape(len(query), spec.kv_heads, -1, spec.key_width)
         return jnp.einsum("djk,bjsk->bjsd", kernel, by_head).reshape(len(query), spec.heads, spec.width)
+
+    def _fresh_norm(self, name: str, shape: tuple[int, ...]) -> dict[str, Array]:
+        """A norm's untrained scale, and its bias where it has one."""
+        return {name: jnp.ones(shape)} | ({f"{name}_bias": jnp.zeros(shape)} if self.spec.centred else {})
 
     def _plus(self, stream: Stream, added: Float[Array, "A D"], dropout: Key | None, place: int) -> Stream:
         """The stream with ``added``, of which dropout leaves out some."""

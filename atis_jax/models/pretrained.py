@@ -1,4 +1,4 @@
-"""A published text encoder as it comes: network, weights and words from one folder or package."""
+"""A published network of words as it comes: network, weights and tokenizer from one folder, file or package."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Int
+from tokenizers import Tokenizer
 
 from atis_jax.data.dataset import Facts
 from atis_jax.data.sentences import SentencesSpec, Words, load_words
+from atis_jax.data.tokenizer import read_tokenizer
+from atis_jax.models.backbone import Model
 from atis_jax.models.bert import Bert, BertSpec
+from atis_jax.models.decoder import Decoder
+from atis_jax.models.weights.causal import decoder_spec
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of
-from atis_jax.models.weights.files import CONFIG, find_weights, read_config
-from atis_jax.models.weights.load import load_weights
+from atis_jax.models.weights.files import CONFIG, find_weights, read_config, read_weights
+from atis_jax.models.weights.load import fill_weights, load_weights
 from atis_jax.typing import PyTree
+from atis_jax.validation import SettingError
 
 NAMES = {
     "width": "hidden_size",
@@ -79,7 +85,69 @@ def text_encoder(where: str, *, length: int = 64, classes: int = 2, head: str = 
     shape = {ours: said[name] for ours, name in NAMES.items()}
     spec = BertSpec(head=head, activation=activation_of(said) or "gelu", **shape)
     model = Bert(spec, Facts(classes=classes, vocabulary=words.vocabulary, length=length))
-    untrained = jax.tree.map(
-        lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, jax.random.key(0))
-    )
-    return TextEncoder(model, *load_weights(model, untrained, path), words)
+    return TextEncoder(model, *load_weights(model, _unmade(model), path), words)
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModel:
+    """A published decoder.
+
+    Attributes:
+        model: the network.
+        params: its published parameters.
+        account: one line, what of the file was used.
+        tokenizer: of the library ``tokenizers``.
+    """
+
+    model: Decoder
+    params: PyTree
+    account: str
+    tokenizer: Tokenizer
+
+    def batch(self, texts: Sequence[str]) -> dict[str, Array]:
+        """What the network is fed: as many columns as the longest text has tokens, shorter ones padded behind.
+
+        Raises:
+            SettingError: a text is longer than the network was asked for.
+        """
+        numbers = [one.ids for one in self.tokenizer.encode_batch(list(texts))]
+        longest = max(map(len, numbers), default=0)
+        if longest > self.model.length:
+            raise SettingError(
+                f"a text of {longest} tokens is beyond the length = {self.model.length} that language_model was given; "
+                "cut it, or give a greater length"
+            )
+        token, real = np.zeros((len(numbers), longest), np.int32), np.zeros((len(numbers), longest), bool)
+        for row, one in enumerate(numbers):
+            token[row, : len(one)], real[row, : len(one)] = one, True
+        return {"token": jnp.asarray(token), "real": jnp.asarray(real)}
+
+    def text(self, token: Int[Array, "N"]) -> str:
+        """The text of some tokens."""
+        return self.tokenizer.decode(np.asarray(token).tolist())
+
+
+def language_model(where: str, *, length: int = 512) -> LanguageModel:
+    """A decoder in Llama's or GPT-2's layout. Nothing downloads.
+
+    Args:
+        where: a folder in Hugging Face's layout (config.json, model.safetensors, tokenizer.json), a GGUF file, or
+            ``package:NAME`` of an installed package that holds either.
+        length: tokens of the longest text.
+
+    Raises:
+        SettingError: a file is not there, or the network does not know texts of that length.
+        WeightsError: the file does not say the network's shape, or is of another family.
+        DatasetError: the tokenizer is of another family.
+    """
+    file = read_weights(find_weights(where))
+    spec, (_, tokenizer) = decoder_spec(file, where), read_tokenizer(where, "where")
+    words = tokenizer.get_vocab_size(with_added_tokens=True)
+    model = Decoder(spec, Facts(classes=words, vocabulary=words, length=length))
+    return LanguageModel(model, *fill_weights(model, _unmade(model), file), tokenizer)
+
+
+def _unmade(model: Model) -> PyTree:
+    """Parameters as ``init`` makes them, all zero."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

@@ -83,6 +83,21 @@ def test_prompt_and_steps_through_the_cache_are_the_whole_pass_at_every_word(mod
 
 
 @pytest.mark.slow
+def test_a_prompt_in_chunks_is_the_prompt_at_once(x64):
+    """Padding in front, a last chunk that is not full, one text that ends before it."""
+    model = tiny_decoder(window=3)
+    params, batch = lively_params(model), padded([texts(1, 1, words)[0] for words in (3, 7)], 8, left=True)
+    (wanted, whole), (found, cut) = (
+        jax.jit(lambda p, batch, chunk=chunk: prefill(model, p, batch, slots=9, chunk=chunk))(params, batch)
+        for chunk in (None, 3)
+    )
+    np.testing.assert_allclose(found, wanted, **NEAR)
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, **NEAR), cut, whole)
+    with pytest.raises(SettingError, match="chunk = 3 and slots = 7 with a prompt of 8 words"):
+        prefill(model, params, batch, slots=7, chunk=3)
+
+
+@pytest.mark.slow
 def test_slots_given_up_are_keys_masked_and_room_for_the_next_words(model):
     """Every head of every layer gives up other slots; the cache has no room but theirs."""
     params, text, prompt = lively_params(model), texts(2, 2, 9), 6
@@ -108,6 +123,39 @@ def test_slots_given_up_are_keys_masked_and_room_for_the_next_words(model):
 
         expected = numpy_decoder.forward(model, params, text[number], sees)[prompt:]
         np.testing.assert_allclose(np.stack(found)[:, number], expected, **NEAR)
+
+
+@pytest.mark.slow
+def test_a_word_refused_before_it_is_written_is_a_key_masked_but_for_itself(x64):
+    """Each key head of each layer refuses words of its own; the first chunk has three words, then they come alone."""
+    model = tiny_decoder()
+    params, text = lively_params(model), texts(5, 1, 6)
+    alive = np.random.default_rng(6).random((model.spec.depth, 6, model.heads)) < 0.5
+
+    @jax.jit
+    def read(params, cache, token, position, alive):
+        stream = model.words(params, token, position, jnp.zeros(position.shape, bool))
+
+        def layer(stream, here):
+            block, cache, alive = here
+            stream = dataclasses.replace(stream, alive=alive[None])
+            cache = model.remember(block, stream, cache)
+            stream, _ = model.attend(block, stream, SOFTMAX, cache=cache)
+            return dataclasses.replace(model.feed(block, stream), alive=None), cache
+
+        stream, cache = jax.lax.scan(layer, stream, (model.blocks(params), cache, alive))
+        return model.predict(params, stream.x[0]), cache
+
+    empty = empty_cache(1, model.heads, 6, model.spec.key_width, jnp.float64)
+    cache = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (model.depth, *leaf.shape)), empty)
+    found = []
+    for words in (slice(0, 3), slice(3, 4), slice(4, 5), slice(5, 6)):
+        place = jnp.arange(6)[None, words]
+        logits, cache = read(params, cache, jnp.asarray(text[:, words]), place, jnp.asarray(alive[:, words]))
+        found.append(logits)
+    expected = numpy_decoder.forward(model, params, text[0], lambda layer, j, n, m: alive[layer, m, j])
+    np.testing.assert_allclose(np.concatenate(found), expected, **NEAR)
+    np.testing.assert_array_equal(cache.written[:, 0].sum(-1), alive.sum(1))
 
 
 def test_words_without_room_are_counted_and_the_others_keep_their_slots():

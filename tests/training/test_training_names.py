@@ -89,17 +89,18 @@ def network(spec, facts=TEXT):
     return jax.eval_shape(networks.make_model(spec, facts).init, jax.random.key(0))
 
 
-def decoded(mlp: str):
-    """A decoder's block with the MLP of this name."""
+def decoded(**names):
+    """A decoder's MLP and its words where one of its parts is named otherwise."""
     section = decoder.DecoderSpec(width=8, depth=1, heads=1, kv_heads=1, mlp_width=8)
-    model = networks.make_model(renamed(section, mlp=mlp), TEXT)
+    model = networks.make_model(renamed(section, **names), TEXT)
     params = jax.eval_shape(model.init, jax.random.key(0))
     words = jnp.zeros((1, TEXT.length), int)
 
     def fed(params):
         return model.feed(layer_of(model.blocks(params), 0), Stream(jnp.ones((1, 5, 8)), words, words > 0))
 
-    return jax.eval_shape(fed, params), model.shape()
+    embedded = jax.eval_shape(lambda params: model.embed(params, {"token": words}), params)
+    return jax.eval_shape(fed, params), embedded, model.shape()
 
 
 def codesign_program(**names):
@@ -178,7 +179,9 @@ CASES = {
     ),
     "task": (tuple(task.TASKS), task.make_task),
     "kernel": (tuple(kernels.KERNELS), kernels.make_kernel),
-    "decoder's MLP": (choices(decoder.DecoderSpec, "mlp"), decoded),
+    "decoder's MLP": (choices(decoder.DecoderSpec, "mlp"), lambda n: decoded(mlp=n)),
+    "decoder's norm": (choices(decoder.DecoderSpec, "norm"), lambda n: decoded(norm=n)),
+    "decoder's positions": (choices(decoder.DecoderSpec, "positions"), lambda n: decoded(positions=n)),
     "site": (SITES, lambda n: method_that(site=n)),
     "what is gated": (tuple(ON_OUTPUT), lambda n: method_that(gates=n)),
     "projection": (shapes.PROJECTIONS, lambda n: initial_projection(n, jax.random.key(0), 2, 4)),

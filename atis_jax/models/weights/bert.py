@@ -13,10 +13,9 @@ import numpy as np
 
 from atis_jax.models.bert import TYPES, Bert
 from atis_jax.models.weights.errors import WeightsError
-from atis_jax.models.weights.facts import activation_of, check_facts
-from atis_jax.models.weights.files import CONFIG, WeightsFile
+from atis_jax.models.weights.facts import activation_of, check_facts, check_family, check_text
+from atis_jax.models.weights.files import WeightsFile
 from atis_jax.models.weights.tensors import Reading, Tensors
-from atis_jax.validation import SettingError
 
 _ANCHOR = "embeddings.word_embeddings.weight"
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
@@ -39,12 +38,7 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
         raise WeightsError(
             f"config.model.weights: {file.path} has no {_ANCHOR}, so it is no BERT; model.kind = 'bert' reads one"
         )
-    for name, wanted in _OF_BERT.items():
-        if file.config.get(name, wanted) != wanted:
-            raise WeightsError(
-                f"config.model.weights: {file.path.parent / CONFIG} says {name} = {file.config[name]!r}, and "
-                f"model.kind = 'bert' computes {wanted!r}; give weights of such a network"
-            )
+    check_family(file, spec.kind, file.config, _OF_BERT)
     prefix = anchor.removesuffix(_ANCHOR)
     tensors, width = Tensors(file.path, named), spec.width
     layers = [int(found[1]) for name in named if (found := _LAYER.match(name.removeprefix(prefix)))]
@@ -62,16 +56,8 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
         },
     )
     rows = len(named[anchor])
-    if rows != facts.vocabulary:
-        raise SettingError(
-            f"config.model.weights: {file.path} knows {rows} words, and config.data has a vocabulary of "
-            f"{facts.vocabulary}; give data.tokenizer the one that belongs to these weights"
-        )
     places = (tensors.shape_of(f"{prefix}embeddings.position_embeddings.weight") or (facts.length,))[0]
-    if facts.length > places:
-        raise SettingError(
-            f"config.data.length = {facts.length} is beyond the {places} positions of {file.path}; lower it"
-        )
+    check_text(file.path, facts, rows, places)
 
     def matrix(name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
         return {

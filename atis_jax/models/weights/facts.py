@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from atis_jax.data.dataset import Facts
+from atis_jax.models.weights.errors import WeightsError
+from atis_jax.models.weights.files import CONFIG, WeightsFile
 from atis_jax.validation import SettingError
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh"}
@@ -47,3 +50,44 @@ def activation_of(config: Mapping[str, Any], name: str = "hidden_act") -> str | 
     """
     found = config.get(name)
     return None if found is None else ACTIVATIONS.get(str(found), str(found))
+
+
+def check_family(file: WeightsFile, kind: str, says: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Whether a file is of a network that computes what ours does; what it does not say it does as usual.
+
+    Args:
+        file: for messages.
+        kind: ``model.kind``, for messages.
+        says: what it says, by the names of ``config.json``.
+        wanted: what it has to say.
+
+    Raises:
+        WeightsError: it is not; names the first difference.
+    """
+    for name, value in wanted.items():
+        if says.get(name, value) != value:
+            raise WeightsError(
+                f"config.model.weights: {file.path} or its {CONFIG} says {name} = {says[name]!r}, and model.kind = "
+                f"{kind!r} computes {value!r} with weights of these names; give weights of such a network"
+            )
+
+
+def check_text(path: Path, facts: Facts, words: int, longest: int | None) -> None:
+    """Whether data are of the words that weights know, and no text longer than they do.
+
+    Args:
+        path: of the weights.
+        facts: of the data.
+        words: rows of their table of words.
+        longest: words of the longest text; None where they do not say.
+
+    Raises:
+        SettingError: they are not.
+    """
+    if words != facts.vocabulary:
+        raise SettingError(
+            f"config.model.weights: {path} knows {words} words, and config.data has a vocabulary of "
+            f"{facts.vocabulary}; give data.tokenizer the one that belongs to these weights"
+        )
+    if longest is not None and facts.length > longest:
+        raise SettingError(f"config.data.length = {facts.length} is beyond the {longest} positions of {path}; lower it")

@@ -14,10 +14,11 @@ from safetensors.numpy import load_file
 
 from atis_jax.data.located import locate
 from atis_jax.models.weights.errors import WeightsError
+from atis_jax.models.weights.gguf import load_gguf
 from atis_jax.models.weights.graph import load_graph
 from atis_jax.validation import SettingError
 
-NAMES = ("model.safetensors", "*.safetensors", "*.onnx")
+NAMES = ("model.safetensors", "*.safetensors", "*.onnx", "*.gguf")
 """Of a file of weights in a folder, the preferred first."""
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
 """Names of Hugging Face's files beside it: the network's shape, and how its inputs are prepared."""
@@ -53,7 +54,7 @@ def read_weights(path: Path) -> WeightsFile:
     """A file of weights and what stands beside it.
 
     Raises:
-        SettingError: it is no safetensors and no ONNX.
+        SettingError: it is no safetensors, no ONNX and no GGUF.
         WeightsError: it, or a file beside it, cannot be read.
     """
     reader = _READERS.get(path.suffix)
@@ -99,5 +100,6 @@ def _beside(path: Path, name: str) -> dict[str, Any]:
 _READERS: dict[str, Callable[[Path], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
     ".safetensors": lambda path: (load_file(path), {}),
     ".onnx": load_graph,
+    ".gguf": load_gguf,
 }
 """By the end of a file's name: what reads its arrays, and what it says of the network."""

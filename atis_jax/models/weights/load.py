@@ -12,13 +12,18 @@ import numpy as np
 
 from atis_jax.models.backbone import Model
 from atis_jax.models.weights.bert import read_bert
+from atis_jax.models.weights.causal import read_decoder
 from atis_jax.models.weights.files import WeightsFile, read_weights
 from atis_jax.models.weights.tensors import Reading
 from atis_jax.models.weights.vit import read_vit
 from atis_jax.typing import PyTree
 from atis_jax.validation import choose
 
-READERS: dict[str, Callable[[Any, WeightsFile], Reading]] = {"bert": read_bert, "vit": read_vit}
+READERS: dict[str, Callable[[Any, WeightsFile], Reading]] = {
+    "bert": read_bert,
+    "decoder": read_decoder,
+    "vit": read_vit,
+}
 """By ``model.kind``: what makes parameters of a network from a file."""
 
 
@@ -38,10 +43,16 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
         SettingError: the network has another shape than the weights.
         WeightsError: the file cannot be read, or has more or less in it than the network.
     """
+    return fill_weights(model, params, read_weights(path))
+
+
+def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTree, str]:
+    """``load_weights`` from a file that is read already."""
     spec: Any = model.spec  # type: ignore[attr-defined]
-    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, read_weights(path))
+    found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, file)
     found["blocks"] = jax.tree.map(lambda *layers: np.stack(layers), *found["blocks"])
-    fresh = params["params"]
+    nested = "params" in params  # as Flax has them
+    fresh = params["params"] if nested else params
     untrained = sorted(set(fresh) - set(found))
     merged = {name: found.get(name, part) for name, part in fresh.items()}
     assert set(found) <= set(fresh), sorted(found)
@@ -50,6 +61,6 @@ def load_weights(model: Model, params: PyTree, path: Path) -> tuple[PyTree, str]
         assert new.shape == old.shape, (jax.tree_util.keystr(path), new.shape, old.shape)
         return jnp.asarray(new, old.dtype)
 
-    filled = {"params": jax.tree_util.tree_map_with_path(as_before, merged, fresh)}
+    filled = jax.tree_util.tree_map_with_path(as_before, merged, fresh)
     line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
-    return filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")
+    return {"params": filled} if nested else filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")
