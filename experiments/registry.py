@@ -103,6 +103,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.kv_gate.experiment:run",
         "experiments.kv_gate.contents:KV_GATE",
     ),
+    "saliency": Experiment(
+        "experiments.saliency.settings:SaliencySettings",
+        "experiments.saliency.experiment:run",
+        "experiments.saliency.contents:SALIENCY",
+    ),
 }
 
 

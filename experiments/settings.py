@@ -101,6 +101,12 @@ class CodesignSettings:
                 "train; set start_from = None, or experiment = 'codesign'"
             )
         depth = self.model.depth
+        for name in ("dense", "tune"):
+            if (frozen := getattr(self, name).frozen_blocks) > depth:
+                raise SettingError(
+                    f"config.{name}.frozen_blocks = {frozen} exceeds config.model.depth = {depth}; give at most that, "
+                    "which trains the head alone"
+                )
         self.pruning.kept_per_layer(depth)
         method = self._method()
         method.check(Place(self.model, self.pruning, self.hardware, self.energy, self.codesign))

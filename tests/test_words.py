@@ -23,6 +23,7 @@ OF_IMAGES = (
     "experiments/codesign_report/strip.py",
     "experiments/drift/",  # brightness, contrast and noise of images
     "experiments/montecarlo/inputs.py",  # further cluttered digits
+    "experiments/saliency/",  # maps of images
 )
 PARTICIPLES = "_*(held|carried|marked|ready|described|sealed|placed|ranked|recorded)(_[av])?"
 """Names of things that say what was done to them, and not what they are."""

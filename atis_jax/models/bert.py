@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
+from atis_jax.models.pooling import mean_left
 from atis_jax.models.words import OfWords
 from atis_jax.pruning.stream import Stream
 from atis_jax.typing import Key, PyTree
@@ -38,14 +39,7 @@ def _mean(stream: Stream) -> Float[Array, "B D"]:
 
     Before anything is pruned that is the mean over all real tokens (Reimers and Gurevych 2019, arXiv 1908.10084).
     """
-    weight = jnp.ones(stream.x.shape[:2], stream.x.dtype)
-    if stream.gate is not None:
-        weight = jnp.max(stream.gate, axis=-1)
-    if stream.real is not None:
-        weight = jnp.where(stream.real, weight, 0.0)
-    if stream.size is not None:
-        weight = weight * stream.size
-    return jnp.einsum("bn,bnd->bd", weight, stream.x) / jnp.sum(weight, axis=-1, keepdims=True)
+    return mean_left(stream.x, stream)
 
 
 def _mean_of_all(stream: Stream) -> Float[Array, "B D"]:

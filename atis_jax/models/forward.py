@@ -112,6 +112,8 @@ class Pass:
         relaxation: softened decisions while training.
         needs: parts of every layer's ``Attended`` to give back.
         dropout: turns dropout on.
+        frozen: first blocks that no gradient goes into or through, nor into what is in front of them; a scorer there
+            has those of its own decisions' voltages and probabilities alone.
     """
 
     model: Model
@@ -121,6 +123,7 @@ class Pass:
     relaxation: Relaxation = dataclasses.field(default_factory=Relaxation)
     needs: tuple[str, ...] = ()
     dropout: Key | None = None
+    frozen: int = 0
 
 
 class Layer(NamedTuple):
@@ -149,6 +152,7 @@ def dense_forward(
     needs: Collection[str] = (),
     kernel: Kernel = SOFTMAX,
     dropout_key: Key | None = None,
+    frozen: int = 0,
 ) -> tuple[Float[Array, "B ..."], Attended]:
     """The network without pruning.
 
@@ -159,11 +163,12 @@ def dense_forward(
         needs: parts of ``Attended`` to give back.
         kernel: how attention is computed.
         dropout_key: turns dropout on.
+        frozen: see ``Pass``.
 
     Returns:
         Logits, and each layer's attention in the parts of ``needs``, leaves (L, B, ...).
     """
-    run = Pass(model, kernel, needs=tuple(sorted(needs)), dropout=dropout_key)
+    run = Pass(model, kernel, needs=tuple(sorted(needs)), dropout=dropout_key, frozen=frozen)
     stream, (_, attended) = run_layers(run, params, model.embed(params, batch), None, None)
     return model.read_out(params, stream), attended
 
@@ -180,6 +185,7 @@ def masked_forward(
     relaxation: Relaxation | None = None,
     kernel: Kernel = SOFTMAX,
     dropout_key: Key | None = None,
+    frozen: int = 0,
 ) -> Pruned:
     """Every token is computed in every layer; pruned ones are gated out.
 
@@ -194,8 +200,9 @@ def masked_forward(
         relaxation: how decisions are softened while training; None: hard ones.
         kernel: how attention is computed.
         dropout_key: turns dropout on.
+        frozen: see ``Pass``.
     """
-    run = Pass(model, kernel, method, scored, relaxation or Relaxation(), dropout=dropout_key)
+    run = Pass(model, kernel, method, scored, relaxation or Relaxation(), dropout=dropout_key, frozen=frozen)
     start = opened_for(method, model.embed(params, batch, raw=method.raw))
     stream, (trail, _) = run_layers(run, params, start, inputs, key)
     return _pruned(model.read_out(params, stream), trail, start)
@@ -289,12 +296,21 @@ def run_layers(
     """
     depth, full = run.model.depth, (spread(stream.counted, stream.x.shape[0]), stream.x.shape[1])
     blocks = run.model.blocks(params)
+    if run.frozen:
+        stream = jax.lax.stop_gradient(stream)
     start, whole = stream, stream.x if capacities is not None and reads_every_token(run.model) else None
     found = []
     for layers in stretches(run, depth):
 
-        def body(stream, layer: Layer, capacity: int | None = None, decides: bool = layers.start in run.scored):
-            return one_layer(run, stream, layer, full, key, decides, capacity)
+        def body(
+            stream,
+            layer: Layer,
+            capacity: int | None = None,
+            decides: bool = layers.start in run.scored,
+            frozen: bool = layers.start < run.frozen,
+        ):
+            layer = layer._replace(block=jax.lax.stop_gradient(layer.block)) if frozen else layer
+            return one_layer(run, stream, layer, full, key, decides, capacity, frozen)
 
         if capacities is None and len(layers) > UNROLLED:
             part = slice(layers.start, layers.stop)
@@ -330,12 +346,15 @@ def stretches(run: Pass, depth: int) -> Iterator[range]:
     """Layers before the scored ones, those, and the ones behind them; empty ones left out.
 
     Of a method that reads once, the layer in which it does stands alone: from there on more travels with the tokens.
+    Frozen layers are kept apart from the others.
     """
     scored = range(0, 0) if run.method is None else range(min(run.scored.start, depth), min(run.scored.stop, depth))
     alone = scored[: int(run.method is not None and run.method.reads_once)]
     for part in (range(0, scored.start), alone, scored[len(alone) :], range(scored.stop, depth)):
-        if len(part):
-            yield part
+        frozen = part[: max(run.frozen - part.start, 0)]
+        for kind in (frozen, part[len(frozen) :]):
+            if len(kind):
+                yield kind
 
 
 def one_layer(
@@ -346,6 +365,7 @@ def one_layer(
     key: Key | None,
     decides: bool,
     capacity: int | None,
+    frozen: bool = False,
 ) -> tuple[Stream, tuple[Record | None, Attended]]:
     """Decide, attend, feed: at the method's own site.
 
@@ -357,6 +377,7 @@ def one_layer(
         key: read noise.
         decides: whether this layer has a scorer.
         capacity: room for tokens, to really remove the others; None leaves them masked.
+        frozen: whether no gradient goes through the tokens behind the decision.
     """
     model, method, batch = run.model, run.method, stream.x.shape[0]
     needs = (*run.needs, *(() if method is None else sorted(method.needs - set(run.needs))))
@@ -373,6 +394,8 @@ def one_layer(
             reached = stream
             said, state = score_layer(run, layer, stream, attended, full[0], key)
             stream, factor = apply_decision(run, stream, said)
+            if frozen:
+                stream, factor = jax.lax.stop_gradient((stream, factor))
         if here and capacity is not None:
             stream, overflow = pack_to(stream, capacity)
 

@@ -1,4 +1,4 @@
-"""A small pre-norm vision transformer: patches of an image, a CLS token, blocks, a linear head on CLS.
+"""A pre-norm vision transformer: patches of an image, a CLS token, blocks, a linear head on CLS, or on patches too.
 
 Shape suffixes: B batch, R rows and S columns of pixels, C channels, N tokens (CLS first), T patches, D width, H heads,
 K head width.
@@ -22,6 +22,7 @@ from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models import blocks
 from atis_jax.models.backbone import FromSpec
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.pooling import mean_left
 from atis_jax.pruning.stream import Attended, Stream
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -30,6 +31,9 @@ ROTARY_FASTEST, ROTARY_SLOWEST = math.pi / 2, math.pi / 20
 """Radians a patch: a period of 4 patches to one of 40, for grids about 8 patches wide."""
 PROTECTED = 1
 """Tokens in front of the patches: CLS."""
+HEADS = {"cls": False, "cls_mean": True}
+"""What is classified, and whether the patches' mean is: beside CLS, as DINOv2 is evaluated (Oquab et al. 2024, arXiv
+2304.07193)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +52,20 @@ class ModelSpec:
     dropout: float = setting(0.0, low=0.0, high=0.9, doc="dropout rate inside the blocks during training")
     activation: str = setting("gelu_tanh", choices=blocks.ACTIVATIONS, doc="of the MLP: gelu exact, or by tanh")
     norm_epsilon: float = setting(1e-6, low=0.0, high=0.1, exclusive_low=True, doc="added to a norm's variance")
+    head: str = setting("cls", choices=HEADS, doc="what is classified: CLS, or CLS beside the mean of the patches left")
     weights: str | None = setting(
         None, path=True, doc="pretrained: a .safetensors or .onnx file, a folder with one, or package:NAME; None: none"
     )
+    cut: bool = setting(False, doc="take only the first ``depth`` blocks of deeper weights")
 
     def __post_init__(self):
         check_settings(self, "model")
         blocks.check_heads(self)
+        if self.cut and self.weights is None:
+            raise SettingError(
+                "model.cut = True with model.weights = None: there are no weights to take the first blocks of; name "
+                "weights, or set cut = False"
+            )
         if self.stem == "conv" and self.patch % 2:
             raise SettingError(
                 f"model.patch = {self.patch} must be even for model.stem = 'conv', which first takes squares of two "
@@ -65,6 +76,11 @@ class ModelSpec:
                 f"model.width / model.heads = {self.width // self.heads} must be a multiple of 4 for model.rotary: "
                 "half of a head's dimensions turn with the row, half with the column, in pairs"
             )
+
+    @property
+    def pools(self) -> bool:
+        """Whether the patches' mean is classified beside CLS."""
+        return choose(HEADS, self.head, "model.head")
 
     def check_raw(self) -> None:
         """Whether each token is made of its own patch's pixels alone.
@@ -155,7 +171,7 @@ def rotary_turn(rows: int, columns: int, key_width: int) -> tuple[Float[np.ndarr
 
 
 class Network(nn.Module):
-    """Patch stem, CLS token, learned positions, ``depth`` blocks, norm, linear head on CLS."""
+    """Patch stem, CLS token, learned positions, ``depth`` blocks, norm, linear head."""
 
     spec: ModelSpec
     classes: int
@@ -177,16 +193,20 @@ class Network(nn.Module):
         cls = jnp.broadcast_to(self.cls, (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([cls, x], axis=1) + self.position
 
-    def classify(self, cls_BxD: Float[Array, "B D"]) -> Float[Array, "B classes"]:
-        """Logits from the CLS token."""
-        return self.head(self.norm(cls_BxD))
+    def classify(self, stream: Stream) -> Float[Array, "B classes"]:
+        """Logits from CLS, which is first whatever was removed, and where the head says so from the patches left."""
+        if not self.spec.pools:
+            return self.head(self.norm(stream.x[:, 0]))
+        x = self.norm(stream.x)
+        mean = mean_left(x, stream, among=~stream.protected)
+        return self.head(jnp.concatenate([x[:, 0], mean], axis=-1))
 
     def __call__(self, scaled_BxRxSxC):
         """Makes every parameter."""
         x = self.embed(scaled_BxRxSxC)
         for block in self.blocks:
             x = block(x)
-        return self.classify(x[:, 0])
+        return self.classify(blocks.unread(x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,8 +280,8 @@ class VisionTransformer(FromSpec):
         return blocks.feed(blocks.Block(self.spec), block, stream, dropout)
 
     def read_out(self, params: PyTree, stream: Stream) -> Float[Array, "B classes"]:
-        """Logits from CLS, which is first whatever was removed."""
-        return cast(Array, self._network.apply(params, stream.x[:, 0], method="classify"))
+        """Logits of what the head reads."""
+        return cast(Array, self._network.apply(params, stream, method="classify"))
 
     def shape(self, camera: bool = False) -> NetworkShape:
         """See ``Model``."""
@@ -273,7 +293,9 @@ class VisionTransformer(FromSpec):
             heads=spec.heads,
             mlp_width=spec.mlp_width,
             classes=self.facts.classes,
-            stem_macs=choose(_STEM_MACS, spec.stem, "model.stem")(spec, self.tokens, channels),
+            # The head's second half reads one vector more, whatever is pruned: it is counted with the stem.
+            stem_macs=choose(_STEM_MACS, spec.stem, "model.stem")(spec, self.tokens, channels)
+            + spec.pools * spec.width * self.facts.classes,
             pixel_values=spec.patch**2 * channels if camera else 0,
         )
 

@@ -22,6 +22,9 @@ class StageSpec:
     weight_decay: float = setting(0.05, low=0.0, high=1.0, doc="decoupled weight decay of the network")
     clip: float = setting(1.0, low=0.0, exclusive_low=True, doc="global gradient norm is clipped to this")
     label_smoothing: float = setting(0.0, low=0.0, high=0.9, doc="label smoothing of the cross-entropy")
+    frozen_blocks: int = setting(
+        0, low=0, high=64, doc="first blocks that stay as they are, with all in front of them; no loss goes back there"
+    )
 
     def __post_init__(self):
         check_settings(self, "stage")

@@ -78,7 +78,9 @@ def optimiser(
         return optax.chain(optax.clip_by_global_norm(stage.clip), optax.adam(learning_rate(rate, scorer_stage), **adam))
 
     transforms = {
-        "network": optax.chain(optax.clip_by_global_norm(stage.clip), network_optimiser(stage)),
+        "network": optax.chain(
+            optax.clip_by_global_norm(stage.clip), still_where_frozen(network_optimiser(stage), stage)
+        ),
         "scorer": until_rest(codesign.scorer_learning_rate),
         "threshold": threshold_optimiser(stage, codesign),
         "frozen": optax.set_to_zero(),
@@ -130,6 +132,25 @@ def network_optimiser(stage: StageSpec) -> optax.GradientTransformation:
         ),
     }
     return choose(made, stage.optimiser, "stage.optimiser")()
+
+
+def still_where_frozen(transform: optax.GradientTransformation, stage: StageSpec) -> optax.GradientTransformation:
+    """``transform``, and of a stage with frozen blocks nothing moves that no loss reaches: no weight decay there.
+
+    Of stacked blocks each layer stands for itself.
+    """
+    if not stage.frozen_blocks:
+        return transform
+
+    def kept_still(path, update, gradient):
+        own = tuple(range(stacked(path), gradient.ndim))
+        return jnp.where(jnp.any(gradient != 0, axis=own, keepdims=True), update, 0)
+
+    def moved(gradient, state, params=None):
+        updates, state = transform.update(gradient, state, params)
+        return jax.tree_util.tree_map_with_path(kept_still, updates, gradient), state
+
+    return optax.GradientTransformation(transform.init, moved)
 
 
 def stacked(path: tuple[Any, ...]) -> int:

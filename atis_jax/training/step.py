@@ -21,6 +21,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Relaxation, ScorerInputs, dense_forward, masked_forward
 from atis_jax.models.kernels import make_kernel
 from atis_jax.pruning.masks import kept_fraction
+from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.method import Method, Trail
 from atis_jax.training import losses
 from atis_jax.training.schedule import schedule
@@ -74,7 +75,9 @@ def dense_step(model: Model, task: Task, stage: StageSpec, transform: optax.Grad
     """A step of the network alone."""
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch):
-        logits, _ = dense_forward(model, values["network"], batch, dropout_key=dropout_key(model, state))
+        logits, _ = dense_forward(
+            model, values["network"], batch, dropout_key=dropout_key(model, state), frozen=stage.frozen_blocks
+        )
         loss = jnp.mean(task.losses(logits, batch, stage.label_smoothing))
         return loss, ({"loss_ce": loss, "accuracy": jnp.mean(task.right(logits, batch))},)
 
@@ -113,8 +116,11 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             relaxation=Relaxation(now.smoothing, now.hardness, tracked, setup.codesign.detach_network),
             kernel=make_kernel(setup.kernel, secant=secant),
             dropout_key=dropout_key(model, state),
+            frozen=setup.stage.frozen_blocks,
         )
-        teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
+        teacher_logits, attention = out.logits, Attended()
+        if teaches or setup.loss.distill > 0:  # else nothing reads what it says
+            teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
         expected = losses.expected_kept(out.probability, out.alive, out.counted)
         ratio = setup.energy_ratio(losses.beyond_scored(expected, scored.stop), values["design"], state.scorer_state)
         trail = Trail(

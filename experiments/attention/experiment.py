@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,30 @@ WEIGHTS = "weights"
 """Name of pretrained weights among a run's inputs."""
 
 Score = Float[np.ndarray, "L B N G"]
+
+
+class Few(Protocol):
+    """Settings of an experiment that looks at a few examples of a pretrained network."""
+
+    @property
+    def data(self) -> Any:
+        """Section of the data."""
+        ...
+
+    @property
+    def model(self) -> Any:
+        """Section of the network."""
+        ...
+
+    @property
+    def examples(self) -> int:
+        """Of the evaluation split."""
+        ...
+
+    @property
+    def fit_examples(self) -> int:
+        """Of the training split."""
+        ...
 
 
 def run(settings: AttentionSettings, folder: RunFolder) -> dict[str, Any]:
@@ -111,7 +135,7 @@ def run(settings: AttentionSettings, folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
-def load_few(settings: AttentionSettings) -> tuple[Split, Split]:
+def load_few(settings: Few) -> tuple[Split, Split]:
     """Training and evaluation examples; of a data set whose section does not say how many, no more than are used.
 
     Raises:
@@ -137,7 +161,7 @@ def load_few(settings: AttentionSettings) -> tuple[Split, Split]:
     return train, test
 
 
-def network(settings: AttentionSettings, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
+def network(settings: Few, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
     """The network's parameters, what was read for them, and one line that says what they are."""
     where = getattr(settings.model, "weights", None)
     if where is None:

@@ -234,6 +234,21 @@ def test_timms_names_are_the_same_network(tmp_path, fresh):
     jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
+def test_a_network_is_cut_where_it_is_told_to_be_and_not_else(tmp_path, fresh):
+    full, params = fresh["vit"]
+    path = stored(tmp_path / "vit", made_up_vit(), CONFIG | {"layer_norm_eps": 1e-5})
+    spec = dataclasses.replace(VIT, depth=1, weights=str(path), cut=True)
+    model = VisionTransformer(spec, PICTURES)
+    found, line = load_weights(model, zeros(model), path)
+    assert "18 not used, because the network is cut behind block 1 of 2" in line
+    whole, _ = load_weights(full, params, path)
+    blocks = jax.tree.map(lambda leaf: leaf[:1], whole["params"].pop("blocks"))
+    jax.tree.map(np.testing.assert_array_equal, found["params"], whole["params"] | {"blocks": blocks})
+    unsaid = VisionTransformer(dataclasses.replace(spec, cut=False), PICTURES)
+    with pytest.raises(SettingError, match="model.depth = 1, and the weights have 2"):
+        load_weights(unsaid, zeros(model), path)
+
+
 def test_positions_are_resized_as_pytorch_does():
     row = np.array([0.0, 1.0, 4.0, 2.0, -3.0])
     table = np.broadcast_to(row[:, None, None], (5, 2, 1))

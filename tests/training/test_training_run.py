@@ -35,7 +35,9 @@ def test_importing_the_package_imports_no_layer():
 
 
 def test_a_name_that_it_does_not_offer_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'lod'; it offers fit_preset, language_model, load, register"):
+    with pytest.raises(
+        AttributeError, match="no attribute 'lod'; it offers fit_preset, language_model, load, register"
+    ):
         atis_jax.lod  # noqa: B018
 
 

@@ -136,7 +136,7 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> Reading:
         spec,
         {
             "width": shape_of(f"{first}{naming.norm_attention}.weight")[0],
-            "depth": depth,
+            "depth": min(spec.depth, depth) if spec.cut else depth,
             "mlp_width": shape_of(f"{first}{naming.up}.weight")[0] or None,
             "patch": patch[-1] or None,
             "heads": file.config.get("num_attention_heads", file.config.get("num_heads")),
@@ -185,10 +185,15 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> Reading:
         "blocks": [block(layer) for layer in range(spec.depth)],
     }
     # A network for classes has its classifier beside the backbone, whatever stands in front of that.
-    if tensors.shape_of(f"{naming.head}.weight") == (facts.classes, width):
+    same = not spec.pools and spec.depth == depth
+    if same and tensors.shape_of(f"{naming.head}.weight") == (facts.classes, width):
         weight = tensors.take(f"{naming.head}.weight", facts.classes, width)
         params["head"] = {"kernel": weight.T, "bias": tensors.take(f"{naming.head}.bias", facts.classes)}
-    tensors.leave(rf"{re.escape(naming.head)}\..*", f"the classifier is not of {facts.classes} classes")
+    reads = f"is not of {facts.classes} classes" if same else "reads CLS alone, behind the last block"
+    tensors.leave(rf"{re.escape(naming.head)}\..*", f"the classifier {reads}")
+    if spec.depth < depth:
+        cut = "|".join(re.escape(naming.block.format(layer)) for layer in range(spec.depth, depth))
+        tensors.leave(rf"{re.escape(prefix)}({cut}).*", f"the network is cut behind block {spec.depth} of {depth}")
     for pattern, why in naming.unused.items():
         tensors.leave(re.escape(prefix) + pattern, why)
     tensors.leave(r"decoder\..*", "a decoder of maps is no part of a classifier")
