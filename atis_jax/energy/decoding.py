@@ -198,19 +198,19 @@ def word_ledger(
         preset: prices, in place of the place's own.
     """
     every = jnp.ones(decoding.network.depth)
-    held = share * context if way.bounded else context
+    in_cache = share * context if way.bounded else context
     let_in = share if way.gates else 1.0
     own = 1.0 if decoding.sees_itself else let_in
     words = Words(
         scored=every,
         queries=every,
-        attended=every * (held + own),
+        attended=every * (in_cache + own),
         projected=every * own,
         fetched=every * (1.0 - (1.0 - own) ** decoding.place.batch),
         written=every * let_in,
-        read=every * held,
-        searched=every * (held + 1.0),
-        summed=every * (held + 1.0),
+        read=every * in_cache,
+        searched=every * (in_cache + 1.0),
+        summed=every * (in_cache + 1.0),
     )
     return _ledger(way, decoding, words, prices(decoding.place, decoding.point) if preset is None else preset, 1.0)
 
