@@ -198,19 +198,19 @@ def word_ledger(
         preset: prices, in place of the place's own.
     """
     every = jnp.ones(decoding.network.depth)
-    held = share * context if way.bounded else context
+    in_cache = share * context if way.bounded else context
     let_in = share if way.gates else 1.0
     own = 1.0 if decoding.sees_itself else let_in
     words = Words(
         scored=every,
         queries=every,
-        attended=every * (held + own),
+        attended=every * (in_cache + own),
         projected=every * own,
         fetched=every * (1.0 - (1.0 - own) ** decoding.place.batch),
         written=every * let_in,
-        read=every * held,
-        searched=every * (held + 1.0),
-        summed=every * (held + 1.0),
+        read=every * in_cache,
+        searched=every * (in_cache + 1.0),
+        summed=every * (in_cache + 1.0),
     )
     return _ledger(way, decoding, words, prices(decoding.place, decoding.point) if preset is None else preset, 1.0)
 
@@ -239,7 +239,7 @@ def prompt_ledger(
         raise SettingError(f"drop = True with {way}, which refuses no word; set drop = False")
     depth = decoding.network.depth
     every, chunks = jnp.ones(depth), jnp.maximum(context / decoding.chunk, 1.0)
-    let_in, own = every * (share if way.gates else 1.0), 1.0
+    let_in, own = every * (share if way.gates else 1.0), every
     scored, queries = every * context, every * context
     if drop:
         let_in = jnp.asarray(share) ** (jnp.arange(1.0, depth + 1.0) / depth)
@@ -247,14 +247,14 @@ def prompt_ledger(
         scored = jnp.concatenate([scored[:1], queries[:-1]])
         attended = (queries + 1.0) / 2.0
     else:
-        own = 1.0 if decoding.sees_itself else let_in
+        own = every if decoding.sees_itself else let_in
         attended = let_in * (context - 1.0) / 2.0 + own
     written = let_in * context
     words = Words(
         scored=scored,
         queries=queries,
         attended=attended,
-        projected=written if drop else own * context * every,
+        projected=written if drop else own * context,
         fetched=every,
         written=written,
         read=written * (chunks - 1.0) / 2.0,

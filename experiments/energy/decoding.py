@@ -123,7 +123,8 @@ def words(decoding: Decoding, context: float, share: float, names: tuple[str, ..
     """Each way's lines at one context and share of the grid."""
     at = SHARES.index(share), GRID.index(context)
     return {
-        name: {line: one[at] for line, one in found.as_dict().items()} for name, found in grid(decoding, names).items()
+        name: {line: float(one[at]) for line, one in found.as_dict().items()}
+        for name, found in grid(decoding, names).items()
     }
 
 

@@ -96,8 +96,8 @@ def hinge(moved: Moved, ours: WordLedger, theirs: WordLedger, rival: str) -> Hin
         theirs: likewise.
         rival: whose name that is; against ``dense`` whole words are compared, else what is not the same in both.
     """
-    first = [jax.tree.map(lambda leaf: leaf[0], one) for one in (ours, theirs)]
-    ratio = spending_ratio(ours, theirs, rival, differing_lines(*first, rival))
+    mine, other = (jax.tree.map(lambda leaf: leaf[0], one) for one in (ours, theirs))
+    ratio = spending_ratio(ours, theirs, rival, differing_lines(mine, other, rival))
     swings = {}
     for number, constant in enumerate(moved.constants):
         low, high, assumed = range_of(constant)
@@ -106,10 +106,10 @@ def hinge(moved: Moved, ours: WordLedger, theirs: WordLedger, rival: str) -> Hin
     swing = by_weight(swings.values())[0]
     number = moved.constants.index(swing.constant)
     way = moved.on_way(number)
-    lines = tuple(first[0].as_dict())
+    lines = tuple(mine.as_dict())
     drawn = Drawn({"ours": _rows(moved, ours), "theirs": _rows(moved, theirs)}, moved.constants, lines)
     # What is equal in both cancels, against dense too.
-    unequal = differing_lines(*first, rival="")
+    unequal = differing_lines(mine, other, rival="")
     return Hinge(swing, crossing(moved.values[way, number], ratio[way]), certainty(drawn, "ours", "theirs", unequal))
 
 
