@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -109,10 +110,13 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
     print(f"fitted on {len(fit)} windows in {fitted - started:.0f} s", flush=True)
     bench = Bench(settings, model, params, test, policies, learned, draw_key)
     dice = chips(settings, learned["gate"], rng.key_of(root, "chip"))
-    found = [
-        at_budget(bench, budget, number, fit[: settings.threshold_windows], dice)
-        for number, budget in enumerate(budgets)
-    ]
+    few, found = fit[: settings.threshold_windows], []
+    for number, budget in enumerate(budgets):
+        after = partial(at_budget, bench, budget, number, few, dice)
+        found.append(once(folder.path / f"after_reading_{number}.npz", after))
+        if reading := [dice(one) for one in range(settings.chips_reading[number])]:
+            before = partial(while_read, bench, budget, few, reading)
+            found[-1] |= once(folder.path / f"while_reading_{number}.npz", before)
     arrays = {f"{name}_{number}": value for number, one in enumerate(found) for name, value in one.items()}
     shown = make_dataset(settings.data).show({"token": np.asarray(test.columns["token"])[:1, : settings.prefix]})
     arrays["pieces_0"] = shown["words"][0]
@@ -178,6 +182,14 @@ def chips(settings: KvGateSettings, gate: Gate, key: Key) -> Callable[[int], Gat
     return one
 
 
+def once(path: Path, made: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What was measured already, where a run goes on; else measured now, and kept for the next start."""
+    if not path.exists():
+        write_arrays_atomically(path, made())
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
 def at_budget(
     bench: Bench, budget: Budget, number: int, fit: np.ndarray, chip: Callable[[int], Gate]
 ) -> dict[str, np.ndarray]:
@@ -231,9 +243,7 @@ def at_budget(
     for which, name in (("chip", "chips"), ("fabricated", "as_fabricated")):
         for part in ("", "kept_"):
             arrays[part + name] = np.stack([joined[f"{part}{which} {one}"] for one in range(len(dice))])
-    arrays["remembered"] = first
-    reading = dice[: settings.chips_reading[number]]
-    return arrays | ({} if not reading else while_read(bench, budget, fit, token, label, reading))
+    return arrays | {"remembered": first}
 
 
 def set_on(
@@ -248,14 +258,13 @@ def set_on(
     return {name: thresholds(jnp.concatenate(parts, axis=1), budget) for name, parts in found.items()}
 
 
-def while_read(
-    bench: Bench, budget: Budget, fit: np.ndarray, token: np.ndarray, label: np.ndarray, dice: list[Gate]
-) -> dict[str, np.ndarray]:
+def while_read(bench: Bench, budget: Budget, fit: np.ndarray, dice: list[Gate]) -> dict[str, np.ndarray]:
     """Losses and kept shares where words are refused already while the prefix is read.
 
     ``reading_...``: seen by the ``local`` words behind all the same; ``unseen_...``: by nobody but themselves.
     """
     settings, arrays = bench.settings, dict[str, np.ndarray]()
+    token, label = np.asarray(bench.test.columns["token"])[: settings.windows], np.asarray(bench.test.labels)
     variants: dict[str, tuple[str, PyTree]] = {
         name: (name, bench.learned[name]) for name in ("gate", "twin", settings.worst) if bench.policies[name].static
     }
