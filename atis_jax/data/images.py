@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from atis_jax.data import augment, builders, canvas, checks, cluttered_digits, stored
 from atis_jax.data.dataset import Columns, Draw, Facts, Split
 from atis_jax.data.errors import DatasetError
-from atis_jax.validation import SettingError, check_settings, choose, setting
+from atis_jax.validation import SettingError, check_settings, choose, setting, short_repr
 
 EMBEDDED = "cluttered_digits"
 """The data set that needs no download."""
@@ -80,13 +80,13 @@ class ImagesSpec:
         own, asked = builders.parse_name(self.name)
         if own == EMBEDDED and not (set(asked) <= {"version"} and cluttered_digits.has_version(asked.get("version"))):
             raise SettingError(
-                f"config.data.name = {self.name!r}: there is one {EMBEDDED}, of version "
+                f"config.data.name = {short_repr(self.name)}: there is one {EMBEDDED}, of version "
                 f"{cluttered_digits.STORED_VERSION}; give its name alone"
             )
         if self.augmentation == "placement" and not self.embedded:
             raise SettingError(
                 "config.data.augmentation = 'placement' needs config.data.name = 'cluttered_digits', "
-                f"not {self.name!r}; give 'flip_crop' or 'none'"
+                f"not {short_repr(self.name)}; give 'flip_crop' or 'none'"
             )
         if self.train_examples is not None and self.train_examples < self.batch_size:
             raise SettingError(

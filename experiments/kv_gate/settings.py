@@ -41,7 +41,9 @@ class KvGateSettings:
     chips_reading: tuple[int, ...] = setting(
         (0,), low=0, high=10_000, doc="of these, chips that also refuse words while the prefix is read, likewise"
     )
-    temperature_c: tuple[float, ...] = setting((27.0,), low=-55.0, high=150.0, distinct=True, doc="of the chips, C")
+    temperature_c: tuple[float, ...] = setting(
+        (27.0,), low=-55.0, high=150.0, distinct=True, least=1, doc="of the chips in turns, C"
+    )
     local: int = setting(
         16, low=1, high=100_000, doc="words that see a refused one all the same while the prefix is read, itself one"
     )

@@ -34,6 +34,7 @@ REFUSED = [
     ("pretrained_attention", "pretrained_attention", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
     ("kv_methods", "kv_methods", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
     ("kv_gate", "kv_gate", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
+    ("saliency", "vit_pretrained:saliency", {"data.name": "unheard_of"}, "data set 'unheard_of'"),
     ("scenarios", "scenarios", {"sensor_run": "unfinished"}, "config.sensor_run = 'unfinished' is no finished"),
     (
         "spice_validation",
@@ -67,8 +68,9 @@ def test_a_refused_config_leaves_no_folder(data, tmp_path, monkeypatch, capfd, e
         overrides = {"data.data_dir": data, **overrides}
     flags = [f"--config.{name}={value}" for name, value in overrides.items()]
     before = sorted(os.listdir(tmp_path))
+    name, colon, variant = config.partition(":")
     code, out, err = in_process(
-        monkeypatch, capfd, tmp_path, [f"--config={CONFIGS / config}.py", "--workdir=made/run", *flags]
+        monkeypatch, capfd, tmp_path, [f"--config={CONFIGS / name}.py{colon}{variant}", "--workdir=made/run", *flags]
     )
     told = [line for line in err.splitlines() if not line.startswith("note: ")]  # another process has the cache's lock
     assert code == 2 and told[0].startswith("error: "), err
