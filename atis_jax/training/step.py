@@ -119,7 +119,9 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             frozen=setup.stage.frozen_blocks,
         )
         teacher_logits, attention = out.logits, Attended()
-        if teaches or setup.loss.distill > 0:  # else nothing reads what it says
+        # A weight may be traced, and is then no number yet.
+        distills = not (isinstance(setup.loss.distill, int | float) and setup.loss.distill == 0)
+        if teaches or distills:  # else nothing reads what it says
             teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
         expected = losses.expected_kept(out.probability, out.alive, out.counted)
         ratio = setup.energy_ratio(losses.beyond_scored(expected, scored.stop), values["design"], state.scorer_state)

@@ -29,7 +29,7 @@ def test_every_setting_that_is_a_path_expands_the_home_folder(monkeypatch):
     given, wanted = "~/runs/quickstart", "/somewhere/runs/quickstart"
     paths = []
     for name, annotation, rule in texts():
-        if name.split(".")[1] in TEXTS:
+        if name.split(".")[1] in TEXTS and name != "WindowsSpec.name":  # a data set's, or the file of a text
             assert not rule.path, name
             continue
         several = any(typing.get_origin(kind) is tuple for kind in alternatives(annotation))

@@ -27,6 +27,9 @@ from experiments.codesign_report.tokens import kept_tokens
 from experiments.codesign_report.training import training_curves
 from experiments.codesign_report.transfer import dac_transfer, integral_nonlinearity, ota_transfer
 
+OF_TEXT = "kept_tokens", "kept_words", "language"
+"""Figures of runs on words, which the stored run is not."""
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -393,7 +396,7 @@ def test_agreement_with_layers_that_have_no_value(run):
 @pytest.mark.parametrize("layers", [1, 12])
 def test_every_axis_has_a_name(tmp_path, layers):
     run = write_fake_run(tmp_path / "run", layers=layers, images=1, grid=3, steps=40)
-    for entry in (entry for entry in CODESIGN.sections if entry.figures[0] not in ("kept_tokens", "kept_words")):
+    for entry in (entry for entry in CODESIGN.sections if entry.figures[0] not in OF_TEXT):
         picture, absent = build(entry.build, run)
         assert picture.caption and picture.alt and absent == {}, entry.title
         if picture.name == "kept_patches":

@@ -14,11 +14,11 @@ from jaxtyping import Array, Bool, Float
 
 from atis_jax.circuits.chip import Chip, Environment, nominal_chip, nominal_environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.circuits.presets import get_preset
 from atis_jax.eviction.policies.future import PER, groups_of, log_future
 from atis_jax.eviction.policies.linear import demeaned
 from atis_jax.eviction.policy import Policy
 from atis_jax.eviction.seen import Seen
+from atis_jax.fitting.preset_file import named_hardware
 from atis_jax.numerics import pytree
 from atis_jax.scoring.atis.analog import read_scores, realise_design
 from atis_jax.scoring.atis.design import INPUT_GAIN, Design, inputs_of, threshold_range
@@ -70,7 +70,7 @@ class AnalogGate(Policy):
     inputs: int = setting(16, low=1, high=4096, doc="inputs of the array")
     bits: int = setting(4, low=1, high=16, doc="of the converters")
     per: str = setting("layer", choices=PER, doc="one score a layer, or one for each key head")
-    preset: str = setting("nominal", doc="hardware that chips are drawn from")
+    preset: str = setting("nominal", path=True, doc="hardware that chips are drawn from, or its file")
     one_scale: bool = setting(False, doc="one scale for all inputs, and no offsets")
     noise: bool = setting(True, doc="whether reading has noise")
     static = True
@@ -83,7 +83,7 @@ class AnalogGate(Policy):
     @cached_property
     def hardware(self) -> Hardware:
         """The preset with converters of so many bits."""
-        return with_fields(get_preset(self.preset), {"dac.bits": self.bits})
+        return with_fields(named_hardware(self.preset), {"dac.bits": self.bits})
 
     def spec(self, groups: int) -> ScorerSpec:
         """Structure of the array."""
