@@ -22,8 +22,6 @@ from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Batch
 from atis_jax.models.registry import make_model
-from atis_jax.models.weights.files import file_digest, find_weights
-from atis_jax.models.weights.load import load_weights
 from atis_jax.pruning.stream import Attended
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.analog import Analog
@@ -46,13 +44,12 @@ from experiments.attention.designs import (
 from experiments.attention.figures import printed
 from experiments.attention.rules import rule_scores
 from experiments.attention.settings import AttentionSettings
-from experiments.inputs import Input, check_inputs
+from experiments.inputs import check_inputs
+from experiments.pretrained_network import network
 from experiments.rundir import RunFolder
 
 TARGETS = ("received", "cls_row")
 """Parts of the attention that scores are compared with: what a token gets from all, and from CLS."""
-WEIGHTS = "weights"
-"""Name of pretrained weights among a run's inputs."""
 
 Score = Float[np.ndarray, "L B N G"]
 
@@ -92,7 +89,7 @@ def run(settings: AttentionSettings, folder: RunFolder) -> dict[str, Any]:
     train, test = load_few(settings)
     model = make_model(settings.model, train.facts)
     root = jax.random.key(settings.seed)
-    params, read, line = network(settings, model, rng.key_of(root, "init"))
+    params, read, line = network(settings.model, model, rng.key_of(root, "init"))
     folder.begin()
     check_inputs(folder, read)
     print(line, flush=True)
@@ -159,18 +156,6 @@ def load_few(settings: Few) -> tuple[Split, Split]:
                 "lower the one or raise the other"
             )
     return train, test
-
-
-def network(settings: Few, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
-    """The network's parameters, what was read for them, and one line that says what they are."""
-    where = getattr(settings.model, "weights", None)
-    if where is None:
-        return jax.jit(model.init)(key), {}, "weights: none, the network is untrained"
-    file = find_weights(where)
-    # What no file of weights has is the classifier, which nothing here reads.
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, key))
-    params, line = load_weights(model, empty, file)
-    return params, {WEIGHTS: Input(file, sha256=file_digest(file))}, line
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 
 from atis_jax import rng
 from atis_jax.data.dataset import Split
-from atis_jax.data.registry import make_dataset
 from atis_jax.eviction.budget import above, highest, kept_share, thresholds
 from atis_jax.eviction.evaluate import compress, refuse
 from atis_jax.eviction.fit import fit_policies, read_texts
@@ -25,16 +24,13 @@ from atis_jax.eviction.policy import Policy, scores
 from atis_jax.eviction.registry import POLICIES
 from atis_jax.eviction.seen import see
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
 from atis_jax.statistics.shares import Estimate, SharedDraws, difference, recovered
 from atis_jax.typing import Key, PyTree
-from atis_jax.validation import SettingError
 from experiments.files import write_arrays_atomically
-from experiments.inputs import check_inputs
 from experiments.kv.contents import KV
 from experiments.kv.figures import printed
-from experiments.kv.reading import fit_tokens, load_few, network
+from experiments.kv.reading import fit_tokens, text_of, told_of_text
 from experiments.kv.settings import KvSettings
 from experiments.rundir import RunFolder
 
@@ -49,17 +45,11 @@ def run(settings: KvSettings, folder: RunFolder) -> dict[str, Any]:
         SettingError: the network is no decoder, its weights are of another, or not there.
     """
     started = time.time()
-    train, test = load_few(settings)
-    model = make_model(settings.model, train.facts)
-    if not isinstance(model, Decoder):
-        raise SettingError(f"config.model.kind = {settings.model.kind!r} keeps no cache; choose 'decoder'")
     root = jax.random.key(settings.seed)
-    params, read, line = network(settings, model, rng.key_of(root, "init"))
-    folder.begin()
-    check_inputs(folder, read)
-    print(line, flush=True)
+    text = text_of(settings, folder, root)
+    model, params, test = text.model, text.params, text.test
     policies = {name: POLICIES[name] for name in dict.fromkeys((*settings.policies, *settings.gated))}
-    fit = fit_tokens(settings, train, rng.key_of(root, "data"))
+    fit = fit_tokens(settings, text.train, rng.key_of(root, "data"))
     fit_key, draw_key = jax.random.split(rng.key_of(root, "random_scorer"))
     learned = fit_policies(model, params, fit, settings.prefix, policies, settings.budgets[0], settings.batch, fit_key)
     fitted = time.time()
@@ -78,20 +68,7 @@ def run(settings: KvSettings, folder: RunFolder) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {
-            "name": settings.data.name,
-            "split": settings.data.evaluation,
-            "unit": make_dataset(settings.data).unit,
-            "examples": settings.windows,
-            "fit_examples": settings.fit_windows,
-            "fit_split": "train",
-        },
-        "network": {
-            "kind": settings.model.kind,
-            "weights": settings.model.weights or "none, untrained",
-            "layers": model.depth,
-            "heads": model.heads,
-        },
+        **told_of_text(settings, model),
         "kv": compared(settings, found, gates),
         "timing": {"fit_seconds": fitted - started, "seconds": time.time() - started},
     }

@@ -6,20 +6,18 @@ import dataclasses
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from atis_jax import rng
 from atis_jax.data.dataset import Split
-from atis_jax.data.registry import load_split
-from atis_jax.models.backbone import Model
-from atis_jax.models.weights.files import file_digest, find_weights
-from atis_jax.models.weights.load import load_weights
+from atis_jax.data.registry import load_split, make_dataset
+from atis_jax.models.decoder import Decoder
+from atis_jax.models.registry import make_model
 from atis_jax.typing import Key, PyTree
-from atis_jax.validation import UserError
-from experiments.inputs import Input
-
-WEIGHTS = "weights"
-"""Name of pretrained weights among a run's inputs."""
+from atis_jax.validation import SettingError, UserError
+from experiments.inputs import check_inputs
+from experiments.pretrained_network import network
+from experiments.rundir import RunFolder
 
 
 class TextSettings(Protocol):
@@ -64,15 +62,59 @@ def load_few(settings: TextSettings) -> tuple[Split, Split]:
     return train, test
 
 
-def network(settings: TextSettings, model: Model, key: Key) -> tuple[PyTree, dict[str, Input], str]:
-    """The network's parameters, what was read for them, and one line that says what they are."""
-    where = settings.model.weights
-    if where is None:
-        return jax.jit(model.init)(key), {}, "weights: none, the network is untrained"
-    file = find_weights(where)
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, key))
-    params, line = load_weights(model, empty, file)
-    return params, {WEIGHTS: Input(file, sha256=file_digest(file))}, line
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """A decoder, and the windows of the text that it reads.
+
+    Attributes:
+        model: the decoder.
+        params: its parameters.
+        train: training windows.
+        test: evaluation windows.
+    """
+
+    model: Decoder
+    params: PyTree
+    train: Split
+    test: Split
+
+
+def text_of(settings: TextSettings, folder: RunFolder, root: Key) -> Text:
+    """What a run reads; begins the run's folder once all of it is there.
+
+    Raises:
+        UserError: there are fewer windows than are asked for.
+        SettingError: the network is no decoder, its weights are of another, or not there.
+    """
+    train, test = load_few(settings)
+    model = make_model(settings.model, train.facts)
+    if not isinstance(model, Decoder):
+        raise SettingError(f"config.model.kind = {settings.model.kind!r} keeps no cache; choose 'decoder'")
+    params, read, line = network(settings.model, model, rng.key_of(root, "init"))
+    folder.begin()
+    check_inputs(folder, read)
+    print(line, flush=True)
+    return Text(model, params, train, test)
+
+
+def told_of_text(settings: TextSettings, model: Decoder) -> dict[str, Any]:
+    """What a summary says of both."""
+    return {
+        "dataset": {
+            "name": settings.data.name,
+            "split": settings.data.evaluation,
+            "unit": make_dataset(settings.data).unit,
+            "examples": settings.windows,
+            "fit_examples": settings.fit_windows,
+            "fit_split": "train",
+        },
+        "network": {
+            "kind": settings.model.kind,
+            "weights": settings.model.weights or "none, untrained",
+            "layers": model.depth,
+            "heads": model.heads,
+        },
+    }
 
 
 def fit_tokens(settings: TextSettings, train: Split, key: Key) -> np.ndarray:

@@ -30,15 +30,13 @@ from atis_jax.eviction.policy import Policy, scores
 from atis_jax.eviction.registry import POLICIES
 from atis_jax.eviction.seen import Seen, see
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.registry import make_model
 from atis_jax.report import write_report
 from atis_jax.statistics.shares import SharedDraws, difference, recovered
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import celsius_to_kelvin
 from experiments.files import write_arrays_atomically
-from experiments.inputs import check_inputs
 from experiments.kv.experiment import told
-from experiments.kv.reading import fit_tokens, load_few, network
+from experiments.kv.reading import fit_tokens, text_of, told_of_text
 from experiments.kv_gate.contents import KV_GATE
 from experiments.kv_gate.figures import printed
 from experiments.kv_gate.settings import KvGateSettings
@@ -93,16 +91,11 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
         SettingError: the network is no decoder, its weights are of another, or not there.
     """
     started = time.time()
-    train, test = load_few(settings)
-    model = make_model(settings.model, train.facts)
     root = jax.random.key(settings.seed)
-    params, read, line = network(settings, model, rng.key_of(root, "init"))
-    assert isinstance(model, Decoder)
-    folder.begin()
-    check_inputs(folder, read)
-    print(line, flush=True)
+    text = text_of(settings, folder, root)
+    model, params, test = text.model, text.params, text.test
     policies = {name: POLICIES[name] for name in settings.rivals} | gates(settings)
-    fit = fit_tokens(settings, train, rng.key_of(root, "data"))
+    fit = fit_tokens(settings, text.train, rng.key_of(root, "data"))
     fit_key, draw_key = jax.random.split(rng.key_of(root, "random_scorer"))
     budgets = settings.budgets
     learned = fit_policies(model, params, fit, settings.prefix, policies, budgets[0], settings.batch, fit_key)
@@ -124,20 +117,7 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "experiment": settings.experiment,
         "seed": settings.seed,
-        "dataset": {
-            "name": settings.data.name,
-            "split": settings.data.evaluation,
-            "unit": "window",
-            "examples": settings.windows,
-            "fit_examples": settings.fit_windows,
-            "fit_split": "train",
-        },
-        "network": {
-            "kind": settings.model.kind,
-            "weights": settings.model.weights or "none, untrained",
-            "layers": model.depth,
-            "heads": model.heads,
-        },
+        **told_of_text(settings, model),
         "kv_gate": {
             "loss_full": float(found[0]["full"].mean()),
             "prefix": settings.prefix,

