@@ -31,9 +31,9 @@ def kv_strip(run: RunFiles) -> Strip:
     known = [name for name in found if not name.startswith("oracle") and name not in ends]
     best = max(known, key=lambda name: found[name]["recovered"]["value"], default=kv["reference"])
     sentence = (
-        f"With {share} of the prefix kept, {LABELS[best]} recovers {with_interval(found[best]['recovered'], 2)} of the "
-        f"gap from {LABELS[kv['worst']]} to {LABELS[kv['reference']]}. An oracle that knows the attention to come is "
-        "the bound where there is one."
+        f"With {share} of the prefix kept, the best policy beside {LABELS[kv['reference']]} ({LABELS[best]}) recovers "
+        f"{with_interval(found[best]['recovered'], 2)} of the gap from {LABELS[kv['worst']]} to "
+        f"{LABELS[kv['reference']]}. Oracles know the attention to come; no decoder does."
     )
     picture = Picture(
         "strip_kv",

@@ -36,6 +36,8 @@ LABELS = {
     "oracle_layer": "oracle, one a layer",
 }
 """Words of each policy, in the order of figures and tables."""
+MARKERS = "os^D"
+"""One a round of the colours."""
 
 
 GATED = {
@@ -72,26 +74,29 @@ def loss_by_budget(kv: Mapping[str, Any]) -> Figure:
     names = [name for name in LABELS if name in kv["budgets"][0]["policies"]]
     order = np.argsort([one["share"] for one in kv["budgets"]])
     budgets = [kv["budgets"][index] for index in order]
+    place, spread = np.arange(len(budgets)), 0.7 / len(names)
+    looks = [look for look in LINES if look[0] != RANDOM]
     for number, name in enumerate(names):
         added = [one["policies"][name]["added"] for one in budgets]
         value = np.array([one["value"] for one in added])
         ends = np.array([one["interval"] for one in added]).T
-        color, dash = LINES[number % len(LINES)]
-        shift = 1.0 + 0.012 * (number - (len(names) - 1) / 2)
+        color, dash = looks[number % len(looks)]
         axes.errorbar(
-            [100 * one["share"] * shift for one in budgets],
+            place + spread * (number - (len(names) - 1) / 2),
             value,
             np.abs(ends - value),
             color=RANDOM if name == "random" else color,
-            linestyle=dash if number < len(LINES) else ":",
+            linestyle=dash if len(budgets) > 1 else "",
             linewidth=1.4,
-            marker="o",
-            markersize=3,
+            marker=MARKERS[number // len(looks) % len(MARKERS)],
+            markersize=4,
             elinewidth=0.8,
             label=LABELS[name],
         )
     axes.axhline(0, color=BLACK, linewidth=0.7)
-    axes.set_xlabel("kept of the prefix, %")
+    axes.set_xticks(place, [f"{100 * one['share']:.0f}" for one in budgets])
+    axes.grid(axis="x", visible=False)
+    axes.set_xlabel("kept of the prefix, %; side by side at each budget")
     axes.set_ylabel("added to the loss, nats a word")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8)
@@ -103,7 +108,7 @@ def by_budget(run: RunFiles) -> Section:
     kv, sample = run.part("kv"), f"{run.table('dataset')['examples']} {run.evaluated()}"
     caption = (
         f"What eviction adds to the loss of the words behind the first {kv['prefix']}, over {sample}. A full cache has "
-        f"{kv['loss_full']:.3f} nats a word. Bars are 95 % by paired bootstrap over windows."
+        f"{kv['loss_full']:.3f} nats a word. Lower is better. Bars are 95 % by bootstrap over windows."
     )
     picture = Picture("kv_loss", loss_by_budget(kv), "Lines of added loss by budget, one a policy.", caption)
     tables = [
