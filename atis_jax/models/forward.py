@@ -435,7 +435,7 @@ def apply_decision(run: Pass, stream: Stream, said: Decision) -> tuple[Stream, F
     assert stream.alive is not None and stream.gate is not None
     if method.merges:
         assert said.into is not None
-        return merge_into(stream, said.into), None
+        return merge_into(stream, said.into, said.weight), None
     before = stream.alive if method.cascade else stream.opened(method.groups).alive
     assert before is not None
     hardness = relaxation.hardness if method.relaxes else 1.0

@@ -26,29 +26,33 @@ def pack_to(stream: Stream, capacity: int) -> tuple[Stream, Int[Array, "B"]]:
     return dataclasses.replace(moved, alive=alive, gate=alive.astype(stream.x.dtype), size=size), overflow
 
 
-def merge_into(stream: Stream, into: Int[Array, "B N"]) -> Stream:
+def merge_into(stream: Stream, into: Int[Array, "B N"], weight: Float[Array, "B N"] | None = None) -> Stream:
     """Tokens merged into others: each ``into[i]`` becomes the mean of all that go there, weighed by their size.
 
-    x_j = sum_(i into j) size_i x_i / sum_(i into j) size_i, i alive (Bolya et al. 2023, arXiv 2210.09461).
+    x_j = sum_(i into j) size_i x_i / sum_(i into j) size_i, i alive (Bolya et al. 2023, arXiv 2210.09461); or with a
+    weight the plain sum, x_j = sum_(i into j) weight_i x_i (the fused token of Liang et al. 2022, arXiv 2202.07800).
     A token that stays goes into itself. What was merged away is dead where it stood, its value as it was and its size
     0; the sizes go on adding up to the tokens there were. Needs one head group (``stream.opened(1, sized=True)``).
 
     Args:
         stream: in front of the merge.
         into: where each goes; a token that stays, and no other, receives.
+        weight: of each in the sum that stands where it goes; None: its share of the sizes there.
     """
     assert stream.alive is not None and stream.gate is not None and stream.size is not None
     batch, tokens, _ = stream.x.shape
     stays = into == jnp.arange(tokens)
-    weight = jnp.where(stream.alive[..., 0], stream.size, 0.0)
+    own = jnp.where(stream.alive[..., 0], stream.size, 0.0)
 
     def added(values: Float[Array, "N ..."], target: Int[Array, "N"]):
         return jnp.zeros_like(values).at[target].add(values)
 
-    size = jax.vmap(added)(weight, into)
-    summed = jax.vmap(added)(stream.x * weight[..., None], into)
-    divisor = jnp.where(size > 0, size, 1.0)[..., None]
-    x = jnp.where(size[..., None] > 0, summed / divisor, stream.x)
+    size = jax.vmap(added)(own, into)
+    part = own if weight is None else jnp.where(stream.alive[..., 0], weight, 0.0)
+    summed = jax.vmap(added)(stream.x * part[..., None], into)
+    if weight is None:
+        summed = summed / jnp.where(size > 0, size, 1.0)[..., None]
+    x = jnp.where(size[..., None] > 0, summed, stream.x)
     alive = stream.alive & stays[..., None]
     gate = jnp.where(stays[..., None], stream.gate, 0.0)
     return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=size)

@@ -16,6 +16,7 @@ from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
+from atis_jax.scoring.rivals.evit import Evit
 from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.random import Random
 from atis_jax.scoring.rivals.tome import Tome
@@ -30,6 +31,7 @@ METHODS: dict[str, type[Method]] = {
     "attention_received": AttentionReceived,
     "ltp": Ltp,
     "tome": Tome,
+    "evit": Evit,
 }
 OURS = frozenset(METHODS)
 """Those of this package; whatever else is in ``METHODS`` was registered."""

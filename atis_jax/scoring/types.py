@@ -28,6 +28,7 @@ class Decision:
         keep: (n, G) the decision taken in this very use, read noise included.
         into: (n,) the token that each is merged into, by place in the sequence given; itself for one that stays.
             None for a method that does not merge.
+        weight: (n,) what each counts for in the sum that stands where it goes; None: its share of the sizes there.
         along: what travels along with each token from here on, in the shape of ``Context.along``; None: as it was.
     """
 
@@ -35,6 +36,7 @@ class Decision:
     keep_probability: Float[Array, "n G"]
     keep: Bool[Array, "n G"]
     into: Int[Array, "n"] | None = None
+    weight: Float[Array, "n"] | None = None
     along: Any = None
 
 

@@ -39,6 +39,8 @@ def is_hard(step: Num[Array, "*s"] | int, steps: int, pruning: PruningSpec) -> B
 def schedule(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, target: Float[Array, "L"]) -> Scheduled:
     """Gates start open and wide, close along a cosine (as EViT's keep rate does), narrow, then turn hard.
 
+    Once ``ramp_start`` is over the target is kept + (from - kept) (1 + cos(pi t)) / 2, t from 0 to 1 over ``ramp``.
+
     Args:
         step: 0 at the start of co-design.
         steps: length of co-design.
@@ -46,12 +48,13 @@ def schedule(step: Float[Array, ""] | int, steps: int, pruning: PruningSpec, tar
         target: (L,) the final wanted kept fractions.
     """
     progress = jnp.asarray(step, jnp.float32) / steps
-    closing = jnp.clip(progress / max(pruning.ramp, 1e-6), 0.0, 1.0)
+    closing = jnp.clip((progress - pruning.ramp_start) / max(pruning.ramp, 1e-6), 0.0, 1.0)
     open_share = 0.5 * (1.0 + jnp.cos(jnp.pi * closing))
+    highest = jnp.maximum(pruning.ramp_from, target)
     narrowing = jnp.clip(progress / max(pruning.hard_from, 1e-6), 0.0, 1.0)
     ratio = pruning.smoothing_end / pruning.smoothing_start
     return Scheduled(
         smoothing=pruning.smoothing_start * ratio**narrowing,
         hardness=is_hard(step, steps, pruning).astype(jnp.float32),
-        target=target + (1.0 - target) * open_share,
+        target=jnp.where(progress < pruning.ramp_start, 1.0, target + (highest - target) * open_share),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.scoring.method import Method, Survey
 from atis_jax.scoring.types import Context
@@ -53,3 +53,10 @@ def first_by(measure: Float[Array, "n"], share: Float[Array, ""], context: Conte
     index = context.position
     ahead = (measure > measure[:, None]) | ((measure == measure[:, None]) & (index < index[:, None]))
     return (jnp.sum(ahead & alive, axis=1) < count) & alive
+
+
+def ranks(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
+    """How many of ``among`` are smaller; of equal ones the first is."""
+    index = jnp.arange(values.shape[0])
+    before = (values < values[:, None]) | ((values == values[:, None]) & (index < index[:, None]))
+    return jnp.sum(before & among, axis=1)

@@ -21,6 +21,7 @@ from atis_jax.energy.ledger import Ledger
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.rivals.share import ranks
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, setting
@@ -79,7 +80,7 @@ class Tome(Method):
         into, order, best = match(metric, context.along, alive, alive & ~context.counted, design)
         keep = (into == jnp.arange(into.shape[0]))[:, None]
         unlike = -jnp.where(best > NO_PAIR, best, -1.0)[:, None]
-        return Decision(unlike, keep.astype(tokens.dtype), keep, into, order), context.state
+        return Decision(unlike, keep.astype(tokens.dtype), keep, into, along=order), context.state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
         """The network, with MLPs of fewer tokens than its attention, and the matching.
@@ -145,10 +146,3 @@ def match(
     into = jnp.where(goes, partner, tokens)
     listed = jnp.where(protected, 0, jnp.where(in_a, 1, 2)) * order.shape[0] + place
     return into, jnp.where(count > 0, listed, place), best
-
-
-def ranks(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
-    """How many of ``among`` are smaller; of equal ones the first is."""
-    index = jnp.arange(values.shape[0])
-    before = (values < values[:, None]) | ((values == values[:, None]) & (index < index[:, None]))
-    return jnp.sum(before & among, axis=1)
