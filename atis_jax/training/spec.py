@@ -54,7 +54,9 @@ class PruningSpec:
         doc="layers from first_layer on that have a scorer; later ones keep what reaches them. None: all",
     )
     ramp: float = setting(0.4, low=0.0, high=1.0, doc="fraction of co-design over which the target falls")
-    ramp_start: float = setting(0.0, low=0.0, high=1.0, doc="fraction of co-design that comes first, and prunes nothing")
+    ramp_start: float = setting(
+        0.0, low=0.0, high=1.0, doc="fraction of co-design that comes first, and prunes nothing"
+    )
     ramp_from: float = setting(1.0, low=0.0, high=1.0, doc="kept fraction from which the target falls then")
     hard_from: float = setting(0.0, low=0.0, high=1.0, doc="fraction of co-design after which decisions are hard")
     smoothing_start: float = setting(

@@ -15,10 +15,13 @@ from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.models.forward import Relaxation, ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import Pass, Relaxation, ScorerInputs, masked_forward, opened_for, run_layers
 from atis_jax.models.vit import ModelSpec, VisionTransformer
+from atis_jax.pruning.stream import PARTS
 from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Survey
 from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.rivals.attention import AttentionSpec
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.training.state import create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step
@@ -77,30 +80,48 @@ def method_of(spec):
     return make_method(spec, get_preset("nominal"))
 
 
-def start(method, **design):
+@functools.cache
+def surveyed() -> Survey:
+    """What the tiny network shows of the batch: every part of its attention."""
+    asks = make_method(AttentionSpec(), get_preset("nominal"))
+    return jax.jit(lambda params, batch: survey(MODEL, params, asks, batch, more=PARTS))(params(), batch())
+
+
+def start(method, wanted=WANTED, **design):
     """What the method begins with on the tiny network; fields of ``design`` replaced."""
-
-    @jax.jit
-    def begun(params, batch):
-        return method.begin(jax.random.key(0), survey(MODEL, params, method, batch), WANTED)
-
-    made, memory = begun(params(), batch())
+    made, memory = jax.jit(method.begin)(jax.random.key(0), surveyed(), wanted)
     return ScorerInputs(dataclasses.replace(made, **design) if design else made, None, None, memory)
 
 
+def keys(seed: int = 0):
+    """One an example, for methods that leave something to chance."""
+    return jax.random.split(jax.random.key(seed), BATCH)
+
+
 def masked(method, inputs, model=MODEL, hardness: float = 1.0):
-    return _masked(model, method, params(), inputs, jnp.float32(hardness))
+    return _masked(model, method, params(), batch(), inputs, keys(), jnp.float32(0.1), jnp.float32(hardness))
+
+
+def evaluated(method, inputs, examples, keys):
+    """Masked, decisions hard, nothing relaxed."""
+    return _masked(MODEL, method, params(), examples, inputs, keys, jnp.float32(0.0), jnp.float32(1.0))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _masked(model, method, params, inputs, hardness):
-    return masked_forward(model, params, method, batch(), inputs, None, relaxation=Relaxation(0.1, hardness))
+def _masked(model, method, params, examples, inputs, keys, smoothing, hardness):
+    return masked_forward(model, params, method, examples, inputs, keys, relaxation=Relaxation(smoothing, hardness))
 
 
-def gathered(method, inputs, capacities, model=MODEL):
-    return jax.jit(
-        lambda params, inputs: gathered_forward(model, params, method, batch(), inputs, None, capacities=capacities)
-    )(params(), inputs)
+def packed(method, inputs, capacities, model=MODEL):
+    """Tokens really removed: the stream behind the last layer, what the layers decided, and the logits."""
+
+    @jax.jit
+    def run(params, examples, inputs, keys):
+        stream = opened_for(method, model.embed(params, examples))
+        out, (trail, _) = run_layers(Pass(model, method=method), params, stream, inputs, keys, capacities)
+        return out, trail, model.read_out(params, out)
+
+    return run(params(), batch(), inputs, keys())
 
 
 def room(out) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""ToMe: the authors' own numbers, both passes of a network, padding, protected tokens, training, costs."""
+"""ToMe: the authors' own numbers, training, costs. What every rival must do is in test_scoring_rivals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from original_block import OriginalBlock
 from rival_cases import (
     DEPTH,
     MODEL,
-    Padded,
     batch,
-    gathered,
     golden,
     masked,
     method_of,
     params,
-    room,
     start,
     step_metrics,
     tiny_bill,
@@ -161,58 +158,6 @@ def test_later_layers_deal_their_halves_in_the_originals_order():
         owner |= {group: place for place, group in groups.items()}
         mine.append(set(groups.values()))
     assert listed_groups(vectors_of, MERGED) == mine
-
-
-@pytest.fixture(scope="module")
-def passes():
-    inputs = start(METHOD)
-    out = masked(METHOD, inputs)
-    return inputs, out, gathered(METHOD, inputs, room(out))
-
-
-@pytest.mark.slow
-def test_removing_merged_tokens_changes_no_logit(passes):
-    _, hard, packed = passes
-    np.testing.assert_array_equal(hard.alive, packed.alive)
-    np.testing.assert_array_equal(packed.overflow, 0)
-    np.testing.assert_allclose(packed.logits, hard.logits, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_every_layer_merges_as_many_as_it_should(passes):
-    kept = np.asarray(passes[1].alive[..., 0]).sum(-1)
-    np.testing.assert_array_equal(
-        kept, np.broadcast_to(MODEL.length - MERGED * np.arange(1, DEPTH + 1)[:, None], kept.shape)
-    )
-
-
-@pytest.mark.slow
-def test_the_class_token_is_never_merged(passes):
-    assert np.asarray(passes[1].alive)[:, :, 0].all()
-
-
-@pytest.mark.slow
-def test_sizes_add_up_to_the_tokens():
-    inputs = start(METHOD)
-
-    @jax.jit
-    def run(params, inputs):
-        stream = opened_for(METHOD, MODEL.embed(params, batch()))
-        return run_layers(Pass(MODEL, method=METHOD), params, stream, inputs, None, (14, 11, 8))[0]
-
-    out = run(params(), inputs)
-    np.testing.assert_array_equal(jnp.sum(out.size, axis=1), MODEL.length)
-    assert (np.asarray(out.size)[np.asarray(out.alive[..., 0])] >= 1).all()
-    np.testing.assert_array_equal(out.size[:, 0], 1)
-
-
-@pytest.mark.slow
-def test_padding_changes_nothing_and_never_merges(passes):
-    inputs, hard, _ = passes
-    out = masked(METHOD, inputs, Padded())
-    assert not np.asarray(out.alive)[:, :, MODEL.length :].any()
-    np.testing.assert_array_equal(out.alive[:, :, : MODEL.length], hard.alive)
-    np.testing.assert_allclose(out.logits, hard.logits, atol=1e-6)
 
 
 @pytest.mark.slow
