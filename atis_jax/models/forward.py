@@ -84,6 +84,7 @@ class Pruned:
         overflow: (L, B) kept tokens that found no room (always 0 in the masked pass).
         state: scorer memory afterwards.
         counted: (B, N) tokens that are a method's to judge; its leading axis is 1 where all examples agree.
+        tokens: (B, N, D) in front of the head, where they were asked for.
     """
 
     logits: Float[Array, "B ..."]
@@ -93,6 +94,7 @@ class Pruned:
     overflow: Int[Array, "L B"]
     state: Any
     counted: Bool[Array, "B N"]
+    tokens: Float[Array, "B N D"] | None = None
 
     @property
     def before(self) -> Bool[Array, "L B N G"]:
@@ -169,8 +171,14 @@ def dense_forward(
         Logits, and each layer's attention in the parts of ``needs``, leaves (L, B, ...).
     """
     run = Pass(model, kernel, needs=tuple(sorted(needs)), dropout=dropout_key, frozen=frozen)
-    stream, (_, attended) = run_layers(run, params, model.embed(params, batch), None, None)
+    stream, attended = dense_layers(run, params, batch)
     return model.read_out(params, stream), attended
+
+
+def dense_layers(run: Pass, params: PyTree, batch: Batch) -> tuple[Stream, Attended]:
+    """``dense_forward`` up to what stands in front of the head."""
+    stream, (_, attended) = run_layers(run, params, run.model.embed(params, batch), None, None)
+    return stream, attended
 
 
 def masked_forward(
@@ -186,6 +194,7 @@ def masked_forward(
     kernel: Kernel = SOFTMAX,
     dropout_key: Key | None = None,
     frozen: int = 0,
+    tokens: bool = False,
 ) -> Pruned:
     """Every token is computed in every layer; pruned ones are gated out.
 
@@ -201,11 +210,13 @@ def masked_forward(
         kernel: how attention is computed.
         dropout_key: turns dropout on.
         frozen: see ``Pass``.
+        tokens: also give back the tokens in front of the head.
     """
     run = Pass(model, kernel, method, scored, relaxation or Relaxation(), dropout=dropout_key, frozen=frozen)
     start = opened_for(method, model.embed(params, batch, raw=method.raw))
     stream, (trail, _) = run_layers(run, params, start, inputs, key)
-    return _pruned(model.read_out(params, stream), trail, start)
+    found = _pruned(model.read_out(params, stream), trail, start)
+    return dataclasses.replace(found, tokens=stream.x) if tokens else found
 
 
 def gathered_forward(
@@ -524,14 +535,15 @@ def score_batch(
         attended,
         None if stream.present is None else spread(stream.present, batch),
         stream.along.get("own") if stream.along else None,
+        stream.gate,
         example_keys(key, number, batch),
     )
 
     def on_chip(chip, environment, given):
-        tokens, alive, position, counted, full, size, attended, present, along, keys = given
+        tokens, alive, position, counted, full, size, attended, present, along, gate, keys = given
         context = Context(
             alive=alive, position=position, counted=counted, full=full, state=inputs.state, smoothing=smoothing,
-            attended=attended, size=size, layer=number, present=present, along=along,
+            attended=attended, size=size, layer=number, present=present, along=along, gate=gate,
         )  # fmt: skip
         return scored(method, inputs.design, chip, environment, tokens, context, keys)
 

@@ -191,6 +191,52 @@ def mix(
     return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
 
 
+POLICY_EPSILON = 1e-6
+"""Of DynamicViT's softmax: what a row's keys share however few of them are kept."""
+
+
+def policy_softmax(
+    logits: Float[Array, "*rows N M"],
+    policy: Float[Array, "*#rows #N M"] | None,
+    visible: Bool[Array, "*#rows N M"] | None = None,
+) -> Float[Array, "*rows N M"]:
+    """A_ij = (exp(a_ij - max_k a_ik) P_ij + eps/M) / (sum_k exp(a_ik - max) P_ik + eps), P_ij = 1 if i = j else p_j.
+
+    DynamicViT's softmax while it trains (Rao et al. 2021, arXiv 2106.02034, eq. 11, as the authors' code has it): a
+    token always sees itself, the maximum is over dropped keys too, and a dropped key keeps a weight of about eps/M,
+    so that a policy has a gradient however small. The last row is the last key's own. Keys that are not ``visible``
+    have no weight, and M counts the others.
+    """
+    rows, keys = logits.shape[-2:]
+    itself = jnp.eye(rows, keys, keys - rows, dtype=bool)
+    share = jnp.asarray(POLICY_EPSILON / keys, logits.dtype)
+    weight = jnp.ones((), logits.dtype) if policy is None else jnp.where(itself, 1.0, policy)
+    if visible is not None:
+        weight, logits = jnp.where(visible, weight, 0.0), jnp.where(visible, logits, -jnp.inf)
+        share = jnp.where(visible, POLICY_EPSILON / jnp.sum(visible, axis=-1, keepdims=True), 0.0)
+    weight = weight * jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
+    return (weight + share) / (jnp.sum(weight, axis=-1, keepdims=True) + POLICY_EPSILON)
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicySoftmax:
+    """``policy_softmax`` of Q K^T, the gate its policy; padding counts as dropped.
+
+    Attributes:
+        secant: unused; every key's gate has the gradient of the formula.
+    """
+
+    secant: bool = False
+
+    def __call__(
+        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
+    ) -> tuple[Float[Array, "B H N K"], Attended]:
+        """See ``Kernel``."""
+        del chip, environment, key
+        attention = policy_softmax(jnp.einsum("bhnk,bhmk->bhnm", q, k), gate, visible)
+        return jnp.einsum("bhnm,bhmk->bhnk", attention, v), told(attention, rows, needs)
+
+
 def in_blocks(
     kernel: Kernel,
     q: Float[Array, "B H N K"],
@@ -234,7 +280,11 @@ def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, ne
     )
 
 
-KERNELS: dict[str, Callable[..., Kernel]] = {"softmax": Softmax, "pair_threshold": PairThreshold}
+KERNELS: dict[str, Callable[..., Kernel]] = {
+    "softmax": Softmax,
+    "pair_threshold": PairThreshold,
+    "policy_softmax": PolicySoftmax,
+}
 """Kernels by name; each makes one from its own options."""
 
 

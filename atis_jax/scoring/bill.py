@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from atis_jax.energy.baselines import dense_ledger
-from atis_jax.energy.components.memory import byte_j
-from atis_jax.energy.components.projection import mac_of_format_j
+from atis_jax.energy.components.memory import byte_j, scorer_byte_j
+from atis_jax.energy.components.projection import FORMAT_BYTES, mac_of_format_j
 from atis_jax.energy.ledger import Ledger, with_network
 from atis_jax.energy.shapes import NetworkShape, TokenCounts, all_tokens
 from atis_jax.energy.spec import EnergySpec
@@ -106,6 +106,12 @@ class Bill:
     def mac_j(self) -> float:
         """A multiply-accumulate of a score, in ``energy.score_format``."""
         return mac_of_format_j(self.energy.prices(), self.energy.score_format)
+
+    def weights_j(self, numbers: Float[Array, "L"]) -> Float[Array, ""]:
+        """Reading ``numbers`` weights a layer of a method's own, once a batch, from the smallest memory for them."""
+        memory = self.energy.memory()
+        total = jnp.sum(numbers) * choose(FORMAT_BYTES, self.energy.score_format, "energy.score_format")
+        return total * scorer_byte_j(self.energy.prices(), memory, total) / memory.batch
 
     @property
     def number_j(self) -> float:

@@ -73,6 +73,7 @@ class Trail:
         kept: (L,) kept fraction, with a gradient.
         energy_ratio: energy over the dense network's, with a gradient.
         teacher: attention of the dense network, leaves (L, B, ...), in the parts of ``Method.teaches``.
+        tokens: (B, N, D) in front of the head, and the dense network's ``teacher_tokens``, if ``compares_tokens``.
         tracked: whether the thresholds follow the kept fraction by themselves. Static.
     """
 
@@ -87,6 +88,8 @@ class Trail:
     kept: Float[Array, "L"]
     energy_ratio: Float[Array, ""]
     teacher: Attended
+    tokens: Float[Array, "B N D"] | None = None
+    teacher_tokens: Float[Array, "B N D"] | None = None
     tracked: bool = static(default=False)
 
 
@@ -129,6 +132,7 @@ class Method:
         chance: whether it needs a key even where read noise is off.
         reads_once: whether it looks at a token in the first layer in which it decides alone: what ``Decision.along``
             is there, the later layers find in ``context.along``, which is None before.
+        trains_with: kernel that takes the softmax's place while it trains; None: no other.
 
     Attributes:
         spec: its section.
@@ -149,6 +153,7 @@ class Method:
     noise_stream: str = "read_noise"
     chance: bool = False
     reads_once: bool = False
+    trains_with: str | None = None
 
     def __init__(self, spec: Any, hardware: Hardware, target: Float[Array, "L"] | None = None):
         self.spec, self.hardware, self.target = spec, hardware, target
@@ -296,6 +301,11 @@ class Method:
         """Parts of the dense network's ``Attended`` that ``loss`` reads."""
         return frozenset()
 
+    @property
+    def compares_tokens(self) -> bool:
+        """Whether ``loss`` reads the tokens in front of the head, its own and the dense network's."""
+        return False
+
     def loss(self, trail: Trail, weights: Any) -> dict[str, Float[Array, ""]]:
         """Its own terms, by name ``loss_...``, added to the task's.
 
@@ -330,6 +340,7 @@ def scored(
         layer=None,  # type: ignore[arg-type]
         present=None if context.present is None else 0,  # type: ignore[arg-type]
         along=None if context.along is None else 0,
+        gate=None if context.gate is None else 0,  # type: ignore[arg-type]
     )
     run = jax.vmap(method.score, in_axes=(None, None, None, 0, axes, None if key is None else 0))
     return run(design, chip, environment, tokens, context, key)

@@ -16,6 +16,7 @@ from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
+from atis_jax.scoring.rivals.dynamicvit import DynamicVit
 from atis_jax.scoring.rivals.evit import Evit
 from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.random import Random
@@ -32,6 +33,7 @@ METHODS: dict[str, type[Method]] = {
     "ltp": Ltp,
     "tome": Tome,
     "evit": Evit,
+    "dynamicvit": DynamicVit,
 }
 OURS = frozenset(METHODS)
 """Those of this package; whatever else is in ``METHODS`` was registered."""

@@ -74,6 +74,7 @@ class Context:
         layer: which layer this is.
         present: (n,) tokens whose queries were asked and whose keys were seen (``Stream.present``); None: all.
         along: leaves (n, ...), what the method has travel along with each token (``Method.along``).
+        gate: (n, G) how far earlier layers' decisions left each open, with a gradient while training; None: fully.
     """
 
     alive: Bool[Array, "n G"]
@@ -87,6 +88,7 @@ class Context:
     layer: Int[Array, ""] | int = 0
     present: Bool[Array, "n"] | None = None
     along: Any = None
+    gate: Float[Array, "n G"] | None = None
 
 
 class Scorer(Protocol):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import Relaxation, ScorerInputs, dense_forward, masked_forward
+from atis_jax.models.forward import Pass, Relaxation, ScorerInputs, dense_forward, dense_layers, masked_forward
 from atis_jax.models.kernels import make_kernel
 from atis_jax.pruning.masks import kept_fraction
 from atis_jax.pruning.stream import Attended
@@ -30,7 +30,7 @@ from atis_jax.training.state import TrainState, advance
 from atis_jax.training.task import Task
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import celsius_to_kelvin
-from atis_jax.validation import choose
+from atis_jax.validation import SettingError, choose
 
 Batch = dict[str, Any]
 Metrics = dict[str, Any]
@@ -100,6 +100,7 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     tracked = method.tracked and choose(_TRACKED, setup.codesign.threshold, "codesign.threshold")
     secant = choose(_SECANT, setup.codesign.gate_gradient, "codesign.gate_gradient")
     teaches = method.teaches(setup.loss)
+    kernel = kernel_of(setup)
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         now = schedule(state.step, setup.stage.steps, setup.pruning, target)
@@ -114,15 +115,17 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             noise if setup.codesign.read_noise or method.chance else None,
             scored=scored,
             relaxation=Relaxation(now.smoothing, now.hardness, tracked, setup.codesign.detach_network),
-            kernel=make_kernel(setup.kernel, secant=secant),
+            kernel=make_kernel(kernel, secant=secant),
             dropout_key=dropout_key(model, state),
             frozen=setup.stage.frozen_blocks,
+            tokens=method.compares_tokens,
         )
-        teacher_logits, attention = out.logits, Attended()
+        teacher_logits, attention, teacher_tokens = out.logits, Attended(), None
         # A weight may be traced, and is then no number yet.
         distills = not (isinstance(setup.loss.distill, int | float) and setup.loss.distill == 0)
-        if teaches or distills:  # else nothing reads what it says
-            teacher_logits, attention = dense_forward(model, teacher, batch, needs=teaches)
+        if teaches or distills or method.compares_tokens:  # else nothing reads what it says
+            last, attention = dense_layers(Pass(model, needs=tuple(sorted(teaches))), teacher, batch)
+            teacher_logits, teacher_tokens = model.read_out(teacher, last), last.x
         expected = losses.expected_kept(out.probability, out.alive, out.counted)
         ratio = setup.energy_ratio(losses.beyond_scored(expected, scored.stop), values["design"], state.scorer_state)
         trail = Trail(
@@ -137,6 +140,8 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
             kept=expected,
             energy_ratio=ratio,
             teacher=attention,
+            tokens=out.tokens,
+            teacher_tokens=teacher_tokens,
             tracked=tracked,
         )
         terms = task_terms(setup, out.logits, batch, teacher_logits) | method.loss(trail, setup.loss)
@@ -166,6 +171,21 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
         return apply(state, transform, values, gradient, jax.lax.stop_gradient(scorer_state)), metrics
 
     return step
+
+
+def kernel_of(setup: Codesign) -> str:
+    """The kernel that trains: the method's own in the place of the softmax.
+
+    Raises:
+        SettingError: method and run each have one.
+    """
+    own = setup.method.trains_with
+    if own is not None and setup.kernel not in (Codesign.kernel, own):
+        raise SettingError(
+            f"kernel = {setup.kernel!r} with a method that trains with {own!r}; take kernel = {Codesign.kernel!r}, or "
+            "another method"
+        )
+    return own or setup.kernel
 
 
 def task_terms(setup: Codesign, logits: Array, batch: Batch, teacher: Array) -> dict[str, Float[Array, ""]]:

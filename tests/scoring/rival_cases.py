@@ -134,15 +134,18 @@ def tiny_bill(tokens: str = "none", **shape) -> Bill:
     return Bill(energy, dataclasses.replace(MODEL.shape(), **shape), (True,) * DEPTH)
 
 
-def step_metrics(method) -> dict[str, Any]:
-    """Metrics of the first co-design step, which is soft, and the design after it."""
+def step_metrics(method, transform=None) -> dict[str, Any]:
+    """Metrics of the first co-design step, which is soft, and the design after it.
+
+    The optimiser that trains has a rate of 0 then; ``transform`` takes its place.
+    """
     stage, pruning, codesign = StageSpec(steps=2), PruningSpec(kept=(0.5,), hard_from=0.5), CodesignSpec()
     costs = tiny_bill()
     setup = Codesign(
         MODEL, method, Classify(), stage, pruning, LossSpec(), codesign,
         lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), costs.dense()),
     )  # fmt: skip
-    transform = optimiser(stage, codesign, method)
+    transform = optimiser(stage, codesign, method) if transform is None else transform
     inputs = start(method)
     state = create_state(params(), inputs.design, inputs.state, jax.random.key(0), transform)
     state, metrics = jax.jit(codesign_step(setup, transform))(state, batch(), params(1))

@@ -1,4 +1,4 @@
-"""LTP: the authors' own numbers, soft and hard passes, training, costs. What every rival must do is in test_scoring_rivals."""
+"""LTP: the authors' own numbers, soft and hard passes, training, costs. Every rival's: test_scoring_rivals."""
 
 from __future__ import annotations
 

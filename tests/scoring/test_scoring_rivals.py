@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from typing import Any
 
@@ -10,22 +11,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 from rival_cases import BATCH, MODEL, PADDING, Padded, batch, evaluated, keys, method_of, packed, room, start, tiny_bill
+from scoring_reference import context_for
 
+from atis_jax.energy.presets import ENTRIES, energy_preset
+from atis_jax.energy.shapes import Memory, NetworkShape
+from atis_jax.numerics import layer_of
+from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.atis.method import Atis
+from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Survey
 from atis_jax.scoring.registry import METHODS, OURS
 from atis_jax.scoring.rivals.attention import AttentionSpec
+from atis_jax.scoring.rivals.dynamicvit import DynamicVitSpec
 from atis_jax.scoring.rivals.evit import EvitSpec
 from atis_jax.scoring.rivals.ltp import LtpSpec
 from atis_jax.scoring.rivals.random import RandomSpec
 from atis_jax.scoring.rivals.tome import TomeSpec
 
+NEEDED = {"tome": 0.25}
+"""Share of the products in its program that a method needs: half against half, where the program takes all pairs."""
 KEPT = jnp.asarray([0.75, 0.5, 0.3])
 CASES: dict[str, Any] = {
     "random": RandomSpec(),
     "attention_received": AttentionSpec(),
     "ltp": LtpSpec(final_threshold=0.12, temperature=0.02),
     "tome": TomeSpec(merged=3),
+    "dynamicvit": DynamicVitSpec(),
     "evit": EvitSpec(),
     "evit without fusing": EvitSpec(fuse=False),
 }
@@ -99,3 +112,42 @@ def test_none_is_charged_nothing_and_more_tokens_cost_more(name):
     assert (float(few.scoring_j) > 0) == (name != "random")
     assert all(float(getattr(many, f"{line}_j")) >= float(value) for line, value in few.as_dict().items())
     assert float(many.scoring_j) > float(few.scoring_j) or name == "random"
+
+
+def products(jaxpr) -> int:
+    """Multiply-accumulates of the matrix products in a jaxpr: size of the output times the contracted lengths."""
+    total = 0
+    for equation in jaxpr.eqns:
+        total += sum(products(inner) for inner in jaxprs_in_params(equation.params))
+        if equation.primitive.name == "dot_general":
+            contracted, _ = equation.params["dimension_numbers"][0]
+            shape = equation.invars[0].aval.shape
+            total += math.prod(equation.outvars[0].aval.shape) * math.prod(shape[axis] for axis in contracted)
+    return total
+
+
+@pytest.mark.parametrize(("tokens", "width"), [(65, 16), (129, 16), (129, 32)])
+@pytest.mark.parametrize("name", CASES)
+def test_matrix_products_that_a_decision_adds_are_on_the_bill(name, tokens, width):
+    """Of one scored layer from which nobody leaves, multiply-accumulates priced at 1 and all else at 0."""
+    method, heads, counted = method_of(CASES[name]), 2, np.arange(tokens) > 0
+    attended = Attended(
+        received=jnp.zeros((heads, tokens)),
+        cls_row=jnp.zeros((heads, tokens)),
+        keys=jnp.zeros((heads, tokens, width // heads)),
+        full=jnp.zeros((heads, tokens, tokens)),
+    )
+    context = context_for(1, tokens, state=(), attended=attended, along=jnp.arange(tokens), gate=jnp.ones((tokens, 1)))
+    seen = jnp.ones((1, 1, tokens, width))
+    shown = Survey(seen, counted[None], jax.tree.map(lambda leaf: leaf[None, None], attended))
+    design, state = method.begin(jax.random.key(0), shown, jnp.asarray([0.5]))
+
+    def decide(design, tokens, key):
+        return method.score(layer_of(design, 0), None, None, tokens, context, key)[0]
+
+    done = products(jax.make_jaxpr(decide)(design, seen[0, 0], jax.random.key(0)).jaxpr)
+    prices = dataclasses.replace(energy_preset("horowitz_45nm"), **dict.fromkeys(ENTRIES, 0.0) | {"score_mac_j": 1.0})
+    energy = types.SimpleNamespace(prices=lambda: prices, memory=Memory, score_format="int8", tokens="none")
+    network = NetworkShape(tokens - 1, width, 1, heads, width, 3, 0)
+    charged = method.bill(Bill(energy, network, (True,)), jnp.ones(1), design, state).score_j
+    assert charged == pytest.approx(NEEDED.get(name, 1.0) * done, rel=0.02)

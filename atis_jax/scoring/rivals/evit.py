@@ -24,13 +24,10 @@ from jaxtyping import Array, Bool, Float, Int
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
-from atis_jax.scoring.rivals.share import ranks
+from atis_jax.scoring.rivals.share import ROUNDING, ranks
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, setting
-
-ROUNDING = 1e-3
-"""Of a token; rates times lengths are exact to that up to thousands of tokens."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,9 @@ from atis_jax.scoring.method import Method, Survey
 from atis_jax.scoring.types import Context
 from atis_jax.typing import Key
 
+ROUNDING = 1e-3
+"""Of a token: a count that misses a whole number by less is that number, for rates times lengths of thousands."""
+
 
 class Share(Method):
     """Keeps a given share of an example's tokens; the design is that share, and nothing of it is trained."""
