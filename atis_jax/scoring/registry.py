@@ -19,7 +19,10 @@ from atis_jax.scoring.rivals.attention import AttentionReceived
 from atis_jax.scoring.rivals.dynamicvit import DynamicVit
 from atis_jax.scoring.rivals.evit import Evit
 from atis_jax.scoring.rivals.ltp import Ltp
+from atis_jax.scoring.rivals.norm import Norm
+from atis_jax.scoring.rivals.position import Position
 from atis_jax.scoring.rivals.random import Random
+from atis_jax.scoring.rivals.spatten import Spatten
 from atis_jax.scoring.rivals.tome import Tome
 from atis_jax.validation import CODE_MARK, Kinds, SettingError, choose, field_names, short_repr
 
@@ -34,6 +37,9 @@ METHODS: dict[str, type[Method]] = {
     "tome": Tome,
     "evit": Evit,
     "dynamicvit": DynamicVit,
+    "spatten": Spatten,
+    "norm": Norm,
+    "position": Position,
 }
 OURS = frozenset(METHODS)
 """Those of this package; whatever else is in ``METHODS`` was registered."""

@@ -32,28 +32,32 @@ GOLDEN = Path(__file__).parent.parent / "data" / "golden"
 BATCH, DEPTH, CLASSES, PADDING = 3, 3, 3, 4
 FACTS = Facts(classes=CLASSES, rows=8, columns=8, channels=1, mean=(0.5,), std=(0.3,))
 MODEL = VisionTransformer(ModelSpec(width=16, depth=DEPTH, heads=2, mlp_width=16, patch=2, stem="linear"), FACTS)
+SHALLOW = VisionTransformer(dataclasses.replace(MODEL.spec, depth=2), FACTS)
+"""Its first two layers, which compile quicker."""
 WANTED = jnp.full(DEPTH, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
 class Padded:
-    """``MODEL`` with room for ``PADDING`` tokens that are not there, full of numbers."""
+    """A network with room for ``PADDING`` tokens that are not there, full of numbers."""
+
+    network: Any = MODEL
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(MODEL, name)
+        return getattr(self.network, name)
 
     @property
     def length(self) -> int:
-        return MODEL.length + PADDING
+        return self.network.length + PADDING
 
     def embed(self, params, batch, raw=False):
-        stream = MODEL.embed(params, batch, raw)
+        stream = self.network.embed(params, batch, raw)
         return dataclasses.replace(
             stream,
             x=jnp.pad(stream.x, ((0, 0), (0, PADDING), (0, 0)), constant_values=3.0),
             position=jnp.pad(stream.position, ((0, 0), (0, PADDING)), mode="edge"),
             protected=jnp.pad(stream.protected, ((0, 0), (0, PADDING))),
-            real=jnp.arange(self.length)[None] < MODEL.length,
+            real=jnp.arange(self.length)[None] < self.network.length,
         )
 
 
@@ -87,10 +91,22 @@ def surveyed() -> Survey:
     return jax.jit(lambda params, batch: survey(MODEL, params, asks, batch, more=PARTS))(params(), batch())
 
 
+def shown(depth: int = DEPTH) -> Survey:
+    """``surveyed`` of the first layers."""
+    seen, attended = jax.tree.map(lambda leaf: leaf[:depth], (surveyed().seen, surveyed().attended))
+    return dataclasses.replace(surveyed(), seen=seen, attended=attended)
+
+
 def start(method, wanted=WANTED, **design):
-    """What the method begins with on the tiny network; fields of ``design`` replaced."""
-    made, memory = jax.jit(method.begin)(jax.random.key(0), surveyed(), wanted)
+    """What the method begins with on as many layers as shares are wanted; fields of ``design`` replaced."""
+    made, memory = jax.jit(method.begin)(jax.random.key(0), shown(len(wanted)), wanted)
     return ScorerInputs(dataclasses.replace(made, **design) if design else made, None, None, memory)
+
+
+def of_layers(depth: int):
+    """``params`` of the first layers."""
+    parts = params()["params"]
+    return {"params": parts | {"blocks": jax.tree.map(lambda leaf: leaf[:depth], parts["blocks"])}}
 
 
 def keys(seed: int = 0):
@@ -103,8 +119,10 @@ def masked(method, inputs, model=MODEL, hardness: float = 1.0):
 
 
 def evaluated(method, inputs, examples, keys):
-    """Masked, decisions hard, nothing relaxed."""
-    return _masked(MODEL, method, params(), examples, inputs, keys, jnp.float32(0.0), jnp.float32(1.0))
+    """Masked, decisions hard, nothing relaxed; of ``SHALLOW``."""
+    return _masked(
+        SHALLOW, method, of_layers(SHALLOW.depth), examples, inputs, keys, jnp.float32(0.0), jnp.float32(1.0)
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -112,8 +130,12 @@ def _masked(model, method, params, examples, inputs, keys, smoothing, hardness):
     return masked_forward(model, params, method, examples, inputs, keys, relaxation=Relaxation(smoothing, hardness))
 
 
-def packed(method, inputs, capacities, model=MODEL):
-    """Tokens really removed: the stream behind the last layer, what the layers decided, and the logits."""
+def packed(method, inputs, capacities, model):
+    """Tokens really removed, in as many layers as there are capacities.
+
+    Returns:
+        The stream behind the last layer, what the layers decided, and the logits.
+    """
 
     @jax.jit
     def run(params, examples, inputs, keys):
@@ -121,7 +143,7 @@ def packed(method, inputs, capacities, model=MODEL):
         out, (trail, _) = run_layers(Pass(model, method=method), params, stream, inputs, keys, capacities)
         return out, trail, model.read_out(params, out)
 
-    return run(params(), batch(), inputs, keys())
+    return run(of_layers(len(capacities)), batch(), inputs, keys())
 
 
 def room(out) -> tuple[int, ...]:

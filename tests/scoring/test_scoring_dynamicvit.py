@@ -13,12 +13,12 @@ from atis_jax.models.kernels import policy_softmax
 from atis_jax.scoring.rivals.dynamicvit import (
     DynamicVitSpec,
     gumbel_decision,
-    highest,
     ratio_loss,
     stages,
     token_loss,
 )
 from atis_jax.scoring.rivals.predictor import Predictor, keep_or_drop
+from atis_jax.scoring.rivals.share import ROUNDING, highest
 from atis_jax.training.losses import cross_entropy, distillation
 from atis_jax.validation import SettingError
 
@@ -77,7 +77,10 @@ def test_the_predictor_and_its_gradients_are_the_originals():
 def test_who_stays_is_as_in_the_original_evaluated_and_in_training(name):
     case = golden(f"dynamicvit/{name}")
     total, batch = int(case["init_n"]), len(case["score_0"])
-    evaluated, drawn = jax.jit(jax.vmap(highest, (0, 0, None))), jax.jit(jax.vmap(gumbel_decision))
+    evaluated, drawn = (
+        jax.jit(jax.vmap(lambda *given: highest(*given[:2], jnp.floor(given[2] + ROUNDING)), (0, 0, None))),
+        jax.jit(jax.vmap(gumbel_decision)),
+    )
     places = np.tile(np.arange(total), (batch, 1))  # of the tokens that enter a stage, in the original's order
     alive = np.ones((batch, total), bool)
     for stage, ratio in enumerate(case["token_ratio"]):

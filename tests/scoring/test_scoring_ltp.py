@@ -25,7 +25,14 @@ from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.forward import Relaxation, dense_forward, masked_forward
 from atis_jax.models.kernels import Softmax, told
 from atis_jax.numerics import layer_of
-from atis_jax.scoring.rivals.ltp import LtpSpec, importance, kept_by, soft_mask, starting_thresholds
+from atis_jax.scoring.rivals.ltp import (
+    LtpSpec,
+    importance,
+    kept_beside_largest,
+    kept_by,
+    soft_mask,
+    starting_thresholds,
+)
 
 SPEC = LtpSpec(final_threshold=0.12, temperature=0.02)
 METHOD = method_of(SPEC)
@@ -46,9 +53,22 @@ def test_scores_and_decisions_are_the_originals(name):
     np.testing.assert_array_equal(kept_by(score, case["threshold"]), case["keep"])
 
 
-@pytest.mark.parametrize(("name", "layers", "final"), [("absolute_L12_f0.01", 12, 0.01), ("absolute_L4_f0.3", 4, 0.3)])
+def test_the_relative_rule_is_the_originals():
+    """A token alone that receives as much as the largest."""
+    case = golden("ltp/relative_only_max_N8")
+    score = scores_of(case["attention_probs"], case["attention_mask"])
+    keep = kept_beside_largest(score[0], jnp.ones(8, bool), float(case["token_threshold"]))
+    np.testing.assert_array_equal(keep, case["keep"][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "final"),
+    [("L12_f0.01", 12, 0.01), ("L12_f0.2", 12, 0.2), ("L24_f0.05", 24, 0.05), ("L4_f0.3", 4, 0.3)],
+)
 def test_thresholds_start_as_the_originals(name, layers, final):
-    np.testing.assert_allclose(starting_thresholds(final, layers), golden("ltp/layer_schedules")[name], rtol=1e-6)
+    np.testing.assert_allclose(
+        starting_thresholds(final, layers), golden("ltp/layer_schedules")[f"absolute_{name}"], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["soft_T1e-1_N10", "soft_T1e-3_pad_N16"])
@@ -56,10 +76,17 @@ def test_soft_masks_and_their_slope_are_the_originals(name):
     case = golden(f"ltp/{name}")
     temperature = float(case["temperature"])
     np.testing.assert_allclose(soft_mask(case["scores"], case["threshold"], temperature), case["soft_mask"], rtol=1e-4)
-    slope = jax.grad(lambda theta: jnp.mean(soft_mask(case["scores"], theta, temperature)))(
-        jnp.asarray(case["threshold"])
+    np.testing.assert_allclose(
+        case["layer_output_unmasked"] * case["soft_mask"][..., None], case["layer_output"], rtol=1e-5, atol=1e-6
     )
-    np.testing.assert_allclose(slope, case["grad_threshold_of_mask_mean"], rtol=1e-4)
+
+    def weighed(theta):
+        mask = soft_mask(case["scores"], theta, temperature)
+        return jnp.mean(mask), jnp.sum(case["w"] * case["layer_output_unmasked"] * mask[..., None])
+
+    slopes = jax.jacrev(weighed)(jnp.asarray(case["threshold"]))
+    np.testing.assert_allclose(slopes[0], case["grad_threshold_of_mask_mean"], rtol=1e-4)
+    np.testing.assert_allclose(slopes[1], case["grad_threshold_of_weighted_output"], rtol=2e-4)
 
 
 @pytest.mark.parametrize("name", ["model_cascade_L6_pad_N16", "model_cascade_L3_strong"])

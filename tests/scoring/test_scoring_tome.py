@@ -75,6 +75,16 @@ def test_merged_tokens_and_sizes_are_the_originals(merge):
     np.testing.assert_array_equal(np.take_along_axis(np.asarray(out.size)[..., None], listed, 1), case["wavg_size"])
 
 
+def test_each_token_gets_its_groups_value_back_as_in_the_original(merge):
+    """It reads the kept of A first and B behind them, also with a distillation token, which it has listed second."""
+    case, _, into, _ = merge
+    into = np.asarray(into)
+    for one, rows in enumerate(case["wavg"]):
+        kept = np.flatnonzero(into[one] == np.arange(into.shape[1]))
+        read = [*kept[kept % 2 == 0], *kept[kept % 2 == 1]] if case["r"] else list(kept)
+        np.testing.assert_array_equal(rows[[read.index(i) for i in into[one]]], case["unmerged_from_wavg"][one])
+
+
 def test_without_sizes_a_merge_is_the_plain_mean(merge):
     case, stream, into, order = merge
     out = jax.jit(merge_into)(dataclasses.replace(stream, size=jnp.ones_like(stream.size)), into)
@@ -82,6 +92,11 @@ def test_without_sizes_a_merge_is_the_plain_mean(merge):
     np.testing.assert_allclose(
         np.take_along_axis(np.asarray(out.x), listed, 1), case["merged_mean"], rtol=1e-5, atol=1e-6
     )
+    if "merged_sum" in case:
+        summed = jax.jit(merge_into)(stream, into, jnp.ones_like(stream.size)).x
+        np.testing.assert_allclose(
+            np.take_along_axis(np.asarray(summed), listed, 1), case["merged_sum"], rtol=1e-5, atol=1e-6
+        )
 
 
 def test_a_row_of_a_causal_network_sees_itself_at_its_size():
@@ -91,10 +106,12 @@ def test_a_row_of_a_causal_network_sees_itself_at_its_size():
     np.testing.assert_array_equal(gate[0, 0], [[1, 3, 0], [1, 3, 0], [1, 3, 1]])
 
 
-def test_proportional_attention_is_the_originals():
-    case = golden("tome/prop_attn_N10")
+@pytest.mark.parametrize("name", ["prop_attn_N10", "prop_attn_nosize_N10"])
+def test_proportional_attention_is_the_originals(name):
+    case = golden(f"tome/{name}")
     model, x = OriginalBlock(case), jnp.asarray(case["x"])
-    stream = opened_for(METHOD, stream_of(case["x"], case["size"][..., 0]))
+    size = case["size"][..., 0] if "size" in case else np.ones(case["x"].shape[:2], np.float32)
+    stream = opened_for(METHOD, stream_of(case["x"], size))
     out, attended, keys = model.attention(x, stream, Softmax(), ("full",))
     np.testing.assert_allclose(attended.full, case["attn"], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(out, case["out"], rtol=1e-5, atol=1e-6)

@@ -31,7 +31,7 @@ from atis_jax.numerics import pytree, straight_through
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Place, Survey, Trail
 from atis_jax.scoring.rivals.predictor import PARTS, Predictor, keep_or_drop, sizes, untrained
-from atis_jax.scoring.rivals.share import ROUNDING, ranks
+from atis_jax.scoring.rivals.share import ROUNDING, highest, sorting
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError, check_settings, choose, setting
@@ -117,7 +117,7 @@ class DynamicVit(Method):
         log_p = keep_or_drop(design.predictor, tokens, policy)
         trains, decides = jnp.asarray(context.smoothing) > 0, design.stage > 0
         drawn, soft = gumbel_decision(log_p, gumbels(key, context), self.spec.temperature)
-        most = highest(log_p[:, 0], judged, design.share * context.full)
+        most = highest(log_p[:, 0], judged, jnp.floor(design.share * context.full + ROUNDING))
         keep = jnp.where(decides, jnp.where(trains, drawn, most), True)
         probability = jnp.where(decides, jnp.where(trains, soft, jnp.exp(log_p[:, 0])), 1.0)
         return Decision(log_p[:, :1], probability[:, None], keep[:, None]), context.state
@@ -163,7 +163,7 @@ class DynamicVit(Method):
             + costs.weights_j(costs.has_scorer * design.stage * weights),
             projection_j=jnp.sum(n) * width * (2.0 * costs.mac_j + 3.0 * prices.score_add_j),
             score_j=jnp.sum(n) * (macs * costs.mac_j + 0.5 * width * prices.score_add_j),
-            comparator_j=jnp.sum(n * jnp.log2(jnp.maximum(n, 1.0))) * prices.compare_j,
+            comparator_j=jnp.sum(sorting(n)) * prices.compare_j,
         )
 
 
@@ -186,11 +186,6 @@ def gumbel_decision(
     """Whether log p(keep) + g_0 >= log p(drop) + g_1, and the softmax of both over the temperature."""
     ahead = (log_p + draw)[:, 0] - (log_p + draw)[:, 1]
     return ahead >= 0, jax.nn.sigmoid(ahead / temperature)
-
-
-def highest(score: Float[Array, "n"], among: Bool[Array, "n"], wanted: Float[Array, ""] | float) -> Bool[Array, "n"]:
-    """Those of the highest score, floor(wanted) of them; of equal ones the first."""
-    return (ranks(-score, among) < jnp.floor(wanted + ROUNDING)) & among
 
 
 def ratio_loss(

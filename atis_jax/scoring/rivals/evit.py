@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
-from atis_jax.scoring.rivals.share import ROUNDING, ranks
+from atis_jax.scoring.rivals.share import ROUNDING, ranks, sorting
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, setting
@@ -94,7 +94,7 @@ class Evit(Method):
             scorer_memory_j=costs.number_j * jnp.sum(network.width * (fused + (fused > 0))),
             score_j=jnp.sum(chooses * network.heads * n) * prices.score_add_j
             + jnp.sum(network.width * fused) * costs.mac_j,
-            comparator_j=jnp.sum(chooses * n * jnp.log2(jnp.maximum(n, 1.0))) * prices.compare_j,
+            comparator_j=jnp.sum(chooses * sorting(n)) * prices.compare_j,
         )
 
 

@@ -5,6 +5,9 @@ tokens stay (there CLS can be pruned too), and where it divides by the padded le
 so that padding changes no decision. A learned offset counts in temperatures: Adam's steps are then as small as the
 scores are.
 
+The rule "relative" is the same code's older one: a token stays if it receives the threshold's share of what the most
+attended one does, in every layer, with nothing trained.
+
 Two stages, as the run's ``pruning.hard_from`` has them: while decisions are soft the block's output is multiplied by
 sigmoid((s - theta) / T) and no attention is touched; once they are hard, tokens leave in front of the MLP and
 thresholds rest. With ``hard_from = 0`` no threshold is ever trained; ``codesign.scorer_until`` beyond it lets the
@@ -29,10 +32,13 @@ from atis_jax.scoring.method import Method, Survey, Trail
 from atis_jax.scoring.rivals.attention import received_bill
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
-from atis_jax.validation import check_settings, setting
+from atis_jax.validation import check_settings, choose, setting
 
 LEAST_IMPORTANCE = 1e-5
 """A token that receives less is pruned whatever the threshold."""
+
+OF_LARGEST = {"absolute": False, "relative": True}
+"""Whether a threshold is a share of the layer's largest importance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,9 @@ class LtpSpec:
     )
     temperature: float = setting(1e-3, low=0.0, exclusive_low=True, high=1.0, doc="T, width of the soft mask")
     weight: float = setting(0.1, low=0.0, high=100.0, doc="lambda, of the soft masks' mean over tokens, summed over l")
+    rule: str = setting(
+        "absolute", choices=tuple(OF_LARGEST), doc="thresholds of the attention itself, or of its share of the largest"
+    )
 
     def __post_init__(self):
         check_settings(self, "scorer")
@@ -71,14 +80,21 @@ class Ltp(Method):
     site = "before_mlp"
     gates = "output"
 
+    def __init__(self, spec: LtpSpec, hardware, target: Float[Array, "L"] | None = None):
+        self.relative = choose(OF_LARGEST, spec.rule, "scorer.rule")
+        self.relaxes = not self.relative
+        super().__init__(spec, hardware, target)
+
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[LtpDesign, Any]:
         """Thresholds that rise with depth, whatever fractions are wanted; no memory."""
-        threshold = starting_thresholds(self.spec.final_threshold, survey.seen.shape[0])
+        layers = survey.seen.shape[0]
+        final = self.spec.final_threshold
+        threshold = jnp.full(layers, final) if self.relative else starting_thresholds(final, layers)
         return LtpDesign(threshold=threshold, offset=jnp.zeros_like(threshold)), ()
 
     def labels(self, design: LtpDesign) -> LtpDesign:
-        """The offsets are trained."""
-        return LtpDesign(threshold="frozen", offset="scorer")  # type: ignore[arg-type]
+        """The offsets are trained; of the relative rule nothing."""
+        return LtpDesign(threshold="frozen", offset="frozen" if self.relative else "scorer")  # type: ignore[arg-type]
 
     def score(self, design: LtpDesign, chip, environment, tokens, context: Context, key: Key | None):
         """See ``Method``; ``voltage`` is the importance, a share of all attention."""
@@ -87,6 +103,9 @@ class Ltp(Method):
         present = jnp.ones_like(alive) if context.present is None else context.present
         length = context.full + jnp.sum(alive & ~context.counted)  # protected tokens are alive whenever they are there
         score = importance(context.attended.received, jnp.sum(present), length)
+        if self.relative:
+            keep = kept_beside_largest(score, alive, design.threshold)
+            return Decision(score[:, None], keep.astype(score.dtype)[:, None], keep[:, None]), context.state
         threshold = design.threshold + self.spec.temperature * design.offset
         rests = design.threshold <= 0.0
         probability = jnp.where(rests, 1.0, soft_mask(score, threshold, self.spec.temperature))
@@ -95,6 +114,8 @@ class Ltp(Method):
 
     def loss(self, trail: Trail, weights: Any) -> dict[str, Float[Array, ""]]:
         """Sum over layers of the soft masks' mean over the tokens it may judge, times lambda."""
+        if self.relative:
+            return {}
         counted = jnp.broadcast_to(trail.counted, trail.probability.shape[1:3])
         total = jnp.maximum(jnp.sum(counted, axis=-1), 1)
         mean = jnp.sum(jnp.where(counted, trail.probability[..., 0], 0.0), axis=-1) / total
@@ -135,3 +156,10 @@ def soft_mask(score: Float[Array, "n"], threshold: Float[Array, ""] | float, tem
 def kept_by(score: Float[Array, "n"], threshold: Float[Array, ""] | float) -> Bool[Array, "n"]:
     """Whether s >= max(theta, ``LEAST_IMPORTANCE``)."""
     return score >= jnp.maximum(threshold, LEAST_IMPORTANCE)
+
+
+def kept_beside_largest(
+    score: Float[Array, "n"], alive: Bool[Array, "n"], threshold: Float[Array, ""] | float
+) -> Bool[Array, "n"]:
+    """Whether s >= theta max(s), the largest over the tokens alive."""
+    return score >= threshold * jnp.max(jnp.where(alive, score, 0.0))

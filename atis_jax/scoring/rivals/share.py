@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.scoring.method import Method, Survey
-from atis_jax.scoring.types import Context
+from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 
 ROUNDING = 1e-3
@@ -34,6 +34,37 @@ class Share(Method):
     def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
         """The share that is wanted now."""
         return jax.lax.stop_gradient(kept)
+
+
+class Ranked(Share):
+    """Keeps the tokens of the largest ``measure``, round(share N) of the full sequence's N, half to even.
+
+    Of equal measures the first stays. Nothing is left to chance. A method gives its ``measure`` and its ``bill``.
+    """
+
+    chance = False
+
+    def measure(self, tokens: Float[Array, "n D"], context: Context) -> tuple[Float[Array, "n"], Any]:
+        """What each token is ranked by, and what travels along from here on (``Decision.along``)."""
+        raise NotImplementedError
+
+    def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
+        """See ``Method``; ``voltage`` is the measure."""
+        measure, along = self.measure(tokens, context)
+        keep = highest(measure, context.alive[:, 0] & context.counted, jnp.round(design * context.full))
+        return Decision(measure[:, None], keep.astype(tokens.dtype)[:, None], keep[:, None], along=along), context.state
+
+
+def highest(
+    score: Float[Array, "n"], among: Bool[Array, "n"], count: Float[Array, ""] | Int[Array, ""] | float
+) -> Bool[Array, "n"]:
+    """Those of the highest score, ``count`` of them; of equal ones the first."""
+    return (ranks(-score, among) < count) & among
+
+
+def sorting(n: Float[Array, "L"]) -> Float[Array, "L"]:
+    """Comparisons that put n numbers in order: n log2 n."""
+    return n * jnp.log2(jnp.maximum(n, 1.0))
 
 
 def first_by(measure: Float[Array, "n"], share: Float[Array, ""], context: Context, key: Key) -> Bool[Array, "n"]:
