@@ -18,6 +18,7 @@ from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
 from atis_jax.scoring.rivals.dynamicvit import DynamicVit
 from atis_jax.scoring.rivals.evit import Evit
+from atis_jax.scoring.rivals.linear import Linear
 from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.norm import Norm
 from atis_jax.scoring.rivals.position import Position
@@ -38,6 +39,7 @@ METHODS: dict[str, type[Method]] = {
     "evit": Evit,
     "dynamicvit": DynamicVit,
     "spatten": Spatten,
+    "linear": Linear,
     "norm": Norm,
     "position": Position,
 }

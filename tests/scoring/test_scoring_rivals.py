@@ -39,6 +39,7 @@ from atis_jax.scoring.registry import METHODS, OURS
 from atis_jax.scoring.rivals.attention import AttentionSpec
 from atis_jax.scoring.rivals.dynamicvit import DynamicVitSpec
 from atis_jax.scoring.rivals.evit import EvitSpec
+from atis_jax.scoring.rivals.linear import LinearSpec
 from atis_jax.scoring.rivals.ltp import LtpSpec
 from atis_jax.scoring.rivals.norm import NormSpec
 from atis_jax.scoring.rivals.position import PositionSpec
@@ -58,6 +59,7 @@ CASES: dict[str, Any] = {
     "dynamicvit": DynamicVitSpec(),
     "spatten": SpattenSpec(),
     "spatten adding up": SpattenSpec(accumulates=True),
+    "linear": LinearSpec(),
     "norm": NormSpec(),
     "position": PositionSpec(),
     "evit": EvitSpec(),
