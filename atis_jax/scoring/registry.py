@@ -25,6 +25,7 @@ from atis_jax.scoring.rivals.position import Position
 from atis_jax.scoring.rivals.random import Random
 from atis_jax.scoring.rivals.spatten import Spatten
 from atis_jax.scoring.rivals.tome import Tome
+from atis_jax.scoring.rivals.zerotprune import ZeroTPrune
 from atis_jax.validation import CODE_MARK, Kinds, SettingError, choose, field_names, short_repr
 
 METHODS: dict[str, type[Method]] = {
@@ -38,6 +39,7 @@ METHODS: dict[str, type[Method]] = {
     "tome": Tome,
     "evit": Evit,
     "dynamicvit": DynamicVit,
+    "zerotprune": ZeroTPrune,
     "spatten": Spatten,
     "linear": Linear,
     "norm": Norm,
