@@ -206,6 +206,8 @@ def attention(
         attended = dataclasses.replace(attended, query=pulled)
     if "keys" in needs:
         attended = dataclasses.replace(attended, keys=keys)
+    if "inputs" in needs:
+        attended = dataclasses.replace(attended, inputs=seen.reshape(stream.x.shape))
     return jnp.moveaxis(mixed, 1, 2).reshape(-1, width), attended
 
 

@@ -308,6 +308,8 @@ class Decoder(FromSpec):
             attended = dataclasses.replace(attended, query=self._pulled_back(block, of_last))
         if "keys" in needs:
             attended = dataclasses.replace(attended, keys=keys)
+        if "inputs" in needs:
+            attended = dataclasses.replace(attended, inputs=self.normalised(block, "norm_attention", stream.x))
         added = _mapped(block, "out", jnp.moveaxis(mixed, 1, 2).reshape(-1, spec.width))
         return self._plus(stream, added, dropout, 0), attended
 

@@ -19,7 +19,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.models.kernels import Kernel, Softmax
 from atis_jax.numerics import layer_of, pytree, stack, static
 from atis_jax.pruning.masks import at_fixed_rate, cascade, protect, training_gate
-from atis_jax.pruning.reduce import back_to_full, merge_into, pack_to, written_back
+from atis_jax.pruning.reduce import back_to_full, merge_into, merge_softly, pack_to, written_back
 from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.scoring.method import ON_OUTPUT, Method, mean_over_examples, scored
 from atis_jax.scoring.types import Context, Decision
@@ -444,6 +444,11 @@ def apply_decision(run: Pass, stream: Stream, said: Decision) -> tuple[Stream, F
     if said.along is not None:
         stream = dataclasses.replace(stream, along={**(stream.along or {}), "own": said.along})
     assert stream.alive is not None and stream.gate is not None
+    if method.merges and said.share is not None:
+        alive = cascade(said.keep, stream.alive, stream.protected)
+        soft = jnp.asarray(relaxation.smoothing) > 0  # then what takes no further part in merging still is attended to
+        gate = jnp.where(soft | alive, stream.gate, 0.0)
+        return dataclasses.replace(merge_softly(stream, said.share), alive=alive, gate=gate), None
     if method.merges:
         assert said.into is not None
         return merge_into(stream, said.into, said.weight), None

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from atis_jax.numerics import straight_through
 from atis_jax.pruning.gather import pack, scatter_back
 from atis_jax.pruning.stream import Stream, rows, spread
 
@@ -56,6 +57,27 @@ def merge_into(stream: Stream, into: Int[Array, "B N"], weight: Float[Array, "B 
     alive = stream.alive & stays[..., None]
     gate = jnp.where(stays[..., None], stream.gate, 0.0)
     return dataclasses.replace(stream, x=x, alive=alive, gate=gate, size=size)
+
+
+def merge_softly(stream: Stream, share: Float[Array, "B N N"]) -> Stream:
+    """Parts of tokens merged into others, for training: ``share[i, j]`` of what i stands for goes into j.
+
+    x_j = (w_j x_j + sum_i w_i share_ij x_i) / (w_j + sum_i w_i share_ij), and of i there is left w_i (1 - sum_j
+    share_ij), w the sizes (Lee and Hong 2024, arXiv 2412.10569). Who is alive and whose gate is open is as it was.
+    Shares of 0 and 1 merge as ``merge_into`` does.
+
+    Args:
+        stream: in front of the merge, with sizes.
+        share: nothing for a token that receives; rows add up to 1 at most, or are cut there without touching gradients.
+    """
+    assert stream.size is not None
+    sent = share * stream.size[..., None]
+    gained, left = jnp.sum(sent, axis=1), 1.0 - jnp.sum(share, axis=2)
+    whole = stream.size + gained
+    summed = stream.size[..., None] * stream.x + jnp.einsum("bij,bid->bjd", sent, stream.x)
+    x = jnp.where(gained[..., None] > 0, summed / jnp.where(whole > 0, whole, 1.0)[..., None], stream.x)
+    size = stream.size * straight_through(jnp.clip(left, 0.0, 1.0), left) + gained
+    return dataclasses.replace(stream, x=x, size=size)
 
 
 def written_back(whole: Float[Array, "B M D"], stream: Stream) -> Float[Array, "B M D"]:

@@ -92,6 +92,7 @@ class Attended:
         keys: (B, H, N, K) keys, before they are turned by their positions.
         query: (B, H, D) the same token's query pulled back to token space, W_k q / sqrt(K).
         full: (B, H, N, N) every weight, rows are queries.
+        inputs: (B, N, D) tokens as queries, keys and values are made of them.
     """
 
     received: Float[Array, "B H N"] | None = None
@@ -99,6 +100,7 @@ class Attended:
     keys: Float[Array, "B H N K"] | None = None
     query: Float[Array, "B H D"] | None = None
     full: Float[Array, "B H N N"] | None = None
+    inputs: Float[Array, "B N D"] | None = None
 
 
 PARTS = tuple(field.name for field in dataclasses.fields(Attended))

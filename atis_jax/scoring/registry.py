@@ -16,6 +16,7 @@ from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
+from atis_jax.scoring.rivals.dtem import Dtem
 from atis_jax.scoring.rivals.dynamicvit import DynamicVit
 from atis_jax.scoring.rivals.evit import Evit
 from atis_jax.scoring.rivals.linear import Linear
@@ -37,6 +38,7 @@ METHODS: dict[str, type[Method]] = {
     "attention_received": AttentionReceived,
     "ltp": Ltp,
     "tome": Tome,
+    "dtem": Dtem,
     "evit": Evit,
     "dynamicvit": DynamicVit,
     "zerotprune": ZeroTPrune,

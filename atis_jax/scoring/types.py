@@ -29,6 +29,8 @@ class Decision:
         into: (n,) the token that each is merged into, by place in the sequence given; itself for one that stays.
             None for a method that does not merge.
         weight: (n,) what each counts for in the sum that stands where it goes; None: its share of the sizes there.
+        share: (n, n) how much of each (row) goes into each other (column); in the place of ``into``. What is kept says
+            ``keep`` alone.
         along: what travels along with each token from here on, in the shape of ``Context.along``; None: as it was.
     """
 
@@ -37,6 +39,7 @@ class Decision:
     keep: Bool[Array, "n G"]
     into: Int[Array, "n"] | None = None
     weight: Float[Array, "n"] | None = None
+    share: Float[Array, "n n"] | None = None
     along: Any = None
 
 

@@ -130,6 +130,19 @@ def _masked(model, method, params, examples, inputs, keys, smoothing, hardness):
     return masked_forward(model, params, method, examples, inputs, keys, relaxation=Relaxation(smoothing, hardness))
 
 
+def design_gradient(method, inputs):
+    """Of the logits' sum of squares while training, in the first two layers; and who is alive after each."""
+    weights = of_layers(SHALLOW.depth)
+
+    @jax.jit
+    def run(design):
+        here = dataclasses.replace(inputs, design=design)
+        out = _masked(SHALLOW, method, weights, batch(), here, keys(), jnp.float32(0.1), jnp.float32(1.0))
+        return jnp.sum(out.logits**2), out.alive
+
+    return jax.device_get(jax.jit(jax.grad(run, has_aux=True))(inputs.design))
+
+
 def packed(method, inputs, capacities, model):
     """Tokens really removed, in as many layers as there are capacities.
 
