@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.rivals.share import Ranked, sorting
+from atis_jax.scoring.rivals.share import Ranking, sorting
 from atis_jax.scoring.types import Context
 from atis_jax.validation import check_settings, choose, setting
 
@@ -28,7 +28,7 @@ class NormSpec:
         check_settings(self, "scorer")
 
 
-class Norm(Ranked):
+class Norm(Ranking):
     """A share of the tokens by their Euclidean norm in front of the block; the design is that share."""
 
     Spec = NormSpec

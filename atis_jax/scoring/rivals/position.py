@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.rivals.share import Ranked
+from atis_jax.scoring.rivals.share import Ranking
 from atis_jax.scoring.types import Context
 from atis_jax.validation import check_settings, choose, setting
 
@@ -44,7 +44,7 @@ class PositionSpec:
         check_settings(self, "scorer")
 
 
-class Position(Ranked):
+class Position(Ranking):
     """A share of the tokens by where they stand; the design is that share."""
 
     Spec = PositionSpec

@@ -36,7 +36,7 @@ class Share(Method):
         return jax.lax.stop_gradient(kept)
 
 
-class Ranked(Share):
+class Ranking(Share):
     """Keeps the tokens of the largest ``measure``, round(share N) of the full sequence's N, half to even.
 
     Of equal measures the first stays. Nothing is left to chance. A method gives its ``measure`` and its ``bill``.

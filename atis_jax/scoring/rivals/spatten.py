@@ -26,7 +26,7 @@ from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Survey
 from atis_jax.scoring.rivals.ltp import importance
-from atis_jax.scoring.rivals.share import Ranked, sorting
+from atis_jax.scoring.rivals.share import Ranking, sorting
 from atis_jax.scoring.types import Context
 from atis_jax.typing import Key
 from atis_jax.validation import check_settings, choose, setting
@@ -50,7 +50,7 @@ class SpattenSpec:
         check_settings(self, "scorer")
 
 
-class Spatten(Ranked):
+class Spatten(Ranking):
     """The tokens that receive most attention, as many as a rate says; the design is the rate."""
 
     Spec = SpattenSpec
