@@ -19,8 +19,10 @@ from atis_jax.models.registry import make_model
 from atis_jax.pruning.stream import PARTS, Attended
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
+from atis_jax.scoring.operations import counting, kept_at
 from atis_jax.scoring.registry import make_method
 from atis_jax.typing import Key
+from atis_jax.validation import SettingError
 from experiments.settings import CodesignSettings
 
 EXAMPLES = 4
@@ -62,28 +64,81 @@ def ledgers_of(config: ConfigDict, facts: Facts | None = None) -> Ledgers:
         SettingError: a section is wrong, or two do not go together.
         DatasetError: ``facts`` is None, and the data set is not there.
     """
-    settings = from_config_dict(CodesignSettings, config)
-    if facts is None:
-        facts = load_split(settings.data, settings.data.evaluation).facts
-    model = make_model(settings.model, facts)
-    method = make_method(
-        settings.scorer, settings.scorer_hardware(), jnp.asarray(settings.pruning.kept_of_incoming(model.depth))
-    )
-    costs, kept = run_bill(settings, model), jnp.asarray(settings.pruning.kept_per_layer(model.depth))
-
-    @jax.jit
-    def begin(key: Key) -> tuple[Any, Any]:
-        of_survey, of_design = jax.random.split(key)
-        return method.begin(of_design, _drawn_survey(of_survey, model, method), kept)
-
-    design, state = begin(jax.random.key(settings.seed))
-    method.check_design(costs, design, state)
+    begun = Begun.of(config, facts)
+    begun.method.check_design(begun.costs, begun.design, begun.state)
 
     @jax.jit
     def bill(design: Any, state: Any) -> tuple[Ledger, Ledger]:
-        return costs.dense(), method.bill(costs, kept, design, state)
+        return begun.costs.dense(), begun.method.bill(begun.costs, begun.kept, design, state)
 
-    return Ledgers(*bill(design, state))
+    return Ledgers(*bill(begun.design, begun.state))
+
+
+def kept_for(config: ConfigDict, share: float, facts: Facts | None = None) -> tuple[float, ...]:
+    """``pruning.kept`` with which a config's method does ``share`` of the dense network's multiply-accumulates.
+
+    Its own are among them (``scoring.operations``). The cascade is a power of the config's, to four digits.
+
+    Args:
+        config: of a co-design run; ``pruning.kept`` gives the cascade's form.
+        share: wanted, of the dense network's.
+        facts: as of ``ledgers_of``.
+
+    Raises:
+        SettingError: no such cascade does; names the shares in reach.
+    """
+    begun = Begun.of(config, facts)
+    scored = from_config_dict(CodesignSettings, config).pruning.scored(len(begun.kept))
+    costs = counting(begun.costs)
+
+    @jax.jit
+    def of(kept: Array) -> Array:
+        return begun.method.bill(costs, kept, begun.design, begun.state).total_j / costs.dense().total_j
+
+    try:
+        kept = kept_at(share, tuple(map(float, begun.kept)), of)
+    except ValueError as error:
+        raise SettingError(
+            f"config.scorer.kind = {config.scorer.kind!r} with pruning.kept = {tuple(config.pruning.kept)}: {error}"
+        ) from error
+    return tuple(round(one, 4) for one in kept[scored.start : scored.stop])
+
+
+class Begun(NamedTuple):
+    """What a config starts from, of which nothing was trained.
+
+    Attributes:
+        method: of the section ``scorer``.
+        costs: prices and shapes.
+        kept: (L,) wanted fractions after each layer.
+        design: of every layer.
+        state: the scorer's memory.
+    """
+
+    method: Method
+    costs: Bill
+    kept: Array
+    design: Any
+    state: Any
+
+    @classmethod
+    def of(cls, config: ConfigDict, facts: Facts | None = None) -> Begun:
+        """See ``ledgers_of``, errors too."""
+        settings = from_config_dict(CodesignSettings, config)
+        if facts is None:
+            facts = load_split(settings.data, settings.data.evaluation).facts
+        model = make_model(settings.model, facts)
+        method = make_method(
+            settings.scorer, settings.scorer_hardware(), jnp.asarray(settings.pruning.kept_of_incoming(model.depth))
+        )
+        kept = jnp.asarray(settings.pruning.kept_per_layer(model.depth))
+
+        @jax.jit
+        def begin(key: Key) -> tuple[Any, Any]:
+            of_survey, of_design = jax.random.split(key)
+            return method.begin(of_design, _drawn_survey(of_survey, model, method), kept)
+
+        return cls(method, run_bill(settings, model), kept, *begin(jax.random.key(settings.seed)))
 
 
 def _drawn_survey(key: Key, model: Model, method: Method) -> Survey:

@@ -27,6 +27,7 @@ from atis_jax.scoring.atis.analog import Analog, realise_design
 from atis_jax.scoring.atis.knobs import designed_hardware, input_gates
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.operations import counting
 from atis_jax.statistics import language
 from atis_jax.training import agreement, evaluate
 from atis_jax.training.state import TrainState
@@ -138,7 +139,8 @@ def measure(
             "attention_recall": float(np.mean(recall[scored])),
         },
         "design": design_summary(design.state.design, design.evaluator.method, design.evaluator.scored),
-        "energy": energy_summary(settings, model, design, kept, chips.each if train.facts.mean_length else ()),
+        "energy": energy_summary(settings, model, design, kept, each := chips.each if train.facts.mean_length else ()),
+        "operations": operations_summary(settings, model, design, kept, each),
         "network": {"parameters": int(sum(leaf.size for leaf in jax.tree.leaves(trained["dense"].params)))},
         "versions": {
             name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -351,6 +353,31 @@ def transfer_curves(settings: CodesignSettings, trained: Trained, inputs: Scorer
     return curves
 
 
+def charged(
+    costs: Bill, bill: Callable[[Bill, Float[Array, "L"]], Ledger], kept: np.ndarray, each: Sequence[evaluate.Each]
+) -> Ledger:
+    """The ledger at ``kept``; where examples differ in length the mean of theirs, as in ``energy_summary``."""
+    if not each:
+        return bill(costs, jnp.asarray(kept))
+    counted, left = (np.concatenate([getattr(one, name) for one in each]) for name in ("counted", "kept"))
+    return jax.tree.map(jnp.mean, costs.of_each(bill, counted, left))
+
+
+def operations_summary(
+    settings: CodesignSettings, model: Model, trained: Trained, kept: np.ndarray, each: Sequence[evaluate.Each]
+) -> dict[str, float]:
+    """Multiply-accumulates of an example, the method's own included, beside those of the dense network."""
+    costs, method, state = counting(run_bill(settings, model)), trained.evaluator.method, trained.state
+    dense, done = (
+        float(charged(costs, bill, kept, each).total_j)
+        for bill in (
+            lambda costs, kept: costs.dense(),
+            lambda costs, kept: method.bill(costs, kept, state.design, state.scorer_state),
+        )
+    )
+    return {"dense": dense, "done": done, "share": done / dense}
+
+
 def energy_summary(
     settings: CodesignSettings,
     model: Model,
@@ -372,10 +399,7 @@ def energy_summary(
     state = trained.state
 
     def joules(bill: Callable[[Bill, Float[Array, "L"]], Ledger]) -> Ledger:
-        if not each:
-            return bill(costs, jnp.asarray(kept))
-        counted, left = (np.concatenate([getattr(one, name) for one in each]) for name in ("counted", "kept"))
-        return jax.tree.map(jnp.mean, costs.of_each(bill, counted, left))
+        return charged(costs, bill, kept, each)
 
     spent = joules(lambda costs, kept: method.bill(costs, kept, state.design, state.scorer_state))
     rivals = {}

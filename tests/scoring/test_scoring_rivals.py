@@ -28,13 +28,14 @@ from rival_cases import (
 )
 from scoring_reference import context_for
 
-from atis_jax.energy.presets import ENTRIES, energy_preset
-from atis_jax.energy.shapes import Memory, NetworkShape
+from atis_jax.energy.shapes import NetworkShape
+from atis_jax.energy.spec import EnergySpec
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Survey
+from atis_jax.scoring.operations import counting
 from atis_jax.scoring.registry import METHODS, OURS
 from atis_jax.scoring.rivals.attention import AttentionSpec
 from atis_jax.scoring.rivals.dtem import DtemSpec
@@ -178,9 +179,8 @@ def test_matrix_products_that_a_decision_adds_are_on_the_bill(name, tokens, widt
         return method.score(layer_of(design, 0), None, None, tokens, context, key)[0]
 
     done = products(jax.make_jaxpr(decide)(design, seen[0, 0], jax.random.key(0)).jaxpr)
-    prices = dataclasses.replace(energy_preset("horowitz_45nm"), **dict.fromkeys(ENTRIES, 0.0) | {"score_mac_j": 1.0})
-    energy = types.SimpleNamespace(prices=lambda: prices, memory=Memory, score_format="int8", tokens="none")
     network = NetworkShape(tokens - 1, width, 1, heads, width, 3, 0)
-    charged = method.bill(Bill(energy, network, (True,)), jnp.full(1, 1 - 1e-3 / tokens), design, state).score_j
+    costs = counting(Bill(EnergySpec(preset="horowitz_45nm"), network, (True,)))
+    charged = method.bill(costs, jnp.full(1, 1 - 1e-3 / tokens), design, state).score_j
     spared = SPARED[name](tokens, width, heads) if name in SPARED else 0.0
     assert charged == pytest.approx(done - spared, rel=0.02, abs=1.1 * width)  # EViT fuses what leaves

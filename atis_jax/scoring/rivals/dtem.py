@@ -89,7 +89,7 @@ class Dtem(Method):
         edge = width**-0.5
         weight = jax.random.uniform(of_weight, (layers, width, features), minval=-edge, maxval=edge)
         bias = jax.random.uniform(of_bias, (layers, features), minval=-edge, maxval=edge)
-        return DtemDesign(jnp.asarray(self.spec.per_layer(layers), float), weight, bias), ()
+        return DtemDesign(self.spec.counts(survey, jnp.asarray(kept)), weight, bias), ()
 
     def labels(self, design: DtemDesign) -> Any:
         """The embedding is trained."""

@@ -35,7 +35,11 @@ class TomeSpec:
     """How many tokens are merged, and in which layers most."""
 
     kind: str = setting("tome", doc="which scorer decides")
-    merged: int = setting(4, low=0, doc="r, tokens merged in a layer on average; never more than half of those left")
+    merged: int | None = setting(
+        4,
+        low=0,
+        doc="r, tokens merged in a layer on average, at most half of those left; None: by pruning.kept",
+    )
     inflection: float = setting(
         0.0, low=-1.0, high=1.0, doc="0: as many in every layer; -1: falling from twice that to none; 1: rising"
     )
@@ -43,8 +47,16 @@ class TomeSpec:
     def __post_init__(self):
         check_settings(self, "scorer")
 
+    def counts(self, survey: Survey, kept: Float[Array, "L"]) -> Float[Array, "L"]:
+        """Tokens merged in every layer: ``per_layer``, or what the wanted fractions say of the longest surveyed."""
+        if self.merged is not None:
+            return jnp.asarray(self.per_layer(len(kept)), float)
+        before = jnp.concatenate([jnp.ones(1), kept[:-1]])
+        return jnp.round((before - kept) * jnp.max(jnp.sum(survey.counted, axis=-1)))
+
     def per_layer(self, depth: int) -> tuple[int, ...]:
         """Tokens merged in every layer: linear from r (1 - inflection) to r (1 + inflection), rounded down."""
+        assert self.merged is not None
         first = int(self.merged * (1.0 - self.inflection))
         last = 2 * self.merged - first
         return tuple(int(first + layer * (last - first) / max(depth - 1, 1)) for layer in range(depth))
@@ -61,8 +73,8 @@ class Tome(Method):
     relaxes = False
 
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Float[Array, "L"], Any]:
-        """How many merge in every layer, whatever fractions are wanted; no memory."""
-        return jnp.asarray(self.spec.per_layer(survey.seen.shape[0]), float), ()
+        """How many merge in every layer; no memory."""
+        return self.spec.counts(survey, jnp.asarray(kept)), ()
 
     def labels(self, design: Any) -> Any:
         """Nothing is trained."""
