@@ -93,7 +93,8 @@ def kept_for(config: ConfigDict, share: float, facts: Facts | None = None) -> tu
 
     @jax.jit
     def of(kept: Array) -> Array:
-        return begun.method.bill(costs, kept, begun.design, begun.state).total_j / costs.dense().total_j
+        left = begun.method.realised(kept, costs.network.tokens)
+        return begun.method.bill(costs, left, begun.design, begun.state).total_j / costs.dense().total_j
 
     try:
         kept = kept_at(share, tuple(map(float, begun.kept)), of)

@@ -285,6 +285,11 @@ class Method:
         """Its memory after a block whose attention was ``attended`` (in the parts of ``needs``)."""
         return state
 
+    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+        """What the wanted fractions come to for a sequence of ``tokens``, where it cannot keep just those."""
+        del tokens
+        return kept
+
     def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
         """The design at a step at which ``kept`` is wanted."""
         return design

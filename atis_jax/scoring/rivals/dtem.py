@@ -91,6 +91,10 @@ class Dtem(Method):
         bias = jax.random.uniform(of_bias, (layers, features), minval=-edge, maxval=edge)
         return DtemDesign(self.spec.counts(survey, jnp.asarray(kept)), weight, bias), ()
 
+    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+        """See ``TomeSpec``."""
+        return self.spec.realised(kept, tokens)
+
     def labels(self, design: DtemDesign) -> Any:
         """The embedding is trained."""
         return DtemDesign("frozen", "scorer", "scorer")  # type: ignore[arg-type]

@@ -61,6 +61,15 @@ class Evit(Method):
         """Nothing is trained."""
         return "frozen"
 
+    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+        """Whole tokens, and the fused one."""
+        count, left = jnp.asarray(float(tokens)), []
+        for rate in rates(kept):
+            stays = jnp.ceil(rate * count - ROUNDING)
+            count = jnp.where(stays < count, stays + self.spec.fuse, count)
+            left.append(count)
+        return jnp.stack(left) / tokens
+
     def scheduled(self, design: Any, kept: Float[Array, "L"]) -> Any:
         """The share that is wanted now."""
         return rates(jax.lax.stop_gradient(kept))

@@ -54,6 +54,14 @@ class TomeSpec:
         before = jnp.concatenate([jnp.ones(1), kept[:-1]])
         return jnp.round((before - kept) * jnp.max(jnp.sum(survey.counted, axis=-1)))
 
+    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+        """Whole tokens, at most half of those that reach a layer."""
+        before, left = jnp.asarray(float(tokens)), []
+        for wanted in jnp.round(kept * tokens):
+            before = jnp.maximum(wanted, before - before // 2)
+            left.append(before)
+        return jnp.stack(left) / tokens
+
     def per_layer(self, depth: int) -> tuple[int, ...]:
         """Tokens merged in every layer: linear from r (1 - inflection) to r (1 + inflection), rounded down."""
         assert self.merged is not None
@@ -75,6 +83,10 @@ class Tome(Method):
     def begin(self, key: Key, survey: Survey, kept: Float[Array, "L"]) -> tuple[Float[Array, "L"], Any]:
         """How many merge in every layer; no memory."""
         return self.spec.counts(survey, jnp.asarray(kept)), ()
+
+    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+        """See ``TomeSpec``."""
+        return self.spec.realised(kept, tokens)
 
     def labels(self, design: Any) -> Any:
         """Nothing is trained."""
