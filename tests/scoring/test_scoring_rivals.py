@@ -134,6 +134,8 @@ def test_none_is_charged_nothing_and_more_tokens_cost_more(name):
     """Chance alone is free; each line grows with the tokens."""
     method, kept = method_of(CASES[name]), jnp.asarray([0.75, 0.5, 0.25])
     inputs = start(method, kept)
+    # Training differentiates all of a design, whatever of it is frozen.
+    assert all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(inputs.design))
     few, many = (
         method.bill(
             dataclasses.replace(tiny_bill("sram_32k"), length=jnp.float32(n)), kept, inputs.design, inputs.state
