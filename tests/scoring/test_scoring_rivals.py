@@ -60,18 +60,15 @@ CASES: dict[str, Any] = {
     "random": RandomSpec(),
     "attention_received": AttentionSpec(),
     "ltp": LtpSpec(final_threshold=0.12, temperature=0.02),
-    "ltp beside the largest": LtpSpec(final_threshold=0.3, rule="relative"),
     "tome": TomeSpec(merged=3),
     "dynamicvit": DynamicVitSpec(),
     "zerotprune": ZeroTPruneSpec(votes=(1, 1, 1)),
-    "spatten": SpattenSpec(),
-    "spatten adding up": SpattenSpec(accumulates=True),
+    "spatten": SpattenSpec(accumulates=True),
     "linear": LinearSpec(),
     "norm": NormSpec(),
     "position": PositionSpec(),
     "dtem": DtemSpec(merged=3),
     "evit": EvitSpec(),
-    "evit without fusing": EvitSpec(fuse=False),
 }
 
 
