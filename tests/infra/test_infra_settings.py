@@ -336,6 +336,7 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
     since |= {"data": {"evaluation": "test", "validation_examples": 500, "resize": None}}
     since |= {"model": {"activation": "gelu_tanh", "norm_epsilon": 1e-6, "weights": None, "cut": False, "head": "cls"}}
     since |= {"dense": {"frozen_blocks": 0}, "tune": {"frozen_blocks": 0}}
+    since |= {"pruning": {"ramp_start": 0.0, "ramp_from": 1.0}}
     since |= {"scorer": {"reads": "every_layer", "start": "random"}, "evaluation": {"supply": [1.0], "calibration": []}}
     assert as_dict(settings) == {
         name: kinds.get(name, {}) | value | since.get(name, {}) if isinstance(value, dict) else value

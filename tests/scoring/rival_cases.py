@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
@@ -23,7 +24,7 @@ from atis_jax.scoring.method import Survey
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.rivals.attention import AttentionSpec
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
-from atis_jax.training.state import create_state, optimiser
+from atis_jax.training.state import create_state
 from atis_jax.training.step import Codesign, codesign_step
 from atis_jax.training.survey import survey
 from atis_jax.training.task import Classify
@@ -103,9 +104,9 @@ def start(method, wanted=WANTED, **design):
     return ScorerInputs(dataclasses.replace(made, **design) if design else made, None, None, memory)
 
 
-def of_layers(depth: int):
+def of_layers(depth: int, seed: int = 0):
     """``params`` of the first layers."""
-    parts = params()["params"]
+    parts = params(seed)["params"]
     return {"params": parts | {"blocks": jax.tree.map(lambda leaf: leaf[:depth], parts["blocks"])}}
 
 
@@ -128,19 +129,6 @@ def evaluated(method, inputs, examples, keys):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _masked(model, method, params, examples, inputs, keys, smoothing, hardness):
     return masked_forward(model, params, method, examples, inputs, keys, relaxation=Relaxation(smoothing, hardness))
-
-
-def design_gradient(method, inputs):
-    """Of the logits' sum of squares while training, in the first two layers; and who is alive after each."""
-    weights = of_layers(SHALLOW.depth)
-
-    @jax.jit
-    def run(design):
-        here = dataclasses.replace(inputs, design=design)
-        out = _masked(SHALLOW, method, weights, batch(), here, keys(), jnp.float32(0.1), jnp.float32(1.0))
-        return jnp.sum(out.logits**2), out.alive
-
-    return jax.device_get(jax.jit(jax.grad(run, has_aux=True))(inputs.design))
 
 
 def packed(method, inputs, capacities, model):
@@ -169,19 +157,18 @@ def tiny_bill(tokens: str = "none", **shape) -> Bill:
     return Bill(energy, dataclasses.replace(MODEL.shape(), **shape), (True,) * DEPTH)
 
 
-def step_metrics(method, transform=None) -> dict[str, Any]:
-    """Metrics of the first co-design step, which is soft, and the design after it.
+def gradient_step(method) -> dict[str, Any]:
+    """Metrics of the first co-design step in the first two layers, and the design a gradient further down.
 
-    The optimiser that trains has a rate of 0 then; ``transform`` takes its place.
+    The optimiser that trains has a rate of 0 then; here every leaf is moved.
     """
     stage, pruning, codesign = StageSpec(steps=2), PruningSpec(kept=(0.5,), hard_from=0.5), CodesignSpec()
-    costs = tiny_bill()
+    costs = dataclasses.replace(tiny_bill(), network=SHALLOW.shape(), layers=(True, True))
     setup = Codesign(
-        MODEL, method, Classify(), stage, pruning, LossSpec(), codesign,
+        SHALLOW, method, Classify(), stage, pruning, LossSpec(), codesign,
         lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), costs.dense()),
     )  # fmt: skip
-    transform = optimiser(stage, codesign, method) if transform is None else transform
-    inputs = start(method)
-    state = create_state(params(), inputs.design, inputs.state, jax.random.key(0), transform)
-    state, metrics = jax.jit(codesign_step(setup, transform))(state, batch(), params(1))
+    transform, inputs = optax.sgd(1.0), start(method, WANTED[:2])
+    state = create_state(of_layers(2), inputs.design, inputs.state, jax.random.key(0), transform)
+    state, metrics = jax.jit(codesign_step(setup, transform))(state, batch(), of_layers(2, seed=1))
     return jax.device_get(metrics | {"design": state.design})

@@ -7,12 +7,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from rival_cases import MODEL, design_gradient, method_of, start
+from rival_cases import method_of
 
 from atis_jax.pruning.reduce import merge_into, merge_softly
 from atis_jax.pruning.stream import Stream
-from atis_jax.scoring.rivals.dtem import DtemSpec, relaxed
+from atis_jax.scoring.rivals.dtem import DtemDesign, DtemSpec, relaxed
 from atis_jax.scoring.rivals.tome import match
 
 TOKENS, WIDTH, MERGED = 12, 6, 3
@@ -61,22 +60,24 @@ def stream_of(x, size) -> Stream:
     return Stream(jnp.asarray(x)[None], place, place < 1, size=jnp.asarray(size)[None]).opened(1, sized=True)
 
 
-def soft(metric, size, alive=None, order=None):
+RELAXED = jax.jit(lambda *given: relaxed(*given, MERGED, SPEC))
+
+
+def soft(metric, size, alive=None, order=None, merged=MERGED):
     alive = jnp.ones(TOKENS, bool) if alive is None else jnp.asarray(alive)
     order = jnp.arange(TOKENS) if order is None else order
     protected = jnp.arange(TOKENS) < 1
-    run = jax.jit(lambda *given: relaxed(*given, protected, MERGED, MERGED, SPEC))
-    return run(jnp.asarray(metric), jnp.asarray(size), order, alive)
+    return RELAXED(jnp.asarray(metric, jnp.float32), jnp.asarray(size, jnp.float32), order, alive, protected, merged)
 
 
-def test_soft_merging_is_that_of_loops(x64):
+def test_soft_merging_is_that_of_loops():
     metric, x, size = tokens()
     share, order, keep, _ = soft(metric, size)
     expected, new, left = loops(metric, x, size, MERGED)
-    np.testing.assert_allclose(share, expected, rtol=1e-6, atol=1e-9)
-    out = merge_softly(stream_of(x, size), share[None])
-    np.testing.assert_allclose(out.x[0], new, rtol=1e-6)
-    np.testing.assert_allclose(out.size[0], left, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(share, expected, rtol=1e-3, atol=1e-5)  # ten times ten the rounding of cosines
+    out = jax.jit(merge_softly)(stream_of(x, size), share[None])
+    np.testing.assert_allclose(out.x[0], new, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(out.size[0], left, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(jnp.sum(out.size), size.sum(), rtol=1e-6)
     # The class token first, then by falling size; the three least take part no longer.
     np.testing.assert_array_equal(np.argsort(order), [0, *(1 + np.argsort(-left[1:]))])
@@ -108,14 +109,22 @@ def test_shares_of_nought_and_one_merge_as_whole_tokens_do():
     np.testing.assert_allclose(soft_.size, whole.size, rtol=1e-6)
 
 
-@pytest.mark.slow
-def test_training_has_a_gradient_for_the_embedding_and_keeps_as_many_as_it_should():
-    """None for that of the last layer, behind which no token looks at another."""
-    inputs = start(METHOD, jnp.full(2, 0.5))
-    gradient, alive = design_gradient(METHOD, inputs)
-    size = np.abs(gradient.weight).max((1, 2))
-    assert np.isfinite(size).all() and size[0] > 1e-4 and size[1] == 0.0
-    left = MODEL.length - MERGED * np.arange(1, 3)[:, None]
-    np.testing.assert_array_equal(alive.sum((2, 3)), np.broadcast_to(left, alive.shape[:2]))
-    named = METHOD.labels(inputs.design)
+def test_the_embedding_has_a_gradient_through_whom_it_merges():
+    """Of one pick against central differences; of more, beyond one token's whole, the code's own law stops some."""
+    metric, _, size = (jnp.asarray(part, jnp.float32) for part in tokens())
+    rng = np.random.default_rng(1)
+    weight, way = rng.normal(size=(TOKENS, TOKENS)), jnp.asarray(rng.normal(size=metric.shape), jnp.float32)
+
+    def loss(metric, merged):
+        return jnp.sum(weight * soft(metric, size, merged=merged)[0])
+
+    step, slope_of = 1e-3, jax.jit(jax.grad(loss))
+    slope = (loss(metric + step * way, 1) - loss(metric - step * way, 1)) / (2 * step)
+    np.testing.assert_allclose(jnp.sum(slope_of(metric, 1) * way), slope, rtol=0.02)
+    more = np.asarray(slope_of(metric, MERGED))
+    assert np.isfinite(more).all() and np.abs(more).max() > 0.1 and abs(float(slope)) > 0.1
+
+
+def test_the_embedding_is_trained_and_nothing_else():
+    named = METHOD.labels(DtemDesign(jnp.zeros(2), jnp.zeros((2, 4, 2)), jnp.zeros((2, 2))))
     assert dataclasses.astuple(named) == ("frozen", "scorer", "scorer")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from rival_cases import DEPTH, golden, method_of, start, step_metrics, tiny_bill
+from rival_cases import golden, gradient_step, method_of, start, tiny_bill
 
 from atis_jax.models.kernels import policy_softmax
 from atis_jax.scoring.rivals.dynamicvit import (
+    DynamicVitDesign,
     DynamicVitSpec,
     gumbel_decision,
     ratio_loss,
@@ -126,11 +126,11 @@ def test_losses_are_the_originals(name):
 @pytest.mark.slow
 def test_a_step_of_training_moves_the_predictors_of_stages_alone():
     """Shares fall in the first layer alone, so that it is the one stage."""
-    metrics, before = step_metrics(METHOD, optax.sgd(1.0)), start(METHOD).design
+    metrics, before = gradient_step(METHOD), start(METHOD, jnp.full(2, 0.5)).design
     assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
     assert {"loss_ratio", "loss_tokens", "loss_ce"} <= metrics.keys()
     for leaf, new, old in zip(Predictor.__dataclass_fields__, *map(_leaves, (metrics["design"], before)), strict=True):
-        moved = np.abs(new - old).reshape(DEPTH, -1).max(1)
+        moved = np.abs(new - old).reshape(2, -1).max(1)
         assert moved[0] > 0 and moved[1:].max() == 0, leaf
     assert 0 < metrics["kept_per_layer"][0] < 1
     named = METHOD.labels(before)
@@ -150,7 +150,7 @@ def test_stages_are_the_layers_in_which_the_share_falls():
 def test_predictors_are_charged_by_hand():
     """16 words: all in front of the stage in layer 1, 8 in front of that in layer 3; 16 channels."""
     costs, kept = tiny_bill("sram_32k"), jnp.asarray([0.5, 0.5, 0.25])
-    design = METHOD.begin(jax.random.key(0), _Seen, kept)[0]
+    design = DynamicVitDesign(kept, stages(kept), None)
     bill, prices = METHOD.bill(costs, kept, design, ()), costs.energy.prices()
     macs = 16 * 16 + 16 * 8 + 8 * 4 + 4 * 2
     score = 24 * (macs * prices.score_mac_j + 8 * prices.score_add_j)
@@ -159,12 +159,6 @@ def test_predictors_are_charged_by_hand():
     weights = 2 * (macs + 16 + 8 + 4 + 2 + 32) * prices.sram_32k_j_per_byte / costs.energy.memory().batch
     moved = 24 * 16 * prices.network_bytes * prices.sram_32k_j_per_byte
     np.testing.assert_allclose(bill.scorer_memory_j, weights + moved, rtol=1e-5)
-
-
-class _Seen:
-    """All that it reads of a survey."""
-
-    seen = jnp.zeros((DEPTH, 1, 1, 16))
 
 
 def test_a_width_that_has_no_quarter_is_refused():

@@ -47,9 +47,16 @@ def test_a_block_is_the_originals(name, packed):
 def test_what_leaves_is_listed_as_the_originals():
     case = golden("evit/complement_b")
     idx, total = case["idx"].reshape(-1, case["idx"].shape[-1]), int(case["dim"])
-    for one, expected in zip(idx, case["compl"].reshape(len(idx), -1), strict=True):
-        keep, _ = choose_most(jnp.zeros(total).at[one].set(1.0), jnp.ones(total, bool), len(one) / total)
-        np.testing.assert_array_equal(pack(~keep, len(expected))[0], expected)
+    attention = np.zeros((len(idx), total), np.float32)
+    np.put_along_axis(attention, idx, 1.0, axis=1)
+
+    @jax.jit
+    @jax.vmap
+    def leaves(attention):
+        keep, _ = choose_most(attention, jnp.ones(total, bool), idx.shape[1] / total)
+        return pack(~keep, total - idx.shape[1])[0]
+
+    np.testing.assert_array_equal(leaves(attention), case["compl"].reshape(len(idx), -1))
 
 
 @pytest.mark.parametrize("name", ["keep_rate_a", "keep_rate_c"])
@@ -66,9 +73,8 @@ def test_the_target_falls_in_training_as_the_originals_keep_rate(name):
 def test_a_count_is_rounded_up_and_a_layer_that_wants_what_it_gets_drops_none():
     found = rates(jnp.asarray([0.7, 0.7, 0.35, 0.0, 0.0]))
     np.testing.assert_allclose(found, [0.7, 1.0, 0.5, 0.0, 1.0], rtol=1e-6)
-    everyone = jnp.ones(20, bool)
-    for rate, count in ((0.7, 14), (0.701, 15), (1.0, 20), (0.0, 0)):
-        assert int(choose_most(jnp.arange(20.0), everyone, jnp.float32(rate))[0].sum()) == count
+    keep = jax.jit(jax.vmap(lambda rate: choose_most(jnp.arange(20.0), jnp.ones(20, bool), rate)[0]))
+    np.testing.assert_array_equal(keep(jnp.asarray([0.7, 0.701, 1.0, 0.0])).sum(1), [14, 15, 20, 0])
 
 
 def test_what_it_adds_is_charged_by_hand():

@@ -18,7 +18,6 @@ from rival_cases import (
     method_of,
     params,
     start,
-    step_metrics,
     tiny_bill,
 )
 
@@ -187,16 +186,6 @@ def test_gradients_pass_through_the_merge_finite():
     gradient = jax.tree.leaves(jax.jit(jax.grad(loss))(params()))
     assert all(np.isfinite(leaf).all() for leaf in gradient)
     assert max(np.abs(leaf).max() for leaf in gradient) > 1e-3
-
-
-@pytest.mark.slow
-def test_a_codesign_step_trains_the_network_alone():
-    metrics = step_metrics(METHOD)
-    assert np.isfinite(metrics["loss"]) and metrics["gradient_norm"] > 0
-    np.testing.assert_array_equal(metrics["design"], MERGED)
-    np.testing.assert_allclose(
-        metrics["kept_per_layer"], 1 - MERGED * np.arange(1, DEPTH + 1) / MODEL.tokens, rtol=1e-6
-    )
 
 
 @pytest.mark.slow

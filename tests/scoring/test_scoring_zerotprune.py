@@ -54,7 +54,7 @@ def test_the_stages_are_those_of_loops(seed, sharp, alike):
     attended = Attended(keys=jnp.asarray(keys, jnp.float32), full=jnp.asarray(a, jnp.float32))
     context = context_for(1, TOKENS, alive=alive[:, None], attended=attended, state=())
     method = method_of(ZeroTPruneSpec(alike=alike))
-    design = ZeroTPruneDesign(jnp.float32(9 / 20), jnp.int32(6))
+    design = ZeroTPruneDesign(jnp.float32(9 / 20), jnp.float32(6))
     said, _ = jax.jit(method.score)(design, None, None, jnp.zeros((TOKENS, 1)), context, None)
 
     words = np.flatnonzero(alive & ~protected)

@@ -25,7 +25,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.numerics import pytree
@@ -69,11 +69,11 @@ class ZeroTPruneDesign:
 
     Attributes:
         share: () of the full sequence's tokens that are left after it.
-        votes: () rounds.
+        votes: () rounds; a number with a gradient, as all of a design.
     """
 
     share: Float[Array, ""]
-    votes: Int[Array, ""]
+    votes: Float[Array, ""]
 
 
 class ZeroTPrune(Share):
@@ -131,17 +131,18 @@ class ZeroTPrune(Share):
         )
 
 
-def rounds(votes: tuple[int, ...], layers: int) -> Int[Array, "L"]:
+def rounds(votes: tuple[int, ...], layers: int) -> Float[Array, "L"]:
     """Of each layer: those of the first, of the last that are not among the first, and of those between."""
     layer = jnp.arange(layers)
-    return jnp.where(layer < EDGE, votes[0], jnp.where(layer >= layers - EDGE, votes[2], votes[1]))
+    count = jnp.where(layer < EDGE, votes[0], jnp.where(layer >= layers - EDGE, votes[2], votes[1]))
+    return count.astype(float)
 
 
 def voted(
     attention: Float[Array, "H n n"],
     alive: Bool[Array, "n"],
     protected: Bool[Array, "n"],
-    times: Int[Array, ""] | int,
+    times: Float[Array, ""] | int,
 ) -> Float[Array, "H n"]:
     """S <- A^T s, ``times`` over, of the tokens alive; scaled to a mean of 1.
 
@@ -161,7 +162,7 @@ def voted(
         return scaled(jnp.where(alive, jnp.einsum("hqk,hq->hk", attention, s), 0.0))
 
     first = jnp.broadcast_to(start, attention.shape[:2])
-    return jax.lax.fori_loop(0, times, vote, scaled(first))
+    return jax.lax.fori_loop(0, jnp.asarray(times).astype(int), vote, scaled(first))
 
 
 def joined(s: Float[Array, "H n"], alive: Bool[Array, "n"]) -> Float[Array, "n"]:
