@@ -18,6 +18,7 @@ STREAMS = (
     "dropout",
     "lot",
     "constants",
+    "attention_chip",
 )
 
 

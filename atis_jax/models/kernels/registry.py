@@ -1,0 +1,35 @@
+"""Kernels by name, and the section ``kernel`` of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from atis_jax.models.kernels.charge_domain import ChargeDomain, ChargeDomainSpec
+from atis_jax.models.kernels.pair_threshold import PairThreshold, PairThresholdSpec
+from atis_jax.models.kernels.softmax import Kernel, Softmax, SoftmaxSpec
+from atis_jax.validation import Kinds, choose
+
+KERNELS: dict[str, Callable[[Any, bool], Kernel]] = {
+    "softmax": Softmax,
+    "pair_threshold": PairThreshold,
+    "charge_domain": ChargeDomain,
+}
+"""What makes a kernel of its section, and of which gradient a pruned key's gate has."""
+SECTIONS: dict[str, type] = {
+    "softmax": SoftmaxSpec,
+    "pair_threshold": PairThresholdSpec,
+    "charge_domain": ChargeDomainSpec,
+}
+"""The section of each."""
+KINDS = Kinds(SECTIONS, default="softmax")
+"""What the section ``kernel`` of a config may be."""
+
+
+def make_kernel(spec: Any, secant: bool = False) -> Kernel:
+    """The kernel that ``spec.kind`` names.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    return choose(KERNELS, spec.kind, "kernel.kind")(spec, secant)
