@@ -13,7 +13,8 @@ what could be read; every law below that it does not state is our choice:
 - pair (i, j) stays if V_ij is above the threshold, or the row's largest: a threshold a layer, given, or fitted so that
   a wanted share of the pairs of the examples stays.
 
-Exact logits decide no pair, and approximate ones weigh none. Shape suffixes: B examples, H heads, N query rows, M keys,
+Exact logits decide no pair, and approximate ones weigh none; with ``exact`` False they do, behind a converter of
+``SCORE_BITS`` that we charge and do not round by. Shape suffixes: B examples, H heads, N query rows, M keys,
 K head width, T tokens of a full sequence, A = B H.
 """
 
@@ -60,6 +61,7 @@ class ChargeDomainSpec:
         doc="share of the pairs that the threshold of each layer is fitted to; the paper prunes 75 % on average",
     )
     threshold: float | None = setting(None, doc="of the logit in every layer; None: fitted to kept_pairs")
+    exact: bool = setting(True, doc="pairs that stay are computed again; else their approximate scores weigh them")
     supply_v: float = setting(1.0, low=0.1, high=5.0, doc="volts at full scale")
     capacitor_error: float = setting(0.01, low=0.0, high=0.5, doc="spread of a cell's capacitor, relative")
     offset_v: float = setting(0.002, low=0.0, high=0.5, doc="spread of the comparators' offsets, volts")
@@ -141,7 +143,8 @@ class ChargeDomain(Circuit):
         """See ``Circuit``."""
         score = self.score(q, k, place).reshape(-1, q.shape[2], k.shape[2])
         stay = above(place.design.threshold, score, open_pairs(q, k, visible, gate))
-        return mix(q, k, v, visible, gate, rows, needs, self.secant, lambda logits, open_: stay)
+        own = None if self.spec.exact else score
+        return mix(q, k, v, visible, gate, rows, needs, self.secant, lambda logits, open_: stay, own)
 
     def rounded(self, x: Float[Array, "B H N K"], scale: Float[Array, "H 1 1"]) -> Float[Array, "B H N K"]:
         """To the bits of the array."""
@@ -169,7 +172,8 @@ class ChargeDomain(Circuit):
 
     def circuit(self, design: Any = None) -> ChargeDomainCircuit:
         """See ``Circuit``; without a design the wanted share."""
-        return ChargeDomainCircuit(pairs=fitted_share(design, self.spec.kept_pairs), bits=self.spec.bits)
+        pairs = fitted_share(design, self.spec.kept_pairs)
+        return ChargeDomainCircuit(pairs=pairs, bits=self.spec.bits, exact=self.spec.exact)
 
 
 def fitted_share(design: Any, wanted: float) -> float | tuple[float, ...]:

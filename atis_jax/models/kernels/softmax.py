@@ -141,12 +141,16 @@ def mix(
     needs: Collection[str],
     secant: bool,
     keeps: Keeps | None = None,
+    logits: Float[Array, "A N M"] | None = None,
 ) -> tuple[Float[Array, "B H N K"], Attended]:
-    """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``; over the pairs that ``keeps`` leaves, if given."""
+    """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``.
+
+    Only over the pairs that ``keeps`` leaves, if given; of ``logits``, A = B H, in the place of Q K^T.
+    """
     # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
     batch, heads = q.shape[:2]
     q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
-    logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
+    logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK) if logits is None else logits
     visible = None if visible is None else per_head(visible, batch, heads)
     gate = None if gate is None else per_head(gate, batch, heads)
     if keeps is not None:
