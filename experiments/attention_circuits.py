@@ -188,10 +188,10 @@ def main(given: Sequence[str] = ()) -> int:
     found = rows(network, wanted, asked.examples, asked.chips)
     print(line(found[0]))
     if asked.write is not None:
-        held = read_json(asked.write) if asked.write.exists() else {}
+        stored = read_json(asked.write) if asked.write.exists() else {}
         told = {"examples": min(asked.examples, len(network.test)), "chips": asked.chips}
-        held[asked.folder.name] = told | {"rows": [dataclasses.asdict(row) for row in found]}
-        write_text_atomically(asked.write, json.dumps(held, indent=1) + "\n")
+        stored[asked.folder.name] = told | {"rows": [dataclasses.asdict(row) for row in found]}
+        write_text_atomically(asked.write, json.dumps(stored, indent=1) + "\n")
     return 0
 
 

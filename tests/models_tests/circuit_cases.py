@@ -12,14 +12,20 @@ from atis_jax.circuits.chip import Environment
 from atis_jax.models.kernels import make_kernel
 from atis_jax.models.kernels.charge_domain import ChargeDomainSpec
 from atis_jax.models.kernels.circuit import ArrayShape, Place, Seen
+from atis_jax.models.kernels.memristor import MemristorSpec
+from atis_jax.models.kernels.reram_pq import ReramPqSpec
 
 BATCH, HEADS, TOKENS, WIDTH = 4, 2, 6, 8
 NOISY = {
     "charge_domain": ChargeDomainSpec(bits=3, kept_pairs=0.4, capacitor_error=0.2, offset_v=0.01),
+    "reram_pq": ReramPqSpec(subvectors=2, codes=4, kept_pairs=0.4, error=0.5, read_noise=0.05),
+    "memristor": MemristorSpec(levels=4, device_error=0.2, write_error=0.2),
 }
 """With errors so large that they turn decisions."""
 PERFECT = {
     "charge_domain": ChargeDomainSpec(bits=16, kept_pairs=1.0),
+    "reram_pq": ReramPqSpec(subvectors=2, codes=2, kept_pairs=1.0, error=0.0, read_noise=0.0),
+    "memristor": MemristorSpec(levels=65_536, input_bits=16, output_bits=16, device_error=0.0, write_error=0.0),
 }
 """With so many bits, and all pairs, that they compute exact attention."""
 

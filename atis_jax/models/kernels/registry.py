@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from atis_jax.models.kernels.charge_domain import ChargeDomain, ChargeDomainSpec
+from atis_jax.models.kernels.memristor import Memristor, MemristorSpec
 from atis_jax.models.kernels.pair_threshold import PairThreshold, PairThresholdSpec
+from atis_jax.models.kernels.reram_pq import ReramPq, ReramPqSpec
 from atis_jax.models.kernels.softmax import Kernel, Softmax, SoftmaxSpec
 from atis_jax.validation import Kinds, choose
 
@@ -14,12 +16,16 @@ KERNELS: dict[str, Callable[[Any, bool], Kernel]] = {
     "softmax": Softmax,
     "pair_threshold": PairThreshold,
     "charge_domain": ChargeDomain,
+    "reram_pq": ReramPq,
+    "memristor": Memristor,
 }
 """What makes a kernel of its section, and of which gradient a pruned key's gate has."""
 SECTIONS: dict[str, type] = {
     "softmax": SoftmaxSpec,
     "pair_threshold": PairThresholdSpec,
     "charge_domain": ChargeDomainSpec,
+    "reram_pq": ReramPqSpec,
+    "memristor": MemristorSpec,
 }
 """The section of each."""
 KINDS = Kinds(SECTIONS, default="softmax")
