@@ -34,6 +34,8 @@ from atis_jax.models.kernels import Kernel, make_kernel
 from atis_jax.models.kernels.charge_domain import ChargeDomainSpec
 from atis_jax.models.kernels.circuit import Circuit, fitted
 from atis_jax.models.kernels.fit import FITTED_ON, with_kernel
+from atis_jax.models.kernels.memristor import MemristorSpec
+from atis_jax.models.kernels.reram_pq import ReramPqSpec
 from atis_jax.strict_json import read_json
 from atis_jax.training.evaluate import attention_chips_for, example_keys
 from atis_jax.training.task import Task
@@ -46,6 +48,9 @@ from experiments.files import write_text_atomically
 from experiments.settings import CodesignSettings
 
 BITS = (3, 4, 5, 6)
+SHARES = {"a third": 0.33, "an eighth": 0.12}
+"""The ends of what HARDSEA's abstract says two networks stand."""
+CROSSBARS = "memristor crossbars, 16 levels"
 
 
 def cases(bits: Sequence[int] = BITS) -> dict[str, Any]:
@@ -55,7 +60,8 @@ def cases(bits: Sequence[int] = BITS) -> dict[str, Any]:
         for b in bits
     }
     choosing = {f"charge domain, {b} bits choose a quarter, computed again": ChargeDomainSpec(bits=b) for b in bits}
-    return weighing | choosing
+    ranking = {f"ReRAM ranking, {name} of each row": ReramPqSpec(kept_pairs=share) for name, share in SHARES.items()}
+    return weighing | choosing | ranking | {CROSSBARS: MemristorSpec()}
 
 
 @dataclasses.dataclass(frozen=True)

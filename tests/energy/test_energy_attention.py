@@ -1,4 +1,4 @@
-"""Circuits for attention: counts by walking tokens, heads and cells; joules by their prices; wear by counting writes."""
+"""Circuits for attention: counts by walking tokens, heads and cells; joules by their prices; wear by its writes."""
 
 from __future__ import annotations
 
