@@ -70,7 +70,7 @@ class Row:
 
     Attributes:
         name: what it is called.
-        pairs: share of the pairs that stay, mean of layers; of the examples it was fitted to.
+        pairs: share of the pairs that the ledger leaves to exact attention, mean of layers.
         accuracy: mean over chips.
         deviation: of the chips, from that mean.
         difference: to exact attention.
@@ -139,7 +139,7 @@ def rows(network: Network, wanted: dict[str, Any], examples: int, chips: int) ->
         found.append(
             Row(
                 name,
-                float(np.mean(getattr(fitted(params), "share", 1.0))),
+                float(np.mean(kernel.circuit(fitted(params)).pairs)) if isinstance(kernel, Circuit) else 1.0,
                 float(answers.mean()),
                 float(answers.mean(axis=1).std()),
                 float(less.mean()),
@@ -186,7 +186,7 @@ def main(given: Sequence[str] = ()) -> int:
     parser.add_argument("--examples", type=int, default=1000, help="of the evaluation split, from its start")
     parser.add_argument("--chips", type=int, default=4)
     parser.add_argument("--only", default="", help="circuits whose name has this in it")
-    parser.add_argument("--write", type=Path, help="a JSON file that gets the rows under the folder's name")
+    parser.add_argument("--write", type=Path, help="a JSON file that gets these rows under the folder's name")
     asked = parser.parse_args(given)
     network = load(asked.folder)
     wanted = {name: spec for name, spec in cases(asked.bits).items() if asked.only in name}
@@ -196,7 +196,11 @@ def main(given: Sequence[str] = ()) -> int:
     if asked.write is not None:
         stored = read_json(asked.write) if asked.write.exists() else {}
         told = {"examples": min(asked.examples, len(network.test)), "chips": asked.chips}
-        stored[asked.folder.name] = told | {"rows": [dataclasses.asdict(row) for row in found]}
+        before = stored.get(asked.folder.name, {})
+        same = told == {name: before.get(name) for name in told}
+        named = {row["name"]: row for row in before.get("rows", [])} if same else {}
+        named |= {row.name: dataclasses.asdict(row) for row in found}
+        stored[asked.folder.name] = told | {"rows": list(named.values())}
         write_text_atomically(asked.write, json.dumps(stored, indent=1) + "\n")
     return 0
 

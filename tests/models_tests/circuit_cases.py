@@ -44,18 +44,26 @@ def kernel_and_design(spec):
     return kernel, jax.jit(kernel.begin)(jax.random.key(5), everything)
 
 
-def chips(spec, count: int):
-    kernel, _ = kernel_and_design(spec)
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def drawn(kernel, count: int):
     shape = ArrayShape(HEADS, WIDTH, TOKENS)
     return jax.vmap(lambda key: kernel.sample_chip(key, shape))(jax.random.split(jax.random.key(2), count))
+
+
+def chips(spec, count: int):
+    return drawn(kernel_and_design(spec)[0], count)
+
+
+@functools.cache
+def keys(batch: int, first: int):
+    return jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))(jax.random.key(9), first + jnp.arange(batch))
 
 
 def place(spec, chip, position=None, batch=BATCH, first=0, kelvin=330.0):
     """On a chip, warm and with noise; examples from number ``first`` on."""
     position = jnp.broadcast_to(jnp.arange(TOKENS), (batch, TOKENS)) if position is None else position
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(9), first + jnp.arange(batch))
     environment = Environment(jnp.asarray(kelvin), jnp.full(jnp.shape(kelvin), 1.0))
-    return Place(kernel_and_design(spec)[1], chip, environment, position, keys, TOKENS)
+    return Place(kernel_and_design(spec)[1], chip, environment, position, keys(batch, first), TOKENS)
 
 
 @functools.partial(jax.jit, static_argnums=0)

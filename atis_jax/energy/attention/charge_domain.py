@@ -11,8 +11,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from atis_jax.energy.attention.costs import AttentionCircuit, AttentionCosts, Wear
-from atis_jax.energy.components.sensor import bits_j
+from atis_jax.energy.attention.costs import AttentionCircuit, AttentionCosts, Wear, converted_j
 from atis_jax.energy.constants import attention
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NetworkShape
@@ -62,7 +61,7 @@ class ChargeDomainCircuit(AttentionCircuit):
             digital_j=(numbers + stored) * preset.network_mac_j,
             array_j=pairs * d * attention.CHARGE_MAC.value,
             write_j=stored * self.bits / 8.0 * preset.sram_32k_j_per_byte,
-            conversion_j=numbers * self.bits * preset.dac_j_per_bit + converted * bits_j(preset, SCORE_BITS),
+            conversion_j=numbers * self.bits * preset.dac_j_per_bit + converted * converted_j(preset, SCORE_BITS),
             comparison_j=comparisons * preset.comparator_j,
             moved_j=moved * token_byte_j,
         )

@@ -8,9 +8,13 @@ import math
 from jaxtyping import Array, Float
 
 from atis_jax.energy.components.memory import byte_j
+from atis_jax.energy.constants import attention
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import Memory, NetworkShape, TokenCounts
 from atis_jax.numerics import pytree
+
+ADC_BITS = 8
+"""Of ``constants.attention.CROSSBAR_ADC``."""
 
 
 @pytree
@@ -81,6 +85,11 @@ class Wear:
         if self.lasts is None or self.token_cells == 0:
             return math.inf, math.inf
         return self.lasts[0] * slots / tokens_per_s, self.lasts[1] * slots / tokens_per_s
+
+
+def converted_j(preset: EnergyPreset, bits: int) -> float:
+    """An array's analog-to-digital conversion, J: that of 8 bits times the preset's growth for each further bit."""
+    return attention.CROSSBAR_ADC.value * preset.adc_growth ** (bits - ADC_BITS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from atis_jax.energy.attention.costs import AttentionCircuit, AttentionCosts, Wear
-from atis_jax.energy.components.sensor import bits_j
+from atis_jax.energy.attention.costs import AttentionCircuit, AttentionCosts, Wear, converted_j
 from atis_jax.energy.constants import attention
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NetworkShape
@@ -58,7 +57,7 @@ class MemristorCircuit(AttentionCircuit):
             array_j=2.0 * 2.0 * d * pairs * attention.RERAM_READ.value,
             write_j=cells * attention.RERAM_WRITE.value,
             conversion_j=(numbers + weights)
-            * (self.input_bits * preset.dac_j_per_bit + bits_j(preset, self.output_bits)),
+            * (self.input_bits * preset.dac_j_per_bit + converted_j(preset, self.output_bits)),
             comparison_j=nothing,
             moved_j=nothing * token_byte_j,
         )

@@ -44,6 +44,17 @@ CHARGE_CYCLE = Constant(
     low=2 * NANO,
     high=50 * NANO,
 )
+CROSSBAR_ADC = Constant(
+    "crossbar ADC of 8 bits",
+    1.67 * PICO,
+    "J",
+    32,
+    "ISAAC (Shafiee et al., ISCA 2016) as hwcomponents-library has it: 2 mW at 1.2 GS/s; high: "
+    "median of 7.5-8.5 effective bits in Murmann's survey",
+    "modelled",
+    low=1.09 * PICO,
+    high=37.5 * PICO,
+)
 RERAM_READ = Constant(
     "ReRAM cell, a read",
     50 * MICRO * 0.2**2 * 10 * NANO,
