@@ -16,6 +16,7 @@ from atis_jax.scoring.atis.fabric import RoutingFabric
 from atis_jax.scoring.atis.pulse import PulseWidth
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
+from atis_jax.scoring.rivals.everything import Everything
 from atis_jax.scoring.rivals.ltp import Ltp
 from atis_jax.scoring.rivals.random import Random
 from atis_jax.scoring.rivals.tome import Tome
@@ -26,6 +27,7 @@ METHODS: dict[str, type[Method]] = {
     "digital": Digital,
     "pulse_width": PulseWidth,
     "routing_fabric": RoutingFabric,
+    "everything": Everything,
     "random": Random,
     "attention_received": AttentionReceived,
     "ltp": Ltp,
