@@ -104,3 +104,20 @@ def test_a_network_on_two_chips_is_blind_to_padding_and_to_removal():
     out = gathered({name: column[half] for name, column in LONG.items()}, alone, key[half])
     assert int(out.overflow.sum()) == 0
     np.testing.assert_allclose(out.logits, found.logits[half], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_row_that_sees_no_key_is_zero_and_every_gradient_finite(case):
+    spec, kernel = case
+    q, k, v = tensors(6)
+    visible = jnp.ones((1, 1, TOKENS, TOKENS), bool).at[:, :, 2].set(False)
+    gate = jnp.full((BATCH, HEADS, 1, TOKENS), 0.5).at[..., 1].set(0.0)
+
+    def total(parts, here):
+        q, k, v, gate = parts
+        mixed = kernel.at(here)(q, k, v, visible, gate)[0]
+        return jnp.sum(jnp.sin(mixed)), mixed
+
+    found, mixed = jax.jit(jax.grad(total, has_aux=True))((q, k, v, gate), place(spec, None))
+    np.testing.assert_array_equal(mixed[:, :, 2], 0.0)
+    assert all(np.all(np.isfinite(leaf)) and np.any(leaf) for leaf in found)
