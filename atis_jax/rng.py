@@ -18,6 +18,7 @@ STREAMS = (
     "dropout",
     "lot",
     "constants",
+    "distillation",
     "attention_chip",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import os
 import reprlib
@@ -184,6 +185,7 @@ def field_names(cls: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
+@functools.cache
 def annotations_of(cls: type) -> dict[str, Any]:
     """The resolved type of each field of a dataclass (``cls`` must be defined at module level)."""
     return typing.get_type_hints(cls)

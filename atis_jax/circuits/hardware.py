@@ -21,6 +21,7 @@ from atis_jax.circuits.thermal import ThermalSpec
 from atis_jax.circuits.tia import TiaSpec
 from atis_jax.numerics import pytree, static
 from atis_jax.typing import Real
+from atis_jax.validation import annotations_of
 
 
 @pytree
@@ -201,7 +202,7 @@ def _kinds(path: str) -> tuple[Any, ...]:
     *parts, last = path.split(".")
     for part in parts:
         owner = _PARTS.get(part) if owner is Hardware else Systematic if part == "systematic" else None
-    hints = typing.get_type_hints(owner) if owner is not None else {}
+    hints = annotations_of(owner) if owner is not None else {}
     if last not in hints:
         near = difflib.get_close_matches(path, [*_BOUNDS, *SPREADS], 1, 0.0)
         raise ValueError(f"hardware has no field {path!r}; the nearest is {near[0]!r}")

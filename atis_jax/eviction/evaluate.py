@@ -11,7 +11,9 @@ G scores of a word: one, or one a key head.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,18 +51,46 @@ def compress(
         label: the word behind each.
         kernel: how attention is computed.
     """
+    room = token.shape[1]
+
+    def cache(turned, values, keep):
+        return filled(turned, values, room).evict(with_room(keep, seen.heads, room))
+
+    return next_word_loss(model, params, read_on(model, params, seen, token, cache, keep, kernel), label)
+
+
+def read_on(
+    model: Decoder,
+    params: PyTree,
+    seen: Seen,
+    token: Int[Array, "B M"],
+    cache: Callable[[Array, Array, Any], Cache],
+    given: Any,
+    kernel: Kernel = SOFTMAX,
+) -> Float[Array, "B M D"]:
+    """Words behind a prefix as they leave the last block.
+
+    Args:
+        model: the network.
+        params: its parameters.
+        seen: the prefix, as read in full.
+        token: words behind the prefix.
+        cache: (turned keys, values, a layer's leaves of ``given``) -> what is there of the prefix, and room for them.
+        given: leaves (L, ...).
+        kernel: how attention is computed.
+    """
     batch, words = token.shape
     position = jnp.broadcast_to(seen.words + jnp.arange(words), (batch, words))
     stream = model.words(params, token, position, jnp.zeros((1, words), bool))
 
     def layer(stream, here):
-        block, turned, values, keep = here
-        cache = filled(turned, values, words).evict(with_room(keep, seen.heads, words))
-        stream, _ = model.attend(block, stream, kernel, cache=model.remember(block, stream, cache))
+        block, turned, values, given = here
+        remembered = model.remember(block, stream, cache(turned, values, given))
+        stream, _ = model.attend(block, stream, kernel, cache=remembered)
         return model.feed(block, stream), None
 
-    stream, _ = jax.lax.scan(layer, stream, (model.blocks(params), seen.turned, seen.values, keep))
-    return next_word_loss(model, params, stream.x, label)
+    stream, _ = jax.lax.scan(layer, stream, (model.blocks(params), seen.turned, seen.values, given))
+    return stream.x
 
 
 def filled(turned: Float[Array, "B J N K"], values: Float[Array, "B J N K"], room: int) -> Cache:

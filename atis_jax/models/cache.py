@@ -31,6 +31,7 @@ class Cache:
         position: (B, J, C) place of each slot's word in the text.
         written: (B, J, C) slots that hold a word.
         lost: (B, J) words that found no room so far.
+        gate: (B, J, C) factor of each slot's weight, with a gradient while a gate is trained. None: one.
     """
 
     keys: Float[Array, "B J C K"]
@@ -38,6 +39,7 @@ class Cache:
     position: Int[Array, "B J C"]
     written: Bool[Array, "B J C"]
     lost: Int[Array, "B J"]
+    gate: Float[Array, "B J C"] | None = None
 
     def write(
         self,
@@ -67,6 +69,7 @@ class Cache:
                 position=old.position.at[slot].set(position.astype(jnp.int32), mode="drop"),
                 written=old.written.at[slot].set(True, mode="drop"),
                 lost=old.lost + jnp.sum(here & ~fits, dtype=jnp.int32),
+                gate=None if old.gate is None else old.gate.at[slot].set(1.0, mode="drop"),
             )
 
         per_head = jax.vmap(of_head, in_axes=(0, 0, 0, None, 0))

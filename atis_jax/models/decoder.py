@@ -283,12 +283,14 @@ class Decoder(FromSpec):
         if cache is None:
             visible, gate = visible_keys(stream, key_gate(stream, heads), self.rule)
         else:
-            own, gate, visible = (k, values), None, cache.visible(stream.position, self.rule)
-            k, values = cache.keys, cache.values
+            own, visible = (k, values), cache.visible(stream.position, self.rule)
+            k, values, gate = cache.keys, cache.values, None if cache.gate is None else cache.gate[:, :, None]
             if stream.alive is not None:  # columns for this pass alone, behind the cache's
                 k, values = (jnp.concatenate(part, axis=2) for part in zip((k, values), own, strict=True))
                 refused = ~expand_groups(stream.alive, heads)[..., None]
                 visible = jnp.concatenate([visible, refused & jnp.eye(refused.shape[2], dtype=bool)], axis=-1)
+                if gate is not None:
+                    gate = jnp.pad(gate, ((0, 0), (0, 0), (0, 0), (0, refused.shape[2])), constant_values=1.0)
         k, values, visible = self._for_queries(k), self._for_queries(values), self._for_queries(visible)
         gate = None if gate is None else self._for_queries(gate)
         parts = {*needs, "full"} if "cls_row" in needs else set(needs)

@@ -117,7 +117,10 @@ def told_of_text(settings: TextSettings, model: Decoder) -> dict[str, Any]:
     }
 
 
-def fit_tokens(settings: TextSettings, train: Split, key: Key) -> np.ndarray:
-    """Training windows from all over the text."""
-    chosen = jax.random.choice(key, len(train), (settings.fit_windows,), replace=False)
+def fit_tokens(settings: TextSettings, train: Split, key: Key, number: int | None = None) -> np.ndarray:
+    """Training windows from all over the text, ``number`` or as many as policies are fitted to."""
+    number = settings.fit_windows if number is None else number
+    if number > len(train):
+        raise UserError(f"{number} training windows are asked for and there are {len(train)}; lower it")
+    chosen = jax.random.choice(key, len(train), (number,), replace=False)
     return train.at(np.sort(np.asarray(chosen)))["token"]

@@ -22,6 +22,7 @@ from atis_jax.circuits.chip import Environment
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import make_dataset
 from atis_jax.eviction.budget import Budget, above, highest, kept_share, thresholds
+from atis_jax.eviction.distil import Trained, distilled, put
 from atis_jax.eviction.evaluate import compress, holding, refuse
 from atis_jax.eviction.fit import fit_policies
 from atis_jax.eviction.loss import next_word_loss
@@ -41,6 +42,8 @@ from experiments.kv_gate.contents import KV_GATE
 from experiments.kv_gate.figures import printed
 from experiments.kv_gate.settings import KvGateSettings
 from experiments.rundir import RunFolder
+
+TRAINED = tuple(field.name for field in dataclasses.fields(Trained))
 
 _scores = jax.jit(scores, static_argnames=("policy", "name"))
 
@@ -101,6 +104,13 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
     learned = fit_policies(model, params, fit, settings.prefix, policies, budgets[0], settings.batch, fit_key)
     fitted = time.time()
     print(f"fitted on {len(fit)} windows in {fitted - started:.0f} s", flush=True)
+    if settings.distillation.steps:
+        policies["fitted"], learned["fitted"] = policies["gate"], learned["gate"]
+        more = fit_tokens(settings, text.train, rng.key_of(root, "data"), settings.distillation_windows)
+        train = partial(trained, settings, model, params, learned["fitted"], more, rng.key_of(root, "distillation"))
+        course = once(folder.path / "distilled.npz", train)
+        learned["gate"] = put(learned["fitted"], Trained(**{name: course[name] for name in TRAINED}))
+    distilled_at = time.time()
     bench = Bench(settings, model, params, test, policies, learned, draw_key)
     dice = chips(settings, learned["gate"], rng.key_of(root, "chip"))
     few, found = fit[: settings.threshold_windows], []
@@ -129,14 +139,29 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
             "local": settings.local,
             "worst": settings.worst,
             "reference": settings.reference,
+            "distillation_steps": settings.distillation.steps,
             "budgets": [told_of(settings, budget, one) for budget, one in zip(budgets, found, strict=True)],
         },
-        "timing": {"fit_seconds": fitted - started, "seconds": time.time() - started},
+        "timing": {
+            "fit_seconds": fitted - started,
+            "distillation_seconds": distilled_at - fitted,
+            "seconds": time.time() - started,
+        },
     }
     folder.write_summary(summary)
     print(printed(summary), flush=True)
     write_report(folder.path, KV_GATE)
     return summary
+
+
+def trained(
+    settings: KvGateSettings, model: Decoder, params: PyTree, gate: Gate, token: np.ndarray, key: Key
+) -> dict[str, np.ndarray]:
+    """What distillation makes of the fitted gates, and its course."""
+    found, losses = distilled(
+        model, params, settings.gate, gate, token, settings.prefix, settings.budgets[0], settings.distillation, key
+    )
+    return {name: np.asarray(getattr(found, name)) for name in TRAINED} | {"divergence": losses}
 
 
 def gates(settings: KvGateSettings) -> dict[str, Policy]:
@@ -184,7 +209,9 @@ def at_budget(
     """
     settings, started = bench.settings, time.time()
     dice = [chip(one) for one in range(settings.chips[number])]
-    variants: dict[str, tuple[str, PyTree]] = {name: (name, bench.learned[name]) for name in ("gate", "twin")}
+    variants: dict[str, tuple[str, PyTree]] = {
+        name: (name, bench.learned[name]) for name in ("gate", "twin", "fitted") if name in bench.learned
+    }
     variants |= {f"chip {one}": ("gate", gate) for one, gate in enumerate(dice)}
     own = set_on(bench, fit, variants, budget)
     theta = own | {f"fabricated {one}": own["gate"] for one in range(len(dice))}
@@ -306,7 +333,10 @@ def told_of(settings: KvGateSettings, budget: Budget, found: Mapping[str, np.nda
         return one
 
     names = [name for name in found if not name.startswith("kept_") and name not in ("full", "remembered")]
-    return {
+    told_of_training = {}
+    if "fitted" in found:
+        told_of_training = {"gained": told(difference(found["fitted"], found["gate"], draws))}
+    return told_of_training | {
         "share": budget.share,
         "matched_share": float(found["kept_gate"].mean()),
         "kept_words": budget.kept(settings.prefix),

@@ -15,6 +15,7 @@ OURS = {
     "by_rank": "ATIS, perfect chip, by rank",
     "chips": "ATIS, thresholds set on each chip",
     "as_fabricated": "ATIS, chips as fabricated",
+    "fitted": "ATIS as fitted, perfect chip",
     "twin": "its digital twin",
 }
 READ = {"gate": OURS["gate"], "chips": "ATIS, chips as fabricated", "twin": OURS["twin"], "random": "random"}
@@ -63,11 +64,18 @@ def names_of(budget: Mapping[str, Any], part: str | None) -> list[str]:
 def caption_of(kv: Mapping[str, Any], budget: Mapping[str, Any], part: str | None) -> str:
     """What a table shows."""
     how = "Evicted once the prefix is read" if part is None else PARTS[part].format(local=kv["local"])
+    gained = ""
+    if part is None and "gained" in budget:
+        gained = (
+            f" {kv['distillation_steps']} steps of training gained {with_interval(budget['gained'], 3)} nats a word "
+            "over the fitted gate, on the perfect chip."
+        )
     return (
         f"{how}. Thresholds set on training windows to keep {100 * budget['share']:.0f} % of {kv['prefix']} words, the "
         f"first {budget['sinks']} and the last {budget['recent']} always. Rivals keep "
         f"{100 * budget['matched_share']:.1f} %, as the perfect chip does. Recovered is the share of the gap from "
         f"{LABELS[kv['worst']]} to {LABELS[kv['reference']]}, {with_interval(budget['gap'], 3)} nats a word."
+        f"{gained}"
     )
 
 

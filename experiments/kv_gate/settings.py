@@ -8,6 +8,7 @@ from typing import Any
 from atis_jax.data.registry import KINDS as DATA
 from atis_jax.data.windows import WindowsSpec
 from atis_jax.eviction.budget import Budget
+from atis_jax.eviction.distil import Distillation
 from atis_jax.eviction.policies.atis import AnalogGate
 from atis_jax.eviction.registry import POLICIES
 from atis_jax.models.decoder import DecoderSpec
@@ -53,6 +54,8 @@ class KvGateSettings:
     prefix: int = setting(128, low=2, high=2**20, doc="words of a window that may be evicted; the others are the loss")
     batch: int = setting(4, low=1, high=1024, doc="windows at a time; must divide the numbers of windows")
     gate: AnalogGate = setting(AnalogGate, doc="the circuit")
+    distillation: Distillation = setting(Distillation, doc="how the fitted gates are trained, at the first share")
+    distillation_windows: int = setting(160, low=1, high=1_000_000, doc="training windows that they are trained on")
     data: Any = setting(WindowsSpec, kinds=DATA)
     model: Any = setting(DecoderSpec, kinds=NETWORKS)
 
@@ -74,6 +77,12 @@ class KvGateSettings:
             raise SettingError(
                 f"config.threshold_windows = {self.threshold_windows} is above the config.fit_windows = "
                 f"{self.fit_windows} of which they are; lower it"
+            )
+
+        if self.distillation.steps and self.distillation.batch > self.distillation_windows:
+            raise SettingError(
+                f"config.distillation.batch = {self.distillation.batch} is above the config.distillation_windows = "
+                f"{self.distillation_windows}; lower it"
             )
 
     @property

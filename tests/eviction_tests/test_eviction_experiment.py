@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atis_jax.data.windows import WindowsSpec
+from atis_jax.eviction.distil import Distillation
 from atis_jax.eviction.policies.atis import AnalogGate
 from atis_jax.models.decoder import DecoderSpec
 from atis_jax.statistics.shares import SharedDraws, recovered
@@ -64,7 +65,10 @@ def test_a_gate_on_chips_has_its_thresholds_and_rivals_its_budget(tmp_path, text
     changed = dict(rivals=("random", "h2o"), shares=(0.5,), sinks=(1,), recent=(2,), chips=(2,), chips_reading=(1,))
     same = {name: TINY[name] for name in ("model", "windows", "fit_windows", "prefix", "batch")}
     gate = AnalogGate(inputs=4)
-    settings = KvGateSettings(data=text, gate=gate, threshold_windows=4, local=3, **same, **changed)
+    settings = KvGateSettings(
+        data=text, gate=gate, threshold_windows=4, local=3, distillation=Distillation(steps=1, batch=2),
+        distillation_windows=2, **same, **changed,
+    )  # fmt: skip
     with open_run(tmp_path / "run", settings) as folder:
         summary = kv_gate.run(settings, folder)
     (half,) = summary["kv_gate"]["budgets"]
@@ -72,6 +76,7 @@ def test_a_gate_on_chips_has_its_thresholds_and_rivals_its_budget(tmp_path, text
     assert {"gate", "twin", "chips", "as_fabricated", "by_rank", "reading_chips", "unseen_gate", "h2o"} <= set(rows)
     assert all(abs(row["kept"] - 0.5) < 0.2 for row in rows.values() if "kept" in row)
     assert rows["gate"]["kept"] == half["matched_share"]
+    np.testing.assert_allclose(half["gained"]["value"], rows["fitted"]["loss"] - rows["gate"]["loss"], atol=1e-12)
     assert (rows["random"]["recovered"]["value"], rows["h2o"]["recovered"]["value"]) == (0.0, 1.0)
     with np.load(tmp_path / "run/artifacts.npz") as arrays:
         assert arrays["chips_0"].shape == (2, 4) and arrays["reading_chips_0"].shape == (1, 4)
@@ -112,6 +117,7 @@ def test_settings_that_cannot_be_are_refused(wrong, words):
         (dict(chips=(1, 1)), r"config.chips = \(1, 1\) has 2 values"),
         (dict(chips_reading=(9,), chips=(8,)), r"chips_reading\[0\] = 9 is above config.chips\[0\] = 8"),
         (dict(threshold_windows=48), "config.threshold_windows = 48 is above the config.fit_windows = 40"),
+        (dict(distillation=Distillation(steps=1), distillation_windows=3), "config.distillation.batch = 4 is above"),
         (dict(worst="tova"), "config.worst = 'tova' is not in config.rivals"),
     ],
 )

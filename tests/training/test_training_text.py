@@ -42,7 +42,7 @@ SETTINGS = CodesignSettings(
     loss=LossSpec(attention=0.1),
     codesign=CodesignSpec(chips_per_step=4),
     evaluation=EvaluationSpec(chips=2),
-    compare=("random",),
+    compare=(),
 )
 
 
@@ -64,13 +64,12 @@ def run(tmp_path_factory):
 
 
 def test_every_stage_trains(run):
-    assert run.trained.keys() == {"dense", "codesign", "random"}
+    assert run.trained.keys() == {"dense", "codesign"}
     of = {name: [one for one in run.records if one["stage"] == name] for name in run.trained}
     assert np.mean([one["accuracy"] for one in of["dense"][-5:]]) > 0.6, "a quarter is chance"
-    for name in ("codesign", "random"):
-        last = of[name][-1]
-        assert np.isfinite(last["loss"]) and 0 < last["energy_ratio"] < 1.5
-        np.testing.assert_allclose(last["kept_per_layer"], KEPT, atol=0.15, err_msg=name)
+    last = of["codesign"][-1]
+    assert np.isfinite(last["loss"]) and 0 < last["energy_ratio"] < 1.5
+    np.testing.assert_allclose(last["kept_per_layer"], KEPT, atol=0.15)
 
 
 def test_masked_and_gathered_agree_on_every_chip_and_count_words_alone(run):
