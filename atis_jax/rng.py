@@ -19,6 +19,7 @@ STREAMS = (
     "lot",
     "constants",
     "distillation",
+    "attention_chip",
 )
 
 

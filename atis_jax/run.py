@@ -23,9 +23,13 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.energy.ledger import Ledger
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.fitting.spec import HardwareSpec
+from atis_jax.models import kernels
 from atis_jax.models import registry as models
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Pruned, ScorerInputs
+from atis_jax.models.kernels import make_kernel
+from atis_jax.models.kernels.circuit import Circuit, fitted
+from atis_jax.models.kernels.fit import with_kernel
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring import registry as scoring
@@ -159,15 +163,17 @@ class Run:
         """What the scorers need on a chip, and the key of its noise."""
         key = rng.key_of(jax.random.key(0 if chip is None else chip), "evaluation")
         depth, method = self.model.depth, self.method
+        attention = None
         if chip is None:
             built = jax.tree.map(lambda leaf: jnp.stack([leaf] * depth), method.perfect_chip())
         else:
             chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, depth, 1)
             built = layer_of(chips, 0)
+            attention = layer_of(evaluate.attention_chips_for(key, self.evaluator.kernel, self.model, 1), 0)
         kelvin = jnp.asarray([celsius_to_kelvin(temperature_c)], jnp.float32)
         environment = layer_of(evaluate.environments_for(method.hardware, kelvin), 0)
         noise = None if chip is None and not method.chance else jax.random.fold_in(key, 2)
-        return ScorerInputs(self.design, built, environment, self.memory), noise
+        return ScorerInputs(self.design, built, environment, self.memory, attention), noise
 
 
 def load(folder: str | Path) -> Run:
@@ -188,6 +194,7 @@ def load(folder: str | Path) -> Run:
             name: section_of_kind(kinds, stored[name], f"config.{name}")
             for name, kinds in (("data", data.KINDS), ("model", models.KINDS), ("scorer", scoring.KINDS))
         }
+        kernel = make_kernel(section_of_kind(kernels.KINDS, stored.get("kernel", {}), "config.kernel"))
         hardware = from_config_dict(HardwareSpec, stored["hardware"], "config.hardware").build()
         energy = from_config_dict(EnergySpec, as_stored_now(EnergySpec, stored["energy"]), "config.energy")
         pruning = from_config_dict(PruningSpec, stored["pruning"], "config.pruning")
@@ -205,19 +212,22 @@ def load(folder: str | Path) -> Run:
     _check_same(folder, store.config_of(done), stored)
 
     def start(key: Key, batch: Mapping[str, Array]) -> dict[str, Any]:
-        params = model.init(key)
+        params = with_kernel(model, model.init(key), kernel, batch, key)
         design, memory = method.begin(key, survey(model, params, method, batch), jnp.asarray(wanted))
         return dict(zip(PARTS, (params, design, memory), strict=True))
 
     # Traced, not run: only shapes and types are wanted.
     found = restore(store, jax.eval_shape(start, jax.random.key(0), dataset.feed(test.at(slice(2)))))
+    shape = model.shape(energy.camera)
+    if isinstance(kernel, Circuit):
+        shape = dataclasses.replace(shape, attention=kernel.circuit(fitted(found["params"])))
     return Run(
         folder=folder,
         config=stored,
-        evaluator=Evaluator(model, found["params"], method, scored, make_task(dataset.task)),
+        evaluator=Evaluator(model, found["params"], method, scored, make_task(dataset.task), kernel),
         design=found["design"],
         memory=found["scorer_state"],
-        costs=Bill(energy, model.shape(energy.camera), tuple(layer in scored for layer in range(model.depth))),
+        costs=Bill(energy, shape, tuple(layer in scored for layer in range(model.depth))),
         wanted=wanted,
         data=spec["data"],
         test=test,

@@ -11,6 +11,7 @@ import numpy as np
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import make_dataset
 from atis_jax.models.backbone import Model
+from atis_jax.models.kernels import Kernel, make_kernel
 from atis_jax.models.registry import make_model
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.registry import make_method
@@ -32,6 +33,11 @@ def build_method(settings: CodesignSettings, kind: str) -> Method:
     """The method of the section ``scorer``, or the control ``kind`` in its place."""
     target = jnp.asarray(settings.pruning.kept_of_incoming(settings.model.depth))
     return make_method(settings.scorer_of(kind), settings.scorer_hardware(), target)
+
+
+def build_kernel(settings: CodesignSettings) -> Kernel:
+    """How attention is computed behind the scorer."""
+    return make_kernel(settings.kernel)
 
 
 def fed(settings: CodesignSettings, split: Split, index: slice | np.ndarray) -> dict[str, Any]:

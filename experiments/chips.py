@@ -33,7 +33,7 @@ from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState
 from atis_jax.typing import Key
 from atis_jax.units import celsius_to_kelvin
-from experiments.build import build_method, build_task, fed
+from experiments.build import build_kernel, build_method, build_task, fed
 from experiments.settings import CodesignSettings
 
 SCOUT_CHIPS = 2
@@ -56,16 +56,24 @@ class Trained:
     evaluator: Evaluator
     state: TrainState
 
-    def inputs(self, chip, environment, design=None) -> ScorerInputs:
-        """The scorer's inputs on a chip (leaves (L, ...)) in an environment; ``design`` where a chip has its own."""
-        return ScorerInputs(self.state.design if design is None else design, chip, environment, self.state.scorer_state)
+    def inputs(self, chip, environment, design=None, attention=None) -> ScorerInputs:
+        """The scorer's inputs on a chip (leaves (L, ...)) in an environment.
+
+        Args:
+            chip: of the scorer.
+            environment: of both.
+            design: where a chip has its own.
+            attention: chip of a kernel that is a circuit.
+        """
+        own = self.state.design if design is None else design
+        return ScorerInputs(own, chip, environment, self.state.scorer_state, attention)
 
 
 def with_scorer(settings: CodesignSettings, model: Model, state: TrainState, kind: str) -> Trained:
     """A stage's result with the scorer it was trained with."""
     scored = settings.pruning.scored(settings.model.depth)
     method, task = build_method(settings, kind), build_task(settings)
-    return Trained(Evaluator(model, state.params, method, scored, task), state)
+    return Trained(Evaluator(model, state.params, method, scored, task, build_kernel(settings)), state)
 
 
 def perfect_inputs(trained: Trained, depth: int) -> ScorerInputs:
@@ -89,6 +97,7 @@ def known_tokens(
         method.tokens,
         root,
         scored=evaluator.scored,
+        kernel=evaluator.kernel,
     )
 
 
@@ -102,6 +111,7 @@ class Chips:
         trims: what calibration set on each; None as fabricated.
         noise: of each, the key of its reads.
         temperature_c: of each, C.
+        attention: of each, what a kernel that is a circuit is; None of others.
     """
 
     trained: Trained
@@ -110,6 +120,7 @@ class Chips:
     trims: Trim | None
     noise: Any
     temperature_c: np.ndarray
+    attention: Any = None
 
     def __len__(self) -> int:
         return len(self.temperature_c)
@@ -117,13 +128,14 @@ class Chips:
     def inputs(self, number: int) -> ScorerInputs:
         """What the scorer is on chip ``number``."""
         chip, environment = layer_of(self.chips, number), layer_of(self.environments, number)
+        attention = layer_of(self.attention, number)
         if self.trims is None:
-            return self.trained.inputs(chip, environment)
+            return self.trained.inputs(chip, environment, attention=attention)
         evaluator = self.trained.evaluator
         design = _programmed(
             evaluator.spec, evaluator.hardware, self.trained.state.design, layer_of(self.trims, number)
         )
-        return self.trained.inputs(chip, environment, design)
+        return self.trained.inputs(chip, environment, design, attention)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -152,10 +164,12 @@ def fabricate(settings: CodesignSettings, trained: Trained, train: Split, key: K
     else:
         made = trained
     method = made.evaluator.method
-    number = np.arange(spec.chips if method.fabricated else 1)
+    number = np.arange(spec.chips if method.fabricated or settings.has_circuit else 1)
     temperature_c = np.asarray(spec.temperature_c)[number % len(spec.temperature_c)]
     supply = np.asarray(spec.supply)[number // len(spec.temperature_c) % len(spec.supply)]
     chips = evaluate.chips_for(jax.random.fold_in(key, 1), method, settings.model.depth, len(number))
+    evaluator = made.evaluator
+    attention = evaluate.attention_chips_for(key, evaluator.kernel, evaluator.model, len(number))
     at = jnp.asarray(celsius_to_kelvin(temperature_c))
     environments = evaluate.environments_for(method.hardware, at, jnp.asarray(supply))
     noise = [jax.random.fold_in(jax.random.fold_in(key, 2), one) for one in number]
@@ -168,7 +182,7 @@ def fabricate(settings: CodesignSettings, trained: Trained, train: Split, key: K
         trims = _calibrate(
             method.spec, method.hardware, calibration, made.state.design, query, chips, factory, tokens, keys
         )
-    return Chips(made, chips, environments, trims, noise, temperature_c)
+    return Chips(made, chips, environments, trims, noise, temperature_c, attention)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

@@ -25,6 +25,7 @@ from atis_jax.energy.baselines import energy_ratio
 from atis_jax.export.store import write_bundle
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import check_capacities
+from atis_jax.models.kernels.fit import FITTED_ON, with_kernel
 from atis_jax.models.weights.files import file_digest, find_weights
 from atis_jax.models.weights.load import load_weights
 from atis_jax.report import write_report
@@ -36,9 +37,10 @@ from atis_jax.training.schedule import is_hard
 from atis_jax.training.state import TrainState, create_state, optimiser
 from atis_jax.training.step import Codesign, codesign_step, dense_step
 from atis_jax.training.survey import survey
+from atis_jax.typing import PyTree
 from atis_jax.validation import UnknownKind, UserError
 from experiments import measure
-from experiments.build import build_method, build_model, build_task, fed
+from experiments.build import build_kernel, build_method, build_model, build_task, fed
 from experiments.chips import with_scorer
 from experiments.codesign_report.contents import CODESIGN, DENSE
 from experiments.export.bundle import measured_bundle
@@ -210,7 +212,15 @@ def prepare(
 
     design, memory = start(design_key, params, examples)
     setup.method.check_design(run_bill(settings, model), design, memory)
+    params = with_kernel_of(settings, model, params, train, root)
     return codesign_step(setup, transform), create_state(params, design, memory, root, transform)
+
+
+def with_kernel_of(settings: CodesignSettings, model: Model, params: PyTree, train: Split, root: jax.Array) -> PyTree:
+    """The dense network's parameters with what the section ``kernel`` is fitted to."""
+    kernel, examples = build_kernel(settings), fed(settings, train, slice(FITTED_ON))
+    key = jax.random.fold_in(rng.key_of(root, "init"), 2)
+    return jax.jit(lambda params, batch, key: with_kernel(model, params, kernel, batch, key))(params, examples, key)
 
 
 def fresh_dense(settings: CodesignSettings, model: Model, root: jax.Array) -> TrainState:
@@ -242,6 +252,7 @@ def codesign_setup(settings: CodesignSettings, model: Model, kind: str):
         loss=settings.loss,
         codesign=settings.codesign,
         energy_ratio=lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), dense),
+        kernel=settings.kernel,
     )
     return setup, optimiser(settings.tune, settings.codesign, method, method.chooses_hardware)
 

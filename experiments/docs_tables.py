@@ -15,7 +15,7 @@ from typing import Any
 
 from atis_jax.energy import presets as energy
 from atis_jax.validation import Rule, UserError, alternatives, annotations_of, rule_of
-from experiments import area, arguments, hardware_table, registry, repeats
+from experiments import area, arguments, hardware_table, registry, repeats, table1
 from experiments.energy import decoding, verdict_table
 from experiments.energy.paper import paper_markdown
 from experiments.energy.phase3 import phase3_markdown
@@ -158,6 +158,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "area": area.area_markdown,
     },
     "docs/kv_energy.md": decoding.TABLES,
+    "docs/table1.md": table1.TABLES,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,14 +16,16 @@ from atis_jax.data.dataset import Facts
 from atis_jax.data.registry import load_split
 from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
+from atis_jax.models.kernels.circuit import Circuit, fitted
 from atis_jax.models.registry import make_model
 from atis_jax.pruning.stream import PARTS, Attended
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method, Survey
 from atis_jax.scoring.operations import counting, kept_at
 from atis_jax.scoring.registry import make_method
-from atis_jax.typing import Key
+from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
+from experiments.build import build_kernel
 from experiments.settings import CodesignSettings
 
 EXAMPLES = 4
@@ -41,12 +44,22 @@ class Ledgers(NamedTuple):
     pruned: Ledger
 
 
-def run_bill(settings: CodesignSettings, model: Model) -> Bill:
-    """Prices and shapes of loss, summary and report alike."""
-    scored = settings.pruning.scored(model.depth)
+def run_bill(settings: CodesignSettings, model: Model, params: PyTree | None = None) -> Bill:
+    """Prices and shapes of loss, summary and report alike.
+
+    Args:
+        settings: of the run.
+        model: the network.
+        params: where attention is computed by a circuit, what it was fitted to says which pairs stay; None: the wanted.
+    """
+    scored, kernel = settings.pruning.scored(model.depth), build_kernel(settings)
+    network = model.shape(settings.energy.camera)
+    if isinstance(kernel, Circuit):
+        circuit = kernel.circuit(None if params is None else fitted(params))
+        network = dataclasses.replace(network, attention=circuit)
     return Bill(
         energy=settings.energy,
-        network=model.shape(settings.energy.camera),
+        network=network,
         layers=tuple(layer in scored for layer in range(model.depth)),
     )
 

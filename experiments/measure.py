@@ -395,7 +395,7 @@ def energy_summary(
         each: of examples of different lengths, what every chip finds of each. The ledgers are then the mean over
             examples and chips, each example at its own length and its own kept tokens; else one at ``kept``.
     """
-    costs, method = run_bill(settings, model), trained.evaluator.method
+    costs, method = run_bill(settings, model, trained.state.params), trained.evaluator.method
     state = trained.state
 
     def joules(bill: Callable[[Bill, Float[Array, "L"]], Ledger]) -> Ledger:

@@ -11,6 +11,9 @@ from atis_jax.data.registry import KINDS as DATA
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.fitting.spec import HardwareSpec
 from atis_jax.models.backbone import Model
+from atis_jax.models.kernels import KINDS as ATTENTION
+from atis_jax.models.kernels import SoftmaxSpec, make_kernel
+from atis_jax.models.kernels.circuit import Circuit
 from atis_jax.models.registry import KINDS as NETWORKS
 from atis_jax.models.registry import check_raw
 from atis_jax.scoring.atis.analog import Analog
@@ -84,6 +87,9 @@ class CodesignSettings:
     data: Any = setting(DATA.sections[DATA.default], kinds=DATA)
     model: Any = setting(NETWORKS.sections[NETWORKS.default], kinds=NETWORKS)
     scorer: Any = setting(SCORERS.sections[SCORERS.default], kinds=SCORERS)
+    kernel: Any = setting(
+        SoftmaxSpec(), kinds=ATTENTION, doc="Of co-design and its controls; the dense network's attention is exact."
+    )
     hardware: HardwareSpec = setting(HardwareSpec)
     energy: EnergySpec = setting(EnergySpec)
     dense: StageSpec = setting(StageSpec)
@@ -112,7 +118,7 @@ class CodesignSettings:
         method.check(Place(self.model, self.pruning, self.hardware, self.energy, self.codesign))
         if method.raw:
             check_raw(self.model)
-        on_chips = self.experiment == "codesign" and method.fabricated
+        on_chips = self.experiment == "codesign" and (method.fabricated or self.has_circuit)
         if on_chips and self.data.batch_size % self.codesign.chips_per_step:
             raise SettingError(
                 f"config.codesign.chips_per_step = {self.codesign.chips_per_step} does not divide data.batch_size = "
@@ -139,6 +145,11 @@ class CodesignSettings:
                 f"config.evaluation.capacities has {len(self.evaluation.capacities)} entries for {depth} layers; "
                 "give one per layer, or none to have them chosen"
             )
+
+    @property
+    def has_circuit(self) -> bool:
+        """Whether attention is computed by a circuit, of which no two chips are alike."""
+        return isinstance(make_kernel(self.kernel), Circuit)
 
     def _method(self) -> Method:
         return make_method(self.scorer, self.scorer_hardware())

@@ -40,8 +40,8 @@ def test_every_settings_class_is_documented():
                     found |= {node.name} if "setting" in called else set()
     assert {"CodesignSettings", "MonteCarloSpec"} < found, "the search finds classes"
     # Options of the command line and what get_front() returns; both are in docs/sweeps.md. And the section of a method
-    # with nothing to choose, a kernel and what evicts from caches, which no config has.
-    elsewhere = {"ExecutorSpec", "Front", "PlainSpec", "PairThreshold", "Budget", "HeavyHitters"}
+    # with nothing to choose, and what evicts from caches, which no config has.
+    elsewhere = {"ExecutorSpec", "Front", "PlainSpec", "Budget", "HeavyHitters"}
     elsewhere |= {type(policy).__name__ for policy in POLICIES.values()}
     assert found - elsewhere == {cls.__name__ for cls in docs_tables.settings_classes()} - elsewhere
 

@@ -13,6 +13,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.energy.attention.costs import attention_costs
 from atis_jax.energy.components import array, converters, decision, memory, projection, sensor, transformer
 from atis_jax.energy.front_end import FrontEnd, check_front_end
 from atis_jax.energy.presets import EnergyPreset, check_preset
@@ -49,7 +50,9 @@ class Ledger:
         reference_j: setting the thresholds.
         switching_j: changing the prototype of a multiplexed array.
         programming_j: writing the floating gates, spread over their uses.
-        attention_j: Q, K, V, output maps and the two products, on survivors.
+        attention_j: Q, K, V, output maps and the two products, on survivors; of pairs left out nothing.
+        pairs_j: a circuit that computes attention, or chooses its pairs (``energy.attention``): arrays, writing them,
+            conversions, comparisons, what it moves; zero for exact attention.
         mlp_j: MLP on survivors.
         activations_j: survivors' vectors in and out of memory.
         weights_j: the network's weights from memory.
@@ -73,6 +76,7 @@ class Ledger:
     switching_j: Float[Array, ""]
     programming_j: Float[Array, ""]
     attention_j: Float[Array, ""]
+    pairs_j: Float[Array, ""]
     mlp_j: Float[Array, ""]
     activations_j: Float[Array, ""]
     weights_j: Float[Array, ""]
@@ -125,6 +129,10 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "switching": ("switch_j",),
     "programming": ("program_j",),
     "attention": ("network_mac_j",),
+    "pairs": (
+        *("score_mac_j", "sram_32k_j_per_byte", "dac_j_per_bit", "adc_growth", "comparator_j"),
+        *_MEMORY_ENTRIES,
+    ),
     "mlp": ("network_mac_j",),
     "activations": _MEMORY_ENTRIES,
     "weights": _MEMORY_ENTRIES,
@@ -222,6 +230,7 @@ def with_network(
     _, normalised = counts(network, scorer, tokens)
     embedded = transformer.embedded_share(network, scorer, tokens)
     converted = embedded if before_conversion else jnp.ones(())
+    circuit = attention_costs(preset, network, tokens, memory_of)
     idle: dict[str, Array] = dict.fromkeys((f"{line}_j" for line in SCORING_LINES), jnp.zeros(()))
     return Ledger(
         sensor_read_j=jnp.asarray(sensor.read_j(preset, network)),
@@ -229,7 +238,8 @@ def with_network(
         sensor_link_j=sensor.link_j(preset, network, embedded),
         embedding_j=transformer.embedding_j(preset, network, embedded),
         normalisation_j=transformer.normalisation_j(preset, network, normalised),
-        attention_j=transformer.attention_j(preset, network, tokens),
+        attention_j=transformer.attention_j(preset, network, tokens, circuit),
+        pairs_j=jnp.zeros(()) if circuit is None else jnp.sum(circuit.spent_j),
         mlp_j=transformer.mlp_j(preset, network, tokens),
         activations_j=memory.activations_j(preset, network, memory_of, tokens),
         weights_j=jnp.asarray(memory.weights_j(preset, network, memory_of)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,7 @@ class NetworkShape:
         mlp_maps: matrices of the MLP: up and down, or those and a gate.
         post_norm: whether norms stand behind attention and MLP, so that what a scorer normalises it normalises for
             itself alone; else attention needs the same normalised token.
+        attention: the circuit that computes attention (``energy.attention.costs.AttentionCircuit``); None: exact.
 
     Raises:
         SettingError: for a count below its bound.
@@ -67,6 +69,7 @@ class NetworkShape:
     key_width: int = static(default=0)
     mlp_maps: int = static(default=2)
     post_norm: bool = static(default=False)
+    attention: Any = static(default=None)
 
     def __post_init__(self):
         zero_allowed = ("stem_macs", "protected", "pixel_values", "sent_bytes", "classes", "key_width")

@@ -207,11 +207,8 @@ class Streamed:
     shared: int = 1
     rows_apart: ClassVar[bool] = False
 
-    def __call__(
-        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
-    ) -> tuple[Float[Array, "B H N K"], Attended]:
+    def __call__(self, q, k, v, visible, gate, *, rows=None, needs=()) -> tuple[Float[Array, "B H N K"], Attended]:
         """See ``Kernel``."""
-        del chip, environment, key
         of = self.eviction
         logits = jnp.einsum("bhnk,bhmk->bhnm", q, k)
         seen, _ = streamed(logits, of.heavy, of.recent, of.sinks, of.forgetting, shared=self.shared)

@@ -7,6 +7,7 @@ memory carry a leading axis L.
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.models.backbone import Model
 from atis_jax.models.kernels import Kernel, Softmax
+from atis_jax.models.kernels.circuit import Circuit, Place, fitted
 from atis_jax.numerics import layer_of, pytree, stack, static
 from atis_jax.pruning.masks import at_fixed_rate, cascade, protect, training_gate
 from atis_jax.pruning.reduce import back_to_full, merge_into, merge_softly, pack_to, written_back
@@ -33,6 +35,8 @@ UNSEEN_V = -1e30
 UNROLLED = 6
 """Layers of one kind up to which each is compiled apart, which runs faster; more are one compiled loop."""
 SOFTMAX = Softmax()
+ATTENTION = zlib.crc32(b"attention")
+"""Folded into the key of read noise for that of a kernel's."""
 
 Batch = Mapping[str, Any]
 
@@ -47,12 +51,14 @@ class ScorerInputs:
             the examples to several chips: the first B / chips of them to the first, and so on.
         environment: temperature and supply, shared by all layers; one entry a chip if there are several.
         state: the scorers' memory.
+        attention: what fabrication gave the kernel, where it is a circuit; axes as of ``chip``.
     """
 
     design: Any
     chip: Chip | None
     environment: Environment | None
     state: Any
+    attention: Any = None
 
 
 @pytree
@@ -129,11 +135,12 @@ class Pass:
 
 
 class Layer(NamedTuple):
-    """One layer's share of everything: its number, parameters, and what its scorer needs."""
+    """One layer's share of everything: its number, parameters, what its scorer needs, what its kernel is fitted to."""
 
     number: Any
     block: PyTree
     scorer: ScorerInputs | None
+    fitted: Any = None
 
 
 class Record(NamedTuple):
@@ -153,6 +160,9 @@ def dense_forward(
     *,
     needs: Collection[str] = (),
     kernel: Kernel = SOFTMAX,
+    attention: Any = None,
+    environment: Environment | None = None,
+    key: Key | None = None,
     dropout_key: Key | None = None,
     frozen: int = 0,
 ) -> tuple[Float[Array, "B ..."], Attended]:
@@ -164,6 +174,9 @@ def dense_forward(
         batch: what it is fed.
         needs: parts of ``Attended`` to give back.
         kernel: how attention is computed.
+        attention: chips of a kernel that is a circuit, as in ``ScorerInputs``; None: the nominal one.
+        environment: it works in.
+        key: its noise; None switches it off.
         dropout_key: turns dropout on.
         frozen: see ``Pass``.
 
@@ -171,13 +184,16 @@ def dense_forward(
         Logits, and each layer's attention in the parts of ``needs``, leaves (L, B, ...).
     """
     run = Pass(model, kernel, needs=tuple(sorted(needs)), dropout=dropout_key, frozen=frozen)
-    stream, attended = dense_layers(run, params, batch)
+    inputs = ScorerInputs(None, None, environment, None, attention) if isinstance(kernel, Circuit) else None
+    stream, attended = dense_layers(run, params, batch, inputs, key)
     return model.read_out(params, stream), attended
 
 
-def dense_layers(run: Pass, params: PyTree, batch: Batch) -> tuple[Stream, Attended]:
+def dense_layers(
+    run: Pass, params: PyTree, batch: Batch, inputs: ScorerInputs | None = None, key: Key | None = None
+) -> tuple[Stream, Attended]:
     """``dense_forward`` up to what stands in front of the head."""
-    stream, (_, attended) = run_layers(run, params, run.model.embed(params, batch), None, None)
+    stream, (_, attended) = run_layers(run, params, run.model.embed(params, batch), inputs, key)
     return stream, attended
 
 
@@ -307,6 +323,7 @@ def run_layers(
     """
     depth, full = run.model.depth, (spread(stream.counted, stream.x.shape[0]), stream.x.shape[1])
     blocks = run.model.blocks(params)
+    design = fitted(params) if isinstance(run.kernel, Circuit) else None
     if run.frozen:
         stream = jax.lax.stop_gradient(stream)
     start, whole = stream, stream.x if capacities is not None and reads_every_token(run.model) else None
@@ -325,22 +342,21 @@ def run_layers(
 
         if capacities is None and len(layers) > UNROLLED:
             part = slice(layers.start, layers.stop)
-            leaves = jax.tree.map(lambda leaf, part=part: leaf[part], (blocks, _per_layer(inputs)))
-            scorer = None if inputs is None else dataclasses.replace(leaves[1], environment=inputs.environment)
+            leaves = jax.tree.map(lambda leaf, part=part: leaf[part], (blocks, _per_layer(inputs), design))
 
             def scanned(stream, here):
-                number, block, design, chip, state = here
-                own = None if inputs is None else ScorerInputs(design, chip, inputs.environment, state)
-                return body(stream, Layer(number, block, own))
+                number, (block, own, design) = here
+                given = None if inputs is None else dataclasses.replace(own, environment=inputs.environment)
+                return body(stream, Layer(number, block, given, design))
 
-            parts = (None, None, None) if scorer is None else (scorer.design, scorer.chip, scorer.state)
-            stream, told = jax.lax.scan(scanned, stream, (jnp.arange(layers.start, layers.stop), leaves[0], *parts))
+            stream, told = jax.lax.scan(scanned, stream, (jnp.arange(layers.start, layers.stop), leaves))
             found.append(told)
             continue
         told = []
         for number in layers:
             capacity = None if capacities is None else capacities[number]
-            stream, one = body(stream, Layer(number, layer_of(blocks, number), _of_layer(inputs, number)), capacity)
+            here = Layer(number, layer_of(blocks, number), _of_layer(inputs, number), layer_of(design, number))
+            stream, one = body(stream, here, capacity)
             whole = None if whole is None else written_back(whole, stream)
             told.append(one)
         found.append(stack(told))
@@ -411,7 +427,8 @@ def one_layer(
             stream, overflow = pack_to(stream, capacity)
 
     decide("before_attention", None)
-    stream, attended = model.attend(layer.block, stream, run.kernel, needs, dropout)
+    kernel = kernel_of(run, layer, stream, full[1], key)
+    stream, attended = model.attend(layer.block, stream, kernel, needs, dropout)
     decide("before_mlp", attended)
     stream = model.feed(layer.block, stream, dropout)
     decide("after_feed", attended)
@@ -431,6 +448,32 @@ def one_layer(
         voltage = back_to_full(voltage, reached.position, before, full[1], UNSEEN_V)
         probability = back_to_full(probability, reached.position, before, full[1], 0.0)
     return stream, (Record(alive, voltage, probability, overflow, state), given)
+
+
+def kernel_of(run: Pass, layer: Layer, stream: Stream, length: int, key: Key | None) -> Kernel:
+    """The layer's kernel: a circuit on its chip, with noise of its own, keyed by example and place.
+
+    Args:
+        run: what the pass is made of.
+        layer: its share of everything.
+        stream: as it enters attention.
+        length: of the full sequence.
+        key: read noise.
+    """
+    if not isinstance(run.kernel, Circuit):
+        return run.kernel
+    keys, batch = None, stream.x.shape[0]
+    if key is not None:
+        own = jax.random.fold_in(key, ATTENTION) if key.ndim == 0 else _each_folded(key, ATTENTION)
+        keys = example_keys(own, layer.number, batch)
+    inputs = layer.scorer
+    chip, environment = (None, None) if inputs is None else (inputs.attention, inputs.environment)
+    design, position = jax.lax.stop_gradient(layer.fitted), spread(stream.position, batch)
+    return run.kernel.at(Place(design, chip, environment, position, keys, length))
+
+
+def _each_folded(key: Key, number: int) -> Key:
+    return jax.vmap(jax.random.fold_in, (0, None))(key, number)
 
 
 def apply_decision(run: Pass, stream: Stream, said: Decision) -> tuple[Stream, Float[Array, "B N 1"] | None]:
@@ -611,8 +654,9 @@ def _pruned(logits, trail: Record | None, start: Stream) -> Pruned:
 def _of_layer(inputs: ScorerInputs | None, number: int) -> ScorerInputs | None:
     if inputs is None:
         return None
-    design, chip, state = layer_of((inputs.design, inputs.chip, inputs.state), number)
-    return ScorerInputs(design, chip, inputs.environment, state)
+    per_layer = inputs.design, inputs.chip, inputs.state, inputs.attention
+    design, chip, state, attention = layer_of(per_layer, number)
+    return ScorerInputs(design, chip, inputs.environment, state, attention)
 
 
 def _per_layer(inputs: ScorerInputs | None) -> ScorerInputs | None:

@@ -16,7 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.circuits.chip import Environment
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import EVERY_LAYER, Batch, ScorerInputs, masked_forward
+from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, ScorerInputs, masked_forward
+from atis_jax.models.kernels import Kernel
 from atis_jax.numerics import pytree
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.types import ScorerState
@@ -52,6 +53,7 @@ def sequence_forward(
     key: Key | None,
     *,
     scored: range = EVERY_LAYER,
+    kernel: Kernel = SOFTMAX,
 ) -> InTime:
     """``masked_forward`` on one example after another, the memory each leaves being the one the next finds.
 
@@ -64,6 +66,7 @@ def sequence_forward(
         inputs: design, one chip, environment, and the memory before the first example.
         key: read noise, folded with the example's number; None switches it off.
         scored: layers that have a scorer; the others keep every token that reaches them.
+        kernel: how attention is computed.
 
     Raises:
         ValueError: not one temperature for each example, or no environment to put it in.
@@ -86,6 +89,7 @@ def sequence_forward(
             dataclasses.replace(inputs, environment=now, state=state),
             None if key is None else jax.random.fold_in(key, number),
             scored=scored,
+            kernel=kernel,
         )
         counted = out.counted[0][:, None]
         bits = out.alive[:, 0] & counted

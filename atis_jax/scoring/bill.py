@@ -52,10 +52,11 @@ class Bill:
         return TokenCounts(incoming, incoming if attention else count, fed=incoming if mlp else count)
 
     def dense(self) -> Ledger:
-        """The network with every token."""
+        """The network with every token, and exact attention."""
         everyone = self._everyone()
         tokens = TokenCounts(everyone, everyone)
-        return dense_ledger(self.energy.prices(), self.network, self.energy.memory(), tokens)
+        exact = dataclasses.replace(self.network, attention=None)
+        return dense_ledger(self.energy.prices(), exact, self.energy.memory(), tokens)
 
     def _everyone(self) -> Float[Array, "L"]:
         """Every token in every layer."""

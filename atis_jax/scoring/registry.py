@@ -18,6 +18,7 @@ from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived
 from atis_jax.scoring.rivals.dtem import Dtem
 from atis_jax.scoring.rivals.dynamicvit import DynamicVit
+from atis_jax.scoring.rivals.everything import Everything
 from atis_jax.scoring.rivals.evit import Evit
 from atis_jax.scoring.rivals.linear import Linear
 from atis_jax.scoring.rivals.ltp import Ltp
@@ -34,6 +35,7 @@ METHODS: dict[str, type[Method]] = {
     "digital": Digital,
     "pulse_width": PulseWidth,
     "routing_fabric": RoutingFabric,
+    "everything": Everything,
     "random": Random,
     "attention_received": AttentionReceived,
     "ltp": Ltp,

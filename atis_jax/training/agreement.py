@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.models.forward import SOFTMAX, Batch, Pruned, ScorerInputs
+from atis_jax.models.forward import Batch, Layer, Pass, Pruned, ScorerInputs, kernel_of
+from atis_jax.models.kernels.circuit import fitted
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.training.evaluate import Evaluator, example_keys
@@ -63,14 +64,14 @@ def masked_against_gathered(
     reach from the score to the threshold. Once an example's decisions differ, its later layers are not compared.
     """
     masked, gathered = evaluator.masked(), evaluator.gathered(capacities)
-    margins = jax.jit(lambda params, batch, inputs, pruned: _margins(evaluator, params, batch, inputs, pruned))
+    margins = jax.jit(lambda *given: _margins(evaluator, *given))
     totals = np.zeros(5)
     largest = 0.0
     overflow = 0
     for batch in batches:
         batch_key = example_keys(key, batch["number"])
         a, b = masked(batch, inputs, batch_key), gathered(batch, inputs, batch_key)
-        near = margins(evaluator.params, batch, inputs, a)
+        near = margins(evaluator.params, batch, inputs, a, batch_key)
         *sums, logit, lost = jax.device_get(_compare(a, b, near, batch["weight"] > 0, evaluator.scored))
         totals += np.asarray(sums, dtype=float)
         largest, overflow = max(largest, float(logit)), overflow + int(lost)
@@ -101,13 +102,14 @@ def _compare(a: Pruned, b: Pruned, near: Bool[Array, "L B N G"], real: Bool[Arra
 
 
 def _margins(
-    evaluator: Evaluator, params: PyTree, batch: Batch, inputs: ScorerInputs, pruned: Pruned
+    evaluator: Evaluator, params: PyTree, batch: Batch, inputs: ScorerInputs, pruned: Pruned, key: Key | None
 ) -> Bool[Array, "L B N G"]:
     """Which decisions of the masked pass rounding could turn; none of a method that has no threshold."""
     model, method = evaluator.model, evaluator.method
     if not isinstance(method, Atis):
         return jnp.zeros(pruned.alive.shape, bool)
     stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
+    run, length = Pass(model, evaluator.kernel), stream.x.shape[1]
     near, read = [], None
     for layer in range(model.depth):
         design, chip, state = (layer_of(part, layer) for part in (inputs.design, inputs.chip, inputs.state))
@@ -120,8 +122,10 @@ def _margins(
         )
         alive = pruned.alive[layer]
         stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))
-        stream, _ = model.attend(layer_of(blocks, layer), stream, SOFTMAX)
-        stream = model.feed(layer_of(blocks, layer), stream)
+        block, attention = layer_of((blocks, inputs.attention), layer)
+        here = Layer(layer, block, dataclasses.replace(inputs, attention=attention), layer_of(fitted(params), layer))
+        stream, _ = model.attend(block, stream, kernel_of(run, here, stream, length, key))
+        stream = model.feed(block, stream)
     return jnp.stack(near)
 
 

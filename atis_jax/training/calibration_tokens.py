@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array
 
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, ScorerInputs, score_batch
+from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, Layer, Pass, ScorerInputs, kernel_of, score_batch
+from atis_jax.models.kernels import Kernel
+from atis_jax.models.kernels.circuit import fitted
 from atis_jax.numerics import layer_of, stack
 from atis_jax.pruning.masks import cascade
 from atis_jax.scoring.atis.calibration import CalibrationTokens
@@ -32,6 +34,7 @@ def record_tokens(
     key: Key,
     *,
     scored: range = EVERY_LAYER,
+    kernel: Kernel = SOFTMAX,
 ) -> CalibrationTokens:
     """``count`` tokens for each layer, drawn without repetition from those that reach its comparator.
 
@@ -48,6 +51,7 @@ def record_tokens(
         count: n, tokens for each layer.
         key: draws the tokens.
         scored: layers that have a scorer; the others prune nothing (their tokens are recorded all the same).
+        kernel: how attention is computed; of a circuit, by the nominal one.
 
     Returns:
         Leaves (L, ...): array inputs, the perfect chip's scores, and the shares it keeps of these very tokens.
@@ -58,8 +62,8 @@ def record_tokens(
     """
     if not isinstance(method, Atis):
         raise TypeError(f"a {type(method).__name__} has no array whose inputs could be recorded")
-    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5))(
-        model, params, method, inputs_perfect, batch, scored
+    reached, array_inputs, score_v, keep = jax.jit(_run, static_argnums=(0, 2, 5, 6))(
+        model, params, method, inputs_perfect, batch, scored, kernel
     )
     layers = []
     for layer in range(model.depth):
@@ -82,7 +86,7 @@ def record_tokens(
 
 
 def _run(
-    model: Model, params: PyTree, method: Atis, inputs: ScorerInputs, batch: Batch, scored: range
+    model: Model, params: PyTree, method: Atis, inputs: ScorerInputs, batch: Batch, scored: range, kernel: Kernel
 ) -> tuple[Array, Array, Array, Array]:
     """Of every token (M: examples x positions) of every layer: reached (L, M), u (L, M, N), V and keep (L, M, G)."""
     stream, blocks = model.embed(params, batch, raw=method.raw).opened(method.groups), model.blocks(params)
@@ -100,8 +104,9 @@ def _run(
         found.append((jnp.any(stream.alive, axis=-1) & stream.counted, array_inputs, said.voltage, said.keep))
         alive = cascade(said.keep, stream.alive, stream.protected) if layer in scored else stream.alive
         stream = dataclasses.replace(stream, alive=alive, gate=alive.astype(stream.x.dtype))
-        stream, _ = model.attend(layer_of(blocks, layer), stream, SOFTMAX)
-        stream = model.feed(layer_of(blocks, layer), stream)
+        block, design = layer_of((blocks, fitted(params)), layer)
+        own = kernel_of(Pass(model, kernel), Layer(layer, block, None, design), stream, stream.x.shape[1], None)
+        stream = model.feed(block, model.attend(block, stream, own)[0])
     stacked = (jnp.stack(part) for part in zip(*found, strict=True))
     reached, array_inputs, voltage, keep = (part.reshape(len(part), -1, *part.shape[3:]) for part in stacked)
     return reached, array_inputs, voltage, keep

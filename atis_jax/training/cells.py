@@ -25,6 +25,7 @@ from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import scale_imperfections
 from atis_jax.models.forward import ScorerInputs, gathered_layers
+from atis_jax.models.kernels.circuit import Circuit
 from atis_jax.numerics import pytree
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.pruning.stream import Stream
@@ -33,7 +34,7 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
-from atis_jax.training.evaluate import Evaluator
+from atis_jax.training.evaluate import Evaluator, attention_chip
 from atis_jax.typing import Key, PyTree
 
 CELLS = "cells"
@@ -165,19 +166,24 @@ def cell_counter(evaluator: Evaluator, capacities: tuple[int, ...], width: int, 
         width: cells that run at once on each device; it bounds the memory.
         mesh: one axis, ``CELLS``, over the devices that share a chunk; its size must divide the chunk's.
     """
-    model = evaluator.model
+    model, kernel = evaluator.model, evaluator.kernel
 
     def one(cell: Cells, params, design, state, target, key, inputs: Inputs, stream: Stream) -> Tally:
         hardware, on_chip, chip, environment = on_cell(cell, evaluator.spec, evaluator.hardware, design, key)
+        attention = None
+        if isinstance(kernel, Circuit):
+            of_chip = jax.random.fold_in(rng.key_of(key, "attention_chip"), cell.chip)
+            attention = attention_chip(of_chip, kernel, model)
         out = gathered_layers(
             model,
             params,
             make_method(evaluator.spec, hardware, target),
             stream,
-            ScorerInputs(on_chip, chip, environment, state),
+            ScorerInputs(on_chip, chip, environment, state, attention),
             noise_keys(key, cell.chip, inputs.number),
             capacities=capacities,
             scored=evaluator.scored,
+            kernel=kernel,
         )
         real = inputs.weight > 0
         right = evaluator.task.right(out.logits, inputs.batch) > 0

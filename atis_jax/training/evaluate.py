@@ -16,7 +16,17 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import Batch, Pruned, ScorerInputs, dense_forward, gathered_forward, masked_forward
+from atis_jax.models.forward import (
+    SOFTMAX,
+    Batch,
+    Pruned,
+    ScorerInputs,
+    dense_forward,
+    gathered_forward,
+    masked_forward,
+)
+from atis_jax.models.kernels import Kernel
+from atis_jax.models.kernels.circuit import ArrayShape, Circuit
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.method import Method
@@ -35,6 +45,7 @@ class Evaluator:
         method: which tokens stay.
         scored: layers that have a scorer; the others keep what reaches them.
         task: what the network is asked.
+        kernel: how attention is computed.
     """
 
     model: Model
@@ -42,6 +53,7 @@ class Evaluator:
     method: Method
     scored: range
     task: Task
+    kernel: Kernel = SOFTMAX
 
     @property
     def spec(self) -> Any:
@@ -59,24 +71,25 @@ class Evaluator:
 
     def masked(self) -> Callable[[Batch, ScorerInputs, Key | None], Pruned]:
         """The masked pass, jitted: (batch, inputs, noise key) -> Pruned."""
-        fixed = self.model, self.method, self.scored
+        fixed = self.model, self.method, self.scored, self.kernel
         return lambda batch, inputs, key: _masked(*fixed, self.params, batch, inputs, key)
 
     def gathered(self, capacities: tuple[int, ...]) -> Callable[[Batch, ScorerInputs, Key | None], Pruned]:
         """The gathered pass at ``capacities``, jitted: one compilation for each set of capacities."""
-        fixed = self.model, self.method, self.scored, capacities
+        fixed = self.model, self.method, self.scored, self.kernel, capacities
         return lambda batch, inputs, key: _gathered(*fixed, self.params, batch, inputs, key)
 
 
 # Jitted here, not in the methods: however often an evaluator is asked for a pass, it is compiled once.
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _masked(model, method, scored, params, batch, inputs, key):
-    return masked_forward(model, params, method, batch, inputs, key, scored=scored)
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _gathered(model, method, scored, capacities, params, batch, inputs, key):
-    return gathered_forward(model, params, method, batch, inputs, key, capacities=capacities, scored=scored)
+def _masked(model, method, scored, kernel, params, batch, inputs, key):
+    return masked_forward(model, params, method, batch, inputs, key, scored=scored, kernel=kernel)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _gathered(model, method, scored, kernel, capacities, params, batch, inputs, key):
+    given = model, params, method, batch, inputs, key
+    return gathered_forward(*given, capacities=capacities, scored=scored, kernel=kernel)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,6 +333,26 @@ def _drawn(method, depth, chips, key):
         return method.wired(jax.vmap(method.sample_chip, (0, None))(keys, lot))
 
     return jax.vmap(chip)(jax.random.split(key, (chips, depth)), lots)
+
+
+def attention_chips_for(key: Key, kernel: Kernel, model: Model, chips: int) -> Any:
+    """Of a kernel that is a circuit, ``chips`` chips with an array for each layer: leaves (chips, L, ...); else None.
+
+    Their draws are those of the stream ``attention_chip`` of ``key``.
+    """
+    return _attention_drawn(kernel, model, chips, key) if isinstance(kernel, Circuit) else None
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _attention_drawn(kernel, model, chips, key):
+    keys = jax.random.split(rng.key_of(key, "attention_chip"), chips)
+    return jax.vmap(lambda key: attention_chip(key, kernel, model))(keys)
+
+
+def attention_chip(key: Key, kernel: Circuit, model: Model) -> Any:
+    """One chip of a circuit for attention, leaves (L, ...)."""
+    shape = ArrayShape(heads=model.shape().heads, width=model.shape().width // model.shape().heads, tokens=model.length)
+    return jax.vmap(lambda layer: kernel.sample_chip(layer, shape))(jax.random.split(key, model.depth))
 
 
 def environments_for(

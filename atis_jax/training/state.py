@@ -12,6 +12,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Int
 
+from atis_jax.models.kernels.circuit import FITTED
 from atis_jax.numerics import pytree
 from atis_jax.scoring.method import Method
 from atis_jax.training.schedule import learning_rate
@@ -52,7 +53,10 @@ def labels(values: dict[str, Any], method: Method | None) -> dict[str, Any]:
     named = "frozen" if method is None else method.labels(design)
     if isinstance(named, str):
         named = jax.tree.map(lambda _, name=named: name, design)
-    return {"network": jax.tree.map(lambda _: "network", values["network"]), "design": named}
+    network = jax.tree.map(lambda _: "network", values["network"])
+    if isinstance(network, dict) and FITTED in network:  # what a circuit for attention was fitted to rests
+        network |= {FITTED: jax.tree.map(lambda _: "frozen", network[FITTED])}
+    return {"network": network, "design": named}
 
 
 def optimiser(

@@ -19,11 +19,13 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.models.backbone import Model
 from atis_jax.models.forward import Pass, Relaxation, ScorerInputs, dense_forward, dense_layers, masked_forward
-from atis_jax.models.kernels import make_kernel
+from atis_jax.models.kernels import SECTIONS, SoftmaxSpec, make_kernel
+from atis_jax.models.kernels.circuit import Circuit
 from atis_jax.pruning.masks import kept_fraction
 from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.method import Method, Trail
 from atis_jax.training import losses
+from atis_jax.training.evaluate import attention_chip
 from atis_jax.training.schedule import schedule
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.training.state import TrainState, advance
@@ -57,7 +59,7 @@ class Codesign:
         task: what the network is asked.
         stage, pruning, loss, codesign: the run's settings.
         energy_ratio: the ledger, as a function of what is trained.
-        kernel: how attention is computed, by name.
+        kernel: how attention is computed: section ``kernel``. A circuit is fitted before (``models.kernels.fit``).
     """
 
     model: Model
@@ -68,7 +70,7 @@ class Codesign:
     loss: LossSpec
     codesign: CodesignSpec
     energy_ratio: EnergyRatio
-    kernel: str = "softmax"
+    kernel: Any = SoftmaxSpec()
 
 
 def dense_step(model: Model, task: Task, stage: StageSpec, transform: optax.GradientTransformation) -> Step:
@@ -100,22 +102,25 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     tracked = method.tracked and choose(_TRACKED, setup.codesign.threshold, "codesign.threshold")
     secant = choose(_SECANT, setup.codesign.gate_gradient, "codesign.gate_gradient")
     teaches = method.teaches(setup.loss)
-    kernel = kernel_of(setup)
+    kernel = make_kernel(kernel_of(setup), secant)
 
     def objective(values: dict[str, Any], state: TrainState, batch: Batch, teacher: PyTree):
         now = schedule(state.step, setup.stage.steps, setup.pruning, target)
         chip, environment = draw_hardware(setup, state.key, state.step)
+        attention = draw_attention(setup, state.key, state.step)
         noise = rng.step_key(state.key, method.noise_stream, state.step)
         out = masked_forward(
             model,
             values["network"],
             method,
             batch,
-            ScorerInputs(method.scheduled(values["design"], now.target), chip, environment, state.scorer_state),
+            ScorerInputs(
+                method.scheduled(values["design"], now.target), chip, environment, state.scorer_state, attention
+            ),
             noise if setup.codesign.read_noise or method.chance else None,
             scored=scored,
             relaxation=Relaxation(now.smoothing, now.hardness, tracked, setup.codesign.detach_network),
-            kernel=make_kernel(kernel, secant=secant),
+            kernel=kernel,
             dropout_key=dropout_key(model, state),
             frozen=setup.stage.frozen_blocks,
             tokens=method.compares_tokens,
@@ -173,19 +178,21 @@ def codesign_step(setup: Codesign, transform: optax.GradientTransformation) -> S
     return step
 
 
-def kernel_of(setup: Codesign) -> str:
-    """The kernel that trains: the method's own in the place of the softmax.
+def kernel_of(setup: Codesign) -> Any:
+    """Section of the kernel that trains: the method's own in the place of the softmax.
 
     Raises:
         SettingError: method and run each have one.
     """
     own = setup.method.trains_with
-    if own is not None and setup.kernel not in (Codesign.kernel, own):
+    if own is None:
+        return setup.kernel
+    if not isinstance(setup.kernel, SoftmaxSpec):
         raise SettingError(
-            f"kernel = {setup.kernel!r} with a method that trains with {own!r}; take kernel = {Codesign.kernel!r}, or "
+            f"config.kernel.kind = {setup.kernel.kind!r} with a method that trains with {own!r}; take 'softmax', or "
             "another method"
         )
-    return own or setup.kernel
+    return choose(SECTIONS, own, "method.trains_with")(kind=own)
 
 
 def task_terms(setup: Codesign, logits: Array, batch: Batch, teacher: Array) -> dict[str, Float[Array, ""]]:
@@ -196,7 +203,7 @@ def task_terms(setup: Codesign, logits: Array, batch: Batch, teacher: Array) -> 
     smoothing, temperature = setup.stage.label_smoothing, setup.loss.distill_temperature
     entropy = setup.task.losses(logits, batch, smoothing)
     distilled = setup.loss.distill * setup.task.distances(logits, teacher, batch, temperature)
-    chips = setup.codesign.chips_per_step if setup.method.fabricated else 1
+    chips = setup.codesign.chips_per_step if setup.method.fabricated or has_circuit(setup) else 1
     worst = losses.worst_count(setup.codesign.cvar_fraction, chips)
     if not choose(_OF_WORST, setup.codesign.objective, "codesign.objective") or worst == chips:
         return {"loss_ce": jnp.mean(entropy), "loss_distill": jnp.mean(distilled)}
@@ -234,10 +241,12 @@ def dropout_key(model: Model, state: TrainState) -> Key | None:
 def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environment | None]:
     """This step's chips (leaves (L, chips, ...): one array per layer) and temperatures, each from its own stream."""
     method = setup.method
-    if not method.fabricated:
+    if not (method.fabricated or has_circuit(setup)):
         return None, None
     depth, chips = setup.model.depth, setup.codesign.chips_per_step
-    if setup.codesign.fresh_chip:
+    if not method.fabricated:
+        chip = None
+    elif setup.codesign.fresh_chip:
         keys = jax.random.split(rng.step_key(key, "chip", step), (depth, chips))
         lots = jax.random.split(rng.step_key(key, "lot", step), chips)
         chip = jax.vmap(jax.vmap(method.sample_chip), (0, None))(keys, lots)
@@ -249,3 +258,17 @@ def draw_hardware(setup: Codesign, key: Key, step) -> tuple[Chip | None, Environ
     temperature_k = celsius_to_kelvin(low + (high - low) * draw)
     supply_v = jnp.full_like(temperature_k, method.hardware.supply_v)
     return chip, Environment(temperature_k=temperature_k, supply_v=supply_v)
+
+
+def has_circuit(setup: Codesign) -> bool:
+    """Whether attention is computed by a circuit, of which no two chips are alike."""
+    return isinstance(make_kernel(setup.kernel), Circuit)
+
+
+def draw_attention(setup: Codesign, key: Key, step) -> Any:
+    """This step's chips of a circuit that computes attention, leaves (L, chips, ...); None: the nominal one."""
+    kernel, model = make_kernel(setup.kernel), setup.model
+    if not isinstance(kernel, Circuit) or not setup.codesign.fresh_chip:
+        return None
+    keys = jax.random.split(rng.step_key(key, "attention_chip", step), setup.codesign.chips_per_step)
+    return jax.vmap(lambda one: attention_chip(one, kernel, model), out_axes=1)(keys)

@@ -22,6 +22,7 @@ NETWORK_PARTS = {
     "embedding": "embedding, head",
     "normalisation": "normalisation",
     "attention": "attention",
+    "pairs": "attention's circuit",
     "mlp": "MLP",
     "activations": "memory: tokens",
     "weights": "memory: weights",

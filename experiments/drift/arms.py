@@ -195,7 +195,15 @@ def _side_by_side(settings, run, sequence, scenarios, bias, mode, chips, noise) 
         def one(chip, key, images, temperature_k):
             inputs = ScorerInputs(design, chip, environment, memory)
             return sequence_forward(
-                evaluator.model, params, method, {"image": images}, temperature_k, inputs, key, scored=evaluator.scored
+                evaluator.model,
+                params,
+                method,
+                {"image": images},
+                temperature_k,
+                inputs,
+                key,
+                scored=evaluator.scored,
+                kernel=evaluator.kernel,
             )
 
         return jax.vmap(jax.vmap(one, (0, 0, None, None)), (None, None, 0, 0))(chips, keys, images, temperature_k)

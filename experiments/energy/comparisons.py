@@ -26,7 +26,7 @@ GROUPS = {
         "switching",
         "programming",
     ),
-    "attention": ("attention", "normalisation"),
+    "attention": ("attention", "pairs", "normalisation"),
     "MLP": ("mlp",),
     "memory: weights": ("weights",),
     "memory: tokens and cache": ("activations", "cache"),

@@ -63,7 +63,7 @@ def ledgers(folder: Path, given: Sequence[str]) -> tuple[EnergySpec, dict[str, L
     summary = read_json(folder / "summary.json", nan=True)
     energy = changed(run.settings.energy, given)
     settings = dataclasses.replace(run.settings, energy=energy)
-    costs, method = run_bill(settings, run.model), run.trained.evaluator.method
+    costs, method = run_bill(settings, run.model, run.trained.state.params), run.trained.evaluator.method
     kept = jnp.asarray(summary["tokens"]["kept_per_layer"])
     state = run.trained.state
     found = {f"run ({run.settings.scorer.kind})": method.bill(costs, kept, state.design, state.scorer_state)}

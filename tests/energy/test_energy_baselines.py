@@ -111,7 +111,14 @@ def test_analog_and_digital_differ_in_the_scorer_only():
     digital = digital_ledger(PRICES, NETWORK, SCORER, TOKENS).as_dict()
     same = {line for line in analog if float(analog[line]) == float(digital[line])}
     network = {"sensor_read", "sensor_adc", "sensor_link", "embedding", "normalisation", "attention", "mlp"}
-    unpriced = {"scorer_memory", "activations", "weights", "cache", "uplink"}  # neither memory nor air is charged here
+    unpriced = {
+        "scorer_memory",
+        "activations",
+        "weights",
+        "cache",
+        "uplink",
+        "pairs",
+    }  # neither memory nor air is charged here
     assert same == network | unpriced | {"projection", "switching"}
 
 

@@ -14,7 +14,7 @@ from numpy_decoder import LENGTH, VOCABULARY, lively_params, texts, tiny_decoder
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.networks import counted_macs
-from atis_jax.models import decoder, kernels
+from atis_jax.models import decoder
 from atis_jax.models.backbone import key_gate, visible_keys
 from atis_jax.models.cache import empty_cache
 from atis_jax.models.decode import generate, prefill, step
@@ -27,7 +27,7 @@ from atis_jax.models.forward import (
     gathered_forward,
     masked_forward,
 )
-from atis_jax.models.kernels import Softmax
+from atis_jax.models.kernels import Softmax, softmax
 from atis_jax.models.registry import make_model
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.design import Design
@@ -66,7 +66,7 @@ def test_the_whole_pass_is_numpy(model):
 
 
 def test_attention_in_blocks_is_that_of_the_whole_text(x64, monkeypatch):
-    for module in (decoder, kernels):
+    for module in (decoder, softmax):
         monkeypatch.setattr(module, "BLOCK", 2)
     model = tiny_decoder(depth=1, window=3)
     params, text = lively_params(model), texts(0, 1, 5)

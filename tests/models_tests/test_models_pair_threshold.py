@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from atis_jax.models.kernels import PairThreshold, Softmax, make_kernel
+from atis_jax.models.kernels import PairThreshold, PairThresholdSpec, Softmax, make_kernel
 from atis_jax.validation import SettingError
 
 HEADS, ROWS, KEYS, WIDTH = 2, 5, 6, 4
@@ -43,7 +43,7 @@ def reference(q, k, v, visible, gate, threshold):
 def test_pairs_below_the_threshold_weigh_nothing_and_no_row_is_left_empty(threshold, x64):
     parts = case()
     expected, pairs = reference(*parts, threshold)
-    kernel = PairThreshold(threshold)
+    kernel = PairThreshold(PairThresholdSpec(threshold=threshold))
     mixed, attended = jax.jit(lambda *parts: kernel(*parts, needs=("full",)))(*map(jnp.asarray, parts))
     np.testing.assert_allclose(mixed, expected, atol=1e-12)
     assert np.count_nonzero(attended.full) == pairs
@@ -51,16 +51,16 @@ def test_pairs_below_the_threshold_weigh_nothing_and_no_row_is_left_empty(thresh
 
 def test_a_threshold_below_every_logit_is_the_softmax(x64):
     q, k, v, *_ = map(jnp.asarray, case(1))
-    found, expected = jax.jit(lambda *parts: [kernel(*parts)[0] for kernel in (PairThreshold(-1e3), Softmax())])(
-        q, k, v, None, None
-    )
+    found, expected = jax.jit(
+        lambda *parts: [kernel(*parts)[0] for kernel in (PairThreshold(PairThresholdSpec(threshold=-1e3)), Softmax())]
+    )(q, k, v, None, None)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_a_row_that_sees_no_key_is_zero_and_every_gradient_finite(x64):
     parts = tuple(map(jnp.asarray, case(2)))
     visible = parts[3]
-    kernel = make_kernel("pair_threshold", threshold=0.5, secant=True)
+    kernel = make_kernel(PairThresholdSpec(threshold=0.5), secant=True)
 
     def total(q, k, v, gate):
         return jnp.sum(jnp.sin(kernel(q, k, v, visible, gate)[0]))
@@ -75,10 +75,10 @@ def test_a_row_that_sees_no_key_is_zero_and_every_gradient_finite(x64):
 def test_the_gradient_is_that_of_the_pairs_that_stay(x64):
     """Finite differences, away from any pair's turn."""
     q, k, v, visible, gate = map(jnp.asarray, case(3))
-    kernel = PairThreshold(0.5)
+    kernel = PairThreshold(PairThresholdSpec(threshold=0.5))
     check_grads(lambda q, k, v: kernel(q, k, v, visible, gate)[0], (q, k, v), order=1, modes=["rev"], eps=1e-6)
 
 
 def test_a_threshold_that_is_no_number_is_refused():
     with pytest.raises(SettingError, match=r"kernel.threshold = nan is not finite"):
-        PairThreshold(float("nan"))
+        PairThresholdSpec(threshold=float("nan"))

@@ -24,6 +24,7 @@ from atis_jax.energy.ledger import counts
 from atis_jax.energy.presets import energy_preset
 from atis_jax.models import decoder, kernels
 from atis_jax.models import registry as networks
+from atis_jax.models.kernels import SoftmaxSpec
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis import spec as scorer_spec
@@ -178,7 +179,12 @@ CASES = {
         ),
     ),
     "task": (tuple(task.TASKS), task.make_task),
-    "kernel": (tuple(kernels.KERNELS), kernels.make_kernel),
+    "kernel": (
+        tuple(kernels.KERNELS),
+        lambda n: kernels.make_kernel(
+            kernels.SECTIONS[n]() if n in kernels.SECTIONS else renamed(SoftmaxSpec(), kind=n)
+        ),
+    ),
     "decoder's MLP": (choices(decoder.DecoderSpec, "mlp"), lambda n: decoded(mlp=n)),
     "decoder's norm": (choices(decoder.DecoderSpec, "norm"), lambda n: decoded(norm=n)),
     "decoder's positions": (choices(decoder.DecoderSpec, "positions"), lambda n: decoded(positions=n)),

@@ -5,12 +5,21 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from atis_jax.energy.attention.costs import AttentionCosts
 from atis_jax.energy.presets import EnergyPreset
 from atis_jax.energy.shapes import NetworkShape, ScorerShape, TokenCounts, attention_macs, mlp_macs
 
 
-def attention_j(preset: EnergyPreset, network: NetworkShape, tokens: TokenCounts) -> Float[Array, ""]:
-    """Q, K, V and output maps and the two products over all layers, J an example."""
+def attention_j(
+    preset: EnergyPreset, network: NetworkShape, tokens: TokenCounts, circuit: AttentionCosts | None = None
+) -> Float[Array, ""]:
+    """Q, K, V and output maps and the two products over all layers, J an example.
+
+    Where a ``circuit`` computes attention, of the products what it leaves to the network's arithmetic.
+    """
+    if circuit is not None:
+        maps = float(network.attention_weights) * (tokens.kept + network.protected)
+        return preset.network_mac_j * jnp.sum(maps + circuit.exact_macs)
     attended = None if tokens.attended is None else tokens.attended + network.protected
     return preset.network_mac_j * jnp.sum(attention_macs(network, tokens.kept + network.protected, attended))
 

@@ -1,4 +1,4 @@
-"""How attention is computed, given queries, keys and values: one kernel a circuit or an algorithm.
+"""What a kernel is, and the plain one: softmax of Q K^T over the keys whose gate is open.
 
 Shape suffixes: B examples, H heads, N tokens (query rows first), K head width.
 """
@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.pruning.stream import Attended
-from atis_jax.typing import Key
-from atis_jax.validation import check_settings, choose, setting
+from atis_jax.validation import check_settings, setting
 
 PRUNED_HEADROOM = 30.0
 """exp of this is far from overflow, also as a sum of squares in a gradient's norm, and far above any ratio of attention
@@ -30,7 +28,8 @@ BLOCK = 128
 class Kernel(Protocol):
     """Queries, keys and values to mixed values; ``Attended`` holds the parts of ``needs`` that weights tell.
 
-    ``chip``, ``environment`` and ``key`` are for kernels that are circuits; ``None`` for those that are arithmetic.
+    One that is a circuit (``kernels.circuit.Circuit``) is put in its place first, which gives it design, chip,
+    environment and noise.
     """
 
     def __call__(
@@ -43,9 +42,6 @@ class Kernel(Protocol):
         *,
         rows: Bool[Array, "B N"] | None = None,
         needs: Collection[str] = (),
-        chip: Chip | None = None,
-        environment: Environment | None = None,
-        key: Key | None = None,
     ) -> tuple[Float[Array, "B H N K"], Attended]:
         """Mix ``v``.
 
@@ -57,9 +53,6 @@ class Kernel(Protocol):
             gate: factor of each key's weight; None: one.
             rows: query rows that count in ``received``; None: all.
             needs: parts of ``Attended`` to fill.
-            chip: of the circuit.
-            environment: of the circuit.
-            key: of the circuit's noise.
         """
         ...
 
@@ -112,57 +105,30 @@ Keeps = Callable[[Float[Array, "A N M"], Bool[Array, "A N M"]], Bool[Array, "A N
 
 
 @dataclasses.dataclass(frozen=True)
-class Softmax:
-    """``gated_softmax`` of Q K^T, in the network's own arithmetic.
+class SoftmaxSpec:
+    """Exact attention in the network's own arithmetic: nothing to choose."""
 
-    Attributes:
-        secant: which gradient a pruned key's gate has.
-    """
-
-    secant: bool = False
-
-    def __call__(
-        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
-    ) -> tuple[Float[Array, "B H N K"], Attended]:
-        """See ``Kernel``."""
-        del chip, environment, key
-        return mix(q, k, v, visible, gate, rows, needs, self.secant)
-
-
-@dataclasses.dataclass(frozen=True)
-class PairThreshold:
-    """Softmax over the query-key pairs whose logit reaches a threshold; the others weigh nothing.
-
-    Pair (i, j) stays if a_ij >= min(threshold, max_j a_ij), a_ij = q_i . k_j / sqrt(K): what one comparator behind each
-    product decides. The maximum is over the keys that the row may see and whose gate is open, so a row that sees any
-    keeps one at least. Hard, without a gradient of the threshold. The rule of LeOPArd (Li et al. 2022, arXiv
-    2204.03227), whose thresholds are learned, one a layer.
-
-    Attributes:
-        threshold: of the logit, no unit.
-        secant: which gradient a pruned key's gate has.
-
-    Raises:
-        SettingError: the threshold is not finite.
-    """
-
-    threshold: float = setting(0.0, doc="logit below which a query-key pair is pruned")
-    secant: bool = setting(False, doc="which gradient a pruned key's gate has")
+    kind: str = setting("softmax", doc="how attention is computed")
 
     def __post_init__(self):
         check_settings(self, "kernel")
 
-    def __call__(
-        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
-    ) -> tuple[Float[Array, "B H N K"], Attended]:
-        """See ``Kernel``."""
-        del chip, environment, key
-        return mix(q, k, v, visible, gate, rows, needs, self.secant, self.keeps)
 
-    def keeps(self, logits: Float[Array, "A N M"], open_: Bool[Array, "A N M"]) -> Bool[Array, "A N M"]:
-        """Pairs that stay."""
-        largest = jnp.max(jnp.where(open_, logits, -jnp.inf), axis=-1, keepdims=True)
-        return logits >= jnp.minimum(self.threshold, largest)
+@dataclasses.dataclass(frozen=True)
+class Softmax:
+    """``gated_softmax`` of Q K^T, in the network's own arithmetic.
+
+    Attributes:
+        spec: its section.
+        secant: which gradient a pruned key's gate has.
+    """
+
+    spec: SoftmaxSpec = SoftmaxSpec()
+    secant: bool = False
+
+    def __call__(self, q, k, v, visible, gate, *, rows=None, needs=()) -> tuple[Float[Array, "B H N K"], Attended]:
+        """See ``Kernel``."""
+        return mix(q, k, v, visible, gate, rows, needs, self.secant)
 
 
 def mix(
@@ -175,12 +141,16 @@ def mix(
     needs: Collection[str],
     secant: bool,
     keeps: Keeps | None = None,
+    logits: Float[Array, "A N M"] | None = None,
 ) -> tuple[Float[Array, "B H N K"], Attended]:
-    """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``; over the pairs that ``keeps`` leaves, if given."""
+    """``v`` mixed by ``gated_softmax`` of Q K^T, as in ``Kernel``.
+
+    Only over the pairs that ``keeps`` leaves, if given; of ``logits``, A = B H, in the place of Q K^T.
+    """
     # Attention sees (B H, N, K): XLA on CPU runs that, and its gradient, about twice as fast as with two axes.
     batch, heads = q.shape[:2]
     q_AxNxK, k_AxMxK, v_AxMxK = (part.reshape(-1, *part.shape[2:]) for part in (q, k, v))
-    logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK)
+    logits = jnp.einsum("ank,amk->anm", q_AxNxK, k_AxMxK) if logits is None else logits
     visible = None if visible is None else per_head(visible, batch, heads)
     gate = None if gate is None else per_head(gate, batch, heads)
     if keeps is not None:
@@ -189,52 +159,6 @@ def mix(
     attention = gated_softmax(logits, gate, secant, visible)
     mixed = jnp.einsum("anm,amk->ank", attention, v_AxMxK).reshape(q.shape)
     return mixed, told(attention.reshape(*q.shape[:2], *attention.shape[1:]), rows, needs)
-
-
-POLICY_EPSILON = 1e-6
-"""Of DynamicViT's softmax: what a row's keys share however few of them are kept."""
-
-
-def policy_softmax(
-    logits: Float[Array, "*rows N M"],
-    policy: Float[Array, "*#rows #N M"] | None,
-    visible: Bool[Array, "*#rows N M"] | None = None,
-) -> Float[Array, "*rows N M"]:
-    """A_ij = (exp(a_ij - max_k a_ik) P_ij + eps/M) / (sum_k exp(a_ik - max) P_ik + eps), P_ij = 1 if i = j else p_j.
-
-    DynamicViT's softmax while it trains (Rao et al. 2021, arXiv 2106.02034, eq. 11, as the authors' code has it): a
-    token always sees itself, the maximum is over dropped keys too, and a dropped key keeps a weight of about eps/M,
-    so that a policy has a gradient however small. The last row is the last key's own. Keys that are not ``visible``
-    have no weight, and M counts the others.
-    """
-    rows, keys = logits.shape[-2:]
-    itself = jnp.eye(rows, keys, keys - rows, dtype=bool)
-    share = jnp.asarray(POLICY_EPSILON / keys, logits.dtype)
-    weight = jnp.ones((), logits.dtype) if policy is None else jnp.where(itself, 1.0, policy)
-    if visible is not None:
-        weight, logits = jnp.where(visible, weight, 0.0), jnp.where(visible, logits, -jnp.inf)
-        share = jnp.where(visible, POLICY_EPSILON / jnp.sum(visible, axis=-1, keepdims=True), 0.0)
-    weight = weight * jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True))
-    return (weight + share) / (jnp.sum(weight, axis=-1, keepdims=True) + POLICY_EPSILON)
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicySoftmax:
-    """``policy_softmax`` of Q K^T, the gate its policy; padding counts as dropped.
-
-    Attributes:
-        secant: unused; every key's gate has the gradient of the formula.
-    """
-
-    secant: bool = False
-
-    def __call__(
-        self, q, k, v, visible, gate, *, rows=None, needs=(), chip=None, environment=None, key=None
-    ) -> tuple[Float[Array, "B H N K"], Attended]:
-        """See ``Kernel``."""
-        del chip, environment, key
-        attention = policy_softmax(jnp.einsum("bhnk,bhmk->bhnm", q, k), gate, visible)
-        return jnp.einsum("bhnm,bhmk->bhnk", attention, v), told(attention, rows, needs)
 
 
 def in_blocks(
@@ -278,20 +202,3 @@ def told(attention: Float[Array, "B H N M"], rows: Bool[Array, "B N"] | None, ne
         cls_row=attention[:, :, 0] if "cls_row" in needs else None,
         full=attention if "full" in needs else None,
     )
-
-
-KERNELS: dict[str, Callable[..., Kernel]] = {
-    "softmax": Softmax,
-    "pair_threshold": PairThreshold,
-    "policy_softmax": PolicySoftmax,
-}
-"""Kernels by name; each makes one from its own options."""
-
-
-def make_kernel(name: str, **options) -> Kernel:
-    """The kernel ``name``.
-
-    Raises:
-        SettingError: there is none of that name.
-    """
-    return choose(KERNELS, name, "kernel.kind")(**options)
