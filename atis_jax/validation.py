@@ -185,10 +185,12 @@ def field_names(cls: type) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
 
 
-@functools.cache
 def annotations_of(cls: type) -> dict[str, Any]:
     """The resolved type of each field of a dataclass (``cls`` must be defined at module level)."""
-    return typing.get_type_hints(cls)
+    return _looked_up(cls)
+
+
+_looked_up: Callable[[type], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def check_settings(obj: Any, path: str) -> None:

@@ -29,7 +29,7 @@ class Counted(EnergySpec):
 
     def prices(self) -> EnergyPreset:
         """One for a multiply-accumulate, nothing for all else."""
-        free = dict.fromkeys(ENTRIES, 0.0) | dict.fromkeys(PRODUCTS, 1.0)
+        free: dict[str, Any] = dict.fromkeys(ENTRIES, 0.0) | dict.fromkeys(PRODUCTS, 1.0)
         return dataclasses.replace(super().prices(), **free)
 
 

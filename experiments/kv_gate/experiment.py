@@ -109,7 +109,7 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
         more = fit_tokens(settings, text.train, rng.key_of(root, "data"), settings.distillation_windows)
         train = partial(trained, settings, model, params, learned["fitted"], more, rng.key_of(root, "distillation"))
         course = once(folder.path / "distilled.npz", train)
-        learned["gate"] = put(learned["fitted"], Trained(**{name: course[name] for name in TRAINED}))
+        learned["gate"] = put(learned["fitted"], Trained(**{name: jnp.asarray(course[name]) for name in TRAINED}))
     distilled_at = time.time()
     bench = Bench(settings, model, params, test, policies, learned, draw_key)
     dice = chips(settings, learned["gate"], rng.key_of(root, "chip"))
