@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -117,11 +117,10 @@ def load(folder: Path) -> Network:
     return Network(settings, model, params, build_task(settings), train, test)
 
 
-def rows(network: Network, wanted: dict[str, Any], examples: int, chips: int) -> list[Row]:
-    """Exact attention first, then each circuit."""
-    found = [Row("exact attention", 1.0, 0.0, 0.0, 0.0, 0.0)]
+def rows(network: Network, wanted: dict[str, Any], examples: int, chips: int) -> Iterator[Row]:
+    """Exact attention first, then each circuit, as they are measured."""
     exact = right(network, SOFTMAX, network.params, examples, None)
-    found[0] = dataclasses.replace(found[0], accuracy=float(exact.mean()))
+    yield Row("exact attention", 1.0, float(exact.mean()), 0.0, 0.0, 0.0)
     key = rng.key_of(jax.random.key(network.settings.seed), "evaluation")
     surveyed = fed(network.settings, network.train, slice(FITTED_ON))
     for name, spec in wanted.items():
@@ -136,18 +135,14 @@ def rows(network: Network, wanted: dict[str, Any], examples: int, chips: int) ->
             ]
         )
         less = answers.mean(axis=0) - exact
-        found.append(
-            Row(
-                name,
-                float(np.mean(kernel.circuit(fitted(params)).pairs)) if isinstance(kernel, Circuit) else 1.0,
-                float(answers.mean()),
-                float(answers.mean(axis=1).std()),
-                float(less.mean()),
-                float(less.std(ddof=1) / np.sqrt(len(less))),
-            )
+        yield Row(
+            name,
+            float(np.mean(kernel.circuit(fitted(params)).pairs)) if isinstance(kernel, Circuit) else 1.0,
+            float(answers.mean()),
+            float(answers.mean(axis=1).std()),
+            float(less.mean()),
+            float(less.std(ddof=1) / np.sqrt(len(less))),
         )
-        print(line(found[-1]), flush=True)
-    return found
 
 
 def right(network: Network, kernel: Kernel, params: PyTree, examples: int, chip: Any, number: int = 0) -> np.ndarray:
@@ -178,6 +173,16 @@ def line(row: Row) -> str:
     )
 
 
+def write(path: Path, network: str, told: dict[str, int], row: Row) -> None:
+    """Put a row in its place among those of the network; rows of other examples or chips go."""
+    stored = read_json(path) if path.exists() else {}
+    before = stored.get(network, {})
+    same = told == {name: before.get(name) for name in told}
+    named = {one["name"]: one for one in before.get("rows", [])} if same else {}
+    stored[network] = told | {"rows": list((named | {row.name: dataclasses.asdict(row)}).values())}
+    write_text_atomically(path, json.dumps(stored, indent=1) + "\n")
+
+
 def main(given: Sequence[str] = ()) -> int:
     """Print the table; write it where asked."""
     parser = arguments.parser("experiments.attention_circuits", __doc__)
@@ -191,17 +196,11 @@ def main(given: Sequence[str] = ()) -> int:
     network = load(asked.folder)
     wanted = {name: spec for name, spec in cases(asked.bits).items() if asked.only in name}
     print(f"{'%':<58} {'pairs':>6} {'accuracy':>9} {'chips':>7} {'to exact':>8}")
-    found = rows(network, wanted, asked.examples, asked.chips)
-    print(line(found[0]))
-    if asked.write is not None:
-        stored = read_json(asked.write) if asked.write.exists() else {}
-        told = {"examples": min(asked.examples, len(network.test)), "chips": asked.chips}
-        before = stored.get(asked.folder.name, {})
-        same = told == {name: before.get(name) for name in told}
-        named = {row["name"]: row for row in before.get("rows", [])} if same else {}
-        named |= {row.name: dataclasses.asdict(row) for row in found}
-        stored[asked.folder.name] = told | {"rows": list(named.values())}
-        write_text_atomically(asked.write, json.dumps(stored, indent=1) + "\n")
+    told = {"examples": min(asked.examples, len(network.test)), "chips": asked.chips}
+    for row in rows(network, wanted, asked.examples, asked.chips):
+        print(line(row), flush=True)
+        if asked.write is not None:  # at once: a circuit takes minutes
+            write(asked.write, asked.folder.name, told, row)
     return 0
 
 
