@@ -341,7 +341,7 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
     assert as_dict(settings) == {
         name: kinds.get(name, {}) | value | since.get(name, {}) if isinstance(value, dict) else value
         for name, value in stored.items()
-    }
+    } | {"kernel": {"kind": "softmax"}}
     assert differing_fields(as_now, as_dict(settings)) == []
 
 

@@ -74,7 +74,7 @@ CASES: dict[str, Any] = {
 
 
 def test_no_rival_is_left_out():
-    rivals = {kind for kind in OURS if not issubclass(METHODS[kind], Atis)}
+    rivals = {kind for kind in OURS if not issubclass(METHODS[kind], Atis)} - {"everything"}  # prunes nothing
     assert {spec.kind for spec in CASES.values()} == rivals
 
 
