@@ -98,7 +98,7 @@ def dots(rows: list[Dot], xlabel: str, compared: int | None = 0, zero: bool = Fa
     if zero:
         axes.axvline(0.0, color=BLACK, linewidth=0.9, zorder=1)
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}".replace("-", "\u2212"))
     _name_rows(axes, [(one.label, one.color) for one in rows])
     return figure
