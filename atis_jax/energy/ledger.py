@@ -129,10 +129,7 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "switching": ("switch_j",),
     "programming": ("program_j",),
     "attention": ("network_mac_j",),
-    "pairs": (
-        *("score_mac_j", "sram_32k_j_per_byte", "dac_j_per_bit", "adc_growth", "comparator_j"),
-        *_MEMORY_ENTRIES,
-    ),
+    "pairs": ("network_mac_j", "score_mac_j", "dac_j_per_bit", "adc_growth", "comparator_j", *_MEMORY_ENTRIES),
     "mlp": ("network_mac_j",),
     "activations": _MEMORY_ENTRIES,
     "weights": _MEMORY_ENTRIES,

@@ -15,6 +15,9 @@ from jax.test_util import check_grads
 
 from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
+from atis_jax.energy.attention.charge_domain import ChargeDomainCircuit
+from atis_jax.energy.attention.memristor import MemristorCircuit
+from atis_jax.energy.attention.reram_pq import ReramPqCircuit
 from atis_jax.energy.baselines import coarse_then_fine_ledger, dense_ledger, digital_ledger, folded_digital_ledger
 from atis_jax.energy.front_end import DACS, FrontEnd
 from atis_jax.energy.ledger import LINE_ENTRIES, LINES, SCORING_LINES, ledger
@@ -202,6 +205,11 @@ def test_each_line_draws_only_on_the_entries_it_names():
     built = dataclasses.replace(FRONT_END, dac="none", core="settling", circuit="netlisted")
     note(lambda p: ledger(p, NETWORK, pixels, tokens, built))
     note(lambda p: coarse_then_fine_ledger(p, NETWORK, pixels, tokens))
+    charge = ChargeDomainCircuit(0.5, bits=5)
+    circuits = charge, ReramPqCircuit(0.5), charge, MemristorCircuit(output_bits=7)
+    for circuit, memory in zip(circuits, (*memories, MEMORY), strict=True):
+        network = dataclasses.replace(NETWORK, attention=circuit)
+        note(lambda p: dense_ledger(p, network, memory, tokens))  # noqa: B023
     for spec in (TomeSpec(), LtpSpec()):
         rival, kept = make_method(spec, get_preset("nominal")), jnp.asarray([0.8, 0.5, 0.2])
 

@@ -80,6 +80,7 @@ def terms_of(logits, objective, fraction=0.5, fabricated=True):
         codesign=settings.codesign,
         task=TASK,
         method=SimpleNamespace(fabricated=fabricated),
+        kernel=settings.kernel,
     )
     return task_terms(setup, logits, {"label": labels}, jnp.asarray(teacher)), labels, teacher
 
