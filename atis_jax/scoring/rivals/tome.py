@@ -51,12 +51,13 @@ class TomeSpec:
         """Tokens merged in every layer: ``per_layer``, or what the wanted fractions say of the longest surveyed."""
         if self.merged is not None:
             return jnp.asarray(self.per_layer(len(kept)), float)
-        before = jnp.concatenate([jnp.ones(1), kept[:-1]])
-        return jnp.round((before - kept) * jnp.max(jnp.sum(survey.counted, axis=-1)))
+        tokens = jnp.max(jnp.sum(survey.counted, axis=-1)).astype(float)
+        left = self.realised(kept, tokens) * tokens
+        return jnp.round(jnp.concatenate([tokens[None], left[:-1]]) - left)
 
-    def realised(self, kept: Float[Array, "L"], tokens: int) -> Float[Array, "L"]:
+    def realised(self, kept: Float[Array, "L"], tokens: Float[Array, ""] | int) -> Float[Array, "L"]:
         """Whole tokens, at most half of those that reach a layer."""
-        before, left = jnp.asarray(float(tokens)), []
+        before, left = jnp.asarray(tokens, float), []
         for wanted in jnp.round(kept * tokens):
             before = jnp.maximum(wanted, before - before // 2)
             left.append(before)
