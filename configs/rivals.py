@@ -38,7 +38,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "ltp": PLAIN | {"pruning.hard_from": 0.5},
     "spatten": PLAIN,
     "zerotprune": PLAIN,
-    "attention_received": PLAIN,
     "norm": PLAIN,
     "position": PLAIN,
 }
