@@ -14,10 +14,11 @@ from jaxtyping import Array, Float
 
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
+from atis_jax.scoring.method import Place
 from atis_jax.scoring.rivals.share import Share, first_by
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
-from atis_jax.validation import check_settings, setting
+from atis_jax.validation import SettingError, check_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,17 @@ class AttentionReceived(Share):
     Spec = AttentionSpec
     needs = frozenset({"received"})
     site = "before_mlp"
+
+    def check(self, place: Place) -> None:
+        """A control cannot be what is designed.
+
+        Raises:
+            SettingError: always.
+        """
+        raise SettingError(
+            "config.scorer.kind = 'attention_received' has nothing to design; it is a control: put "
+            "'attention_received' into config.compare, or take 'spatten', which keeps whole tokens"
+        )
 
     def score(self, design: Float[Array, ""], chip, environment, tokens, context: Context, key: Key | None):
         """See ``Method``; ``voltage`` is the share of all attention that a token receives.
