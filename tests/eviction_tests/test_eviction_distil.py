@@ -71,5 +71,5 @@ def test_training_brings_gates_nearer_to_the_full_cache():
     assert course.shape == (12,) and np.isfinite(course).all()
     assert course[-4:].mean() < 0.9 * course[:4].mean()
     assert not np.allclose(trained.shift, start.shift) and np.abs(trained.log_scale).max() > 0.01
-    assert float(divergence(MODEL, params, full, full)) == 0.0
+    assert abs(float(divergence(MODEL, params, full, full))) < 1e-6
     np.testing.assert_array_equal(put(fitted, taken(fitted)).design.projection, fitted.design.projection)
