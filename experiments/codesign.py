@@ -264,20 +264,7 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
         UserError: that folder is no finished run, or its network or data set is another.
     """
     folder = Path(settings.start_from or "")
-    try:
-        stored = read_json(folder / "config.json")
-        other = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
-    except UnknownKind as error:
-        raise UserError(f"config.start_from = {str(folder)!r} cannot be read here: {error}") from error
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"config.start_from = {str(folder)!r} holds no run ({error}); give the folder of a codesign run"
-        ) from error
-    if other.start_from is not None:
-        raise UserError(
-            f"config.start_from = {str(folder)!r} trained no dense network itself, it started from "
-            f"{other.start_from!r}; give that folder"
-        )
+    other, stored_as = dense_settings(folder, "start_from")
     for name in ("model", "dense"):
         mine, theirs = getattr(settings, name), getattr(other, name)
         if mine != theirs:
@@ -292,11 +279,46 @@ def dense_from(settings: CodesignSettings, abstract: TrainState) -> TrainState:
             f"config.start_from = {str(folder)!r} was trained on {other.data.name!r}, this config is for "
             f"{settings.data.name!r}; use a run on the same data set"
         )
-    stored_as = stored_hash(results_part(CodesignSettings, stored))
-    store = Checkpoints(folder / "checkpoints" / "dense", stored_as, read_only=True)
-    if store.latest_step() != other.dense.steps:
+    return dense_state(folder, "start_from", other, stored_as, abstract)
+
+
+def dense_settings(folder: Path, field: str) -> tuple[CodesignSettings, str]:
+    """The settings of a run that trained a dense network, and the hash that its checkpoints carry.
+
+    Args:
+        folder: of the run.
+        field: of the config that names it.
+
+    Raises:
+        UserError: it is no run, or trained none.
+    """
+    what = f"config.{field} = {str(folder)!r}"
+    try:
+        stored = read_json(folder / "config.json")
+        other = from_config_dict(CodesignSettings, as_stored_now(CodesignSettings, stored))
+    except UnknownKind as error:
+        raise UserError(f"{what} cannot be read here: {error}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} holds no run ({error}); give the folder of a codesign run") from error
+    if other.start_from is not None:
         raise UserError(
-            f"config.start_from = {str(folder)!r} stopped at step {store.latest_step()} of its {other.dense.steps} "
+            f"{what} trained no dense network itself, it started from {other.start_from!r}; give that folder"
+        )
+    return other, stored_hash(results_part(CodesignSettings, stored))
+
+
+def dense_state(
+    folder: Path, field: str, settings: CodesignSettings, stored_as: str, abstract: TrainState
+) -> TrainState:
+    """The dense network at the end of its training; ``settings`` and ``stored_as`` as of ``dense_settings``.
+
+    Raises:
+        UserError: its training has not ended.
+    """
+    store = Checkpoints(folder / "checkpoints" / "dense", stored_as, read_only=True)
+    if store.latest_step() != settings.dense.steps:
+        raise UserError(
+            f"config.{field} = {str(folder)!r} stopped at step {store.latest_step()} of its {settings.dense.steps} "
             "dense steps; finish that run first"
         )
     # The network alone: which optimiser it was trained with does not matter to what comes after.

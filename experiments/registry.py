@@ -103,6 +103,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         "experiments.kv_gate.experiment:run",
         "experiments.kv_gate.contents:KV_GATE",
     ),
+    "zero_shot": Experiment(
+        "experiments.zero_shot.settings:ZeroShotSettings",
+        "experiments.zero_shot.experiment:run",
+        "experiments.zero_shot.contents:ZERO_SHOT",
+    ),
     "saliency": Experiment(
         "experiments.saliency.settings:SaliencySettings",
         "experiments.saliency.experiment:run",

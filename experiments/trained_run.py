@@ -1,4 +1,4 @@
-"""A finished co-design run read back: network, design and memory, ready to be measured again on other chips."""
+"""A finished run read back: network, design and memory, ready to be measured again; or the dense network alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from atis_jax.models.backbone import Model
 from atis_jax.run import STAGE, check_finished, no_run, read_config, restore
 from atis_jax.training.checkpoints import Checkpoints
 from atis_jax.training.state import TrainState
+from atis_jax.typing import PyTree
 from experiments import codesign
 from experiments.build import build_model
 from experiments.chips import Trained, with_scorer
@@ -83,6 +84,51 @@ def load_trained(folder: str | Path) -> TrainedRun:
     return TrainedRun(settings, model, trained, train, test, root, folder)
 
 
+@dataclasses.dataclass(frozen=True)
+class DenseRun:
+    """The dense network that a run trained, and its data.
+
+    Attributes:
+        settings: of that run.
+        model: the network's structure.
+        params: its parameters.
+        train: the training examples.
+        test: examples of the split that it is evaluated on.
+        folder: where it was read from.
+    """
+
+    settings: CodesignSettings
+    model: Model
+    params: PyTree
+    train: Split
+    test: Split
+    folder: Path
+
+    def as_input(self) -> Input:
+        """What an experiment reads of this run, to be remembered with its results."""
+        return Input(self.folder, self.params)
+
+
+def load_dense(folder: str | Path, field: str = "checkpoint") -> DenseRun:
+    """Read the dense network of a run; nothing in ``folder`` is written.
+
+    Args:
+        folder: of the run, such as runs/sst2-dense.
+        field: of the config that names it, for errors.
+
+    Raises:
+        UserError: the folder holds no run, or one whose dense network is not trained there, or not to the end.
+        DatasetError: the run's data set is not on this machine.
+    """
+    folder = Path(folder)
+    settings, stored_as = codesign.dense_settings(folder, field)
+    train, test = load_split(settings.data, "train"), load_split(settings.data, settings.data.evaluation)
+    model = build_model(settings, train)
+    abstract = jax.eval_shape(lambda: codesign.fresh_dense(settings, model, jax.random.key(0)))
+    state = codesign.dense_state(folder, field, settings, stored_as, abstract)
+    return DenseRun(settings, model, jax.tree.map(jnp.asarray, state.params), train, test, folder)
+
+
 def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
     """The settings in ``folder`` and the hash its checkpoints carry."""
     stored = read_config(folder)
@@ -93,4 +139,4 @@ def _settings_of(folder: Path) -> tuple[CodesignSettings, str]:
     return settings, stored_hash(results_part(CodesignSettings, stored))
 
 
-__all__ = ["STAGE", "TrainedRun", "load_trained"]
+__all__ = ["STAGE", "DenseRun", "TrainedRun", "load_dense", "load_trained"]

@@ -132,6 +132,12 @@ def mean_estimate(
     return MeanEstimate(mean, math.hypot(error, shared_error), interval, sample.size)
 
 
+def mean_and_ends(values: ArrayLike) -> dict[str, float]:
+    """Mean of independent values and the ends of its 95 % interval, as a summary holds them."""
+    found = mean_estimate(values)
+    return {"mean": found.mean, "low": found.interval.low, "high": found.interval.high}
+
+
 def _resampled_means(sample: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Means of ``resamples`` samples with replacement."""
     if resamples < 1:

@@ -38,7 +38,7 @@ from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.rivals.attention import AttentionReceived, AttentionSpec
 from atis_jax.scoring.rivals.random import Random, RandomSpec
-from atis_jax.statistics.intervals import mean_estimate
+from atis_jax.statistics.intervals import mean_and_ends
 from atis_jax.training.evaluate import chips_for, example_keys
 from atis_jax.training.survey import survey
 from atis_jax.typing import Key, PyTree
@@ -52,7 +52,7 @@ from experiments.saliency.completion import Completion, completed
 from experiments.saliency.completion import fitted as completion_fitted
 from experiments.saliency.contents import SALIENCY, printed
 from experiments.saliency.settings import SaliencySettings, kept_in_line
-from experiments.saliency.thresholds import fitted
+from experiments.thresholds import fitted
 
 READINGS = ("as_left", "completed")
 """How the decoder reads a pruned patch."""
@@ -116,7 +116,7 @@ def run(settings: SaliencySettings, folder: RunFolder) -> dict[str, Any]:
             "fit_examples": settings.fit_examples,
         },
         "network": {"weights": settings.model.weights, "layers": model.depth, "tokens": model.tokens, "macs": macs},
-        "saliency": {"chips": settings.chips, "fractions": fractions, "mean_map": interval(floor)},
+        "saliency": {"chips": settings.chips, "fractions": fractions, "mean_map": mean_and_ends(floor)},
         "timing": {"seconds": time.time() - started},
     }
     shown = f"{settings.pruned[len(settings.pruned) // 2]:g}"
@@ -254,12 +254,6 @@ def correlations(one: Float[np.ndarray, "n R S"], other: Float[np.ndarray, "n R 
     return np.sum(a * b, axis=1) / size
 
 
-def interval(values: Float[np.ndarray, "n"]) -> dict[str, float]:
-    """Mean and the ends of its 95 % interval over images."""
-    found = mean_estimate(values)
-    return {"mean": found.mean, "low": found.interval.low, "high": found.interval.high}
-
-
 def told(model, method: Method, ones: list[dict], random: list[dict], macs: float) -> Mapping[str, Any]:
     """An arm in the summary: each image's correlation is the mean over chips; operations by the ledger's count.
 
@@ -272,8 +266,8 @@ def told(model, method: Method, ones: list[dict], random: list[dict], macs: floa
     def alike(name: str) -> dict[str, Any]:
         each = np.mean([one[name] for one in ones], axis=0)
         return {
-            **interval(each),
-            "less_random": None if ones is random else interval(each - random[0][name]),
+            **mean_and_ends(each),
+            "less_random": None if ones is random else mean_and_ends(each - random[0][name]),
             "each_chip": [float(one[name].mean()) for one in ones],
         }
 

@@ -18,6 +18,7 @@ from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.method import Survey
 from atis_jax.validation import SettingError, UserError
+from experiments import figure_of_runs
 from experiments.attention import compare, experiment
 from experiments.attention.comparison import chosen_rules, compared, concentration
 from experiments.attention.designs import query_scores, ridge_scores, starting_scores
@@ -153,7 +154,8 @@ def test_a_run_compares_every_score_and_draws_it(tmp_path, capsys):
     page = (tmp_path / "run" / "report.html").read_text()
     assert 'id="attention_layers"' in page and "ATIS, extracted" in page
     out = tmp_path / "alone.svg"
-    assert compare.main([str(tmp_path / "run"), "--out", str(out)]) == 0 and "<svg" in out.read_text()
+    given = [str(tmp_path / "run"), "--out", str(out)]
+    assert figure_of_runs.main(given, "compare", None, compare.draw) == 0 and "<svg" in out.read_text()
 
 
 def test_what_cannot_be_compared_is_named(tmp_path):

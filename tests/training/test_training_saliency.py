@@ -11,8 +11,9 @@ from tiny_training import QUICK, SETTINGS, batch, design_for, lively_params, spl
 from atis_jax.circuits.presets import get_preset
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis.design import FEEDBACK_OHM, threshold_range
+from experiments import thresholds
 from experiments.build import build_model
-from experiments.saliency import completion, thresholds
+from experiments.saliency import completion
 from experiments.saliency.experiment import correlations
 from experiments.saliency.settings import kept_in_line
 
