@@ -12,7 +12,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from atis_jax.config import from_config_dict
-from atis_jax.data.dataset import Facts
+from atis_jax.data.dataset import Facts, Split
 from atis_jax.data.registry import load_split
 from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
@@ -25,11 +25,13 @@ from atis_jax.scoring.operations import counting, kept_at
 from atis_jax.scoring.registry import make_method
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError
-from experiments.build import build_kernel
+from experiments.build import build_kernel, fed
 from experiments.settings import CodesignSettings
 
 EXAMPLES = 4
 """Drawn for an untrained design to start from."""
+SEEN = 512
+"""Examples whose lengths are looked at."""
 
 
 class Ledgers(NamedTuple):
@@ -90,7 +92,8 @@ def ledgers_of(config: ConfigDict, facts: Facts | None = None) -> Ledgers:
 def kept_for(config: ConfigDict, share: float, facts: Facts | None = None) -> tuple[float, ...]:
     """``pruning.kept`` with which a config's method does ``share`` of the dense network's multiply-accumulates.
 
-    Its own are among them (``scoring.operations``). The cascade is a power of the config's, to four digits.
+    Its own are among them (``scoring.operations``). The cascade is a power of the config's, to four digits. Examples of
+    different lengths are taken for one of their mean length.
 
     Args:
         config: of a co-design run; ``pruning.kept`` gives the cascade's form.
@@ -102,11 +105,11 @@ def kept_for(config: ConfigDict, share: float, facts: Facts | None = None) -> tu
     """
     begun = Begun.of(config, facts)
     scored = from_config_dict(CodesignSettings, config).pruning.scored(len(begun.kept))
-    costs = counting(begun.costs)
+    costs = dataclasses.replace(counting(begun.costs), length=jnp.asarray(begun.length))
 
     @jax.jit
     def of(kept: Array) -> Array:
-        left = begun.method.realised(kept, costs.network.tokens)
+        left = begun.method.realised(kept, round(begun.length))
         return begun.method.bill(costs, left, begun.design, begun.state).total_j / costs.dense().total_j
 
     try:
@@ -127,6 +130,7 @@ class Begun(NamedTuple):
         kept: (L,) wanted fractions after each layer.
         design: of every layer.
         state: the scorer's memory.
+        length: tokens of an example that may be pruned, in the mean of ``SEEN`` where examples differ.
     """
 
     method: Method
@@ -134,13 +138,16 @@ class Begun(NamedTuple):
     kept: Array
     design: Any
     state: Any
+    length: float
 
     @classmethod
     def of(cls, config: ConfigDict, facts: Facts | None = None) -> Begun:
         """See ``ledgers_of``, errors too."""
-        settings = from_config_dict(CodesignSettings, config)
+        settings, length = from_config_dict(CodesignSettings, config), None
         if facts is None:
-            facts = load_split(settings.data, settings.data.evaluation).facts
+            split = load_split(settings.data, settings.data.evaluation)
+            facts = split.facts
+            length = mean_length(settings, make_model(settings.model, facts), split)
         model = make_model(settings.model, facts)
         method = make_method(
             settings.scorer, settings.scorer_hardware(), jnp.asarray(settings.pruning.kept_of_incoming(model.depth))
@@ -152,7 +159,16 @@ class Begun(NamedTuple):
             of_survey, of_design = jax.random.split(key)
             return method.begin(of_design, _drawn_survey(of_survey, model, method), kept)
 
-        return cls(method, run_bill(settings, model), kept, *begin(jax.random.key(settings.seed)))
+        begun = begin(jax.random.key(settings.seed))
+        return cls(method, run_bill(settings, model), kept, *begun, float(model.tokens) if length is None else length)
+
+
+def mean_length(settings: CodesignSettings, model: Model, split: Split) -> float:
+    """Tokens of an example that may be pruned, mean of the first ``SEEN``."""
+    batch = fed(settings, split, slice(SEEN))
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(model.init, jax.random.key(0)))
+    counted = jax.jit(lambda params, batch: model.embed(params, batch).counted)(empty, batch)
+    return float(jnp.mean(jnp.sum(counted, axis=-1)))
 
 
 def _drawn_survey(key: Key, model: Model, method: Method) -> Survey:

@@ -65,6 +65,13 @@ class Arm(NamedTuple):
 
 ARMS = {
     "analog": Arm("ATIS", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED)),
+    "onward": Arm(
+        "ATIS, attention to come", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="received_onward")
+    ),
+    "cls": Arm("ATIS, attention from CLS", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="cls_row")),
+    "cls_onward": Arm(
+        "ATIS, from CLS, to come", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="cls_row_onward")
+    ),
     "selection": Arm(
         "ATIS, selected inputs",
         Analog,

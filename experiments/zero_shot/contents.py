@@ -31,14 +31,17 @@ from experiments.attention.figures import TARGETS, signed
 
 LOOKS: dict[str, tuple[str, Any, str, float]] = {
     "analog": (ANALOG, "-", "o", 2.4),
-    "selection": (ANALOG, "--", "o", 1.2),
+    "onward": (ANALOG, "--", "o", 1.2),
+    "cls": (ORANGE, "-", "s", 1.2),
+    "cls_onward": (ORANGE, "--", "s", 1.2),
+    "selection": (ANALOG, ":", "o", 1.2),
     "linear": (BLACK, ":", "s", 1.2),
     "attention_received": (GREEN, "-", "^", 1.6),
     "spatten": (GREEN, "--", "v", 1.2),
     "evit": (BLUE, "-", "D", 1.6),
     "zerotprune": (BLUE, "--", "d", 1.2),
     "tome": (SKY, "-", "P", 1.6),
-    "norm": (ORANGE, "-", "*", 1.2),
+    "norm": (GREY, "-", "*", 1.2),
     "position": (GREY, ":", "x", 1.2),
     "random": (RANDOM, "-", "x", 1.6),
 }

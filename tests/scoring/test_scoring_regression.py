@@ -86,6 +86,17 @@ def test_the_target_is_the_log_of_a_groups_attention_less_its_examples_mean():
     assert not np.any(np.asarray(found)[:, ~counted])
 
 
+def test_a_target_onward_is_the_mean_of_a_layer_and_all_behind_it():
+    received = np.random.default_rng(0).uniform(0.01, 1.0, size=(3, 2, 2, 5))
+    counted, found = jnp.ones((2, 5), bool), {}
+    for part, given in (
+        ("received_onward", received),
+        ("received", np.stack([received[layer:].mean(axis=0) for layer in range(3)])),
+    ):
+        found[part] = attention_target(Attended(received=jnp.asarray(given)), part, counted, 1)
+    np.testing.assert_allclose(*found.values(), atol=1e-5)
+
+
 def test_a_prototype_that_is_the_networks_query_starts_nowhere_else():
     with pytest.raises(SettingError, match=r"scorer.start = 'received' with scorer.prototype = 'ema'"):
         ScorerSpec(prototype="ema", start="received")

@@ -20,9 +20,14 @@ from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.prototype import raw_from_weights
 from atis_jax.validation import choose
 
-STARTS = ("random", "received", "cls_row")
-"""Where a static prototype starts: drawn, or fitted to one of these parts of the dense network's attention."""
-FITTED = {"random": frozenset(), "received": frozenset({"received"}), "cls_row": frozenset({"cls_row"})}
+STARTS = ("random", "received", "cls_row", "received_onward", "cls_row_onward")
+"""Where a static prototype starts: drawn, or fitted to one of these parts of the dense network's attention.
+
+``onward`` is the mean of the layer's own and all behind it: a token that goes is missing in every one of them.
+"""
+ONWARD = {"received": False, "cls_row": False, "received_onward": True, "cls_row_onward": True}
+"""Whether a fitted start looks at the layers behind."""
+FITTED = {"random": frozenset(), **{start: frozenset({start.removesuffix("_onward")}) for start in ONWARD}}
 """Parts of the attention that each start needs."""
 RIDGE = 1e-2
 """Added to the Gram matrix's diagonal, over the diagonal's mean."""
@@ -39,12 +44,17 @@ def attention_target(
 
     Args:
         attended: of the dense network, leaves (L, B, H, T).
-        part: "received", or "cls_row".
+        part: which, one of ``ONWARD``.
         counted: tokens that are a method's to judge; the mean is over them, others are 0.
         groups: G.
     """
-    given = getattr(attended, part)
+    onward = choose(ONWARD, part, "scorer.start")
+    (name,) = FITTED[part]
+    given = getattr(attended, name)
     depth, batch, heads, tokens = given.shape
+    if onward:
+        layers_behind = jnp.arange(depth, 0, -1, dtype=given.dtype)[:, None, None, None]
+        given = jnp.cumsum(given[::-1], axis=0)[::-1] / layers_behind
     share = jnp.mean(given.reshape(depth, batch, groups, heads // groups, tokens), axis=3)
     log = jnp.moveaxis(jnp.log(jnp.maximum(share, SMALLEST_ATTENTION)), 2, -1)
     weight = jnp.broadcast_to(counted, (batch, tokens))[..., None].astype(log.dtype)

@@ -36,7 +36,7 @@ class ScorerSpec:
         "random",
         choices=STARTS,
         doc="where a static prototype starts: drawn, or where ridge regression puts it that predicts the log of the "
-        "attention a token gets in the dense network, from all tokens or from CLS",
+        "attention a token gets in the dense network, from all or from CLS; onward: in this layer and all behind it",
     )
     ema_rate: float = setting(0.01, low=0.0, high=1.0, doc="share of the new query in the EMA prototype, per batch")
     arrangement: str = setting("consensus", choices=ARRANGEMENTS, doc="one score, or one per head group (paper 5.2)")
