@@ -8,7 +8,7 @@ from atis_jax.report.run_files import RunFiles
 from atis_jax.report.section import Number, Picture, Strip
 from atis_jax.report.style import ANALOG, BLUE, GREY, RANDOM
 from experiments.kv.figures import with_interval
-from experiments.kv_gate.figures import OURS, after_reading, names_of, while_reading, words_of
+from experiments.kv_gate.figures import OURS, after_reading, another_text, names_of, while_reading, words_of
 from experiments.kv_gate.text import remembered
 
 
@@ -47,6 +47,7 @@ KV_GATE = Contents(
     sections=(
         Entry("Evicted after reading", (), after_reading),
         Entry("Refused while reading", (), while_reading),
+        Entry("Another text", (), another_text),
         Entry("What is remembered", ("remembered",), remembered),
     ),
     arrays=Arrays(shapes={"full_0": "n"}),

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import Environment
 from atis_jax.data.dataset import Split
-from atis_jax.data.registry import make_dataset
+from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.eviction.budget import Budget, above, highest, kept_share, thresholds
 from atis_jax.eviction.distil import Trained, distilled, put
 from atis_jax.eviction.evaluate import compress, holding, refuse
@@ -35,6 +35,7 @@ from atis_jax.report import write_report
 from atis_jax.statistics.shares import SharedDraws, difference, recovered
 from atis_jax.typing import Key, PyTree
 from atis_jax.units import celsius_to_kelvin
+from atis_jax.validation import UserError
 from experiments.files import write_arrays_atomically
 from experiments.kv.experiment import told
 from experiments.kv.reading import fit_tokens, text_of, told_of_text
@@ -43,6 +44,8 @@ from experiments.kv_gate.figures import printed
 from experiments.kv_gate.settings import KvGateSettings
 from experiments.rundir import RunFolder
 
+SECOND_SHARE = 0.4
+"""Of the second text, from its end, where its windows are."""
 TRAINED = tuple(field.name for field in dataclasses.fields(Trained))
 
 _scores = jax.jit(scores, static_argnames=("policy", "name"))
@@ -95,6 +98,7 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
     """
     started = time.time()
     root = jax.random.key(settings.seed)
+    second = None if settings.second_text is None else second_text(settings)
     text = text_of(settings, folder, root)
     model, params, test = text.model, text.params, text.test
     policies = {name: POLICIES[name] for name in settings.rivals} | gates(settings)
@@ -121,6 +125,16 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
             before = partial(while_read, bench, budget, few, reading)
             found[-1] |= once(folder.path / f"while_reading_{number}.npz", before)
     arrays = {f"{name}_{number}": value for number, one in enumerate(found) for name, value in one.items()}
+    on_second = {}
+    if second is not None:
+        elsewhere = dataclasses.replace(bench, test=second)
+        measured = once(folder.path / "second_text.npz", partial(at_budget, elsewhere, budgets[0], 0, few, dice))
+        on_second["second"] = {
+            "name": settings.second_text,
+            "loss_full": float(measured["full"].mean()),
+            "budget": told_of(settings, budgets[0], measured),
+        }
+        arrays |= {f"{name}_second": value for name, value in measured.items()}
     shown = make_dataset(settings.data).show({"token": np.asarray(test.columns["token"])[:1, : settings.prefix]})
     arrays["pieces_0"] = shown["words"][0]
     write_arrays_atomically(folder.path / "artifacts.npz", arrays)
@@ -141,6 +155,7 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
             "reference": settings.reference,
             "distillation_steps": settings.distillation.steps,
             "budgets": [told_of(settings, budget, one) for budget, one in zip(budgets, found, strict=True)],
+            **on_second,
         },
         "timing": {
             "fit_seconds": fitted - started,
@@ -152,6 +167,20 @@ def run(settings: KvGateSettings, folder: RunFolder) -> dict[str, Any]:
     print(printed(summary), flush=True)
     write_report(folder.path, KV_GATE)
     return summary
+
+
+def second_text(settings: KvGateSettings) -> Split:
+    """Windows of the last ``SECOND_SHARE`` of the text that nothing is fitted to.
+
+    Raises:
+        UserError: it cannot be read, or has too few.
+    """
+    last = {"evaluation": "test", "evaluation_share": SECOND_SHARE, "eval_examples": settings.windows}
+    data = dataclasses.replace(settings.data, name=settings.second_text, **last)
+    try:
+        return load_split(data, data.evaluation)
+    except UserError as error:
+        raise UserError(f"config.second_text = {settings.second_text!r}: {error}") from error
 
 
 def trained(

@@ -99,6 +99,29 @@ def _table(kv: Mapping[str, Any], budget: Mapping[str, Any], part: str | None) -
     return Table(name, caption_of(kv, budget, part), rows_of(budget, names_of(budget, part)))
 
 
+def another_text(run: RunFiles) -> Section:
+    """The first budget on a text that nothing was fitted to."""
+    kv = run.part("kv_gate")
+    if "second" not in kv:
+        raise Absent("config.second_text is None")
+    return Section("Another text", (Table("kv_gate_second", caption_of_second(kv), rows_of_second(kv)),))
+
+
+def caption_of_second(kv: Mapping[str, Any]) -> str:
+    """What the table of the second text shows."""
+    second = kv["second"]
+    return (
+        f"The same on {second['name']}, to which nothing was fitted, thresholds neither; a full cache loses "
+        f"{second['loss_full']:.3f} nats a word there. {caption_of(kv, second['budget'], None)}"
+    )
+
+
+def rows_of_second(kv: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Its table."""
+    budget = kv["second"]["budget"]
+    return rows_of(budget, names_of(budget, None))
+
+
 def printed(summary: Mapping[str, Any]) -> str:
     """The tables of a run as text."""
     kv = summary["kv_gate"]
@@ -107,4 +130,6 @@ def printed(summary: Mapping[str, Any]) -> str:
         for part in (None, *PARTS):
             if names := names_of(budget, part):
                 parts.append(f"\n{caption_of(kv, budget, part)}\n{aligned(rows_of(budget, names))}")
+    if "second" in kv:
+        parts.append(f"\n{caption_of_second(kv)}\n{aligned(rows_of_second(kv))}")
     return "\n".join(parts)

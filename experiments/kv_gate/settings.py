@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from atis_jax.data.registry import KINDS as DATA
-from atis_jax.data.windows import WindowsSpec
+from atis_jax.data.windows import CHARACTERS, WindowsSpec
 from atis_jax.eviction.budget import Budget
 from atis_jax.eviction.distil import Distillation
 from atis_jax.eviction.policies.atis import AnalogGate
@@ -53,6 +53,9 @@ class KvGateSettings:
     threshold_windows: int = setting(16, low=2, high=100_000, doc="of these, windows that thresholds are set on")
     prefix: int = setting(128, low=2, high=2**20, doc="words of a window that may be evicted; the others are the loss")
     batch: int = setting(4, low=1, high=1024, doc="windows at a time; must divide the numbers of windows")
+    second_text: str | None = setting(
+        None, path=True, doc="a text file that nothing is fitted to; measured on too, at the first share"
+    )
     gate: AnalogGate = setting(AnalogGate, doc="the circuit")
     distillation: Distillation = setting(Distillation, doc="how the fitted gates are trained, at the first share")
     distillation_windows: int = setting(160, low=1, high=1_000_000, doc="training windows that they are trained on")
@@ -61,6 +64,11 @@ class KvGateSettings:
 
     def __post_init__(self):
         check_settings(self, "config")
+        if self.second_text is not None and self.data.tokenizer == CHARACTERS:
+            raise SettingError(
+                f"config.second_text = {self.second_text!r} with config.data.tokenizer = {CHARACTERS!r}, which numbers "
+                "the characters of the first text alone; choose a tokenizer"
+            )
         for name in ("worst", "reference"):
             if getattr(self, name) not in self.rivals:
                 raise SettingError(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from atis_jax.data.windows import WindowsSpec
 from atis_jax.eviction.distil import Distillation
@@ -62,12 +64,17 @@ def test_a_run_writes_its_table_and_page(tmp_path, text):
 
 @pytest.mark.slow
 def test_a_gate_on_chips_has_its_thresholds_and_rivals_its_budget(tmp_path, text):
+    letters = Tokenizer(models.WordLevel({letter: number for number, letter in enumerate("abcde \n")}))
+    letters.pre_tokenizer = pre_tokenizers.Split(Regex("[a-e \\n]"), "isolated")
+    letters.save(str(tmp_path / "tokenizer.json"))
+    text = dataclasses.replace(text, tokenizer=str(tmp_path / "tokenizer.json"))
+    (tmp_path / "other.txt").write_text("ab c" * 150)
     changed = dict(rivals=("random", "h2o"), shares=(0.5,), sinks=(1,), recent=(2,), chips=(2,), chips_reading=(1,))
     same = {name: TINY[name] for name in ("model", "windows", "fit_windows", "prefix", "batch")}
     gate = AnalogGate(inputs=4)
     settings = KvGateSettings(
         data=text, gate=gate, threshold_windows=4, local=3, distillation=Distillation(steps=1, batch=2),
-        distillation_windows=2, **same, **changed,
+        distillation_windows=2, second_text=str(tmp_path / "other.txt"), **same, **changed,
     )  # fmt: skip
     with open_run(tmp_path / "run", settings) as folder:
         summary = kv_gate.run(settings, folder)
@@ -82,6 +89,10 @@ def test_a_gate_on_chips_has_its_thresholds_and_rivals_its_budget(tmp_path, text
         assert arrays["chips_0"].shape == (2, 4) and arrays["reading_chips_0"].shape == (1, 4)
         np.testing.assert_allclose(arrays["chips_0"].mean(), rows["chips"]["loss"])
         assert arrays["remembered_0"].shape == (2, 24) and arrays["pieces_0"].shape == (24,)
+    second = summary["kv_gate"]["second"]
+    assert second["loss_full"] != summary["kv_gate"]["loss_full"]
+    assert second["budget"]["rows"].keys() == {name for name in rows if not name.startswith(("reading", "unseen"))}
+    assert "to which nothing was fitted" in (tmp_path / "run/report.html").read_text()
     assert "What is remembered" in (tmp_path / "run/report.html").read_text()
 
 
@@ -116,6 +127,7 @@ def test_settings_that_cannot_be_are_refused(wrong, words):
     [
         (dict(chips=(1, 1)), r"config.chips = \(1, 1\) has 2 values"),
         (dict(chips_reading=(9,), chips=(8,)), r"chips_reading\[0\] = 9 is above config.chips\[0\] = 8"),
+        (dict(second_text="other.txt"), "config.second_text = 'other.txt' with config.data.tokenizer = 'characters'"),
         (dict(threshold_windows=48), "config.threshold_windows = 48 is above the config.fit_windows = 40"),
         (dict(distillation=Distillation(steps=1), distillation_windows=3), "config.distillation.batch = 4 is above"),
         (dict(worst="tova"), "config.worst = 'tova' is not in config.rivals"),
