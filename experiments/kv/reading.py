@@ -15,9 +15,10 @@ from atis_jax.models.decoder import Decoder
 from atis_jax.models.registry import make_model
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import SettingError, UserError
-from experiments.inputs import check_inputs
+from experiments.inputs import Input, check_inputs
 from experiments.pretrained_network import network
 from experiments.rundir import RunFolder
+from experiments.trained_run import load_dense
 
 
 class TextSettings(Protocol):
@@ -31,6 +32,11 @@ class TextSettings(Protocol):
     @property
     def model(self) -> Any:
         """Section ``model``."""
+        ...
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Folder of a run whose decoder reads; None: that of the section ``model``."""
         ...
 
     @property
@@ -87,14 +93,39 @@ def text_of(settings: TextSettings, folder: RunFolder, root: Key) -> Text:
         SettingError: the network is no decoder, its weights are of another, or not there.
     """
     train, test = load_few(settings)
-    model = make_model(settings.model, train.facts)
-    if not isinstance(model, Decoder):
-        raise SettingError(f"config.model.kind = {settings.model.kind!r} keeps no cache; choose 'decoder'")
-    params, read, line = network(settings.model, model, rng.key_of(root, "init"))
+    if settings.checkpoint is None:
+        model = make_model(settings.model, train.facts)
+        if not isinstance(model, Decoder):
+            raise SettingError(f"config.model.kind = {settings.model.kind!r} keeps no cache; choose 'decoder'")
+        params, read, line = network(settings.model, model, rng.key_of(root, "init"))
+    else:
+        model, params, read, line = trained_decoder(settings, settings.checkpoint)
     folder.begin()
     check_inputs(folder, read)
     print(line, flush=True)
     return Text(model, params, train, test)
+
+
+def trained_decoder(settings: TextSettings, folder: str) -> tuple[Decoder, PyTree, dict[str, Input], str]:
+    """The decoder that a run trained: model, parameters, what was read, one line.
+
+    Raises:
+        UserError: the run has no decoder, or reads other tokens or windows of another length.
+    """
+    dense = load_dense(folder)
+    if not isinstance(dense.model, Decoder):
+        raise UserError(
+            f"config.checkpoint = {folder!r} has a network of the kind {dense.settings.model.kind!r}, which keeps no "
+            "cache; give a run with model.kind = 'decoder'"
+        )
+    for name in ("name", "tokenizer", "length"):
+        mine, theirs = getattr(settings.data, name), getattr(dense.settings.data, name)
+        if mine != theirs:
+            raise UserError(
+                f"config.data.{name} = {mine!r}, and config.checkpoint = {folder!r} was trained with {theirs!r}; set "
+                "it to that"
+            )
+    return dense.model, dense.params, {"checkpoint": dense.as_input()}, f"network: trained by {folder}"
 
 
 def told_of_text(settings: TextSettings, model: Decoder) -> dict[str, Any]:
@@ -110,7 +141,7 @@ def told_of_text(settings: TextSettings, model: Decoder) -> dict[str, Any]:
         },
         "network": {
             "kind": settings.model.kind,
-            "weights": settings.model.weights or "none, untrained",
+            "weights": settings.checkpoint or settings.model.weights or "none, untrained",
             "layers": model.depth,
             "heads": model.heads,
         },

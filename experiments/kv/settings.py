@@ -58,6 +58,9 @@ class KvSettings:
         distinct=True,
         doc="static policies also measured by thresholds instead of ranks; empty: none",
     )
+    checkpoint: str | None = setting(
+        None, path=True, doc="folder of a run whose dense network reads, in the place of the section model"
+    )
     data: Any = setting(WindowsSpec, kinds=DATA)
     model: Any = setting(DecoderSpec, kinds=NETWORKS)
 

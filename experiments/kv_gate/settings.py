@@ -59,6 +59,9 @@ class KvGateSettings:
     gate: AnalogGate = setting(AnalogGate, doc="the circuit")
     distillation: Distillation = setting(Distillation, doc="how the fitted gates are trained, at the first share")
     distillation_windows: int = setting(160, low=1, high=1_000_000, doc="training windows that they are trained on")
+    checkpoint: str | None = setting(
+        None, path=True, doc="folder of a run whose dense network reads, in the place of the section model"
+    )
     data: Any = setting(WindowsSpec, kinds=DATA)
     model: Any = setting(DecoderSpec, kinds=NETWORKS)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from atis_jax.data.windows import WindowsSpec
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.fitting.spec import HardwareSpec
+from atis_jax.models import forward
 from atis_jax.models.decoder import DecoderSpec
 from atis_jax.training.spec import StageSpec
+from atis_jax.validation import UserError
 from experiments import codesign
+from experiments.kv import reading
+from experiments.kv.settings import KvSettings
 from experiments.rundir import open_run
 from experiments.settings import CodesignSettings
 
@@ -42,3 +49,16 @@ def test_a_text_that_repeats_itself_is_learned_and_told_in_nats_and_bits(tmp_pat
     assert summary["accuracy"]["dense"] > 0.9
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "nats a token" in page and "bits a character" in page
+
+    own = dataclasses.replace(data, evaluation="validation")
+    sizes = {"windows": 2, "fit_windows": 2, "batch": 2, "prefix": 6, "sinks": (1,), "recent": (1,), "shares": (0.5,)}
+    policies = KvSettings(data=own, checkpoint=str(tmp_path / "run"), policies=("random", "h2o"), **sizes)
+    with open_run(tmp_path / "kv", policies) as folder:
+        read = reading.text_of(policies, folder, jax.random.key(0))
+    logits = forward.dense_forward(read.model, read.params, {"token": read.test.columns["token"]})[0]
+    here = told["parts"]["validation"]["dense"]["loss"]
+    picked = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(read.test.labels)[..., None], -1)
+    assert float(-picked.mean()) == pytest.approx(here, rel=1e-4)
+    other = dataclasses.replace(policies, data=dataclasses.replace(own, length=7))
+    with open_run(tmp_path / "no", other) as folder, pytest.raises(UserError, match=r"config.data.length = 7, and"):
+        reading.text_of(other, folder, jax.random.key(0))
