@@ -55,12 +55,14 @@ class Arm(NamedTuple):
         method: its class.
         spec: its section, by the sizes of the arrays.
         scores: whether it has a score to compare with attention.
+        imitates: arm whose score on the training examples a prototype is fitted to, in the place of attention.
     """
 
     words: str
     method: type[Method]
     spec: Callable[[Sizes], Any]
     scores: bool = True
+    imitates: str | None = None
 
 
 ARMS = {
@@ -71,6 +73,12 @@ ARMS = {
     "cls": Arm("ATIS, attention from CLS", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="cls_row")),
     "cls_onward": Arm(
         "ATIS, from CLS, to come", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="cls_row_onward")
+    ),
+    "votes": Arm(
+        "ATIS, Zero-TPrune's votes",
+        Analog,
+        lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED),
+        imitates="zerotprune",
     ),
     "selection": Arm(
         "ATIS, selected inputs",

@@ -34,6 +34,7 @@ LOOKS: dict[str, tuple[str, Any, str, float]] = {
     "onward": (ANALOG, "--", "o", 1.2),
     "cls": (ORANGE, "-", "s", 1.2),
     "cls_onward": (ORANGE, "--", "s", 1.2),
+    "votes": (ORANGE, ":", "s", 1.2),
     "selection": (ANALOG, ":", "o", 1.2),
     "linear": (BLACK, ":", "s", 1.2),
     "attention_received": (GREEN, "-", "^", 1.6),

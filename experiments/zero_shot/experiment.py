@@ -8,6 +8,7 @@ attention.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Mapping
@@ -79,11 +80,12 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
     for number, name in enumerate(settings.arms):
         arm, key = ARMS[name], jax.random.fold_in(rng.key_of(root, "init"), number)
         method = arm.method(arm.spec(settings), settings.hardware.build())
+        taught = None if arm.imitates is None else taught_by(settings, dense, arm.imitates, fit, key)
         noise = jax.random.fold_in(rng.key_of(root, "evaluation"), number)
         shares = {}
         for pruned in settings.pruned:
             kept = kept_by(pruned, depth)
-            scorer = started_at(dense, method, fit, key, kept)
+            scorer = started_at(dense, method, fit, key, kept, taught)
             found = [
                 evaluate.count(evaluator(dense, method).masked(), task, batches, inputs, one)
                 for inputs, one in on_chips(settings, scorer, noise)
@@ -102,7 +104,7 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
             )
         arms[name] = {"words": arm.words, "shares": shares}
         if arm.scores:
-            open_ = started_at(dense, method, fit, key, (1.0,) * depth)
+            open_ = started_at(dense, method, fit, key, (1.0,) * depth, taught)
             arms[name]["agreement"] = agreement(settings, dense, open_, shown, seen, noise)
     for pruned in settings.pruned:
         share = f"{pruned:g}"
@@ -161,10 +163,26 @@ def evaluator(dense: DenseRun, method: Method) -> Evaluator:
     return Evaluator(dense.model, dense.params, method, range(dense.model.depth), build_task(dense.settings))
 
 
-def started_at(dense: DenseRun, method: Method, fit: Batch, key: Key, kept: tuple[float, ...]) -> Scorer:
-    """A method as the examples put it, keeping ``kept`` of the tokens after each layer."""
+def started_at(
+    dense: DenseRun,
+    method: Method,
+    fit: Batch,
+    key: Key,
+    kept: tuple[float, ...],
+    taught: Float[Array, "L B N 1"] | None = None,
+) -> Scorer:
+    """A method as the examples put it, keeping ``kept`` of the tokens after each layer.
+
+    Args:
+        dense: network and data.
+        method: what decides.
+        fit: training examples.
+        key: of what is drawn.
+        kept: share of the tokens left after each layer.
+        taught: score of each token of the examples, above 0, that a prototype is fitted to; None: attention received.
+    """
     own = jax.random.clone(key)  # one prototype for all shares
-    design, state = _begun(dense.model, method, own, dense.params, fit, jnp.asarray(kept))
+    design, state = _begun(dense.model, method, own, dense.params, fit, jnp.asarray(kept), taught)
 
     def scores(design) -> tuple[np.ndarray, np.ndarray]:
         out = evaluator(dense, method).masked()(fit, perfect(Scorer(method, design, state)), None)
@@ -175,8 +193,19 @@ def started_at(dense: DenseRun, method: Method, fit: Batch, key: Key, kept: tupl
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _begun(model, method: Method, key: Key, params: PyTree, fit: Batch, kept: Float[Array, "L"]):
-    return method.begin(key, survey(model, params, method, fit), kept)
+def _begun(model, method: Method, key: Key, params: PyTree, fit: Batch, kept: Float[Array, "L"], taught):
+    told = survey(model, params, method, fit)
+    if taught is not None:
+        attended = dataclasses.replace(told.attended, received=taught[:, :, None, :, 0])
+        told = dataclasses.replace(told, attended=attended)
+    return method.begin(key, told, kept)
+
+
+def taught_by(settings: ZeroShotSettings, dense: DenseRun, name: str, fit: Batch, key: Key) -> Float[Array, "L B N 1"]:
+    """What an arm scores on the training examples, every token kept."""
+    teacher = ARMS[name].method(ARMS[name].spec(settings), settings.hardware.build())
+    scorer = started_at(dense, teacher, fit, key, (1.0,) * dense.model.depth)
+    return _scores(dense.model, Watched(teacher), dense.params, fit, perfect(scorer), None)
 
 
 def perfect(scorer: Scorer) -> ScorerInputs:
@@ -258,5 +287,5 @@ def agreement(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _scores(model, method: Method, params: PyTree, batch: Batch, inputs: ScorerInputs, keys: Key):
+def _scores(model, method: Method, params: PyTree, batch: Batch, inputs: ScorerInputs, keys: Key | None):
     return masked_forward(model, params, method, batch, inputs, keys, scored=EVERY_LAYER).voltage
