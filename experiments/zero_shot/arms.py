@@ -55,6 +55,7 @@ class Arm(NamedTuple):
         method: its class.
         spec: its section, by the sizes of the arrays.
         scores: whether it has a score to compare with attention.
+        sampled: whether it is on sampled chips; an analog score is else on the one without errors.
         imitates: arm whose score on the training examples a prototype is fitted to, in the place of attention.
     """
 
@@ -62,11 +63,19 @@ class Arm(NamedTuple):
     method: type[Method]
     spec: Callable[[Sizes], Any]
     scores: bool = True
+    sampled: bool = False
     imitates: str | None = None
 
 
 ARMS = {
     "analog": Arm("ATIS", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED)),
+    "chips": Arm(
+        "ATIS, mean of chips",
+        Analog,
+        lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED),
+        scores=False,
+        sampled=True,
+    ),
     "onward": Arm(
         "ATIS, attention to come", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start="received_onward")
     ),

@@ -31,6 +31,7 @@ from experiments.attention.figures import TARGETS, signed
 
 LOOKS: dict[str, tuple[str, Any, str, float]] = {
     "analog": (ANALOG, "-", "o", 2.4),
+    "chips": (ANALOG, (0, (1, 1)), "o", 1.2),
     "onward": (ANALOG, "--", "o", 1.2),
     "cls": (ORANGE, "-", "s", 1.2),
     "cls_onward": (ORANGE, "--", "s", 1.2),
@@ -177,9 +178,9 @@ def by_share(run: RunFiles) -> Section:
     caption = (
         f"Accuracy of the untouched network on {summary['dataset']['examples']} {run.evaluated()}. Each layer keeps "
         f"the same part of what reaches it. Prototypes and thresholds are fitted to "
-        f"{summary['zero_shot']['fit_examples']} training {run.words.units}; ATIS is the mean of "
-        f"{summary['zero_shot']['chips']} chips. Operations are multiply-accumulates over the dense network's, the "
-        "method's own among them."
+        f"{summary['zero_shot']['fit_examples']} training {run.words.units}; ATIS is on a chip without errors but where "
+        f"{summary['zero_shot']['chips']} chips are named. Operations are multiply-accumulates over the dense "
+        "network's, the method's own among them."
     )
     alt = "Lines of accuracy over the share of the tokens removed, one a way to choose them."
     return Section(

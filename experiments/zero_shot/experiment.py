@@ -88,7 +88,7 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
             scorer = started_at(dense, method, fit, key, kept, taught)
             found = [
                 evaluate.count(evaluator(dense, method).masked(), task, batches, inputs, one)
-                for inputs, one in on_chips(settings, scorer, noise)
+                for inputs, one in on_chips(scorer, noise, settings.chips if arm.sampled else None)
             ]
             right[f"right_{pruned:g}_{name}"] = np.stack([one.each.right for one in found])
             done, all_of_it = operations(method, costs, scorer.design, scorer.state, jnp.asarray(mean_kept(found)))
@@ -217,20 +217,20 @@ def perfect(scorer: Scorer) -> ScorerInputs:
     return ScorerInputs(scorer.design, chip, nominal_environment(scorer.method.hardware), scorer.state)
 
 
-def on_chips(settings: ZeroShotSettings, scorer: Scorer, key: Key) -> list[tuple[ScorerInputs, Key]]:
-    """What the scorers need on each chip, and its noise; one of them for a method that is no circuit."""
+def on_chips(scorer: Scorer, key: Key, chips: int | None) -> list[tuple[ScorerInputs, Key]]:
+    """What the scorers need on each of so many chips, and its noise; None: once, on the chip without errors."""
     of_chips, of_noise = jax.random.split(jax.random.clone(key))  # the same chips at every share
-    if not scorer.method.fabricated:
+    if chips is None:
         return [(perfect(scorer), of_noise)]
     depth = len(jax.tree.leaves(scorer.design)[0])
-    chips = chips_for(of_chips, scorer.method, depth, settings.chips)
+    made = chips_for(of_chips, scorer.method, depth, chips)
     environment = nominal_environment(scorer.method.hardware)
     return [
         (
-            ScorerInputs(scorer.design, jax.tree.map(lambda leaf, n=n: leaf[n], chips), environment, scorer.state),
+            ScorerInputs(scorer.design, jax.tree.map(lambda leaf, n=n: leaf[n], made), environment, scorer.state),
             jax.random.fold_in(of_noise, n),
         )
-        for n in range(settings.chips)
+        for n in range(chips)
     ]
 
 
@@ -265,11 +265,8 @@ def _attention(model, method: Method, params: PyTree, batch: Batch):
 def agreement(
     settings: ZeroShotSettings, dense: DenseRun, scorer: Scorer, batch: Batch, seen: Seen, key: Key
 ) -> Mapping[str, Any]:
-    """Rank correlation with attention in every layer, and recall at each share kept.
-
-    Of an analog score the first chip's, read noise and all.
-    """
-    inputs, noise = on_chips(settings, scorer, key)[0]
+    """Rank correlation with attention in every layer, and recall at each share kept; read noise and all."""
+    inputs, noise = on_chips(scorer, key, None)[0]
     keys = evaluate.example_keys(noise, np.arange(settings.examples))
     score = np.asarray(_scores(dense.model, Watched(scorer.method), dense.params, batch, inputs, keys))
     found: dict[str, Any] = {}

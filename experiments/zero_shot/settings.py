@@ -29,10 +29,10 @@ class ZeroShotSettings:
         doc="shares of the tokens removed, mean of layers; each layer keeps the same share of what reaches it",
     )
     fit_examples: int = setting(
-        256, low=2, high=10_000, doc="training examples that prototypes and thresholds are fitted to"
+        128, low=2, high=10_000, doc="training examples that prototypes and thresholds are fitted to"
     )
     examples: int = setting(128, low=2, high=10_000, doc="evaluation examples whose attention scores are compared with")
-    chips: int = setting(3, low=1, high=10_000, doc="chips sampled of an analog score, at the nominal temperature")
+    chips: int = setting(3, low=1, high=10_000, doc="chips sampled for the arm ``chips``, at the nominal temperature")
     inputs: int = setting(64, low=1, high=4096, doc="array inputs of the design with a matrix in front")
     selection_inputs: int = setting(16, low=1, high=4096, doc="array inputs of the design that selects dimensions")
     hardware: HardwareSpec = setting(HardwareSpec)

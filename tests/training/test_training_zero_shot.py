@@ -14,7 +14,7 @@ from experiments.zero_shot import compare, experiment
 from experiments.zero_shot.arms import ARMS
 from experiments.zero_shot.settings import ZeroShotSettings, kept_by
 
-SOME = ("analog", "votes", "linear", "attention_received", "norm", "random")
+SOME = ("analog", "chips", "votes", "linear", "attention_received", "norm", "random")
 
 
 @pytest.mark.parametrize(("pruned", "depth"), [(0.3, 1), (0.5, 6), (0.7, 12)])
@@ -38,10 +38,12 @@ def test_a_run_prunes_by_each_score_and_draws_it(finished_run, tmp_path):
     right = np.load(tmp_path / "run" / "artifacts.npz")
     for name, found in arms.items():
         one = found["shares"]["0.5"]
-        assert one["pruned"] == pytest.approx(0.5, abs=0.15 if name in ("analog", "votes", "linear") else 1e-6), name
+        assert one["pruned"] == pytest.approx(
+            0.5, abs=0.15 if name in ("analog", "chips", "votes", "linear") else 1e-6
+        ), name
         assert 0 < one["operations"] < 1
         each = right[f"right_0.5_{name}"]
-        assert len(each) == (2 if name in ("analog", "votes") else 1)
+        assert len(each) == (2 if name == "chips" else 1)
         assert one["less"]["dense"]["mean"] == pytest.approx(each.mean() - dense, abs=1e-6)
     assert [name for name, one in arms.items() if "agreement" in one] == [name for name in SOME if ARMS[name].scores]
     itself = arms["attention_received"]["agreement"]["received"]
