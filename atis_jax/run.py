@@ -26,10 +26,11 @@ from atis_jax.fitting.spec import HardwareSpec
 from atis_jax.models import kernels
 from atis_jax.models import registry as models
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import Pruned, ScorerInputs
+from atis_jax.models.forward import Pruned
 from atis_jax.models.kernels import make_kernel
 from atis_jax.models.kernels.circuit import Circuit, fitted
 from atis_jax.models.kernels.fit import with_kernel
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring import registry as scoring

@@ -29,13 +29,14 @@ from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import eval_batches
 from atis_jax.data.registry import load_split
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import SOFTMAX, dense_forward
+from atis_jax.models.forward import dense_forward
 from atis_jax.models.kernels import Kernel, make_kernel
 from atis_jax.models.kernels.charge_domain import ChargeDomainSpec
 from atis_jax.models.kernels.circuit import Circuit, fitted
 from atis_jax.models.kernels.fit import FITTED_ON, with_kernel
 from atis_jax.models.kernels.memristor import MemristorSpec
 from atis_jax.models.kernels.reram_pq import ReramPqSpec
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.strict_json import read_json
 from atis_jax.training.evaluate import attention_chips_for, example_keys
 from atis_jax.training.task import Task

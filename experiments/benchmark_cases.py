@@ -27,7 +27,8 @@ from atis_jax.data.registry import load_split
 from atis_jax.models.backbone import Model
 from atis_jax.models.decode import prefill, step
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward
+from atis_jax.models.forward import dense_forward, gathered_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.models.published import SMOLLM2_VOCABULARY, smollm2
 from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.gather import choose_capacity

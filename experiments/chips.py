@@ -16,7 +16,7 @@ from atis_jax.circuits.hardware import Hardware
 from atis_jax.data.dataset import Split
 from atis_jax.data.pipeline import Batch, Shape, by_shape
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.calibration import (
     CalibrationSpec,

@@ -20,7 +20,8 @@ from atis_jax.data.pipeline import Batch, Shape, by_shape, eval_batches
 from atis_jax.data.registry import make_dataset
 from atis_jax.energy.ledger import Ledger
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import ScorerInputs, dense_forward
+from atis_jax.models.forward import dense_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.pruning.stream import spread
 from atis_jax.scoring.atis.analog import Analog, realise_design

@@ -25,8 +25,8 @@ from atis_jax.eviction.policy import Policy
 from atis_jax.eviction.seen import Seen, show
 from atis_jax.models.cache import Cache, empty_cache
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.typing import Key, PyTree
 
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.numerics import pytree
 from atis_jax.pruning.stream import Stream
 from atis_jax.typing import PyTree

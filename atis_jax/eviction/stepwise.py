@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from atis_jax.eviction.policy import Policy
 from atis_jax.eviction.seen import show
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.forward import SOFTMAX
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.pruning.stream import Attended
 from atis_jax.typing import Key, PyTree
 from atis_jax.validation import check_settings, setting

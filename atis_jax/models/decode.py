@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from atis_jax.models.cache import Cache, empty_cache
 from atis_jax.models.decoder import Decoder
-from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.numerics import pytree
 from atis_jax.pruning.stream import Attended, Stream, spread
 from atis_jax.typing import Key, PyTree

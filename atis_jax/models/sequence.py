@@ -16,8 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from atis_jax.circuits.chip import Environment
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.passes import EVERY_LAYER, SOFTMAX, Batch, ScorerInputs
 from atis_jax.numerics import pytree
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.types import ScorerState

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from atis_jax.models.forward import Batch, Layer, Pass, Pruned, ScorerInputs, kernel_of
+from atis_jax.models.forward import Pruned
 from atis_jax.models.kernels.circuit import fitted
+from atis_jax.models.layers import kernel_of
+from atis_jax.models.passes import Batch, Layer, Pass, ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.method import Atis
 from atis_jax.training.evaluate import Evaluator, example_keys

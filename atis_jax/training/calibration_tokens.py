@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Array
 
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import EVERY_LAYER, SOFTMAX, Batch, Layer, Pass, ScorerInputs, kernel_of, score_batch
+from atis_jax.models.decisions import score_batch
 from atis_jax.models.kernels import Kernel
 from atis_jax.models.kernels.circuit import fitted
+from atis_jax.models.layers import kernel_of
+from atis_jax.models.passes import EVERY_LAYER, SOFTMAX, Batch, Layer, Pass, ScorerInputs
 from atis_jax.numerics import layer_of, stack
 from atis_jax.pruning.masks import cascade
 from atis_jax.scoring.atis.calibration import CalibrationTokens

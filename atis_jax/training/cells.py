@@ -24,8 +24,9 @@ from atis_jax import rng
 from atis_jax.circuits.chip import ArrayGeometry, Chip, Environment, sample_chip
 from atis_jax.circuits.hardware import Hardware, with_fields
 from atis_jax.circuits.imperfections import scale_imperfections
-from atis_jax.models.forward import ScorerInputs, gathered_layers
+from atis_jax.models.forward import gathered_layers
 from atis_jax.models.kernels.circuit import Circuit
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import pytree
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.pruning.stream import Stream

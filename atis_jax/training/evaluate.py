@@ -16,17 +16,10 @@ from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.circuits.hardware import Hardware
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import (
-    SOFTMAX,
-    Batch,
-    Pruned,
-    ScorerInputs,
-    dense_forward,
-    gathered_forward,
-    masked_forward,
-)
+from atis_jax.models.forward import Pruned, dense_forward, gathered_forward, masked_forward
 from atis_jax.models.kernels import Kernel
 from atis_jax.models.kernels.circuit import ArrayShape, Circuit
+from atis_jax.models.passes import SOFTMAX, Batch, ScorerInputs
 from atis_jax.pruning.gather import choose_capacity
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.method import Method

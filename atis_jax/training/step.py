@@ -18,9 +18,10 @@ from jaxtyping import Array, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, Environment
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import Pass, Relaxation, ScorerInputs, dense_forward, dense_layers, masked_forward
+from atis_jax.models.forward import dense_forward, dense_layers, masked_forward
 from atis_jax.models.kernels import SECTIONS, SoftmaxSpec, make_kernel
 from atis_jax.models.kernels.circuit import Circuit
+from atis_jax.models.passes import Pass, Relaxation, ScorerInputs
 from atis_jax.pruning.masks import kept_fraction
 from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.method import Method, Trail

@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import SOFTMAX
 from atis_jax.models.kernels import Kernel
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.numerics import layer_of, stack
 from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.method import Method, Survey

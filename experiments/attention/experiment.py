@@ -20,7 +20,7 @@ from atis_jax import rng
 from atis_jax.data.dataset import Split
 from atis_jax.data.registry import load_split, make_dataset
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import Batch
+from atis_jax.models.passes import Batch
 from atis_jax.models.registry import make_model
 from atis_jax.pruning.stream import Attended
 from atis_jax.report import write_report

@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int
 from atis_jax import rng
 from atis_jax.circuits.chip import Chip, nominal_environment
 from atis_jax.circuits.hardware import Hardware, with_fields
-from atis_jax.models.forward import ScorerInputs, dense_forward
+from atis_jax.models.forward import dense_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.models.sequence import InTime, sequence_forward
 from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.spec import ScorerSpec

@@ -16,7 +16,7 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.export.bundle import Bundle, Calibration
 from atis_jax.export.retarget import carry_calibration, changes_csv, references_csv, reprogramming
 from atis_jax.export.store import write_bundle, write_folder
-from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.report import write_report
 from atis_jax.scoring.atis.calibration.chips import calibrate_chip

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from atis_jax.data.dataset import Dataset, Split
-from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.training.cells import CELLS, Cells, Inputs, Tally, cell_counter, take_cells, total
 from atis_jax.training.evaluate import Evaluator
 from atis_jax.training.state import TrainState

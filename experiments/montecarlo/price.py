@@ -31,7 +31,7 @@ from atis_jax.circuits.chip import ArrayGeometry, nominal_environment, sample_ch
 from atis_jax.circuits.frontend import Program, read, realise
 from atis_jax.circuits.presets import get_preset
 from atis_jax.data.registry import make_dataset
-from atis_jax.models.forward import SOFTMAX
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.numerics import keep_freed_memory, layer_of
 from atis_jax.pruning.stream import rows
 from atis_jax.training.cells import CELLS, cell_counter

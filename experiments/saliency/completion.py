@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from atis_jax.models.backbone import Model
-from atis_jax.models.forward import SOFTMAX, Batch
+from atis_jax.models.passes import SOFTMAX, Batch
 from atis_jax.numerics import layer_of, pytree
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis.regression import moments

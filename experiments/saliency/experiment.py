@@ -25,7 +25,9 @@ from atis_jax.data.dataset import Split
 from atis_jax.data.images import Images
 from atis_jax.energy.networks import counted_macs
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.models.forward import Batch, Pass, Record, ScorerInputs, dense_forward, opened_for, run_layers
+from atis_jax.models.forward import dense_forward, opened_for
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Batch, Pass, Record, ScorerInputs
 from atis_jax.models.registry import make_model
 from atis_jax.models.saliency import SaliencyTransformer, with_decoder
 from atis_jax.models.weights.decoder import load_decoder

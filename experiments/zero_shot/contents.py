@@ -178,8 +178,8 @@ def by_share(run: RunFiles) -> Section:
     caption = (
         f"Accuracy of the untouched network on {summary['dataset']['examples']} {run.evaluated()}. Each layer keeps "
         f"the same part of what reaches it. Prototypes and thresholds are fitted to "
-        f"{summary['zero_shot']['fit_examples']} training {run.words.units}; ATIS is on a chip without errors but where "
-        f"{summary['zero_shot']['chips']} chips are named. Operations are multiply-accumulates over the dense "
+        f"{summary['zero_shot']['fit_examples']} training {run.words.units}; ATIS is on a chip without errors but "
+        f"where {summary['zero_shot']['chips']} chips are named. Operations are multiply-accumulates over the dense "
         "network's, the method's own among them."
     )
     alt = "Lines of accuracy over the share of the tokens removed, one a way to choose them."

@@ -22,7 +22,8 @@ from jaxtyping import Array, Bool, Float
 from atis_jax import rng
 from atis_jax.circuits.chip import nominal_environment
 from atis_jax.data.pipeline import eval_batches
-from atis_jax.models.forward import EVERY_LAYER, Batch, ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
+from atis_jax.models.passes import EVERY_LAYER, Batch, ScorerInputs
 from atis_jax.report import write_report
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.operations import operations

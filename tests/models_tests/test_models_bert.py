@@ -17,7 +17,8 @@ from atis_jax.data.dataset import Facts
 from atis_jax.energy.ledger import counts
 from atis_jax.energy.shapes import ScorerShape, TokenCounts
 from atis_jax.models.bert import POOLINGS, Bert, BertSpec
-from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import gathered_forward, masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method

@@ -14,10 +14,11 @@ from numpy_vit import QUICK
 from test_models_padding import LONG, MODEL, PARAMS, SHORT
 
 from atis_jax.circuits import Environment, get_preset
-from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import gathered_forward, masked_forward
 from atis_jax.models.kernels import KERNELS, Softmax, make_kernel
 from atis_jax.models.kernels.circuit import Circuit
 from atis_jax.models.kernels.fit import with_kernel
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.rivals.random import RandomSpec

@@ -19,15 +19,9 @@ from atis_jax.models.backbone import key_gate, visible_keys
 from atis_jax.models.cache import empty_cache
 from atis_jax.models.decode import generate, prefill, step
 from atis_jax.models.decoder import Decoder, DecoderSpec
-from atis_jax.models.forward import (
-    SOFTMAX,
-    Relaxation,
-    ScorerInputs,
-    dense_forward,
-    gathered_forward,
-    masked_forward,
-)
+from atis_jax.models.forward import dense_forward, gathered_forward, masked_forward
 from atis_jax.models.kernels import Softmax, softmax
+from atis_jax.models.passes import SOFTMAX, Relaxation, ScorerInputs
 from atis_jax.models.registry import make_model
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.design import Design

@@ -14,15 +14,9 @@ import pytest
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, realise, sample_chip, with_fields
-from atis_jax.models.forward import (
-    UNSEEN_V,
-    Relaxation,
-    ScorerInputs,
-    check_capacities,
-    dense_forward,
-    gathered_forward,
-    masked_forward,
-)
+from atis_jax.models.forward import check_capacities, dense_forward, gathered_forward, masked_forward
+from atis_jax.models.layers import UNSEEN_V
+from atis_jax.models.passes import Relaxation, ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.program import program

@@ -12,7 +12,8 @@ import pytest
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import get_preset
-from atis_jax.models.forward import Relaxation, ScorerInputs, dense_forward, masked_forward
+from atis_jax.models.forward import dense_forward, masked_forward
+from atis_jax.models.passes import Relaxation, ScorerInputs
 from atis_jax.scoring.atis.spec import ScorerSpec
 from atis_jax.scoring.registry import make_method
 from atis_jax.training.spec import StageSpec

@@ -17,7 +17,8 @@ from atis_jax.data.dataset import Facts
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.energy.spec import EnergySpec
 from atis_jax.models.encoder import Encoder, EncoderSpec
-from atis_jax.models.forward import ScorerInputs, dense_forward, gathered_forward, masked_forward
+from atis_jax.models.forward import dense_forward, gathered_forward, masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.pruning import masks
 from atis_jax.scoring.atis import losses as atis_losses

@@ -15,7 +15,8 @@ from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, sample_chip, with_fields
 from atis_jax.data.dataset import Facts
-from atis_jax.models.forward import Relaxation, ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import gathered_forward, masked_forward
+from atis_jax.models.passes import Relaxation, ScorerInputs
 from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.spec import ScorerSpec

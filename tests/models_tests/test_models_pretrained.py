@@ -12,7 +12,7 @@ from pretrained_reference import FOLDER, SAMPLED, images, sampled
 
 from atis_jax.data.dataset import Facts
 from atis_jax.models.bert import Bert, BertSpec
-from atis_jax.models.forward import SOFTMAX
+from atis_jax.models.passes import SOFTMAX
 from atis_jax.models.saliency import SaliencyTransformer, with_decoder
 from atis_jax.models.vit import ModelSpec
 from atis_jax.models.weights.decoder import load_decoder

@@ -13,7 +13,9 @@ import pytest
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, sample_chip, with_fields
-from atis_jax.models.forward import UNSEEN_V, ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import gathered_forward, masked_forward
+from atis_jax.models.layers import UNSEEN_V
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.scoring.atis.design import Design
 from atis_jax.scoring.atis.sharing import with_one_array
 from atis_jax.scoring.atis.spec import ScorerSpec

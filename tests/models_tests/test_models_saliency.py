@@ -12,7 +12,8 @@ from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import get_preset
 from atis_jax.models import saliency
-from atis_jax.models.forward import ScorerInputs, gathered_forward, masked_forward
+from atis_jax.models.forward import gathered_forward, masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.rivals.random import RandomSpec
 

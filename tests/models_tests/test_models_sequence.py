@@ -10,7 +10,7 @@ import pytest
 from numpy_vit import QUICK, images_for, lively_params, tiny_model
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, with_fields
-from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.models.sequence import keep_bit_changes, sequence_forward
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.design import Design

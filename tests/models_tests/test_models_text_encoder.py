@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import atis_jax
-from atis_jax.models.forward import Pass, run_layers
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Pass
 from atis_jax.models.weights.errors import WeightsError
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnop")

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 
 from atis_jax.data.dataset import Facts
 from atis_jax.models.bert import Bert, BertSpec
-from atis_jax.models.forward import Pass, run_layers
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Pass
 from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.files import find_weights, read_weights

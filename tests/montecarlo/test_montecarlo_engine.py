@@ -15,7 +15,8 @@ import pytest
 from tiny_run import DATASET, EXAMPLES, MODEL, SPEC, arm, data
 
 from atis_jax.circuits.chip import Environment
-from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.training.cells import Inputs, draw_chip, noise_keys
 from atis_jax.validation import SettingError
 from experiments.montecarlo import engine, memory

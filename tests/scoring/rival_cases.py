@@ -16,7 +16,9 @@ from atis_jax.circuits import get_preset
 from atis_jax.data.dataset import Facts
 from atis_jax.energy.baselines import energy_ratio
 from atis_jax.energy.spec import EnergySpec
-from atis_jax.models.forward import Pass, Relaxation, ScorerInputs, masked_forward, opened_for, run_layers
+from atis_jax.models.forward import masked_forward, opened_for
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Pass, Relaxation, ScorerInputs
 from atis_jax.models.vit import ModelSpec, VisionTransformer
 from atis_jax.pruning.stream import PARTS
 from atis_jax.scoring.bill import Bill

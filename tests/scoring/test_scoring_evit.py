@@ -9,7 +9,9 @@ import pytest
 from original_block import OriginalBlock
 from rival_cases import golden, method_of, tiny_bill
 
-from atis_jax.models.forward import Pass, ScorerInputs, opened_for, run_layers
+from atis_jax.models.forward import opened_for
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Pass, ScorerInputs
 from atis_jax.pruning.gather import pack
 from atis_jax.scoring.rivals.evit import EvitSpec, choose_most, rates
 from atis_jax.training.schedule import schedule

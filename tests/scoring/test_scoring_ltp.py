@@ -23,8 +23,9 @@ from rival_cases import (
 )
 
 from atis_jax.energy.shapes import NetworkShape
-from atis_jax.models.forward import Relaxation, masked_forward
+from atis_jax.models.forward import masked_forward
 from atis_jax.models.kernels import Softmax, told
+from atis_jax.models.passes import Relaxation
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.rivals.ltp import (
     LtpSpec,

@@ -22,8 +22,10 @@ from rival_cases import (
 )
 
 from atis_jax.models.backbone import causal, key_gate, visible_keys
-from atis_jax.models.forward import Pass, ScorerInputs, masked_forward, opened_for, run_layers
+from atis_jax.models.forward import masked_forward, opened_for
 from atis_jax.models.kernels import Softmax
+from atis_jax.models.layers import run_layers
+from atis_jax.models.passes import Pass, ScorerInputs
 from atis_jax.pruning.reduce import merge_into
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.rivals.tome import TomeSpec, match

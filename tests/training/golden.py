@@ -20,7 +20,8 @@ import numpy as np
 import optax
 from tiny_training import BATCH, SETTINGS, changed, split
 
-from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of, stack
 from atis_jax.training.state import create_state
 from atis_jax.training.step import codesign_step, dense_step

@@ -12,7 +12,8 @@ import pytest
 from tiny_training import QUICK, SETTINGS, batch, design_for, lively_params, memory_for, split
 
 from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, sample_chip
-from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of, stack
 from atis_jax.scoring.atis.analog import read_scores, realise_design
 from atis_jax.scoring.atis.calibration import (

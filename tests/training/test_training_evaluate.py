@@ -14,7 +14,8 @@ from scipy import stats
 from tiny_training import QUICK, SETTINGS, TASK, design_for, lively_params, memory_for, split, weighted
 
 from atis_jax.circuits import get_preset, nominal_environment, read, realise, with_fields
-from atis_jax.models.forward import Pruned, ScorerInputs, dense_forward
+from atis_jax.models.forward import Pruned, dense_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis import analog
 from atis_jax.scoring.atis.program import program

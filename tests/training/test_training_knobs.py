@@ -27,7 +27,7 @@ from tiny_training import (
 )
 
 from atis_jax.circuits import get_preset, nominal_environment, with_fields
-from atis_jax.models.forward import ScorerInputs
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.checks import check_knobs
 from atis_jax.scoring.atis.knobs import FULL_SCALE_V, KNOBS, active_inputs, bits_range, dac_bits, input_gates

@@ -16,7 +16,8 @@ import experiments.codesign
 from atis_jax.circuits import Environment, get_preset, nominal_chip, nominal_environment, read, realise
 from atis_jax.circuits.imperfections import IMPERFECTIONS
 from atis_jax.config import from_config_dict
-from atis_jax.models.forward import ScorerInputs, masked_forward
+from atis_jax.models.forward import masked_forward
+from atis_jax.models.passes import ScorerInputs
 from atis_jax.models.registry import make_model
 from atis_jax.numerics import layer_of
 from atis_jax.scoring.atis.calibration import no_trim
