@@ -126,8 +126,11 @@ class Ltp(Method):
         return {"threshold_per_layer": design.threshold + self.spec.temperature * design.offset}
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
-        """The network, with MLPs of fewer tokens than its attention; H n^2 additions and n comparisons a layer."""
-        return received_bill(costs, kept, self.site)
+        """The network, with MLPs of fewer tokens than its attention; H n^2 additions and n comparisons a layer.
+
+        Of the relative rule n comparisons more, to find the largest.
+        """
+        return received_bill(costs, kept, self.site, lambda n: (1.0 + self.relative) * n)
 
 
 def starting_thresholds(final: float, layers: int) -> Float[Array, "L"]:
