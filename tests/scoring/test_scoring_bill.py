@@ -23,6 +23,7 @@ from atis_jax.scoring.atis.fabric_spec import FabricScorerSpec
 from atis_jax.scoring.atis.pulse_spec import PulseScorerSpec
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.registry import make_method
+from atis_jax.scoring.rivals.tome import TomeSpec
 from atis_jax.scoring.types import initial_state
 
 WIDTH, MLP, ENDS = 8, 16, 2
@@ -32,6 +33,7 @@ MEAN = NetworkShape(
 COSTS = Bill(EnergySpec(preset="horowitz_45nm"), MEAN, (True, True))
 WORDS = np.array([3, 7])
 KEPT = np.array([[2, 1], [6, 2]])
+HARDWARE = get_preset("nominal")
 
 
 def macs(tokens) -> float:
@@ -53,10 +55,27 @@ def test_each_sentence_pays_for_its_own_words_and_the_mean_sentence_for_less_tha
     assert np.mean(dense.total_j) - one.total_j == pytest.approx(2 * mac_j * 2 * 4 * WIDTH, rel=1e-4)
 
 
+def test_exponentials_are_charged_where_a_run_asks_for_them_and_change_no_other_line():
+    """Two heads' softmax, 16 GELUs and a root a token; of the 5 words 2.5 and 1 go through the layers, and 2 ends."""
+    asked = dataclasses.replace(COSTS, energy=dataclasses.replace(COSTS.energy, exponentials=True))
+    kept, method = jnp.asarray([0.5, 0.2]), make_method(TomeSpec(merged=2), HARDWARE)
+    silent, charged = (method.bill(costs, kept, None, None).as_dict() for costs in (COSTS, asked))
+    attend, feed = np.array([7.0, 4.5]), np.array([4.5, 3.0])  # tokens leave behind the attention
+    of_network, of_method = np.sum(2 * attend**2 + MLP * feed + attend), np.sum(2 * attend)
+    exponential_j = energy_preset("horowitz_45nm").exponential_j
+    assert float(charged["exponentials"]) == pytest.approx(of_network * exponential_j, rel=1e-6)
+    assert float(charged["scorer_exponentials"]) == pytest.approx(of_method * exponential_j, rel=1e-6)
+    assert {line for line in silent if float(silent[line]) != float(charged[line])} == {
+        "exponentials",
+        "scorer_exponentials",
+    }
+    assert float(silent["exponentials"]) == float(silent["scorer_exponentials"]) == 0.0
+
+
 ARRAY = NetworkShape(tokens=16, width=TOKEN_WIDTH, depth=2, heads=3, mlp_width=8, classes=2, stem_macs=0)
 KEPT_OF_ARRAY, SEEN = (0.5, 0.25), 16 + 8
 """Tokens that reach the two scorers: the second sees what the first keeps."""
-GROUPS, HARDWARE = 3, get_preset("nominal")
+GROUPS = 3
 CIRCUITS = {
     "consensus": spec_for("consensus"),
     "grouped": spec_for("grouped"),

@@ -86,7 +86,9 @@ def decision_of(name: str, tokens: int, width: int) -> Any:
     )
     seen = jnp.ones((1, 1, tokens, width))
     shown = Survey(seen, counted[None], jax.tree.map(lambda leaf: leaf[None, None], attended))
-    design, state = method.begin(jax.random.key(0), shown, jnp.asarray([0.5]))
+    begun, state = jax.eval_shape(method.begin, jax.random.key(0), shown, jnp.asarray([0.5]))
+    # Shapes are what counts: all of a design is one, so are a stage and a round of votes.
+    design = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), begun)
 
     def decide(arguments):
         context = context_for(
