@@ -6,8 +6,9 @@
 
 Each run starts from the dense network of runs/quickstart and trains the same steps on the same batches. `pruning.kept`
 is set so that the network and the method's own products together do a half of the dense network's multiply-accumulates
-(`:0.7`, `:0.35` for other shares); LTP's thresholds decide themselves, and who cannot reach the share is left out by
-name. Every method has its paper's losses and schedule, scaled to our steps; those of ATIS have the quickstart's.
+(`:0.7`, `:0.35` for other shares); who cannot reach the share is left out by name. LTP's thresholds follow it, where
+its paper tries weights of its loss. Every method has its paper's losses and schedule, scaled to our steps; those of
+ATIS have the quickstart's.
 
 `:sst2-0.5`, `:vit-0.5` and `:cifar10-0.5` are the same from the dense networks of configs/sst2.py, vit_pretrained.py
 and vit_cifar10.py (`:dense` of each first), with some of the methods. TFDS_DATA_DIR names the folder of the data sets.
@@ -39,15 +40,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "evit": PLAIN,
     "tome": PLAIN | MERGED,
     "dtem": PLAIN | MERGED,
-    "ltp": PLAIN | {"pruning.hard_from": 0.5},
+    "ltp": PLAIN | {"scorer.thresholds": "tracked", "pruning.hard_from": 0.5},
     "spatten": PLAIN,
     "zerotprune": PLAIN,
     "norm": PLAIN,
     "position": PLAIN,
 }
 """What differs from the network's own config, by ``scorer.kind``. Controls are measured beside ATIS."""
-WITHOUT_TARGET = ("ltp",)
-"""Methods that keep as many as their thresholds say."""
 
 
 class Network(NamedTuple):
@@ -98,17 +97,16 @@ def get_sweep(variant: str = "0.5") -> list[dict[str, Any]]:
     points = []
     for kind in network.methods:
         overrides = {"scorer.kind": kind} | METHODS[kind]
-        if kind not in WITHOUT_TARGET:
-            config = get_config(variant)
-            set_kinds(config, overrides)
-            config.update_from_flattened_dict(METHODS[kind])
-            if METHODS[kind].get("scorer.merged", 0) is None:
-                config.pruning.kept = halves(config)
-            try:
-                overrides["pruning.kept"] = kept_for(config, share)
-            except SettingError as error:
-                print(f"note: left out: {error}", file=sys.stderr)
-                continue
+        config = get_config(variant)
+        set_kinds(config, overrides)
+        config.update_from_flattened_dict(METHODS[kind])
+        if METHODS[kind].get("scorer.merged", 0) is None:
+            config.pruning.kept = halves(config)
+        try:
+            overrides["pruning.kept"] = kept_for(config, share)
+        except SettingError as error:
+            print(f"note: left out: {error}", file=sys.stderr)
+            continue
         points.append(overrides)
     return points
 

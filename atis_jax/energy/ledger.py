@@ -43,6 +43,7 @@ class Ledger:
         scorer_memory_j: what scoring reads from memory: tokens, and its own weights.
         projection_j: bringing scored tokens from d to N in digital.
         score_j: digital inner product with the prototype, or whatever else a rival adds up; zero for an analog scorer.
+        scorer_exponentials_j: exponentials, logarithms, roots and GELUs of a rival, where they are charged.
         dac_j: conversions, and holding them for converters that take turns; of pixels, holding them.
         ota_j: bias current over the time the array is on, and the input lines.
         tia_j: op-amp power over that time.
@@ -54,6 +55,7 @@ class Ledger:
         pairs_j: a circuit that computes attention, or chooses its pairs (``energy.attention``): arrays, writing them,
             conversions, comparisons, what it moves; zero for exact attention.
         mlp_j: MLP on survivors.
+        exponentials_j: softmax, GELU and the norms' roots, where they are charged (``energy.exponentials``).
         activations_j: survivors' vectors in and out of memory.
         weights_j: the network's weights from memory.
         cache_j: keys and values of earlier steps from memory.
@@ -68,6 +70,7 @@ class Ledger:
     scorer_memory_j: Float[Array, ""]
     projection_j: Float[Array, ""]
     score_j: Float[Array, ""]
+    scorer_exponentials_j: Float[Array, ""]
     dac_j: Float[Array, ""]
     ota_j: Float[Array, ""]
     tia_j: Float[Array, ""]
@@ -78,6 +81,7 @@ class Ledger:
     attention_j: Float[Array, ""]
     pairs_j: Float[Array, ""]
     mlp_j: Float[Array, ""]
+    exponentials_j: Float[Array, ""]
     activations_j: Float[Array, ""]
     weights_j: Float[Array, ""]
     cache_j: Float[Array, ""]
@@ -103,6 +107,7 @@ SCORING_LINES = (
     "scorer_memory",
     "projection",
     "score",
+    "scorer_exponentials",
     "dac",
     "ota",
     "tia",
@@ -121,6 +126,7 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "scorer_memory": _MEMORY_ENTRIES,
     "projection": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
     "score": ("score_mac_j", "score_mac_int4_j", "score_mac_fp16_j", "score_add_j"),
+    "scorer_exponentials": ("exponential_j",),
     "dac": ("dac_j_per_bit", "dac_unit_f", "fabric_unit_f", "hold_f", "pixel_hold_f"),
     "ota": ("ota_dynamic_j", "line_f", "built_time"),
     "tia": ("tia_w", "built_op_amp", "built_time"),
@@ -131,6 +137,7 @@ LINE_ENTRIES: dict[str, tuple[str, ...]] = {
     "attention": ("network_mac_j",),
     "pairs": ("network_mac_j", "score_mac_j", "dac_j_per_bit", "adc_growth", "comparator_j", *_MEMORY_ENTRIES),
     "mlp": ("network_mac_j",),
+    "exponentials": ("exponential_j",),
     "activations": _MEMORY_ENTRIES,
     "weights": _MEMORY_ENTRIES,
     "cache": _MEMORY_ENTRIES,
@@ -238,6 +245,7 @@ def with_network(
         attention_j=transformer.attention_j(preset, network, tokens, circuit),
         pairs_j=jnp.zeros(()) if circuit is None else jnp.sum(circuit.spent_j),
         mlp_j=transformer.mlp_j(preset, network, tokens),
+        exponentials_j=transformer.exponentials_j(preset, network, tokens, normalised, circuit),
         activations_j=memory.activations_j(preset, network, memory_of, tokens),
         weights_j=jnp.asarray(memory.weights_j(preset, network, memory_of)),
         cache_j=memory.cache_j(preset, network, memory_of, tokens),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from atis_jax.energy.baselines import dense_ledger
 from atis_jax.energy.presets import ENTRIES, EnergyPreset
 from atis_jax.energy.shapes import NetworkShape, TokenCounts
 from atis_jax.validation import check_choice
 
-_COUNTING = EnergyPreset(**(dict.fromkeys(ENTRIES, 0.0) | {"network_mac_j": 1.0}), name="counting")
+_FREE: dict[str, Any] = dict.fromkeys(ENTRIES, 0.0)
+_COUNTING = EnergyPreset(**(_FREE | {"network_mac_j": 1.0}), name="counting")
 """One joule for each multiply-accumulate of the network and nothing else: a ledger's total is then a count."""
 
 _TIMM = "timm, results/model_benchmark_amp_nchw_rtx3090.csv, infer_gmacs"

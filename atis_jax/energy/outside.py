@@ -12,7 +12,7 @@ from atis_jax.energy.components.sensor import bits_j
 from atis_jax.energy.constants import memory, published
 from atis_jax.energy.constants.provenance import Constant
 from atis_jax.energy.front_end import PRICED, FrontEnd
-from atis_jax.energy.presets import energy_preset
+from atis_jax.energy.presets import energy_preset, preset_at_node
 from atis_jax.energy.shapes import ScorerShape
 from atis_jax.units import MICRO, NANO
 
@@ -102,10 +102,13 @@ def _arrays() -> tuple[Comparison, ...]:
 def _digital() -> tuple[Comparison, ...]:
     old, new = energy_preset("horowitz_45nm"), energy_preset("jouppi_7nm")
     half = energy_preset("jouppi_7nm_fp16")
+    exponential = preset_at_node(28).exponential_j
     return (
         Comparison("digital MAC, 7 nm, fp16", float(half.network_mac_j), "arithmetic alone", published.TPU_V4, "J"),
         Comparison("digital MAC, 7 nm, int8", new.network_mac_j, "arithmetic alone", published.KELLER_2023, "J"),
         Comparison("digital MAC, 7 nm, int4", new.score_mac_int4_j, "arithmetic alone", published.KELLER_2023, "J"),
+        Comparison("exponential, 28 nm", exponential, "three products and sums", published.ZHANG_2022, "J"),
+        Comparison("exponential, 28 nm", exponential, "three products and sums", published.SPAGNOLO_2022, "J"),
         Comparison("DRAM, a byte", old.dram_j_per_byte, memory.HOROWITZ_DRAM.source, published.LPDDR4, "J/B"),
         Comparison("DRAM, a byte", new.dram_j_per_byte, memory.JOUPPI_DRAM.source, published.HBM2, "J/B"),
     )

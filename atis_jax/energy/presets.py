@@ -34,6 +34,7 @@ class EnergyPreset:
         compare_j: digital comparison of a score with a threshold.
         normalise_multiply_j: multiplication in the normalisation of a token.
         normalise_add_j: addition in the normalisation of a token.
+        exponential_j: one exponential, logarithm, root or GELU (``_FUNCTION``).
         sram_32k_j_per_byte: reading or writing a byte of a small memory beside the arithmetic.
         sram_1m_j_per_byte: of a large memory on the chip.
         dram_j_per_byte: of a memory off the chip.
@@ -57,6 +58,7 @@ class EnergyPreset:
         built_op_amp: what its op-amp draws, over what its branches say.
         built_comparator: the same of its comparator.
         network_bytes: bytes of a number of the network, 1 or 2. Static.
+        charges_exponentials: whether ``exponential_j`` is charged. Static.
         name: of the preset. Static.
     """
 
@@ -68,6 +70,7 @@ class EnergyPreset:
     compare_j: float
     normalise_multiply_j: float
     normalise_add_j: float
+    exponential_j: float
     sram_32k_j_per_byte: float
     sram_1m_j_per_byte: float
     dram_j_per_byte: float
@@ -91,7 +94,13 @@ class EnergyPreset:
     built_op_amp: float
     built_comparator: float
     network_bytes: float = static(default=1.0)
+    charges_exponentials: bool = static(default=False)
     name: str = static(default="custom")
+
+    @property
+    def charged_exponential_j(self) -> float:
+        """What a ledger takes for an exponential: its price, or nothing."""
+        return self.exponential_j if self.charges_exponentials else 0.0
 
 
 UNITS = {
@@ -104,7 +113,7 @@ UNITS = {
         "",
     )
     for field in dataclasses.fields(EnergyPreset)
-    if field.name not in ("name", "network_bytes")
+    if field.name not in ("name", "network_bytes", "charges_exponentials")
 }
 """Unit of each entry, from its name."""
 ENTRIES = tuple(UNITS)
@@ -152,6 +161,13 @@ def _terms(*parts: Constant | Term) -> tuple[Term, ...]:
 
 _BOUND = "an upper bound: any digital operation charged as a whole MAC"
 _FREE = _terms(paper.NOT_CHARGED)
+_FUNCTION = "by a polynomial of degree 2"
+"""exp(x) = 2^-q L(r) with q = floor(-x / ln 2), r = x + q ln 2 and L of degree 2: three products and three sums.
+
+As I-BERT has it (Kim et al. 2021, ICML, arXiv 2101.01321; ``IntSoftmax`` in Hugging Face's transformers). Its GELU
+takes two products and three sums. Chosen here: numbers are in the norms' formats; a GELU, a logarithm, a root cost as
+much; the shift by q is free. ``energy.outside`` holds the price against published units.
+"""
 _BUILT = {
     "adc_growth": _terms(sensor.ADC_GROWTH),
     "built_time": _terms(analog.BUILT_TIME),
@@ -169,6 +185,7 @@ _PAPER = {
     "compare_j": _FREE,
     "normalise_multiply_j": _terms(Term(paper.MAC, 1.0, _BOUND)),
     "normalise_add_j": _terms(Term(paper.MAC, 1.0, _BOUND)),
+    "exponential_j": _terms(Term(paper.MAC, 6.0, f"x 6, {_FUNCTION}; {_BOUND}")),
     "sram_32k_j_per_byte": _FREE,
     "sram_1m_j_per_byte": _FREE,
     "dram_j_per_byte": _FREE,
@@ -225,6 +242,7 @@ def _digital(int8_multiply, int32_add, fp16_multiply, fp32_add, small, large, of
         "compare_j": _terms(int32_add),
         "normalise_multiply_j": _terms(fp16_multiply),
         "normalise_add_j": _terms(fp32_add),
+        "exponential_j": _terms(Term(fp16_multiply, 3.0, f"x 3, {_FUNCTION}"), Term(fp32_add, 3.0, "x 3")),
         "sram_32k_j_per_byte": _terms(small),
         "sram_1m_j_per_byte": _terms(large),
         "dram_j_per_byte": _terms(off_chip),

@@ -37,18 +37,21 @@ class EnergySpec:
     weights: str = setting("none", choices=MEMORIES, doc="memory of the weights; none: arithmetic alone")
     tokens: str = setting("none", choices=MEMORIES, doc="memory of the tokens between operations")
     batch: int = setting(1, low=1, high=1_000_000, doc="examples that share one reading of the weights")
+    exponentials: bool = setting(
+        False, doc="charge softmax and GELU of the network, and what exponentials and roots a method adds"
+    )
     camera: bool = setting(False, doc="charge a camera's conversion of the pixels and their way off the sensor")
 
     def __post_init__(self):
         check_settings(self, "energy")
 
     def prices(self) -> EnergyPreset:
-        """The preset itself.
+        """The preset, charging exponentials or not.
 
         Raises:
             SettingError: none was chosen.
         """
-        return energy_preset(self.preset)
+        return dataclasses.replace(energy_preset(self.preset), charges_exponentials=self.exponentials)
 
     def memory(self) -> Memory:
         """Where weights and tokens are."""

@@ -115,6 +115,11 @@ class Bill:
         return total * scorer_byte_j(self.energy.prices(), memory, total) / memory.batch
 
     @property
+    def exponential_j(self) -> float:
+        """One exponential, logarithm, root or GELU; nothing unless ``energy.exponentials``."""
+        return self.energy.prices().charged_exponential_j
+
+    @property
     def number_j(self) -> float:
         """Moving one number of a token in or out of memory."""
         return self.energy.prices().network_bytes * byte_j(self.energy.prices(), self.energy.tokens)

@@ -33,7 +33,9 @@ SCORER = ScorerShape(
 )
 MEMORY = Memory(weights="dram", tokens="sram_32k", cache="sram_1m", batch=2)
 # Every operation has its own price, all of order one, so that a term charged to the wrong entry shows.
-PRICES = EnergyPreset(**{entry: 0.3 + 0.137 * number for number, entry in enumerate(ENTRIES)})
+PRICES = EnergyPreset(
+    **{entry: 0.3 + 0.137 * number for number, entry in enumerate(ENTRIES)}, charges_exponentials=True
+)
 TOKENS = TokenCounts(np.array([64.0, 64.0, 40.0]), np.array([64.0, 40.0, 17.5]))
 FRONT_END = FrontEnd(
     np.array([0.0, 1.2, 0.8]), 1.1, 0.9, full_scale_v=0.2, load_f=0.4, kappa=0.6, uses=50.0, circuit="priced"
@@ -164,6 +166,9 @@ def counted_by_loops(preset, network, scorer, tokens, front_end, memory):
         products += [(n, key_width, keys), (n, keys, key_width)] * network.heads
         products += [(n, d, m), (n, m, d)]
         total += preset.network_mac_j * sum(rows_ * inner * columns for rows_, inner, columns in products)
+        if preset.charges_exponentials:
+            roots = looked_at + network.protected
+            total += preset.exponential_j * (sum([n * keys] * network.heads) + n * m + roots)
         # into QKV, out of it, into attention, out, into the output map, out, into the MLP, hidden twice, out
         vectors = d + 3 * d + 3 * d + d + d + d + d + m + m + d
         total += n * vectors * preset.network_bytes * price[memory.tokens]
@@ -219,7 +224,9 @@ def cases(draw):
     positive = st.floats(0.01, 5.0)
     currents = st.lists(st.just(0.0) | st.floats(0.01, 9.0), min_size=depth, max_size=depth).map(np.array)
     prices = EnergyPreset(
-        **{entry: draw(st.floats(0.0, 5.0)) for entry in ENTRIES}, network_bytes=draw(st.sampled_from((1.0, 2.0)))
+        **{entry: draw(st.floats(0.0, 5.0)) for entry in ENTRIES},
+        network_bytes=draw(st.sampled_from((1.0, 2.0))),
+        charges_exponentials=draw(st.booleans()),
     )
     kept = draw(counts)
     attended = kept + draw(counts) if draw(st.booleans()) else None

@@ -27,7 +27,7 @@ QUERIES, KEYS = (65, 41, 18), (65, 41, 18)
 WIDTH, HEADS = NETWORK.width, NETWORK.heads
 COUNTS = (
     *("exact_macs", "analog_macs", "digital_macs", "written_cells"),
-    *("conversions_in", "conversions_out", "comparisons"),
+    *("conversions_in", "conversions_out", "comparisons", "exponentials"),
 )
 
 
@@ -59,11 +59,13 @@ def walked(name: str, layer: int) -> dict[str, float]:
                     found["analog_macs"] += 2 * 8
                     found["conversions_in"] += 1
                     found["conversions_out"] += 1
+                    found["exponentials"] += 1
                     continue
                 found["comparisons"] += 1
                 found["analog_macs"] += 4 if name == "reram_pq" else 8
                 found["exact_macs"] += KEPT[layer] * (8 if "converted" in name else 16)
                 found["conversions_out"] += KEPT[layer] if "converted" in name else 0
+                found["exponentials"] += KEPT[layer]
     return found
 
 
@@ -98,8 +100,11 @@ def test_the_ledger_has_the_circuit_on_a_line_and_fewer_products_on_anothers():
     )
     fewer = sum(2 * WIDTH * n**2 * (1 - kept) for n, kept in zip(queries, KEPT, strict=True))
     assert float(exact.attention_j - found.attention_j) == pytest.approx(fewer * PRICES.network_mac_j, rel=1e-4)
+    no_exponentials = sum(4 * n**2 * (1 - kept) for n, kept in zip(queries, KEPT, strict=True))
+    spared_j = float(exact.exponentials_j - found.exponentials_j)
+    assert spared_j == pytest.approx(no_exponentials * PRICES.exponential_j, rel=1e-4)
     same = {line for line, value in exact.as_dict().items() if float(value) == float(found.as_dict()[line])}
-    assert same == set(exact.as_dict()) - {"attention", "pairs"}
+    assert same == set(exact.as_dict()) - {"attention", "pairs", "exponentials"}
 
 
 def test_wear_is_writes_a_token_over_what_a_cell_stands():

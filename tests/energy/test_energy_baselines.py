@@ -110,16 +110,18 @@ def test_analog_and_digital_differ_in_the_scorer_only():
     analog = ledger(PRICES, NETWORK, SCORER, TOKENS, FRONT_END).as_dict()
     digital = digital_ledger(PRICES, NETWORK, SCORER, TOKENS).as_dict()
     same = {line for line in analog if float(analog[line]) == float(digital[line])}
-    network = {"sensor_read", "sensor_adc", "sensor_link", "embedding", "normalisation", "attention", "mlp"}
+    camera = {"sensor_read", "sensor_adc", "sensor_link"}
+    network = {"embedding", "normalisation", "attention", "mlp", "exponentials"}
     unpriced = {
         "scorer_memory",
+        "scorer_exponentials",  # of rivals alone
         "activations",
         "weights",
         "cache",
         "uplink",
         "pairs",
     }  # neither memory nor air is charged here
-    assert same == network | unpriced | {"projection", "switching"}
+    assert same == camera | network | unpriced | {"projection", "switching"}
 
 
 @pytest.mark.parametrize(("number_format", "mac"), [("int4", 0.2), ("int8", 1.3), ("fp16", 0.8)])

@@ -94,6 +94,8 @@ def test_published_values_arrive_in_joules():
     assert horowitz.score_add_j == horowitz.compare_j == pytest.approx(0.1e-12)
     assert energy_preset("jouppi_7nm").network_mac_j == pytest.approx(0.07e-12 + 0.03e-12)
     assert energy_preset("jouppi_7nm_fp16").network_mac_j == pytest.approx(0.34e-12 + 0.38e-12)
+    assert horowitz.exponential_j == pytest.approx(3 * (1.1e-12 + 0.9e-12))
+    assert energy_preset("jouppi_7nm").exponential_j == pytest.approx(3 * (0.34e-12 + 0.38e-12))
     assert horowitz.dac_j_per_bit == pytest.approx(0.32e-3 / 1.1e9 / 8, rel=1e-3)
     assert energy_preset("paper_4_2").dac_j_per_bit == pytest.approx(1e-12)
     assert "10.1109/ISSCC.2014.6757323" in arithmetic.HOROWITZ_INT8_MULTIPLY.source

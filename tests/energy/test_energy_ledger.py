@@ -238,6 +238,21 @@ def test_vmap_over_examples_gives_each_its_own_energy():
     assert float(total(kept.mean(0))) < float(per_example.mean())
 
 
+FUNCTIONS = ("exp", "tanh", "rsqrt")
+"""Primitives of a softmax, of a GELU and of a norm."""
+
+
+def functions(jaxpr):
+    """Numbers that each of ``FUNCTIONS`` makes in a jaxpr."""
+    total = dict.fromkeys(FUNCTIONS, 0)
+    for equation in jaxpr.eqns:
+        for inner in jaxprs_in_params(equation.params):
+            total = {name: count + functions(inner)[name] for name, count in total.items()}
+        if equation.primitive.name in FUNCTIONS:
+            total[equation.primitive.name] += equation.outvars[0].aval.size
+    return total
+
+
 def dot_macs(jaxpr):
     """Multiply-accumulates of every dot_general in a jaxpr: size of the output times the contracted
     length."""
@@ -253,7 +268,7 @@ def dot_macs(jaxpr):
 
 
 @pytest.mark.parametrize(("needs", "pulled_back"), [((), 0), (("query",), 24 * 24)])
-def test_a_block_of_the_model_does_the_multiply_accumulates_that_are_charged(needs, pulled_back):
+def test_a_block_of_the_model_does_the_products_and_exponentials_that_are_charged(needs, pulled_back):
     """Traced from the model, not from formulas. Where a method asks for the first token's query (the moving-average
     prototype does), the block pulls it back to token space (d^2) on top; the docs list it as left out."""
     spec = ModelSpec(width=24, depth=1, heads=3, mlp_width=40, patch=4)
@@ -270,6 +285,11 @@ def test_a_block_of_the_model_does_the_multiply_accumulates_that_are_charged(nee
     network = NetworkShape(tokens=16, width=24, depth=1, heads=3, mlp_width=40, classes=10, stem_macs=0)
     charged = attention_macs(network, 17.0) + mlp_macs(network, 17.0)
     assert dot_macs(traced.jaxpr) - pulled_back == charged
+    of_mlps_norm = {"rsqrt": 17}  # which the ledger leaves out altogether
+    found = sum(count - of_mlps_norm.get(name, 0) for name, count in functions(traced.jaxpr).items())
+    assert found * PRICES.exponential_j == pytest.approx(float(dense_ledger(PRICES, network).exponentials_j), rel=1e-6)
+    silent = dataclasses.replace(PRICES, charges_exponentials=False)
+    assert float(dense_ledger(silent, network).exponentials_j) == 0.0
 
 
 def test_multiplexing_costs_switching_not_more_conversions():

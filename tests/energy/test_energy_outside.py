@@ -16,7 +16,7 @@ def test_every_outside_figure_is_cited_and_used():
 
 def test_converters_memories_and_arrays_are_all_there():
     quantities = " ".join(one.quantity for one in comparisons())
-    for word in ("conversion", "ADC", "analog MAC", "digital MAC", "DRAM", "pixel"):
+    for word in ("conversion", "ADC", "analog MAC", "digital MAC", "exponential", "DRAM", "pixel"):
         assert word in quantities
 
 

@@ -331,7 +331,7 @@ def test_a_config_from_before_there_were_kinds_loads_unchanged(file):
     kinds = {"data": {"kind": "images"}, "model": {"kind": "vit"}}
     since = {
         "hardware": {"token_time_s": None, "readout": None, "law": None, "attenuation": None},
-        "energy": {"circuit": "priced"},
+        "energy": {"circuit": "priced", "exponentials": False},
     }
     since |= {"data": {"evaluation": "test", "validation_examples": 500, "resize": None}}
     since |= {"model": {"activation": "gelu_tanh", "norm_epsilon": 1e-6, "weights": None, "cut": False, "head": "cls"}}

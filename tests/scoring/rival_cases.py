@@ -25,6 +25,17 @@ from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Survey
 from atis_jax.scoring.registry import make_method
 from atis_jax.scoring.rivals.attention import AttentionSpec
+from atis_jax.scoring.rivals.dtem import DtemSpec
+from atis_jax.scoring.rivals.dynamicvit import DynamicVitSpec
+from atis_jax.scoring.rivals.evit import EvitSpec
+from atis_jax.scoring.rivals.linear import LinearSpec
+from atis_jax.scoring.rivals.ltp import LtpSpec
+from atis_jax.scoring.rivals.norm import NormSpec
+from atis_jax.scoring.rivals.position import PositionSpec
+from atis_jax.scoring.rivals.random import RandomSpec
+from atis_jax.scoring.rivals.spatten import SpattenSpec
+from atis_jax.scoring.rivals.tome import TomeSpec
+from atis_jax.scoring.rivals.zerotprune import ZeroTPruneSpec
 from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
 from atis_jax.training.state import create_state
 from atis_jax.training.step import Codesign, codesign_step
@@ -38,6 +49,20 @@ MODEL = VisionTransformer(ModelSpec(width=16, depth=DEPTH, heads=2, mlp_width=16
 SHALLOW = VisionTransformer(dataclasses.replace(MODEL.spec, depth=2), FACTS)
 """Its first two layers, which compile quicker."""
 WANTED = jnp.full(DEPTH, 0.5)
+CASES: dict[str, Any] = {
+    "random": RandomSpec(),
+    "attention_received": AttentionSpec(),
+    "ltp": LtpSpec(final_threshold=0.12, temperature=0.02),
+    "tome": TomeSpec(merged=3),
+    "dynamicvit": DynamicVitSpec(),
+    "zerotprune": ZeroTPruneSpec(votes=(1, 1, 1)),
+    "spatten": SpattenSpec(accumulates=True),
+    "linear": LinearSpec(),
+    "norm": NormSpec(),
+    "position": PositionSpec(),
+    "dtem": DtemSpec(merged=3),
+    "evit": EvitSpec(),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,16 +12,19 @@ import pytest
 from rival_cases import (
     DEPTH,
     MODEL,
+    SHALLOW,
     batch,
     golden,
     masked,
     method_of,
+    of_layers,
     params,
     start,
     surveyed,
     tiny_bill,
 )
 
+from atis_jax.energy.baselines import energy_ratio
 from atis_jax.energy.shapes import NetworkShape
 from atis_jax.models.forward import masked_forward
 from atis_jax.models.kernels import Softmax, told
@@ -35,6 +38,11 @@ from atis_jax.scoring.rivals.ltp import (
     soft_mask,
     starting_thresholds,
 )
+from atis_jax.training.spec import CodesignSpec, LossSpec, PruningSpec, StageSpec
+from atis_jax.training.state import create_state, optimiser
+from atis_jax.training.step import Codesign, codesign_step
+from atis_jax.training.task import Classify
+from atis_jax.validation import SettingError
 
 SPEC = LtpSpec(final_threshold=0.12, temperature=0.02)
 METHOD = method_of(SPEC)
@@ -145,7 +153,7 @@ def test_hard_masks_are_the_network_without_those_tokens(passes):
 
 
 def test_the_class_token_is_never_pruned():
-    shut = start(METHOD, offset=jnp.full(DEPTH, 1000.0))
+    shut = start(METHOD, threshold=jnp.full((DEPTH, 1), 1000.0))
     alive = np.asarray(masked(METHOD, shut).alive)[1:, ..., 0]
     assert alive[..., 0].all() and not alive[..., 1:].any()
 
@@ -189,7 +197,7 @@ def test_thresholds_have_a_gradient_while_soft_alone(passes):
         )  # fmt: skip
         return jnp.sum(out.logits**2) + jnp.sum(out.probability)
 
-    soft, hard = (np.asarray(slope(inputs.design, jnp.float32(hardness)).offset) for hardness in (0.0, 1.0))
+    soft, hard = (np.asarray(slope(inputs.design, jnp.float32(hardness)).threshold[:, 0]) for hardness in (0.0, 1.0))
     assert np.isfinite(soft).all() and (np.abs(soft[1:]) > 1e-6).all() and soft[0] == 0.0
     np.testing.assert_array_equal(hard, 0.0)
 
@@ -208,4 +216,52 @@ def test_thresholds_are_told_as_they_start():
     design = start(METHOD).design
     found = METHOD.metrics(design)["threshold_per_layer"]
     np.testing.assert_allclose(found, starting_thresholds(SPEC.final_threshold, DEPTH))
-    assert METHOD.labels(design).offset == "scorer" and METHOD.labels(design).threshold == "frozen"
+    assert METHOD.labels(design).threshold == "scorer" and METHOD.labels(design).start == "frozen"
+
+
+TRACKED = dataclasses.replace(SPEC, thresholds="tracked")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", [SPEC, TRACKED], ids=lambda spec: spec.thresholds)
+def test_thresholds_follow_the_wanted_share_where_they_are_tracked_alone(spec):
+    """Forty steps of a network that rests, half soft and half hard; a token is 1/48 of the share."""
+    method, wanted = method_of(spec), np.array([0.8, 0.7])
+    stage = StageSpec(steps=40, learning_rate=0.0, warmup=0.0)
+    pruning = PruningSpec(kept=tuple(wanted.tolist()), ramp=0.0, hard_from=0.5)
+    codesign = CodesignSpec(threshold_learning_rate=2.0)
+    costs = dataclasses.replace(tiny_bill(), network=SHALLOW.shape(), layers=(True, True))
+    setup = Codesign(
+        SHALLOW, method, Classify(), stage, pruning, LossSpec(), codesign,
+        lambda kept, design, state: energy_ratio(method.bill(costs, kept, design, state), costs.dense()),
+    )  # fmt: skip
+    transform, inputs = optimiser(stage, codesign, method), start(method, jnp.asarray(wanted))
+    state = create_state(of_layers(2), inputs.design, inputs.state, jax.random.key(0), transform)
+    step, kept = jax.jit(codesign_step(setup, transform)), []
+    for _ in range(stage.steps):
+        state, metrics = step(state, batch(), of_layers(2, seed=1))
+        kept.append(np.asarray(metrics["kept_per_layer"]))
+    before, after = inputs.design.threshold, state.design.threshold
+    assert "loss_ltp" in metrics and np.abs(np.asarray(after - before))[1] > 0
+    if method.tracked:
+        np.testing.assert_allclose(kept[-1], wanted, atol=0.03)
+    else:
+        assert kept[-1][0] == 1.0 and after[0] == before[0] and abs(kept[-1][1] - wanted[1]) > 0.1
+
+
+def test_tracked_thresholds_are_those_of_the_budget_and_not_of_the_loss():
+    method = method_of(TRACKED)
+    assert method.tracked and method.labels(start(method).design).threshold == "threshold" and not METHOD.tracked
+    moved_by_loss = types.SimpleNamespace(codesign=CodesignSpec(threshold="gradient", threshold_learning_rate=0.1))
+    METHOD.check(moved_by_loss)
+    with pytest.raises(SettingError, match="scorer.thresholds = 'tracked' with config.codesign.threshold = 'gradient'"):
+        method.check(moved_by_loss)
+    with pytest.raises(SettingError, match="scorer.thresholds = 'tracked' with scorer.rule = 'relative'"):
+        dataclasses.replace(TRACKED, rule="relative")
+
+
+@pytest.mark.parametrize(("rule", "times"), [("absolute", 1), ("relative", 2)])
+def test_finding_the_largest_is_charged_too(rule, times):
+    costs, method = tiny_bill(), method_of(dataclasses.replace(SPEC, rule=rule))
+    bill = method.bill(costs, jnp.asarray([0.5, 0.25, 0.25]), None, None)
+    np.testing.assert_allclose(bill.comparator_j, times * (17 + 9 + 5) * costs.energy.prices().compare_j, rtol=1e-6)

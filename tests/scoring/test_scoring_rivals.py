@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import jaxprs_in_params
 from rival_cases import (
     BATCH,
+    CASES,
     PADDING,
     SHALLOW,
     Padded,
@@ -26,51 +24,11 @@ from rival_cases import (
     start,
     tiny_bill,
 )
-from scoring_reference import context_for
 
-from atis_jax.energy.shapes import NetworkShape
-from atis_jax.energy.spec import EnergySpec
-from atis_jax.numerics import layer_of
-from atis_jax.pruning.stream import Attended
 from atis_jax.scoring.atis.method import Atis
-from atis_jax.scoring.bill import Bill
-from atis_jax.scoring.method import Survey
-from atis_jax.scoring.operations import counting
 from atis_jax.scoring.registry import METHODS, OURS
-from atis_jax.scoring.rivals.attention import AttentionSpec
-from atis_jax.scoring.rivals.dtem import DtemSpec
-from atis_jax.scoring.rivals.dynamicvit import DynamicVitSpec
-from atis_jax.scoring.rivals.evit import EvitSpec
-from atis_jax.scoring.rivals.linear import LinearSpec
-from atis_jax.scoring.rivals.ltp import LtpSpec
-from atis_jax.scoring.rivals.norm import NormSpec
-from atis_jax.scoring.rivals.position import PositionSpec
-from atis_jax.scoring.rivals.random import RandomSpec
-from atis_jax.scoring.rivals.spatten import SpattenSpec
-from atis_jax.scoring.rivals.tome import TomeSpec
-from atis_jax.scoring.rivals.zerotprune import ZeroTPruneSpec
 
-SPARED: dict[str, Any] = {
-    "tome": lambda n, d, heads: 0.75 * n**2 * d / heads,
-    "dtem": lambda n, d, heads: 0.75 * n**2 * d / heads,
-    "zerotprune": lambda n, d, heads: 0.75 * n**2 * d,
-}
-"""Cosines of all pairs, as the program takes them, less those of half against half, which the method needs."""
 KEPT = jnp.asarray([0.6, 0.3])
-CASES: dict[str, Any] = {
-    "random": RandomSpec(),
-    "attention_received": AttentionSpec(),
-    "ltp": LtpSpec(final_threshold=0.12, temperature=0.02),
-    "tome": TomeSpec(merged=3),
-    "dynamicvit": DynamicVitSpec(),
-    "zerotprune": ZeroTPruneSpec(votes=(1, 1, 1)),
-    "spatten": SpattenSpec(accumulates=True),
-    "linear": LinearSpec(),
-    "norm": NormSpec(),
-    "position": PositionSpec(),
-    "dtem": DtemSpec(merged=3),
-    "evit": EvitSpec(),
-}
 
 
 def test_no_rival_is_left_out():
@@ -143,43 +101,3 @@ def test_none_is_charged_nothing_and_more_tokens_cost_more(name):
     assert (float(few.scoring_j) > 0) == (name != "random")
     assert all(float(getattr(many, f"{line}_j")) >= float(value) for line, value in few.as_dict().items())
     assert float(many.scoring_j) > float(few.scoring_j) or name == "random"
-
-
-def products(jaxpr) -> int:
-    """Multiply-accumulates of the matrix products in a jaxpr: size of the output times the contracted lengths."""
-    total = 0
-    for equation in jaxpr.eqns:
-        total += sum(products(inner) for inner in jaxprs_in_params(equation.params))
-        if equation.primitive.name == "dot_general":
-            contracted, _ = equation.params["dimension_numbers"][0]
-            shape = equation.invars[0].aval.shape
-            total += math.prod(equation.outvars[0].aval.shape) * math.prod(shape[axis] for axis in contracted)
-    return total
-
-
-@pytest.mark.parametrize(("tokens", "width"), [(65, 16), (129, 16), (129, 32)])
-@pytest.mark.parametrize("name", CASES)
-def test_matrix_products_that_a_decision_adds_are_on_the_bill(name, tokens, width):
-    """Of one scored layer from which next to nobody leaves, multiply-accumulates priced at 1 and all else at 0."""
-    method, heads, counted = method_of(CASES[name]), 2, np.arange(tokens) > 0
-    attended = Attended(
-        received=jnp.zeros((heads, tokens)),
-        cls_row=jnp.zeros((heads, tokens)),
-        keys=jnp.zeros((heads, tokens, width // heads)),
-        full=jnp.zeros((heads, tokens, tokens)),
-        inputs=jnp.zeros((tokens, width)),
-    )
-    context = context_for(1, tokens, state=(), attended=attended, along=jnp.arange(tokens), size=jnp.ones(tokens))
-    seen = jnp.ones((1, 1, tokens, width))
-    shown = Survey(seen, counted[None], jax.tree.map(lambda leaf: leaf[None, None], attended))
-    design, state = method.begin(jax.random.key(0), shown, jnp.asarray([0.5]))
-
-    def decide(design, tokens, key):
-        return method.score(layer_of(design, 0), None, None, tokens, context, key)[0]
-
-    done = products(jax.make_jaxpr(decide)(design, seen[0, 0], jax.random.key(0)).jaxpr)
-    network = NetworkShape(tokens - 1, width, 1, heads, width, 3, 0)
-    costs = counting(Bill(EnergySpec(preset="horowitz_45nm"), network, (True,)))
-    charged = method.bill(costs, jnp.full(1, 1 - 1e-3 / tokens), design, state).score_j
-    spared = SPARED[name](tokens, width, heads) if name in SPARED else 0.0
-    assert charged == pytest.approx(done - spared, rel=0.02, abs=1.1 * width)  # EViT fuses what leaves

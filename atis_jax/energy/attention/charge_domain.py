@@ -57,6 +57,7 @@ class ChargeDomainCircuit(AttentionCircuit):
             conversions_out=converted,
             comparisons=comparisons,
             moved_bytes=moved,
+            exponentials=stay * pairs * heads,
             seconds=queries * heads * attention.CHARGE_CYCLE.value,
             digital_j=(numbers + stored) * preset.network_mac_j,
             array_j=pairs * d * attention.CHARGE_MAC.value,

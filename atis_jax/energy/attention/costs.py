@@ -31,6 +31,7 @@ class AttentionCosts:
         conversions_out: currents or voltages that become numbers.
         comparisons: analog ones.
         moved_bytes: between memory and circuit, beyond what exact attention moves.
+        exponentials: of the softmax, which is the network's arithmetic.
         seconds: one array after the other.
         digital_j: of ``digital_macs``.
         array_j: of ``analog_macs``.
@@ -49,6 +50,7 @@ class AttentionCosts:
     conversions_out: Float[Array, "L"]
     comparisons: Float[Array, "L"]
     moved_bytes: Float[Array, "L"]
+    exponentials: Float[Array, "L"]
     seconds: Float[Array, "L"]
     digital_j: Float[Array, "L"]
     array_j: Float[Array, "L"]

@@ -52,6 +52,7 @@ class MemristorCircuit(AttentionCircuit):
             conversions_out=weights + numbers,
             comparisons=nothing,
             moved_bytes=nothing,
+            exponentials=weights,
             seconds=2.0 * keys * write_s + 2.0 * queries * read_s,
             digital_j=nothing,
             array_j=2.0 * 2.0 * d * pairs * attention.RERAM_READ.value,

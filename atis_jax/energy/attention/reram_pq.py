@@ -52,6 +52,7 @@ class ReramPqCircuit(AttentionCircuit):
             conversions_out=nothing,
             comparisons=pairs * heads,
             moved_bytes=moved,
+            exponentials=jnp.asarray(self.pairs) * pairs * heads,
             seconds=queries * heads * attention.RERAM_READ_TIME.value,
             digital_j=coding * preset.score_mac_j,
             array_j=read * attention.RERAM_READ.value,

@@ -29,6 +29,29 @@ def mlp_j(preset: EnergyPreset, network: NetworkShape, tokens: TokenCounts) -> F
     return preset.network_mac_j * jnp.sum(mlp_macs(network, tokens.in_mlp + network.protected))
 
 
+def exponentials_j(
+    preset: EnergyPreset,
+    network: NetworkShape,
+    tokens: TokenCounts,
+    normalised: Float[Array, "L"],
+    circuit: AttentionCosts | None = None,
+) -> Float[Array, ""]:
+    """H n k of the softmax, a GELU for each of the m hidden numbers, a root a norm; over all layers, J an example.
+
+    Args:
+        preset: prices; nothing where it does not charge them.
+        network: shape.
+        tokens: n that go through attention, k that each attends to, and those in the MLP.
+        normalised: (L,) patch tokens that layer's scorer or attention looks at.
+        circuit: the one that computes attention: the softmax is then of what it leaves.
+    """
+    queries = tokens.kept + network.protected
+    keys = queries if tokens.attended is None else tokens.attended + network.protected
+    softmax = network.heads * queries * keys if circuit is None else circuit.exponentials
+    gelu = network.mlp_width * (tokens.in_mlp + network.protected)
+    return preset.charged_exponential_j * jnp.sum(softmax + gelu + normalised + network.protected)
+
+
 def embedding_j(preset: EnergyPreset, network: NetworkShape, embedded: Float[Array, ""]) -> Float[Array, ""]:
     """Stem of the share ``embedded`` of the patches, and the head, J an example."""
     head_macs = float(network.width) * network.classes * network.head_tokens

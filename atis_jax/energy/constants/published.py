@@ -116,6 +116,24 @@ KELLER_2023 = Constant(
     "Keller et al., JSSC 58(4), 1129, 2023, doi 10.1109/JSSC.2023.3234893: 38.7 TOPS/W on BERT-base at 0.67 V",
     "measured",
 )
+ZHANG_2022 = Constant(
+    "softmax unit of base 2, a cycle",
+    13.12e3 * PICO / 3000,
+    "J",
+    28,
+    "Zhang et al., TCAS-I 2022, doi 10.1109/TCSI.2022.3175534: 13.12 mW at 3 GHz, synthesised; abstract read, one "
+    "exponential a cycle assumed",
+    "modelled",
+)
+SPAGNOLO_2022 = Constant(
+    "approximate softmax circuit",
+    1 * PICO,
+    "J",
+    28,
+    "Spagnolo et al., Aggressive Approximation of the SoftMax Function for Power-Efficient Hardware Implementations, "
+    "2022: below 1 pJ, an upper bound; abstract read, one exponential assumed",
+    "modelled",
+)
 IBM_2023_PRECISE = Constant(
     "64-core phase-change chip, a MAC at high precision",
     2 * PICO / 2.48,

@@ -7,6 +7,7 @@ count in place of thresholds. It is no rival that saves Q, K and V: what it prun
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from jaxtyping import Array, Float
 from atis_jax.energy.ledger import Ledger
 from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Place
-from atis_jax.scoring.rivals.share import Share, first_by
+from atis_jax.scoring.rivals.share import Share, first_by, sorting
 from atis_jax.scoring.types import Context, Decision
 from atis_jax.typing import Key
 from atis_jax.validation import SettingError, check_settings, setting
@@ -63,17 +64,19 @@ class AttentionReceived(Share):
         return Decision(received[:, None], keep.astype(tokens.dtype)[:, None], keep[:, None]), context.state
 
     def bill(self, costs: Bill, kept: Float[Array, "L"], design: Any, state: Any) -> Ledger:
-        """The network, with MLPs of fewer tokens than its attention; H n^2 additions and n comparisons a layer."""
-        return received_bill(costs, kept, self.site)
+        """The network, with MLPs of fewer tokens than its attention; H n^2 additions, n log2 n comparisons a layer."""
+        return received_bill(costs, kept, self.site, sorting)
 
 
-def received_bill(costs: Bill, kept: Float[Array, "L"], site: str) -> Ledger:
-    """Adding up what each of n tokens receives over heads and rows, and one comparison a token."""
+def received_bill(
+    costs: Bill, kept: Float[Array, "L"], site: str, compared: Callable[[Float[Array, "L"]], Float[Array, "L"]]
+) -> Ledger:
+    """Adding up what each of n tokens receives over heads and rows, and ``compared(n)`` comparisons a layer."""
     prices, network = costs.energy.prices(), costs.network
     n = costs.tokens(kept, site).scored + network.protected
     return costs.scored(
         kept,
         site,
         score_j=jnp.sum(costs.has_scorer * network.heads * n**2) * prices.score_add_j,
-        comparator_j=jnp.sum(costs.has_scorer * n) * prices.compare_j,
+        comparator_j=jnp.sum(costs.has_scorer * compared(n)) * prices.compare_j,
     )

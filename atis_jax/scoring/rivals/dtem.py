@@ -135,8 +135,8 @@ class Dtem(Method):
 
         A layer of n tokens: d F multiply-accumulates a token for its embedding, (n/2)^2 cosines of F, 3 d for each
         token merged, and the sizes on n^2 H logits (``score``); 2 n F for the embeddings' lengths (``projection``);
-        comparisons for the best partner and to sort the half (``comparator``); tokens, embeddings and what is merged in
-        and out of memory, and W once a batch.
+        their roots and the sizes' logarithms, each n (``scorer_exponentials``); comparisons for the best partner and to
+        sort the half (``comparator``); tokens, embeddings and what is merged in and out of memory, and W once a batch.
         """
         network, tokens = costs.network, costs.tokens(kept, self.site)
         n, merged = tokens.scored + network.protected, tokens.scored - tokens.in_mlp
@@ -151,6 +151,7 @@ class Dtem(Method):
             projection_j=costs.mac_j * jnp.sum(where * 2.0 * n * features),
             score_j=costs.mac_j * jnp.sum(where * (n * d * features + pairs * features + 3.0 * d * merged))
             + costs.energy.prices().score_add_j * jnp.sum(where * network.heads * n**2),
+            scorer_exponentials_j=costs.exponential_j * jnp.sum(where * 2.0 * n),
             comparator_j=costs.energy.prices().compare_j * jnp.sum(where * compared),
         )
 

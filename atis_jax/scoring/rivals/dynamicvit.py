@@ -149,13 +149,16 @@ class DynamicVit(Method):
 
         A stage of n tokens of width C: its norm, 5 C operations a token (``projection``); C^2 + C^2/2 + C^2/8 + C/2
         multiply-accumulates a token and n C/2 additions for the mean (``score``); n log2 n comparisons to sort them
-        (``comparator``); each token from memory, and the weights once a batch. GELUs and exponentials are left out,
-        as the network's are.
+        (``comparator``); the norm's root, a GELU for each hidden number, and for the log-softmax of two numbers two
+        exponentials and a logarithm a token (``scorer_exponentials``); each token from memory, and the weights once a
+        batch.
         """
         prices, network, tokens = costs.energy.prices(), costs.network, costs.tokens(kept, self.site)
         n, width = costs.has_scorer * design.stage * tokens.scored, float(network.width)
         macs = float(sum(a * b for a, b in sizes(network.width)))
-        weights = macs + float(sum(b for _, b in sizes(network.width))) + 2.0 * width
+        outputs = [float(out) for _, out in sizes(network.width)]
+        weights = macs + sum(outputs) + 2.0 * width
+        functions = 1.0 + sum(outputs[:-1]) + outputs[-1] + 1.0
         return costs.scored(
             kept,
             self.site,
@@ -163,6 +166,7 @@ class DynamicVit(Method):
             + costs.weights_j(costs.has_scorer * design.stage * weights),
             projection_j=jnp.sum(n) * width * (2.0 * costs.mac_j + 3.0 * prices.score_add_j),
             score_j=jnp.sum(n) * (macs * costs.mac_j + 0.5 * width * prices.score_add_j),
+            scorer_exponentials_j=jnp.sum(n) * functions * costs.exponential_j,
             comparator_j=jnp.sum(sorting(n)) * prices.compare_j,
         )
 

@@ -112,8 +112,9 @@ class Tome(Method):
 
         A layer of n tokens: the mean of the keys over H heads, n (d - K) additions, and its length, 2 n K
         multiply-accumulates (``projection``); (n/2)^2 cosines of K, the sizes on n^2 H logits, which the first layer
-        could do without, and 3 d for each token merged (``score``); comparisons for the best partner and to sort the
-        half (``comparator``); keys, their mean, and tokens merged in and out of memory.
+        could do without, and 3 d for each token merged (``score``); a root for a key's length and the logarithm of a
+        size, each n (``scorer_exponentials``); comparisons for the best partner and to sort the half (``comparator``);
+        keys, their mean, and tokens merged in and out of memory.
         """
         prices, network, tokens = costs.energy.prices(), costs.network, costs.tokens(kept, self.site)
         n, merged = tokens.scored + network.protected, tokens.scored - tokens.in_mlp
@@ -131,6 +132,7 @@ class Tome(Method):
             projection_j=over_layers(n * (d - head)) * prices.score_add_j + over_layers(2.0 * n * head) * costs.mac_j,
             score_j=over_layers(pairs * head + 3.0 * d * merged) * costs.mac_j
             + over_layers(network.heads * n**2) * prices.score_add_j,
+            scorer_exponentials_j=over_layers(2.0 * n) * costs.exponential_j,
             comparator_j=over_layers(compared) * prices.compare_j,
         )
 

@@ -112,9 +112,9 @@ class ZeroTPrune(Share):
         """The network, whose blocks every token that enters goes through, and the stages where tokens leave.
 
         A layer of n tokens with v rounds: (v + 1) H n^2 multiply-accumulates of the votes, (n/2)^2 d of the cosines
-        (``score``); n d for the keys' lengths, 4 H n for two times heads' variances and squares (``projection``);
-        comparisons to rank twice and for the best partner; A written once and read v + 1 times, since it has to be
-        there as a whole, and the keys.
+        (``score``); n d for the keys' lengths, 4 H n for two times heads' variances and squares (``projection``); roots
+        of these lengths and of two means over heads, 3 n (``scorer_exponentials``); comparisons to rank twice and for
+        the best partner; A written once and read v + 1 times, since it has to be there as a whole, and the keys.
         """
         network, tokens = costs.network, costs.tokens(kept, self.site)
         count = kept * tokens.scored[0]
@@ -127,6 +127,7 @@ class ZeroTPrune(Share):
             scorer_memory_j=costs.number_j * jnp.sum(chooses * (heads * n**2 * (times + 1.0) + n * width)),
             projection_j=costs.mac_j * jnp.sum(chooses * n * (width + 4.0 * heads)),
             score_j=costs.mac_j * jnp.sum(chooses * (times * heads * n**2 + (0.5 * n) ** 2 * width)),
+            scorer_exponentials_j=costs.exponential_j * jnp.sum(chooses * 3.0 * n),
             comparator_j=jnp.sum(chooses * (2.0 * sorting(n) + (0.5 * n) ** 2)) * costs.energy.prices().compare_j,
         )
 
