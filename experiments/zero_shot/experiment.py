@@ -76,6 +76,11 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
     batches = list(eval_batches(dense.settings.data, dense.test))
     unpruned = evaluate.dense_answers(dense.model, task, dense.params, batches)
     seen = attention_of(dense, shown)
+    length = round(float(seen.counted.sum(axis=-1).mean()))
+
+    def realised(method: Method, kept: np.ndarray) -> np.ndarray:
+        return np.asarray(method.realised(jnp.asarray(kept), length))
+
     arms: dict[str, Any] = {}
     right: dict[str, np.ndarray] = {"right_dense": unpruned.right[None]}
     for number, name in enumerate(settings.arms):
@@ -85,7 +90,7 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
         noise = jax.random.fold_in(rng.key_of(root, "evaluation"), number)
         shares = {}
         for pruned in settings.pruned:
-            kept = kept_by(pruned, depth)
+            kept = kept_by(pruned, depth, functools.partial(realised, method))
             scorer = started_at(dense, method, fit, key, kept, taught)
             found = [
                 evaluate.count(evaluator(dense, method).masked(), task, batches, inputs, one)

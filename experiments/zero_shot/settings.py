@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,11 +42,19 @@ class ZeroShotSettings:
         check_settings(self, "config")
 
 
-def kept_by(pruned: float, depth: int) -> tuple[float, ...]:
-    """Share of the tokens left after each layer: r, r^2, ... with the mean 1 - ``pruned``."""
+def kept_by(
+    pruned: float, depth: int, realised: Callable[[np.ndarray], np.ndarray] = lambda kept: kept
+) -> tuple[float, ...]:
+    """Share of the tokens wanted after each layer: r, r^2, ... such that the mean of what is left is 1 - ``pruned``.
+
+    Args:
+        pruned: share removed, mean of layers.
+        depth: layers.
+        realised: from the wanted shares to those that a method comes to.
+    """
     powers = np.arange(1, depth + 1)
     low, high = 0.0, 1.0
-    for _ in range(60):
+    for _ in range(30):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if np.mean(middle**powers) < 1.0 - pruned else (low, middle)
+        low, high = (middle, high) if np.mean(realised(middle**powers)) < 1.0 - pruned else (low, middle)
     return tuple(float(one) for one in high**powers)

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from scoring_reference import random_design
 
+from atis_jax.circuits.presets import get_preset
 from atis_jax.pruning.stream import Attended
+from atis_jax.scoring.atis.analog import Analog
 from atis_jax.scoring.atis.design import inputs_of
 from atis_jax.scoring.atis.projection import gaussian
 from atis_jax.scoring.atis.prototype import trained_weights
 from atis_jax.scoring.atis.regression import RIDGE, attention_target, fitted
 from atis_jax.scoring.atis.spec import ScorerSpec
+from atis_jax.scoring.method import Survey
 from atis_jax.validation import SettingError
 
 WIDTH, INPUTS, TOKENS = 24, 8, 4000
@@ -86,15 +89,24 @@ def test_the_target_is_the_log_of_a_groups_attention_less_its_examples_mean():
     assert not np.any(np.asarray(found)[:, ~counted])
 
 
-def test_a_target_onward_is_the_mean_of_a_layer_and_all_behind_it():
-    received = np.random.default_rng(0).uniform(0.01, 1.0, size=(3, 2, 2, 5))
-    counted, found = jnp.ones((2, 5), bool), {}
-    for part, given in (
+def test_a_start_onward_looks_at_the_mean_of_a_layer_and_all_behind_it():
+    rng, begun = np.random.default_rng(0), {}
+    received, seen = (
+        rng.uniform(0.01, 1.0, size=(3, 2, 2, 40)),
+        jnp.asarray(rng.normal(size=(3, 2, 40, 6)), jnp.float32),
+    )
+    for start, given in (
         ("received_onward", received),
         ("received", np.stack([received[layer:].mean(axis=0) for layer in range(3)])),
+        ("received", received),
     ):
-        found[part] = attention_target(Attended(received=jnp.asarray(given)), part, counted, 1)
-    np.testing.assert_allclose(*found.values(), atol=1e-5)
+        method = Analog(ScorerSpec(inputs=4, start=start), get_preset("nominal"))
+        told = Survey(seen, jnp.ones((2, 40), bool), Attended(received=jnp.asarray(given, jnp.float32)))
+        design, _ = method.begin(jax.random.key(0), told, jnp.ones(3))
+        begun[len(begun)] = np.asarray(design.projection)
+    np.testing.assert_allclose(begun[0], begun[1], atol=1e-4)
+    np.testing.assert_allclose(begun[0][-1], begun[2][-1], atol=1e-4)
+    assert np.abs(begun[0][0] - begun[2][0]).max() > 0.1
 
 
 def test_a_prototype_that_is_the_networks_query_starts_nowhere_else():

@@ -73,8 +73,9 @@ def starting_design(
 
     target_LxMxG = jnp.zeros((depth, batch * tokens, spec.groups))
     regressed = choose(FITTED, spec.start, "scorer.start")
-    for part in regressed:
-        target_LxMxG = attention_target(survey.attended, part, survey.counted, spec.groups).reshape(target_LxMxG.shape)
+    if regressed:
+        target = attention_target(survey.attended, spec.start, survey.counted, spec.groups)
+        target_LxMxG = target.reshape(target_LxMxG.shape)
 
     def one(layer_key, variance_X, query_GxD, seen_MxX, fit):
         design = initial_design(layer_key, spec, hardware, width, variance_X)

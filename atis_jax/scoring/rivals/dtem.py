@@ -112,7 +112,8 @@ class Dtem(Method):
         norm = jnp.sqrt(jnp.maximum(jnp.sum(made**2, axis=-1, keepdims=True), jnp.finfo(made.dtype).tiny))
         metric, size = made / norm, context.size
 
-        into, order, best = match(metric, context.along, alive, protected, design.merged)
+        count = self.spec.count(design.merged, context.full)
+        into, order, best = match(metric, context.along, alive, protected, count)
         keep, unlike = into == jnp.arange(into.shape[0]), jnp.where(best > -1.5, -best, 1.0)
         if isinstance(context.smoothing, float) and context.smoothing == 0.0:  # known while compiled: nothing is soft
             probability = keep.astype(tokens.dtype)[:, None]
@@ -124,7 +125,7 @@ class Dtem(Method):
 
         def soft():
             most = max(self.spec.per_layer(2))
-            return relaxed(metric, size, context.along, alive, protected, design.merged, most, self.spec)
+            return relaxed(metric, size, context.along, alive, protected, count, most, self.spec)
 
         share, order, keep, unlike = jax.lax.cond(jnp.asarray(context.smoothing) > 0, soft, whole)
         probability = keep.astype(tokens.dtype)[:, None]

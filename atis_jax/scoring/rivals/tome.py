@@ -48,12 +48,18 @@ class TomeSpec:
         check_settings(self, "scorer")
 
     def counts(self, survey: Survey, kept: Float[Array, "L"]) -> Float[Array, "L"]:
-        """Tokens merged in every layer: ``per_layer``, or what the wanted fractions say of the longest surveyed."""
+        """What every layer merges: tokens (``per_layer``); or by ``pruning.kept``, as a share of an example's own.
+
+        The shares are those of the longest surveyed.
+        """
         if self.merged is not None:
             return jnp.asarray(self.per_layer(len(kept)), float)
-        tokens = jnp.max(jnp.sum(survey.counted, axis=-1)).astype(float)
-        left = self.realised(kept, tokens) * tokens
-        return jnp.round(jnp.concatenate([tokens[None], left[:-1]]) - left)
+        left = self.realised(kept, jnp.max(jnp.sum(survey.counted, axis=-1)).astype(float))
+        return jnp.concatenate([jnp.ones(1), left[:-1]]) - left
+
+    def count(self, design: Float[Array, ""], full: Float[Array, ""] | Int[Array, ""]) -> Float[Array, ""]:
+        """Tokens that a layer merges of an example that had ``full``; ``design`` is the layer's of ``counts``."""
+        return design if self.merged is not None else jnp.round(design * full)
 
     def realised(self, kept: Float[Array, "L"], tokens: Float[Array, ""] | int) -> Float[Array, "L"]:
         """Whole tokens, at most half of those that reach a layer."""
@@ -72,7 +78,7 @@ class TomeSpec:
 
 
 class Tome(Method):
-    """Bipartite soft matching of the keys; the design is how many tokens each layer merges, and is not trained."""
+    """Bipartite soft matching of the keys; the design is what each layer merges (``TomeSpec.counts``), not trained."""
 
     Spec = TomeSpec
     needs = frozenset({"keys"})
@@ -102,7 +108,8 @@ class Tome(Method):
         assert context.attended is not None and context.attended.keys is not None
         alive = context.alive[:, 0]
         metric = jax.lax.stop_gradient(jnp.mean(context.attended.keys, axis=0))
-        into, order, best = match(metric, context.along, alive, alive & ~context.counted, design)
+        count = self.spec.count(design, context.full)
+        into, order, best = match(metric, context.along, alive, alive & ~context.counted, count)
         keep = (into == jnp.arange(into.shape[0]))[:, None]
         unlike = -jnp.where(best > NO_PAIR, best, -1.0)[:, None]
         return Decision(unlike, keep.astype(tokens.dtype), keep, into, along=order), context.state
