@@ -53,8 +53,9 @@ LOOKS: dict[str, tuple[str, Any, str, float]] = {
 def curves(axes: Axes, summary: Mapping[str, Any]) -> None:
     """Accuracy over the share of the tokens removed, a line an arm, from the untouched network on."""
     dense = 100 * summary["accuracy"]["dense"]
-    for name, found in summary["zero_shot"]["arms"].items():
-        color, dash, mark, width = LOOKS[name]
+    arms = summary["zero_shot"]["arms"]
+    for name in (name for name in LOOKS if name in arms):
+        found, (color, dash, mark, width) = arms[name], LOOKS[name]
         points = [(100 * one["pruned"], 100 * one["accuracy"]) for one in found["shares"].values()]
         x, y = np.array([(0.0, dense), *points]).T
         axes.plot(x, y, color=color, linestyle=dash, marker=mark, markersize=4, linewidth=width, label=found["words"])

@@ -54,7 +54,7 @@ def test_a_run_prunes_by_each_score_and_draws_it(finished_run, tmp_path):
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Tokens removed, nothing trained" in page and "Scores and attention" in page
     run = read_run(tmp_path / "run", Arrays())
-    (axes,) = compare.draw({"digits": run}).axes
+    (axes,) = compare.draw({"digits": run, "the same": run}).axes
     labels = [line.get_label() for line in axes.get_lines()]
     assert [ARMS[name].words for name in SOME] == labels[: len(SOME)] and axes.get_title() == "digits"
     start = axes.get_lines()[0].get_xydata()[0]
