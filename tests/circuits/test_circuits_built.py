@@ -73,7 +73,8 @@ def test_what_is_left_out_is_not_there(x64):
 
 
 @pytest.mark.slow
-def test_building_everything_changes_no_bit(optimised):
+def test_building_everything_changes_no_bit():
+    """Operation by operation: no compiler rounds one of the two elsewhere."""
     _, _, chip = cases()
     plain, all_built = (
         realise(program_for(built), HARDWARE, chip, nominal_environment(HARDWARE)) for built in (None, jnp.ones(INPUTS))

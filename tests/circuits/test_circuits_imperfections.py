@@ -81,15 +81,14 @@ def test_every_spread_of_the_hardware_has_a_name():
     assert {f".{path}" for path in SPREADS} == named - FIELDS["read_noise"]
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_factor_one_is_the_same_design_to_the_bit(name, optimised):
-    hardware = get_preset(name)
+def test_factor_one_is_the_same_design_to_the_bit():
     ones = jnp.ones(len(IMPERFECTIONS))
-    for factors in (ones, np.ones(len(IMPERFECTIONS)), dict.fromkeys(IMPERFECTIONS, 1.0), {}):
-        assert leaves(scale_imperfections(hardware, factors)) == leaves(hardware)
-    traced = jax.jit(scale_imperfections)(hardware, ones)
-    for path, value in leaves(traced).items():
-        assert np.float32(value).tobytes() == np.float32(leaves(hardware)[path]).tobytes(), path
+    for hardware in map(get_preset, PRESETS):
+        for factors in (ones, np.ones(len(IMPERFECTIONS)), dict.fromkeys(IMPERFECTIONS, 1.0), {}):
+            assert leaves(scale_imperfections(hardware, factors)) == leaves(hardware)
+        traced = jax.jit(scale_imperfections)(hardware, ones)
+        for path, value in leaves(traced).items():
+            assert np.float32(value).tobytes() == np.float32(leaves(hardware)[path]).tobytes(), (hardware.name, path)
 
 
 @pytest.mark.parametrize("name", IMPERFECTIONS)
@@ -117,36 +116,36 @@ def test_read_noise_grows_in_proportion():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nominal", "sky130_fg", "rasp_350nm"])
-def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(name, optimised):
+def test_the_chip_at_zero_is_the_perfect_chip_and_reads_without_noise(optimised):
     """Drawn and read with noise, against ``nominal_chip`` of the unscaled design read without: the same numbers.
 
     Chips are equal as numbers; a zero times a negative draw is -0.0. Scaled within the program and, of one preset,
-    before it and without any.
+    before it.
     """
-    hardware, draws = get_preset(name), np.random.default_rng(0)
+    draws = np.random.default_rng(0)
     inputs, noise = jnp.asarray(draws.uniform(-1, 1, (50, 16))), jnp.asarray(draws.normal(size=(50, 2)))
+    zeros = jnp.zeros(len(IMPERFECTIONS))
 
     def drawn(scaled, key):
         chip = sample_chip(key, scaled, GEOMETRY)
         realised = realise(program(GEOMETRY), scaled, chip, nominal_environment(scaled))
         return chip, realised, jax.vmap(read, (None, 0, 0))(realised, inputs, noise)
 
+    @jax.jit
     def perfect(hardware):
         chip = nominal_chip(hardware, GEOMETRY)
         realised = realise(program(GEOMETRY), hardware, chip, nominal_environment(hardware))
         return chip, realised, jax.vmap(read, (None, 0, None))(realised, inputs, None)
 
+    @jax.jit
     def within(hardware, factors, key):
         return drawn(scale_imperfections(hardware, factors), key)
 
-    zeros = jnp.zeros(len(IMPERFECTIONS))
-    compiled = jax.jit(perfect)(hardware)
-    assert_the_same(jax.jit(within)(hardware, zeros, jax.random.key(6)), compiled)
-    if name == "nominal":
-        scaled = scale_imperfections(hardware, zeros)
-        assert_the_same(jax.jit(drawn)(scaled, jax.random.key(6)), compiled)
-        assert_the_same(drawn(scaled, jax.random.key(6)), perfect(hardware))
+    for name in ("nominal", "sky130_fg", "rasp_350nm"):
+        hardware = get_preset(name)
+        assert_the_same(within(hardware, zeros, jax.random.key(6)), perfect(hardware))
+    scaled = scale_imperfections(NOMINAL, zeros)
+    assert_the_same(jax.jit(drawn)(scaled, jax.random.key(6)), perfect(NOMINAL))
 
 
 def assert_the_same(found, wanted):

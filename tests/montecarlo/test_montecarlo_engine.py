@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -23,10 +24,11 @@ from experiments.montecarlo import engine, memory
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.table import CellTable, read_table
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
 KEY = jax.random.key(3)
 # The budget counts what the process holds already, and one that has run many other tests holds much.
 SMALL = MonteCarloSpec(chips=3, examples=EXAMPLES, batch_size=8, chunk=4, width=2, memory_mb=32768)
+PORTIONS = dataclasses.replace(SMALL, width=3, chunk=10, batch_size=7)
 
 
 def run(one, folder, spec=SMALL, runner=None, inputs=None):
@@ -107,13 +109,6 @@ def test_the_rate_counts_what_is_in_the_table(tiny):
 
 
 @pytest.mark.slow
-def test_portions_change_nothing(tiny, tmp_path, monkeypatch):
-    """Chunks of cells and batches of examples that do not come out even."""
-    has_room(monkeypatch, tiny.room)
-    assert run(tiny.arm, tmp_path, dataclasses.replace(SMALL, width=3, chunk=5, batch_size=7)).rows == tiny.rows
-
-
-@pytest.mark.slow
 def test_arms_that_differ_in_the_first_layer_alone_have_their_own_programs(tiny):
     """In one engine, one after the other: layers before the first keep everything."""
     one, inputs, runner, cells = tiny.arm, tiny.inputs[:1], tiny.runner, np.arange(engine.FEW)
@@ -184,33 +179,13 @@ def test_going_on_computes_only_what_is_missing(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_devices_share_the_cells(tiny, tmp_path):
-    """Two devices need a process of their own: their number is fixed at the start."""
-    code = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
-        "import jax; jax.config.update('jax_num_cpu_devices', 2)\n"
-        "import pathlib, test_montecarlo_engine as t\n"
-        "jax.config.update('jax_disable_most_optimizations', True)\n"
-        "account = t.run(t.arm(), pathlib.Path(sys.argv[3])).account\n"
-        "assert account.summary(t.SMALL)['devices'] == 2\n"
-    )
-    command = [sys.executable, "-c", code, str(ROOT), str(Path(__file__).parent), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+def test_devices_share_the_cells_and_portions_change_nothing(tiny, tmp_path):
+    """Two devices, and chunks of cells and batches of examples that do not come out even."""
+    command = [sys.executable, str(HERE / "two_devices.py"), str(tmp_path), json.dumps(tiny.room)]
+    path = os.pathsep.join((str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")))
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0, done.stderr[-2000:]
     assert read_table(tmp_path / "cells.csv") == tiny.rows
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process to a core")
-def test_a_process_bound_to_one_core_has_one_device():
-    """As under a batch system that hands out fewer cores than the machine has."""
-    code = (
-        "import os; os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n"
-        "import jax; from experiments.montecarlo.arms import one_device_a_core; one_device_a_core()\n"
-        "print(len(jax.devices('cpu')))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == ["1"]
 
 
 class Compiled:

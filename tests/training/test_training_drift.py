@@ -24,7 +24,7 @@ from experiments.final_table import final_table
 from experiments.rundir import open_run
 from experiments.trained_run import load_trained
 
-MODES = ("fixed", "adaptive", "hysteresis")
+MODES = ("fixed", "adaptive")
 
 
 @pytest.mark.slow

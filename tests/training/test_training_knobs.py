@@ -190,7 +190,13 @@ def gradients():
     """
     setups = [
         codesign_setup(
-            changed(scorer=dict(**EVERYTHING, shared=shared), codesign=dict(detach_network=True)), MODEL, "analog"
+            changed(
+                scorer=dict(**EVERYTHING, shared=shared),
+                loss=dict(distill=0.0, attention=0.0),  # and the dense network, which nobody asks then, is left out
+                codesign=dict(detach_network=True),
+            ),
+            MODEL,
+            "analog",
         )[0]
         for shared in (False, True)
     ]
@@ -249,7 +255,7 @@ def moving():
     """A moving prototype's step at given weights of the loss, all knobs trained, thresholds tracked; its start."""
     settings = changed(
         scorer=dict(**EVERYTHING, prototype="ema", ema_rate=0.1),
-        loss=dict(attention=0.0),
+        loss=dict(attention=0.0, distill=0.0),
         codesign=dict(knob_learning_rate=0.2, scorer_until=1.0, threshold="tracked", threshold_learning_rate=1.0),
         tune=dict(steps=30),
     )
@@ -266,7 +272,7 @@ def moving():
 def test_energy_alone_switches_inputs_off_and_leaves_one(moving):
     """Far above every other term, at a kept fraction that the thresholds hold: 30 steps close what it charges for."""
     settings, step, state = moving
-    weights = dict(energy=1000.0, distill=0.0, swing=0.0)
+    weights = dict(energy=1000.0, swing=0.0)
     assert int(active_inputs(layer_of(state.design, 0), settings.scorer)) == INPUTS
     for number in range(30):
         before = np.asarray(state.design.threshold)[:, 0]
@@ -284,7 +290,7 @@ def test_energy_alone_switches_inputs_off_and_leaves_one(moving):
 def test_gates_of_a_moving_prototype_train(moving):
     """Which inputs are built is chosen while the prototype follows the queries; what is not trained stands still."""
     settings, step, state = moving
-    weights = dict(energy=0.1, distill=settings.loss.distill, swing=settings.loss.swing)
+    weights = dict(energy=0.1, swing=settings.loss.swing)
     after, metrics = run(functools.partial(step, weights), state, 3)
     assert np.isfinite(metrics["loss"]) and np.all(np.isfinite(metrics["gradient_norm"]))
     assert stored(after.scorer_state.query) != stored(state.scorer_state.query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -9,6 +10,7 @@ import json
 import numpy as np
 import pytest
 
+from atis_jax.circuits import get_preset
 from atis_jax.scoring.atis.calibration import CalibrationSpec
 from atis_jax.validation import SettingError, UserError
 from experiments.final_table import final_table
@@ -25,10 +27,18 @@ from experiments.rundir import open_run
 SMALL = MonteCarloSpec(chips=12, temperature_c=(0.0, 70.0), examples=40, batch_size=20, chunk=8, memory_mb=32768)
 
 
+@contextlib.contextmanager
+def full_room():
+    """Room for every token: one program for all arms, where what is seen to be needed is not the question."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine.Engine, "room", lambda self, arm, inputs: engine.full_room(arm, inputs[0]))
+        yield
+
+
 @pytest.fixture
-def room_for_all(monkeypatch):
-    """Room for every token: one program fewer for each arm, where what is seen to be needed is not the question."""
-    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: engine.full_room(arm, inputs[0]))
+def room_for_all():
+    with full_room():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +47,7 @@ def yielded(finished_run, tmp_path_factory):
     settings = YieldSettings(
         checkpoints=(str(finished_run),), calibrations=("none", "threshold+offset+table"), montecarlo=SMALL
     )
-    with open_run(tmp_path_factory.mktemp("yield") / "run", settings) as folder:
+    with open_run(tmp_path_factory.mktemp("yield") / "run", settings) as folder, full_room():
         return folder.path, yields.run(settings, folder)
 
 
@@ -65,6 +75,7 @@ def test_yield_end_to_end(yielded, capsys):
 
 @pytest.mark.slow
 def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
+    """With the room that its cells are seen to need."""
     settings = NoiseSweepSettings(
         checkpoint=str(finished_run), imperfections=("all", "offset", "current"), scales=(1.0, 16.0), montecarlo=SMALL
     )
@@ -94,21 +105,24 @@ def test_noise_sweep_end_to_end(finished_run, tmp_path, capsys):
 @pytest.mark.slow
 def test_temperature_sweep_end_to_end(finished_run, room_for_all, tmp_path, capsys):
     settings = TemperatureSweepSettings(
-        checkpoint=str(finished_run),
-        biases=("fixed_charge", "ptat"),
-        compensations=("none", "periodic"),
-        montecarlo=SMALL,
+        checkpoint=str(finished_run), biases=("ptat",), compensations=("none", "periodic"), montecarlo=SMALL
     )
     with open_run(tmp_path / "thermal", settings) as folder:
         summary = temperature_sweep.run(settings, folder)
     final_table(summary)
     assert "ptat, periodic" in capsys.readouterr().out
-    gm = {(entry["bias"], entry["current_a"]): entry["change"] for entry in summary["gm_change_per_10c"]}
-    # SPICE, NMOS 20 -> 30 C: +46.7, +33.7 and +21.8 % at 1, 10 and 100 nA.
+    assert {entry["bias"] for entry in summary["gm_change_per_10c"]} == {"ptat"}
+    assert len(summary["temperature"]) == 2 * 2
+
+
+def test_transconductance_moves_with_temperature_as_the_bias_has_it():
+    """SPICE, NMOS 20 -> 30 C: +46.7, +33.7 and +21.8 % at 1, 10 and 100 nA; not at all behind a PTAT bias."""
+    settings = TemperatureSweepSettings(biases=("fixed_charge", "ptat"))
+    _, table = temperature_sweep.gm_changes(settings, get_preset("nominal"))
+    gm = {(entry["bias"], entry["current_a"]): entry["change"] for entry in table}
     fixed = [gm["fixed_charge", current] for current in (1e-9, 1e-8, 1e-7)]
     assert fixed == pytest.approx([0.467, 0.337, 0.218], abs=0.03)
     assert gm["ptat", 1e-8] == pytest.approx(0.0, abs=0.01)
-    assert len(summary["temperature"]) == 4 * 2
 
 
 @pytest.mark.slow
@@ -138,26 +152,22 @@ def test_precision_sweep_end_to_end(finished_run, room_for_all, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_broken_off_and_gone_on_with(finished_run, yielded, tmp_path, monkeypatch):
+def test_broken_off_and_gone_on_with(finished_run, yielded, room_for_all, tmp_path, monkeypatch):
     """Between two writes of the table; the second attempt ends with the bytes of the run left alone.
 
-    Which measured calibrated chips too, in other portions.
+    Which measured calibrated chips too.
     """
-    settings = YieldSettings(
-        checkpoints=(str(finished_run),),
-        calibrations=("none",),
-        montecarlo=dataclasses.replace(SMALL, chunk=4, width=2),
-    )
+    settings = YieldSettings(checkpoints=(str(finished_run),), calibrations=("none",), montecarlo=SMALL)
     place, append, written = tmp_path / "run", CellTable.append, []
 
-    def twice(table, rows):
-        if len(written) == 2:
+    def once(table, rows):
+        if written:
             raise KeyboardInterrupt
         append(table, rows)
         written.append(len(rows))
 
     with monkeypatch.context() as broken, open_run(place, settings) as folder, pytest.raises(KeyboardInterrupt):
-        broken.setattr(CellTable, "append", twice)
+        broken.setattr(CellTable, "append", once)
         yields.run(settings, folder)
     before = (place / "cells.csv").read_bytes().count(b"\n") - 1
     assert before == sum(written) == 8 and not (place / "summary.json").exists()

@@ -62,16 +62,7 @@ def dense():
 
 @pytest.fixture(scope="module")
 def codesign():
-    return codesign_of(SETTINGS)
-
-
-@pytest.fixture(scope="module")
-def keep_rate_alone():
-    return codesign_of(changed(loss=dict(attention=0.0, swing=0.0)))
-
-
-def codesign_of(settings):
-    setup, transform = codesign_setup(settings, MODEL, "analog")
+    setup, transform = codesign_setup(SETTINGS, MODEL, "analog")
     step = counted_jit(make_codesign_step(setup, transform))
 
     def start(seed, threshold=0.0):
@@ -133,9 +124,9 @@ def test_metrics_are_the_terms_and_add_up_to_the_loss(codesign):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("threshold", "start_side"), [(-1.5, 1), (1.5, -1)])
-def test_keep_rate_moves_thresholds_towards_the_target(keep_rate_alone, threshold, start_side):
+def test_keep_rate_moves_thresholds_towards_the_target(codesign, threshold, start_side):
     """From too open and from too closed; 30 steps at 0.1 raw units of 0.25 V each, scores of a tenth of a volt."""
-    step, start = keep_rate_alone
+    step, start = codesign
     state = start(3, threshold)
     before = np.asarray(state.design.threshold)
     state, metrics = run(step, state, 30)

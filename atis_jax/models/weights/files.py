@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from atis_jax.data.located import locate
 from atis_jax.models.weights.errors import WeightsError
-from atis_jax.models.weights.gguf import load_gguf
+from atis_jax.models.weights.gguf import Packed, load_gguf
 from atis_jax.models.weights.graph import load_graph
 from atis_jax.validation import SettingError
 
@@ -30,13 +30,13 @@ class WeightsFile:
 
     Attributes:
         path: of the file.
-        tensors: arrays by published name.
+        tensors: arrays by published name; some know their shape and are read from the file when NumPy asks for them.
         config: what the file or its neighbour says of the network, by the names of Hugging Face's ``config.json``.
         preparation: what its neighbour says of the inputs, by the names of ``preprocessor_config.json``.
     """
 
     path: Path
-    tensors: Mapping[str, np.ndarray]
+    tensors: Mapping[str, np.ndarray | Packed]
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preparation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -97,7 +97,7 @@ def _beside(path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-_READERS: dict[str, Callable[[Path], tuple[dict[str, np.ndarray], dict[str, Any]]]] = {
+_READERS: dict[str, Callable[[Path], tuple[Mapping[str, np.ndarray | Packed], Mapping[str, Any]]]] = {
     ".safetensors": lambda path: (load_file(path), {}),
     ".onnx": load_graph,
     ".gguf": load_gguf,

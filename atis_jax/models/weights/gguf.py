@@ -1,4 +1,4 @@
-"""Arrays of a GGUF file in float32 by Hugging Face's names, and what the file says of its network.
+"""Arrays of a GGUF file by Hugging Face's names, in float32 once they are asked for, and what it says of its network.
 
 llama.cpp, whose format it is, turns neighbours (2 i, 2 i + 1) of a head's dimensions, Hugging Face and we turn
 (i, i + K/2): its converter reorders the rows of Q and K, and here they go back.
@@ -6,6 +6,7 @@ llama.cpp, whose format it is, turns neighbours (2 i, 2 i + 1) of a head's dimen
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,38 @@ _TURNED = {"attn_q": "num_attention_heads", "attn_k": "num_key_value_heads"}
 """Maps whose rows are reordered, and how many heads each has."""
 
 
-def load_gguf(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by name, dequantised; and what the file says of the network, by the names of ``config.json``.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Packed:
+    """An array as its file has it: in float32 each time that NumPy asks, since all of them are six times the file.
+
+    Attributes:
+        data: quantised, in blocks of bytes, or floats.
+        kind: how, a ``gguf.GGMLQuantizationType``.
+        shape: of what it stands for.
+        heads: whose rows are reordered; None: none.
+    """
+
+    data: np.ndarray
+    kind: Any
+    shape: tuple[int, ...]
+    heads: int | None = None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        from gguf import dequantize
+
+        array = np.asarray(dequantize(self.data, self.kind), np.float32)
+        array = array if self.heads is None else halves(array, self.heads)
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def load_gguf(path: Path) -> tuple[dict[str, Packed], dict[str, Any]]:
+    """Arrays by name; and what the file says of the network, by the names of ``config.json``.
 
     Names that no network of the architecture has stay as they are.
 
     Raises:
         ImportError: the library ``gguf`` is not installed.
+        NotImplementedError: it does not know how an array is quantised.
         ValueError: the network is of another architecture, or does not say how many heads it has.
     """
     from gguf import dequantize
@@ -63,12 +89,13 @@ def load_gguf(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     found = facts(reader)
     tensors = {}
     for tensor in reader.tensors:
-        array = np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        dequantize(np.atleast_2d(tensor.data)[:1], tensor.tensor_type)  # whether it can be read is known now
         name, part = _named(tensor.name)
         heads = found.get(_TURNED.get(part, ""))
         if part in _TURNED and heads is None:
             raise ValueError(f"{LLAMA}.{_FACTS[_TURNED[part]]} is missing")
-        tensors[name] = array if heads is None else halves(array, heads)
+        shape = tuple(int(size) for size in reversed(tensor.shape))
+        tensors[name] = Packed(tensor.data, tensor.tensor_type, shape, heads)
     return tensors, found
 
 

@@ -62,7 +62,7 @@ def read_gpt2(model: Decoder, file: WeightsFile) -> Reading:
         WeightsError: the file has more or less in it.
     """
     spec, facts, (anchor, prefix) = model.spec, model.facts, _anchor(file)
-    rows, width, tensors = len(file.tensors[anchor]), spec.width, Tensors(file.path, file.tensors)
+    rows, width, tensors = file.tensors[anchor].shape[0], spec.width, Tensors(file.path, file.tensors)
     places = (tensors.shape_of(f"{prefix}wpe.weight") or (facts.length,))[0]
     check_text(file.path, facts, rows, places)
 

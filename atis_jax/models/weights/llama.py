@@ -66,7 +66,7 @@ def read_llama(model: Decoder, file: WeightsFile) -> Reading:
         WeightsError: the file has more or less in it.
     """
     spec, (anchor, prefix) = model.spec, _anchor(file)
-    rows, width, shared = len(file.tensors[anchor]), spec.width, spec.kv_heads * spec.key_width
+    rows, width, shared = file.tensors[anchor].shape[0], spec.width, spec.kv_heads * spec.key_width
     check_text(file.path, model.facts, rows, _said(file).get("max_position_embeddings"))
     tensors = Tensors(file.path, file.tensors)
 

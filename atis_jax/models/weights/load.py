@@ -50,7 +50,7 @@ def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTre
     """``load_weights`` from a file that is read already."""
     spec: Any = model.spec  # type: ignore[attr-defined]
     found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, file)
-    found["blocks"] = jax.tree.map(lambda *layers: np.stack(layers), *found["blocks"])
+    found["blocks"] = _stacked(found["blocks"])
     nested = "params" in params  # as Flax has them
     fresh = params["params"] if nested else params
     untrained = sorted(set(fresh) - set(found))
@@ -64,3 +64,14 @@ def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTre
     filled = jax.tree_util.tree_map_with_path(as_before, merged, fresh)
     line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
     return {"params": filled} if nested else filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")
+
+
+def _stacked(blocks: list[PyTree]) -> PyTree:
+    """Blocks as one, leaves (L, ...), which are made one after the other; ``blocks`` is empty afterwards.
+
+    Nothing is held twice but one leaf: of a network of words the blocks are what is large.
+    """
+    leaves, structure = zip(*(jax.tree.flatten(block) for block in blocks), strict=True)
+    blocks.clear()
+    stacked = [jnp.asarray(np.stack([layer.pop(0) for layer in leaves])) for _ in range(structure[0].num_leaves)]
+    return jax.tree.unflatten(structure[0], stacked)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from atis_jax.models.weights.errors import WeightsError
+from atis_jax.models.weights.gguf import Packed
 
 SHOWN = 8
 """Names listed in an error; the others are counted."""
@@ -35,7 +36,7 @@ class Tensors:
     ``take`` and ``leave`` go on whatever they find; ``finish`` raises all of it at once.
     """
 
-    def __init__(self, path: Path, tensors: Mapping[str, np.ndarray]):
+    def __init__(self, path: Path, tensors: Mapping[str, np.ndarray | Packed]):
         self._path, self._tensors = path, tensors
         self._asked: set[str] = set()
         self._reasons: dict[str, int] = {}
