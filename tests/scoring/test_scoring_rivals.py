@@ -51,8 +51,6 @@ from atis_jax.scoring.rivals.tome import TomeSpec
 from atis_jax.scoring.rivals.zerotprune import ZeroTPruneSpec
 
 SPARED: dict[str, Any] = {
-    "tome": lambda n, d, heads: 0.75 * n**2 * d / heads,
-    "dtem": lambda n, d, heads: 0.75 * n**2 * d / heads,
     "zerotprune": lambda n, d, heads: 0.75 * n**2 * d,
 }
 """Cosines of all pairs, as the program takes them, less those of half against half, which the method needs."""
