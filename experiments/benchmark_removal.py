@@ -21,6 +21,7 @@ from atis_jax.data.dataset import Facts
 from atis_jax.models.forward import Pass, ScorerInputs, gathered_layers, run_layers
 from atis_jax.models.registry import make_model
 from atis_jax.numerics import layer_of
+from atis_jax.pruning.gather import choose_capacity
 from atis_jax.pruning.stream import Stream
 from atis_jax.scoring.operations import operations
 from atis_jax.training.evaluate import capacities_for, chips_for, example_keys
@@ -55,9 +56,9 @@ class Shape:
         return Facts(rows=4, columns=4 * self.tokens, channels=3, mean=(0.5,) * 3, std=(0.5,) * 3, classes=1000)
 
     @property
-    def short(self) -> int:
-        """Tokens of a sequence that has lost what ATIS removes, the protected one included."""
-        return round(self.kept * self.tokens) + 1
+    def left(self) -> int:
+        """Tokens that ATIS leaves, without the protected one."""
+        return round(self.kept * self.tokens)
 
 
 DEIT_TI = Shape()
@@ -101,7 +102,10 @@ def dynamicvit(shape: Shape, share: float) -> ConfigDict:
 
 
 def removal(batch: int, shape: Shape = DEIT_TI) -> dict[str, Case]:
-    """Dense, ATIS, a dense network fed sequences as short as ATIS makes them, and rivals at the operations of ATIS."""
+    """Dense, ATIS, and rivals at the operations of ATIS; dense on sequences already short.
+
+    As short as the room that ATIS gives the tokens it leaves, and as short as these tokens themselves.
+    """
     of_params, of_tokens = jax.random.split(jax.random.key(0))
     model = make_model(from_config_dict(CodesignSettings, atis(shape)).model, shape.facts)
     params = jax.jit(model.init)(of_params)
@@ -112,10 +116,15 @@ def removal(batch: int, shape: Shape = DEIT_TI) -> dict[str, Case]:
 
     ours = gathered(shape, atis(shape), params, stream_of(x))
     assert ours.operations is not None
+
+    def short(length: int) -> Case:
+        return Case(dense, (params, stream_of(x[:, :length])))
+
     return {
         "dense": Case(dense, (params, stream_of(x)), 1.0),
+        "already short": short(choose_capacity(shape.left, shape.tokens)),
         "ATIS": ours,
-        "already short": Case(dense, (params, stream_of(x[:, : shape.short]))),
+        "as short as what is kept": short(shape.left + 1),
         "ToMe": gathered(shape, tome(shape, ours.operations), params, stream_of(x)),
         "DynamicViT": gathered(shape, dynamicvit(shape, ours.operations), params, stream_of(x)),
     }
