@@ -21,7 +21,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +30,15 @@ from atis_jax.xla_flag import XLA_CPU_CURE, XLA_CPU_DEFAULT
 from experiments.files import write_json_atomically
 
 ROOT = Path(__file__).parents[1]
-REPETITIONS, QUICK_REPETITIONS = 41, 3
+REPETITIONS, LONG_REPETITIONS, QUICK_REPETITIONS = 41, 11, 3
+
+
+class Ratio(NamedTuple):
+    """Two cases of a section compared: the time of the first over that of the second, and what that says."""
+
+    first: str
+    second: str
+    means: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,25 +49,24 @@ class Section:
         title: printed.
         children: process name -> (section of ``experiments.benchmark_cases``, whether the XLA cure is on).
         one_core: whether the processes may use one core only.
-        ratio: the two cases compared, first over second, or None.
-        ratio_means: what that ratio says, with its bound if there is one.
+        ratios: cases compared; what one means holds its bound if there is one.
         quick: whether ``--quick`` measures it too.
+        repetitions: turns of each case.
     """
 
     title: str
     children: dict[str, tuple[str, bool]]
     one_core: bool = False
-    ratio: tuple[str, str] | None = None
-    ratio_means: str = ""
+    ratios: tuple[Ratio, ...] = ()
     quick: bool = True
+    repetitions: int = REPETITIONS
 
 
 SECTIONS = (
     Section(
         "training step of configs/quickstart.py",
         {"": ("training step", True)},
-        ratio=("analog", "digital"),
-        ratio_means="analog scorer over digital scorer (bound 1.15)",
+        ratios=(Ratio("analog", "digital", "analog scorer over digital scorer (bound 1.15)"),),
     ),
     Section(
         "analog score of 4096 tokens on one core, noise and gradient (aims: 64->1 0.7 ms, 512->64 8 ms)",
@@ -69,36 +76,53 @@ SECTIONS = (
     Section(
         "64 chips x 4096 tokens, 64 inputs",
         {"": ("chips", True)},
-        ratio=("Python loop", "one vmapped call"),
-        ratio_means="Python loop over one vmapped call",
+        ratios=(Ratio("Python loop", "one vmapped call", "Python loop over one vmapped call"),),
     ),
     Section(
         "inference of configs/quickstart.py, one evaluation batch",
         {"": ("gathered", True)},
-        ratio=("dense", "gathered"),
-        ratio_means="throughput with the pruned tokens removed, over dense",
+        ratios=(Ratio("dense", "gathered", "throughput with the pruned tokens removed, over dense"),),
     ),
     Section(
         "prefill of SmolLM2's shape, 512 words on one core",
         {"": ("prefill", True)},
         one_core=True,
-        ratio=("prefill", "its matrix products"),
-        ratio_means="prefill over its matrix products (bound 1.5)",
+        ratios=(Ratio("prefill", "its matrix products", "prefill over its matrix products (bound 1.5)"),),
         quick=False,
     ),
     Section(
         "decoding step of SmolLM2's shape, room for 1024 words, one core",
         {"": ("decoding", True)},
         one_core=True,
-        ratio=("step after 900 words", "step after 16 words"),
-        ratio_means="late step over early one (1: independent of how many words were said)",
+        ratios=(
+            Ratio(
+                "step after 900 words",
+                "step after 16 words",
+                "late step over early one (1: independent of how many words were said)",
+            ),
+        ),
         quick=False,
+    ),
+    *(
+        Section(
+            f"1,024 tokens, 12 blocks of width 192, batch {batch}: 70 % of the tokens really removed by the first",
+            {"": (f"removal, batch {batch}", True)},
+            ratios=(
+                Ratio("already short", "ATIS", "throughput of ATIS over that of sequences already that short" + bound),
+                Ratio("as short as what is kept", "ATIS", "the same over those without the room that rounding adds"),
+                Ratio("dense", "ATIS", "throughput of ATIS over dense" + least),
+                Ratio("dense", "ToMe", "throughput of ToMe over dense"),
+                Ratio("dense", "DynamicViT", "throughput of DynamicViT over dense"),
+            ),
+            quick=False,
+            repetitions=LONG_REPETITIONS,
+        )
+        for batch, bound, least in ((8, " (bound 0.9)", ""), (1, "", " (bound 1)"))
     ),
     Section(
         "training step with and without the XLA flag that makes small sums right",
         {"with the flag": ("flag", True), "without": ("flag", False)},
-        ratio=("with the flag", "without"),
-        ratio_means="cost of the flag",
+        ratios=(Ratio("with the flag", "without", "cost of the flag"),),
         quick=False,
     ),
 )
@@ -185,10 +209,10 @@ def children_of(section: Section) -> Iterator[dict[str, Child]]:
 
 
 def measure(section: Section, repetitions: int) -> dict[str, Any]:
-    """Times of every case, in turns; medians, quartiles, compile seconds, peak memory, the ratio."""
+    """Times of every case, in turns; medians, quartiles, compile seconds, operations, peak memory, the ratios."""
     with children_of(section) as children:
-        compile_s = {name: child.receive()["compile_s"] for name, child in children.items()}
-        turns = [(name, case) for name, cases in compile_s.items() for case in cases]
+        facts = {name: child.receive()["cases"] for name, child in children.items()}
+        turns = [(name, case) for name, cases in facts.items() for case in cases]
         labels = {turn: turn[0] or turn[1] for turn in turns}
         seconds: dict[str, list[float]] = {label: [] for label in labels.values()}
         peaks = dict.fromkeys(children, 0)
@@ -203,16 +227,18 @@ def measure(section: Section, repetitions: int) -> dict[str, Any]:
         "cases": {
             labels[name, case]: {
                 **spread(seconds[labels[name, case]]),
-                "compile_s": compile_s[name][case],
+                **facts[name][case],
             }
             for name, case in turns
         },
         "peak_bytes": max(peaks.values()),
     }
-    if section.ratio is not None:
-        first, second = (seconds[name] for name in section.ratio)
-        result["ratio"] = statistics.median(a / b for a, b in zip(first, second, strict=True))
-        result["ratio_means"] = section.ratio_means
+    result["ratios"] = {
+        ratio.means: statistics.median(
+            first / second for first, second in zip(seconds[ratio.first], seconds[ratio.second], strict=True)
+        )
+        for ratio in section.ratios
+    }
     return result
 
 
@@ -249,23 +275,30 @@ def processor() -> str:
 
 def table_of(result: dict[str, Any]) -> Table:
     """One section as a table."""
-    caption = f"peak memory {result['peak_bytes'] / 2**20:.0f} MiB"
-    if "ratio" in result:
-        caption = f"{result['ratio_means']}: {result['ratio']:.3f}\n{caption}"
+    counted = any(case["operations"] is not None for case in result["cases"].values())
+    lines = [f"{means}: {ratio:.3f}" for means, ratio in result["ratios"].items()]
+    turns = max(case["repetitions"] for case in result["cases"].values())
+    caption = "\n".join([*lines, f"{turns} turns, peak memory {result['peak_bytes'] / 2**20:.0f} MiB"])
     table = Table(title=result["title"], caption=caption, title_justify="left", caption_justify="left")
     table.add_column("case")
-    for column in ("median", "quartiles", "fastest", "compile"):
+    for column in (*(("operations",) if counted else ()), "median", "quartiles", "fastest", "compile"):
         table.add_column(column, justify="right")
     for name, case in result["cases"].items():
         low, high = case["quartiles_s"]
         table.add_row(
             name,
+            *((operations_of(case),) if counted else ()),
             f"{1e3 * case['median_s']:.3g} ms",
             f"{1e3 * low:.3g} - {1e3 * high:.3g} ms",
             f"{1e3 * case['min_s']:.3g} ms",
             f"{case['compile_s']:.1f} s",
         )
     return table
+
+
+def operations_of(case: dict[str, Any]) -> str:
+    """Its share of the dense network's operations; nothing where they were not counted."""
+    return "" if case["operations"] is None else f"{100 * case['operations']:.1f} %"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -275,7 +308,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_REPETITIONS} repetitions, short sections alone")
     parser.add_argument("--only", metavar="WORDS", help="the sections alone whose titles hold these words")
     arguments = parser.parse_args(argv)
-    repetitions = QUICK_REPETITIONS if arguments.quick else REPETITIONS
     chosen = [one for one in SECTIONS if one.quick or not arguments.quick]
     if arguments.only is not None:
         chosen = [one for one in SECTIONS if arguments.only in one.title]
@@ -286,10 +318,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
     console = Console(width=None if sys.stdout.isatty() else 110)
     before = machine()
-    console.print(f"{before['processor']}, {before['cores']} cores, jax {before['jax']}, {repetitions} repetitions")
+    console.print(f"{before['processor']}, {before['cores']} cores, jax {before['jax']}")
     results = []
     for section in chosen:
-        results.append(measure(section, repetitions))
+        results.append(measure(section, QUICK_REPETITIONS if arguments.quick else section.repetitions))
         console.print(table_of(results[-1]))
     after = machine()
     console.print(f"load average {before['load_average'][0]:.1f} before, {after['load_average'][0]:.1f} after")

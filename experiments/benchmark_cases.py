@@ -39,6 +39,8 @@ from atis_jax.scoring.types import Context, initial_state
 from atis_jax.training.state import TrainState
 from atis_jax.training.step import draw_hardware
 from experiments import arguments, codesign
+from experiments.benchmark_case import Case, NotJitted
+from experiments.benchmark_removal import removal
 from experiments.build import build_model, fed
 from experiments.command_line import load_config
 from experiments.loop import Stage
@@ -54,17 +56,6 @@ PROMPT, SLOTS, FAR = 512, 1024, 900
 """Of a decoder: words of a prompt, room in the cache, and how many words were read before a late step."""
 TURN_S = 0.02
 """Aimed at for one turn: long against the clock and the pipe."""
-
-
-@dataclasses.dataclass(frozen=True)
-class NotJitted:
-    """A function that jits what it wants itself."""
-
-    function: Callable[..., Any]
-
-
-Case = tuple[Callable[..., Any] | NotJitted, tuple]
-"""A function to jit, and what it is called with."""
 
 
 def quickstart() -> tuple[CodesignSettings, Split, Model, jax.Array, TrainState]:
@@ -86,7 +77,7 @@ def training_step(*kinds: str) -> dict[str, Case]:
         # The configured scorer is the analog one; its stage is the one called codesign.
         stage = Stage("codesign" if kind == "analog" else kind, settings.tune.steps, 0, 0, lambda step: "")
         step, state = codesign.prepare(settings, stage, model, train, root, {"dense": dense})
-        cases[kind] = step, (state, batch, dense.params)
+        cases[kind] = Case(step, (state, batch, dense.params))
     return cases
 
 
@@ -119,12 +110,12 @@ def score() -> dict[str, Case]:
         return jnp.sum(decision.voltage**2) + jnp.sum(decision.keep_probability**2)
 
     return {
-        "64->1, gradient to program and inputs": (
+        "64->1, gradient to program and inputs": Case(
             jax.value_and_grad(array, (0, 1)),
             (program, inputs, chip, noise_key),
         ),
-        "512->64, gradient to design": (jax.value_and_grad(projected), (design, tokens, chip, noise_key)),
-        "512->64, gradient to design and tokens": (
+        "512->64, gradient to design": Case(jax.value_and_grad(projected), (design, tokens, chip, noise_key)),
+        "512->64, gradient to design and tokens": Case(
             jax.value_and_grad(projected, (0, 1)),
             (design, tokens, chip, noise_key),
         ),
@@ -151,12 +142,12 @@ def chips() -> dict[str, Case]:
         return [compiled(chip, noise, inputs) for chip, noise in each]
 
     return {
-        "one vmapped call": (jax.vmap(one, (0, 0, None)), (fabricated, noise, inputs)),
-        "one lax.map call": (
+        "one vmapped call": Case(jax.vmap(one, (0, 0, None)), (fabricated, noise, inputs)),
+        "one lax.map call": Case(
             lambda chips, noise, inputs: jax.lax.map(lambda pair: one(pair[0], pair[1], inputs), (chips, noise)),
             (fabricated, noise, inputs),
         ),
-        "Python loop": (NotJitted(loop), (inputs,)),
+        "Python loop": Case(NotJitted(loop), (inputs,)),
     }
 
 
@@ -184,8 +175,8 @@ def gathered() -> dict[str, Case]:
         return gathered_forward(model, params, setup.method, batch, inputs, key, capacities=capacities).logits
 
     return {
-        "dense": (lambda params, batch, key: dense_forward(model, params, batch)[0], (dense.params, batch, root)),
-        "gathered": (removed, (dense.params, batch, root)),
+        "dense": Case(lambda params, batch, key: dense_forward(model, params, batch)[0], (dense.params, batch, root)),
+        "gathered": Case(removed, (dense.params, batch, root)),
     }
 
 
@@ -221,9 +212,9 @@ def prefills() -> dict[str, Case]:
         return model.predict(params, x[-1])
 
     return {
-        "prefill": (lambda params, token: prefill(model, params, {"token": token}, PROMPT), (params, token)),
-        "its matrix products": (lambda params, x: products(params, x, attention), (params, x)),
-        "those with weights": (lambda params, x: products(params, x, nothing), (params, x)),
+        "prefill": Case(lambda params, token: prefill(model, params, {"token": token}, PROMPT), (params, token)),
+        "its matrix products": Case(lambda params, x: products(params, x, attention), (params, x)),
+        "those with weights": Case(lambda params, x: products(params, x, nothing), (params, x)),
     }
 
 
@@ -238,7 +229,7 @@ def decoding() -> dict[str, Case]:
 
     one = jnp.zeros((1,), int)
     return {
-        f"step after {words} words": (lambda *given: step(model, *given), (params, after(words), one))
+        f"step after {words} words": Case(lambda *given: step(model, *given), (params, after(words), one))
         for words in (FAR, 16)
     }
 
@@ -256,6 +247,8 @@ SECTIONS: dict[str, Callable[[], dict[str, Case]]] = {
     "gathered": gathered,
     "prefill": prefills,
     "decoding": decoding,
+    "removal, batch 8": lambda: removal(8),
+    "removal, batch 1": lambda: removal(1),
     "flag": lambda: training_step("analog"),
 }
 
@@ -268,11 +261,13 @@ class CompiledCase:
         once: runs it and waits for the result.
         runs: how often it runs in one turn, so that a turn lasts about ``TURN_S``.
         compile_s: seconds that compiling took.
+        operations: as of the case.
     """
 
     once: Callable[[], Any]
     runs: int
     compile_s: float
+    operations: float | None
 
     def turn(self) -> float:
         """Seconds of one run, averaged over a turn; one more run beforehand warms the caches."""
@@ -285,7 +280,7 @@ class CompiledCase:
 
 def compile_case(case: Case) -> CompiledCase:
     """Compile the case and find out how often to run it in a turn."""
-    function, arguments = case
+    function, arguments, operations = case
     started = time.perf_counter()
     compiled: Callable[..., Any]
     if isinstance(function, NotJitted):
@@ -300,13 +295,13 @@ def compile_case(case: Case) -> CompiledCase:
     once()
     started = time.perf_counter()
     once()
-    return CompiledCase(once, max(1, round(TURN_S / (time.perf_counter() - started))), compile_s)
+    return CompiledCase(once, max(1, round(TURN_S / (time.perf_counter() - started))), compile_s, operations)
 
 
 def serve(section: str) -> None:
     """Compile, then time what is asked for until standard input ends."""
     cases = {name: compile_case(case) for name, case in SECTIONS[section]().items()}
-    say({"compile_s": {name: case.compile_s for name, case in cases.items()}})
+    say({"cases": {n: {"compile_s": one.compile_s, "operations": one.operations} for n, one in cases.items()}})
     for line in sys.stdin:
         say({"seconds": cases[line.strip()].turn(), "peak_bytes": peak_bytes()})
 

@@ -20,7 +20,7 @@ def mean_left(
     """
     weight = jnp.ones(x.shape[:2], x.dtype)
     if stream.gate is not None:
-        weight = jnp.max(stream.gate, axis=-1)
+        weight = jnp.max(stream.gate, axis=-1).astype(x.dtype)
     if stream.real is not None:
         weight = jnp.where(stream.real, weight, 0.0)
     if stream.size is not None:

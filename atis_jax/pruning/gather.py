@@ -10,8 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-BUCKETS = 8
-"""Capacities are rounded up to one of this many equal steps of the sequence length: few shapes, few compilations."""
+BUCKETS, LONGEST_STEP = 8, 32
+"""Capacities are rounded up to a step: this part of the sequence, so that there are few shapes to compile, but no more
+tokens than that, which is room that costs next to nothing."""
+
+
+def step_of(tokens: int) -> int:
+    """Tokens by which capacities of a sequence of ``tokens`` differ."""
+    return max(1, min(tokens // BUCKETS, LONGEST_STEP))
 
 
 def choose_capacity(largest_count: int, tokens: int, protected: int = 1) -> int:
@@ -27,7 +33,7 @@ def choose_capacity(largest_count: int, tokens: int, protected: int = 1) -> int:
     """
     if not 0 <= largest_count <= tokens:
         raise ValueError(f"largest_count = {largest_count} must lie in 0..{tokens}, the tokens of a sequence")
-    step = max(1, tokens // BUCKETS)
+    step = step_of(tokens)
     return min(tokens, int(np.ceil(largest_count / step)) * step) + protected
 
 

@@ -16,6 +16,9 @@ from atis_jax.pruning.stream import Stream, rows, spread
 def pack_to(stream: Stream, capacity: int) -> tuple[Stream, Int[Array, "B"]]:
     """The stream with room for ``capacity`` tokens: those alive in any group, in order, the rest of the room dead.
 
+    Gates are True or False from here on. Tokens are packed also where there is room for all: it costs little, and
+    without it XLA computes a token's score anew for every query that may see the token.
+
     Returns:
         The stream, and how many tokens of each example found no room.
     """
@@ -24,7 +27,7 @@ def pack_to(stream: Stream, capacity: int) -> tuple[Stream, Int[Array, "B"]]:
     moved = rows(stream, source)
     alive = moved.alive & valid[..., None]
     size = None if moved.size is None else jnp.where(valid, moved.size, 0.0)
-    return dataclasses.replace(moved, alive=alive, gate=alive.astype(stream.x.dtype), size=size), overflow
+    return dataclasses.replace(moved, alive=alive, gate=alive, size=size), overflow
 
 
 def merge_into(stream: Stream, into: Int[Array, "B N"], weight: Float[Array, "B N"] | None = None) -> Stream:

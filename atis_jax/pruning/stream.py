@@ -27,7 +27,8 @@ class Stream:
         protected: (B, N) tokens that no method may prune: CLS, the last word.
         real: (B, N) False for padding, which is never scored, attended to or counted. None: there is no padding.
         alive: (B, N, G) tokens that a head group still attends to. None: nothing has been decided, all are.
-        gate: (B, N, G) how far each is open in the softmax, 0 to 1; with a gradient while training. None: fully.
+        gate: (B, N, G) how far each is open in the softmax, 0 to 1; with a gradient while training. True or False
+            where tokens are really removed, which costs the softmax less. None: fully.
         size: (B, N) how many tokens each stands for: 1, more once others were merged into it, 0 for one that was merged
             away and for padding. None: nothing merges.
         along: None, or leaves (B, N, ...) that travel with the tokens: ``raw``, what each was made of; ``own``, the
@@ -41,7 +42,7 @@ class Stream:
     protected: Bool[Array, "B N"]
     real: Bool[Array, "B N"] | None = None
     alive: Bool[Array, "B N G"] | None = None
-    gate: Float[Array, "B N G"] | None = None
+    gate: Float[Array, "B N G"] | Bool[Array, "B N G"] | None = None
     size: Float[Array, "B N"] | None = None
     along: Any = None
     proportional: bool = static(default=False)
@@ -113,10 +114,11 @@ def spread(values: Array, batch: int) -> Array:
 
 
 def rows(tree: Any, source: Int[Array, "B C"]) -> Any:
-    """Rows ``source`` of every leaf (B, N, ...)."""
+    """Rows ``source`` of every leaf (B, N, ...), all of them there."""
 
     def take(leaf: Array) -> Array:
         leaf = spread(leaf, source.shape[0])
-        return jnp.take_along_axis(leaf, source.reshape(*source.shape, *(1,) * (leaf.ndim - 2)), axis=1)
+        at = source.reshape(*source.shape, *(1,) * (leaf.ndim - 2))
+        return jnp.take_along_axis(leaf, at, axis=1, mode="promise_in_bounds")
 
     return jax.tree.map(take, tree)

@@ -20,7 +20,7 @@ from atis_jax.models.forward import Pruned, dense_forward, gathered_forward, mas
 from atis_jax.models.kernels import Kernel
 from atis_jax.models.kernels.circuit import ArrayShape, Circuit
 from atis_jax.models.passes import SOFTMAX, Batch, ScorerInputs
-from atis_jax.pruning.gather import choose_capacity
+from atis_jax.pruning.gather import choose_capacity, step_of
 from atis_jax.pruning.masks import kept_tokens
 from atis_jax.scoring.method import Method
 from atis_jax.scoring.registry import make_method
@@ -308,7 +308,7 @@ def count_gathered(
         if total.overflow == 0 or not widen:
             return total, capacities
         # In every layer: survivors after an overflow are too few, so how much later layers need is not known.
-        capacities = tuple(min(total.length, c + max(1, model.tokens // 8)) for c in capacities)
+        capacities = tuple(min(total.length, c + step_of(model.tokens)) for c in capacities)
 
 
 def chips_for(key: Key, method: Method, depth: int, chips: int) -> Chip | None:

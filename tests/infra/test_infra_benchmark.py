@@ -6,12 +6,19 @@ import os
 import sys
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import pytest
 
 from experiments import benchmark, benchmark_cases
-from experiments.benchmark import Child, Section, measure, spread
-from experiments.benchmark_cases import NotJitted, compile_case
+from experiments.benchmark import Child, Ratio, Section, measure, spread
+from experiments.benchmark_case import Case, NotJitted
+from experiments.benchmark_cases import compile_case
+from experiments.benchmark_removal import Shape, removal
+
+
+def case(compile_s, operations=None):
+    return {"compile_s": compile_s, "operations": operations}
 
 
 class FakeChild:
@@ -24,7 +31,7 @@ class FakeChild:
         self.turn = dict.fromkeys(self.seconds, 0)
 
     def receive(self):
-        return {"compile_s": {"slow": 2.0, "fast": 1.0}}
+        return {"cases": {"slow": case(2.0, 0.5), "fast": case(1.0)}}
 
     def time(self, case):
         FakeChild.asked.append(case)
@@ -38,11 +45,11 @@ class FakeChild:
 def test_cases_take_turns_and_the_ratio_is_of_neighbours(monkeypatch):
     monkeypatch.setattr(benchmark, "Child", FakeChild)
     monkeypatch.setattr(FakeChild, "asked", [])
-    section = Section("a title", {"": ("any", True)}, ratio=("slow", "fast"), ratio_means="slow over fast")
+    section = Section("a title", {"": ("any", True)}, ratios=(Ratio("slow", "fast", "slow over fast"),))
     result = measure(section, repetitions=3)
     assert FakeChild.asked == ["slow", "fast"] * 3
     # Neighbours 3, 10 and 6; the ratio of the medians would be 10, that of the means 6.17.
-    assert result["ratio"] == 6.0
+    assert result["ratios"] == {"slow over fast": 6.0}
     assert result["cases"]["slow"]["median_s"] == 30.0
     assert result["cases"]["fast"]["compile_s"] == 1.0
     assert result["peak_bytes"] == 3000
@@ -63,21 +70,21 @@ def test_a_short_case_runs_often_in_a_turn_and_a_long_one_once(monkeypatch):
         return jnp.zeros(())
 
     monkeypatch.setattr(benchmark_cases, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    case = compile_case((NotJitted(short), (0.001,)))
-    assert case.runs == 20  # 20 ms a turn
+    compiled = compile_case(Case(NotJitted(short), (0.001,)))
+    assert compiled.runs == 20  # 20 ms a turn
     calls.clear()
-    assert case.turn() == pytest.approx(0.001)
-    assert len(calls) == case.runs + 1
-    assert compile_case((NotJitted(short), (0.1,))).runs == 1
+    assert compiled.turn() == pytest.approx(0.001)
+    assert len(calls) == compiled.runs + 1
+    assert compile_case(Case(NotJitted(short), (0.1,))).runs == 1
 
 
 def test_a_child_answers_each_line_with_the_seconds_of_that_case(monkeypatch, capsys):
-    cases = {"double": (lambda x: 2 * x, (jnp.ones(3),)), "add": (lambda x: x + 1, (jnp.ones(3),))}
+    cases = {"double": Case(lambda x: 2 * x, (jnp.ones(3),), 0.25), "add": Case(lambda x: x + 1, (jnp.ones(3),))}
     monkeypatch.setitem(benchmark_cases.SECTIONS, "small", lambda: cases)
     monkeypatch.setattr(sys, "stdin", io.StringIO("double\nadd\ndouble\n"))
     benchmark_cases.serve("small")
     told = [json.loads(line[1:]) for line in capsys.readouterr().out.splitlines() if line.startswith("@")]
-    assert set(told[0]["compile_s"]) == set(cases)
+    assert {name: facts["operations"] for name, facts in told[0]["cases"].items()} == {"double": 0.25, "add": None}
     assert len(told) == 4
     for message in told[1:]:
         assert 0 < message["seconds"] < 10
@@ -101,7 +108,7 @@ def test_a_child_starts_on_one_core_and_says_why_it_ends_early():
 def test_the_table_and_the_json_file(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(benchmark, "Child", FakeChild)
     monkeypatch.setattr(benchmark, "QUICK_REPETITIONS", 2)
-    compared = Section("compared", {"": ("any", True)}, ratio=("slow", "fast"), ratio_means="slow over fast")
+    compared = Section("compared", {"": ("any", True)}, ratios=(Ratio("slow", "fast", "slow over fast"),))
     left_out = Section("left out", {"": ("any", True)}, quick=False)
     monkeypatch.setattr(benchmark, "SECTIONS", (compared, left_out))
     path = tmp_path / "numbers.json"
@@ -111,14 +118,33 @@ def test_the_table_and_the_json_file(monkeypatch, tmp_path, capsys):
     assert written["before"]["cores"] >= 1
     printed = capsys.readouterr().out
     assert "slow over fast: 6.500" in printed
+    assert "50.0 %" in printed
     assert "left out" not in printed
 
 
 def test_both_processes_of_a_section_are_labelled_by_their_own_name(monkeypatch):
     class OneCase(FakeChild):
         def receive(self):
-            return {"compile_s": {"slow": 2.0}}
+            return {"cases": {"slow": case(2.0)}}
 
     monkeypatch.setattr(benchmark, "Child", OneCase)
-    section = Section("flag", {"with": ("any", True), "without": ("any", False)}, ratio=("with", "without"))
+    compared = (Ratio("with", "without", "cost"),)
+    section = Section("flag", {"with": ("any", True), "without": ("any", False)}, ratios=compared)
     assert set(measure(section, 2)["cases"]) == {"with", "without"}
+
+
+@pytest.mark.slow
+def test_tokens_are_really_removed_at_equal_operations():
+    """Traced, not compiled: shapes decide the time. Attention of 2 examples with 2 heads, of 65 tokens or of fewer."""
+    shape = Shape(tokens=64, width=16, heads=2, mlp_width=32, depth=2, kept=0.8, inputs=8)
+    cases = removal(2, shape)
+    pruning = {name: cases[name] for name in ("ATIS", "ToMe", "DynamicViT")}
+    for name, one in pruning.items():
+        assert one.operations == pytest.approx(cases["ATIS"].operations, abs=0.02), name
+        program = jax.make_jaxpr(one.function)(*one.arguments)
+        assert ("f32[4,65,65]" in str(program)) == (name == "ToMe"), name
+        assert ("f32[4,57,57]" in str(program)) == (name != "ToMe"), name
+    assert cases["already short"].arguments[1].x.shape[1] == 56 + 1  # 51 of 64 tokens, in steps of 8
+    assert cases["as short as what is kept"].arguments[1].x.shape[1] == 51 + 1
+    for section in benchmark.SECTIONS:
+        assert {what for what, _ in section.children.values()} <= set(benchmark_cases.SECTIONS)

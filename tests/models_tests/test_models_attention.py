@@ -26,6 +26,7 @@ finite = st.floats(-30, 30, width=32)
 def test_gates_of_zero_and_one_are_the_softmax_over_the_kept_keys(logits, keep):
     keep[:, 0] = True
     found = np.asarray(softmax(logits, keep.astype(np.float32)))
+    np.testing.assert_allclose(softmax(logits, keep), found, rtol=1e-6)  # open or shut, and nothing between
     for row in range(3):
         a = logits[row, keep[row]].astype(np.float64)
         expected = np.exp(a - a.max()) / np.exp(a - a.max()).sum()
@@ -67,6 +68,8 @@ def test_a_row_that_sees_no_key_is_zero_in_value_and_gradient_without_gates_too(
     logits = jnp.array([[1.0, 2.0], [3.0, 4.0]])
     visible = jnp.array([[True, False], [False, False]])
     np.testing.assert_array_equal(gated_softmax(logits, None, visible=visible), [[1.0, 0.0], [0.0, 0.0]])
+    shut = gated_softmax(logits, jnp.array([[True, False]]), visible=jnp.array([[True, True], [False, True]]))
+    np.testing.assert_array_equal(shut, [[1.0, 0.0], [0.0, 0.0]])
     slope = jax.grad(lambda logits: jnp.sum(gated_softmax(logits, None, visible=visible) ** 2))(logits)
     np.testing.assert_array_equal(slope, jnp.zeros((2, 2)))
 

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from atis_jax.pruning.gather import BUCKETS, choose_capacity, pack, scatter_back
+from atis_jax.pruning.gather import BUCKETS, LONGEST_STEP, choose_capacity, pack, scatter_back
+from atis_jax.pruning.reduce import pack_to
+from atis_jax.pruning.stream import Stream
 
 TOKENS = 9
 CAPACITIES = (1, 2, 5, 9)  # few shapes, few compilations
@@ -55,19 +57,34 @@ def test_packing_twice_is_packing_what_both_keep(first, second):
 
 
 @settings(max_examples=300)
-@given(st.integers(1, 300), st.integers(0, 3), st.data())
+@given(st.integers(1, 1000), st.integers(0, 3), st.data())
 def test_capacity_is_the_smallest_bucket_that_holds_the_count(tokens, protected, data):
     count = data.draw(st.integers(0, tokens))
     capacity = choose_capacity(count, tokens, protected)
-    step = max(1, tokens // BUCKETS)
+    step = min(max(1, tokens // BUCKETS), LONGEST_STEP)
     assert count + protected <= capacity <= tokens + protected
     assert capacity - protected - count < step
     assert (capacity - protected) % step == 0 or capacity == tokens + protected
     # Few shapes, whatever the counts.
-    assert len({choose_capacity(c, tokens, protected) for c in range(tokens + 1)}) <= 2 * BUCKETS + 1
+    shapes = {choose_capacity(c, tokens, protected) for c in range(tokens + 1)}
+    assert len(shapes) <= max(2 * BUCKETS, tokens / LONGEST_STEP + 1) + 1
 
 
 @pytest.mark.parametrize("count", [-1, 65])
 def test_impossible_counts_are_named(count):
     with pytest.raises(ValueError, match=rf"largest_count = {count} must lie in 0..64"):
         choose_capacity(count, 64)
+
+
+def test_room_without_a_token_is_shut_and_stands_for_none():
+    alive = jnp.asarray([[True, False, True], [True, True, True]])[..., None]
+    x, position = jnp.arange(6.0).reshape(2, 3, 1), jnp.arange(3)[None]
+    stream = Stream(x, position, position < 1, alive=alive, gate=jnp.ones((2, 3, 1)), size=jnp.full((2, 3), 2.0))
+    for capacity, lost in ((3, [0, 0]), (2, [0, 1])):
+        packed, overflow = pack_to(stream, capacity)
+        np.testing.assert_array_equal(packed.x[0, :2, 0], [0, 2])
+        np.testing.assert_array_equal(packed.position[:, :2], [[0, 2], [0, 1]])
+        np.testing.assert_array_equal(packed.size[0], [2, 2, 0][:capacity])
+        np.testing.assert_array_equal(packed.gate[..., 0], [[True, True, False][:capacity], [True] * capacity])
+        np.testing.assert_array_equal(overflow, lost)
+        assert packed.gate.dtype == bool

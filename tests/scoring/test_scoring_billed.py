@@ -37,10 +37,8 @@ SHAPES = [(65, 16), (129, 16), (129, 32)]
 FUNCTIONS = ("exp", "log", "erf", "erfc", "tanh", "logistic", "sqrt", "rsqrt")
 THRESHOLDS = ("gt", "ge", "lt", "le")
 HALVES = ("tome", "dtem", "zerotprune")
-"""Those that look for the best partner of each of one half in the other; their programs look at all pairs."""
+"""Those that look for the best partner of each of one half in the other."""
 PRODUCTS_SPARED: dict[str, Any] = {
-    "tome": lambda n, d: 0.75 * n**2 * d / HEADS,
-    "dtem": lambda n, d: 0.75 * n**2 * d / HEADS,
     "zerotprune": lambda n, d: 0.75 * n**2 * d,
 }
 """Cosines of all pairs, as the program takes them, less those of half against half, which the method needs."""

@@ -59,7 +59,7 @@ class Kernel(Protocol):
 
 def gated_softmax(
     logits: Float[Array, "*rows keys"],
-    gate: Float[Array, "*rows keys"] | None,
+    gate: Float[Array, "*rows keys"] | Bool[Array, "*rows keys"] | None,
     secant: bool = False,
     visible: Bool[Array, "*rows keys"] | None = None,
 ) -> Float[Array, "*rows keys"]:
@@ -69,7 +69,8 @@ def gated_softmax(
     finite everywhere, also at zero, because the gate multiplies instead of adding its logarithm. The largest kept
     logit is taken off first, so that no pruned key, however large, starves the kept ones; one above it by more than
     ``PRUNED_HEADROOM`` counts as that much. After DynamicViT (Rao et al. 2021, eq. 11) without its self term.
-    ``gate`` and ``visible`` broadcast against ``logits``.
+    ``gate`` and ``visible`` broadcast against ``logits``. A gate that is True or False is a further ``visible``: the
+    same values in fewer passes over the logits, and no gradient to it.
 
     Without ``visible`` at least one gate in a row must be positive (CLS always is). With it, a row that sees no key
     with an open gate is zero, in value and gradient.
@@ -78,6 +79,9 @@ def gated_softmax(
     that sum to S: what a first small opening does, without bound where the key stands far above them. ``secant`` makes
     it w_j / (S + w_j), what opening the gate altogether does, never more than one. Values are the same.
     """
+    if gate is not None and gate.dtype == bool:
+        visible = gate if visible is None else visible & gate
+        gate = None
     if gate is None:  # about a third quicker than with a gate of one
         seen = logits if visible is None else jnp.where(visible, logits, -jnp.inf)
         peak = jax.lax.stop_gradient(jnp.max(seen, axis=-1, keepdims=True))

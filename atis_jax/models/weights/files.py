@@ -69,7 +69,7 @@ def read_weights(path: Path) -> WeightsFile:
         ) from error
     except Exception as error:  # each library has exceptions of its own
         raise WeightsError(f"config.model.weights: {path} is damaged ({str(error).splitlines()[0]})") from error
-    return WeightsFile(path, tensors, said | _beside(path, CONFIG), _beside(path, PREPARATION))
+    return WeightsFile(path, tensors, {**said, **_beside(path, CONFIG)}, _beside(path, PREPARATION))
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -84,13 +84,11 @@ def first_by(measure: Float[Array, "n"], share: Float[Array, ""], context: Conte
     whole = jnp.floor(wanted)
     count = whole + (jax.random.uniform(key) < wanted - whole)
     alive = context.alive[:, 0] & context.counted
-    index = context.position
-    ahead = (measure > measure[:, None]) | ((measure == measure[:, None]) & (index < index[:, None]))
-    return (jnp.sum(ahead & alive, axis=1) < count) & alive
+    return highest(measure, alive, count)
 
 
 def ranks(values: Float[Array, "n"] | Int[Array, "n"], among: Bool[Array, "n"]) -> Int[Array, "n"]:
     """How many of ``among`` are smaller; of equal ones the first is."""
-    index = jnp.arange(values.shape[0])
-    before = (values < values[:, None]) | ((values == values[:, None]) & (index < index[:, None]))
-    return jnp.sum(before & among, axis=1)
+    order = jnp.argsort(values, stable=True)
+    counted = jnp.asarray(among)[order].astype(int)
+    return jnp.zeros_like(counted).at[order].set(jnp.cumsum(counted) - counted)
