@@ -56,7 +56,7 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
             "norm_epsilon": file.config.get("layer_norm_eps"),
         },
     )
-    rows = len(named[anchor])
+    rows = named[anchor].shape[0]
     places = (tensors.shape_of(f"{prefix}embeddings.position_embeddings.weight") or (facts.length,))[0]
     check_text(file.path, facts, rows, places)
 
