@@ -1,4 +1,4 @@
-"""A whole co-design run in seconds, for the test that stops it."""
+"""A whole co-design run in seconds: the finished one of many tests, which one of them stops, and runs like it."""
 
 from atis_jax.config import to_config_dict
 from experiments.settings import CodesignSettings
@@ -20,7 +20,7 @@ def get_config():
     config.model.stem = "linear"
     config.energy.preset = "horowitz_45nm"
     config.scorer.inputs = 8
-    config.scorer.prototype = "ema"  # the scorer's memory is part of what must come back
+    config.scorer.prototype = "ema"  # a memory that moves; the finished run, which is stopped too, has none
     config.dense.steps = 5
     config.dense.warmup = 0.2
     config.tune.steps = 6

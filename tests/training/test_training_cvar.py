@@ -132,23 +132,22 @@ def first_step(objective, fraction):
 
 @pytest.mark.slow
 def test_a_step_learns_from_its_worst_chips():
-    """Two images a chip: the worst of four chips is worse than the worst two, and those than all four."""
-    steps, starts = zip(*(first_step(*case) for case in (("cvar", 0.25), ("cvar", 0.5), ("mean", 0.25))), strict=True)
+    """Two images a chip: the worst two of four chips are worse than all four."""
+    steps, starts = zip(*(first_step(*case) for case in (("cvar", 0.5), ("mean", 0.25))), strict=True)
 
     def metrics(arguments):
         # One program, so that bits can be compared; without the gradients, which nothing here asks for.
         values = [step(*arguments)[1] for step in steps]
         return [{name: value for name, value in each.items() if name != "gradient_norm"} for each in values]
 
-    one, two, mean = jax.device_get(jax.jit(metrics, compiler_options=QUICK)(starts[0]))
-    task = [values["loss_ce"] + values["loss_distill"] for values in (one, two, mean)]
-    assert task[0] > task[1] > task[2]
-    for values in (one, two):
-        terms = [value for name, value in values.items() if name.startswith("loss_")]
-        np.testing.assert_allclose(values["loss"], sum(terms), rtol=1e-6)
-        # Same chips, same decisions: what is kept and how many are right does not depend on the objective.
-        np.testing.assert_array_equal(values["kept_per_layer"], mean["kept_per_layer"])
-        assert values["accuracy"] == mean["accuracy"]
+    worst, mean = jax.device_get(jax.jit(metrics, compiler_options=QUICK)(starts[0]))
+    task = [values["loss_ce"] + values["loss_distill"] for values in (worst, mean)]
+    assert task[0] > task[1]
+    terms = [value for name, value in worst.items() if name.startswith("loss_")]
+    np.testing.assert_allclose(worst["loss"], sum(terms), rtol=1e-6)
+    # Same chips, same decisions: what is kept and how many are right does not depend on the objective.
+    np.testing.assert_array_equal(worst["kept_per_layer"], mean["kept_per_layer"])
+    assert worst["accuracy"] == mean["accuracy"]
 
 
 @pytest.mark.slow

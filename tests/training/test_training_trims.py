@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atis_jax.scoring.atis.calibration import Trim
-from experiments.montecarlo import calibration, noise_sweep, temperature_sweep, yields
+from experiments.montecarlo import calibration, engine, noise_sweep, temperature_sweep, yields
 from experiments.montecarlo.noise_sweep import NoiseSweepSettings
 from experiments.montecarlo.settings import MonteCarloSpec
 from experiments.montecarlo.temperature_sweep import TemperatureSweepSettings
@@ -19,6 +19,8 @@ SMALL = MonteCarloSpec(chips=4, temperature_c=(27.0,), examples=40, batch_size=2
 
 def test_calibration_is_not_measured_again(finished_run, tmp_path, monkeypatch):
     """The table lost, its trims left: the second attempt reads them and ends with the same bytes."""
+    # What room the cells need is not the question: one program, not two.
+    monkeypatch.setattr(engine.Engine, "room", lambda self, arm, inputs: engine.full_room(arm, inputs[0]))
     settings = YieldSettings(checkpoints=(str(finished_run),), calibrations=("currents+threshold",), montecarlo=SMALL)
     table = tmp_path / "yield" / "cells.csv"
     with open_run(tmp_path / "yield", settings) as folder:

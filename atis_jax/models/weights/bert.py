@@ -16,7 +16,7 @@ from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts, check_family, check_text
 from atis_jax.models.weights.files import WeightsFile
 from atis_jax.models.weights.gguf import Packed
-from atis_jax.models.weights.tensors import Reading, Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors, stacked
 
 _ANCHOR = "embeddings.word_embeddings.weight"
 _LAYER = re.compile(r"encoder\.layer\.(\d+)\.")
@@ -87,7 +87,7 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
         "position": tensors.take(f"{prefix}embeddings.position_embeddings.weight", places, width)[: facts.length],
         "type": tensors.take(f"{prefix}embeddings.token_type_embeddings.weight", TYPES, width),
         "norm": norm(f"{prefix}embeddings.LayerNorm"),
-        "blocks": [block(layer) for layer in range(spec.depth)],
+        "blocks": stacked(block, spec.depth),
     }
     if spec.pooling.layered:
         params["pooler"] = matrix(f"{prefix}pooler.dense", width, width)

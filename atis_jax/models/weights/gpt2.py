@@ -10,7 +10,7 @@ import numpy as np
 from atis_jax.models.decoder import Decoder
 from atis_jax.models.weights.facts import activation_of, check_family, check_text
 from atis_jax.models.weights.files import WeightsFile
-from atis_jax.models.weights.tensors import Reading, Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors, stacked
 
 ANCHOR = "wte.weight"
 """End of the name of its table of words."""
@@ -104,7 +104,7 @@ def read_gpt2(model: Decoder, file: WeightsFile) -> Reading:
         "embedding": tensors.take(anchor, rows, width),
         "position": tensors.take(f"{prefix}wpe.weight", places, width)[: facts.length],
         **norm("norm", f"{prefix}ln_f"),
-        "blocks": [block(layer) for layer in range(spec.depth)],
+        "blocks": stacked(block, spec.depth),
     }
     tensors.leave(r".*\.attn\.(masked_)?bias", "what is masked is computed")
     tensors.leave(r"lm_head\.weight", "the head is the embedding's transpose")

@@ -10,7 +10,7 @@ import numpy as np
 from atis_jax.models.decoder import Decoder
 from atis_jax.models.weights.facts import check_family, check_text
 from atis_jax.models.weights.files import WeightsFile
-from atis_jax.models.weights.tensors import Reading, Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors, stacked
 
 ANCHOR = "embed_tokens.weight"
 """End of the name of its table of words."""
@@ -92,7 +92,7 @@ def read_llama(model: Decoder, file: WeightsFile) -> Reading:
     params: dict[str, Any] = {
         "embedding": tensors.take(anchor, rows, width),
         "norm": tensors.take(f"{prefix}norm.weight", width),
-        "blocks": [block(layer) for layer in range(spec.depth)],
+        "blocks": stacked(block, spec.depth),
     }
     if not spec.tied:
         params["head"] = matrix("lm_head", width, rows)

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from atis_jax.models.backbone import Model
 from atis_jax.models.weights.bert import read_bert
@@ -50,28 +49,19 @@ def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTre
     """``load_weights`` from a file that is read already."""
     spec: Any = model.spec  # type: ignore[attr-defined]
     found, account, unsaid = choose(READERS, spec.kind, "model.kind with weights")(model, file)
-    found["blocks"] = _stacked(found["blocks"])
     nested = "params" in params  # as Flax has them
     fresh = params["params"] if nested else params
     untrained = sorted(set(fresh) - set(found))
-    merged = {name: found.get(name, part) for name, part in fresh.items()}
     assert set(found) <= set(fresh), sorted(found)
-
-    def as_before(path, new, old):
+    # One after the other, so that what was read is let go as it comes to its place.
+    left, structure = jax.tree.flatten({name: found.get(name, part) for name, part in fresh.items()})
+    del found
+    assert structure == jax.tree.structure(fresh), (structure, jax.tree.structure(fresh))
+    filled = []
+    for path, old in jax.tree_util.tree_leaves_with_path(fresh):
+        new = left.pop(0)
         assert new.shape == old.shape, (jax.tree_util.keystr(path), new.shape, old.shape)
-        return jnp.asarray(new, old.dtype)
-
-    filled = jax.tree_util.tree_map_with_path(as_before, merged, fresh)
+        filled.append(jnp.asarray(new, old.dtype))
+    params = jax.tree.unflatten(structure, filled)
     line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
-    return {"params": filled} if nested else filled, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")
-
-
-def _stacked(blocks: list[PyTree]) -> PyTree:
-    """Blocks as one, leaves (L, ...), which are made one after the other; ``blocks`` is empty afterwards.
-
-    Nothing is held twice but one leaf: of a network of words the blocks are what is large.
-    """
-    leaves, structure = zip(*(jax.tree.flatten(block) for block in blocks), strict=True)
-    blocks.clear()
-    stacked = [jnp.asarray(np.stack([layer.pop(0) for layer in leaves])) for _ in range(structure[0].num_leaves)]
-    return jax.tree.unflatten(structure[0], stacked)
+    return {"params": params} if nested else params, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")

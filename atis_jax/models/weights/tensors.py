@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from atis_jax.models.weights.errors import WeightsError
@@ -20,7 +21,7 @@ class Reading(NamedTuple):
     """What a family makes of a file.
 
     Attributes:
-        params: of the network, as ``Model.init`` nests them, blocks one by one; without what the file has not.
+        params: of the network, as ``Model.init`` nests them, blocks ``stacked``; without what the file has not.
         account: what was done with the file, in one line.
         unsaid: fields of the network that the file says nothing of.
     """
@@ -85,6 +86,17 @@ class Tensors:
         unused = sum(self._reasons.values())
         why = "; ".join(f"{count} not used, because {reason}" for reason, count in self._reasons.items())
         return f"{len(self._asked) - unused} of {len(self._tensors)} arrays of {self._path}" + (why and f"; {why}")
+
+
+def stacked(block: Callable[[int], dict[str, Any]], depth: int) -> dict[str, Any]:
+    """Blocks as one, leaves (L, ...); each is copied to its place as it is read, so that none is held twice."""
+    first = block(0)
+    whole = jax.tree.map(lambda leaf: np.empty((depth, *leaf.shape), leaf.dtype), first)
+    for layer in range(depth):
+        one = block(layer) if layer else first
+        for place, leaf in zip(jax.tree.leaves(whole), jax.tree.leaves(one), strict=True):
+            place[layer] = leaf
+    return whole
 
 
 def _some(names: list[str]) -> str:

@@ -19,7 +19,7 @@ from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts
 from atis_jax.models.weights.files import PREPARATION, WeightsFile
 from atis_jax.models.weights.positions import resized
-from atis_jax.models.weights.tensors import Reading, Tensors
+from atis_jax.models.weights.tensors import Reading, Tensors, stacked
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels: what pixels are normalised by where no file says otherwise."""
@@ -182,7 +182,7 @@ def read_vit(model: VisionTransformer, file: WeightsFile) -> Reading:
         "cls": tensors.take(prefix + naming.cls, 1, 1, width),
         "position": _positions(model, tensors, prefix + naming.position),
         "norm": norm(naming.norm),
-        "blocks": [block(layer) for layer in range(spec.depth)],
+        "blocks": stacked(block, spec.depth),
     }
     # A network for classes has its classifier beside the backbone, whatever stands in front of that.
     same = not spec.pools and spec.depth == depth
