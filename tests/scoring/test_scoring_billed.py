@@ -37,7 +37,7 @@ SHAPES = [(65, 16), (129, 16), (129, 32)]
 FUNCTIONS = ("exp", "log", "erf", "erfc", "tanh", "logistic", "sqrt", "rsqrt")
 THRESHOLDS = ("gt", "ge", "lt", "le")
 HALVES = {"tome": 1.0, "dtem": 1.0, "zerotprune": 0.25}
-"""Those that look for the best partner of each of one half in the other, and what part it is of what programs search."""
+"""Those that look for the best partner of each of one half in the other: part of the pairs that programs look at."""
 PRODUCTS_SPARED: dict[str, Any] = {
     "zerotprune": lambda n, d: 0.75 * n**2 * d,
 }

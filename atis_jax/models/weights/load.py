@@ -54,9 +54,10 @@ def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTre
     untrained = sorted(set(fresh) - set(found))
     assert set(found) <= set(fresh), sorted(found)
     # One after the other, so that what was read is let go as it comes to its place.
-    left, structure = jax.tree.flatten({name: found.get(name, part) for name, part in fresh.items()})
+    structure: Any = jax.tree.structure(fresh)
+    left, read = jax.tree.flatten({name: found.get(name, part) for name, part in fresh.items()})
     del found
-    assert structure == jax.tree.structure(fresh), (structure, jax.tree.structure(fresh))
+    assert structure == read, (structure, read)
     filled = []
     for path, old in jax.tree_util.tree_leaves_with_path(fresh):
         new = left.pop(0)
