@@ -68,7 +68,7 @@ class Arm(NamedTuple):
 
 
 ARMS = {
-    "analog": Arm("ATIS", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED)),
+    "analog": Arm("ATIS, attention received", Analog, lambda sizes: ScorerSpec(inputs=sizes.inputs, start=FITTED)),
     "chips": Arm(
         "ATIS, mean of chips",
         Analog,

@@ -28,11 +28,12 @@ from atis_jax.report.style import (
     panels_of,
 )
 from experiments.attention.figures import TARGETS, signed
+from experiments.zero_shot.arms import ARMS
 
 LOOKS: dict[str, tuple[str, Any, str, float]] = {
-    "analog": (ANALOG, "-", "o", 2.4),
+    "onward": (ANALOG, "-", "o", 2.4),
+    "analog": (ANALOG, "--", "o", 1.2),
     "chips": (ANALOG, (0, (1, 1)), "o", 1.2),
-    "onward": (ANALOG, "--", "o", 1.2),
     "cls": (ORANGE, "-", "s", 1.2),
     "cls_onward": (ORANGE, "--", "s", 1.2),
     "votes": (ORANGE, ":", "s", 1.2),
@@ -58,7 +59,7 @@ def curves(axes: Axes, summary: Mapping[str, Any]) -> None:
         found, (color, dash, mark, width) = arms[name], LOOKS[name]
         points = [(100 * one["pruned"], 100 * one["accuracy"]) for one in found["shares"].values()]
         x, y = np.array([(0.0, dense), *points]).T
-        axes.plot(x, y, color=color, linestyle=dash, marker=mark, markersize=4, linewidth=width, label=found["words"])
+        axes.plot(x, y, color=color, linestyle=dash, marker=mark, markersize=4, linewidth=width, label=ARMS[name].words)
     axes.axhline(dense, color=DENSE, linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set_xlim(left=0.0)
     axes.set_xlabel("tokens removed, mean of layers, %")
