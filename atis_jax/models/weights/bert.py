@@ -15,6 +15,7 @@ from atis_jax.models.bert import TYPES, Bert
 from atis_jax.models.weights.errors import WeightsError
 from atis_jax.models.weights.facts import activation_of, check_facts, check_family, check_text
 from atis_jax.models.weights.files import WeightsFile
+from atis_jax.models.weights.gguf import Packed
 from atis_jax.models.weights.tensors import Reading, Tensors, stacked
 
 _ANCHOR = "embeddings.word_embeddings.weight"
@@ -55,7 +56,7 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
             "norm_epsilon": file.config.get("layer_norm_eps"),
         },
     )
-    rows = len(named[anchor])
+    rows = named[anchor].shape[0]
     places = (tensors.shape_of(f"{prefix}embeddings.position_embeddings.weight") or (facts.length,))[0]
     check_text(file.path, facts, rows, places)
 
@@ -99,7 +100,7 @@ def read_bert(model: Bert, file: WeightsFile) -> Reading:
     return Reading(params, tensors.finish(), unsaid)
 
 
-def _named_now(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _named_now(tensors: Mapping[str, np.ndarray | Packed]) -> dict[str, np.ndarray | Packed]:
     """The same arrays, norms by the names of today."""
 
     def now(name: str) -> str:
