@@ -195,6 +195,8 @@ NAMES_A_RUN = {"start_from", "checkpoint", "checkpoints", "old", "new", "sensor_
 def test_every_experiment_that_reads_a_run_checks_what_it_read(name):
     settings_class, run = registry.find(name)
     source = inspect.getsource(importlib.import_module(run.__module__))
+    if "text_of(" in source:  # what those who read a text have in common
+        source += inspect.getsource(importlib.import_module("experiments.kv.reading"))
     if NAMES_A_RUN & {field.name for field in dataclasses.fields(settings_class)}:
         assert "check_inputs(folder, " in source
     else:

@@ -35,6 +35,7 @@ REFUSED = [
     ("kv_methods", "kv_methods", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
     ("kv_gate", "kv_gate", {"data.tokenizer": NOWHERE}, "config.data.tokenizer = "),
     ("saliency", "vit_pretrained:saliency", {"data.name": "unheard_of"}, "data set 'unheard_of'"),
+    ("zero_shot", "zero_shot:quickstart", {"checkpoint": NOWHERE}, "config.checkpoint = 'nowhere' holds no run"),
     ("scenarios", "scenarios", {"sensor_run": "unfinished"}, "config.sensor_run = 'unfinished' is no finished"),
     (
         "spice_validation",

@@ -97,7 +97,7 @@ def _beside(path: Path, name: str) -> dict[str, Any]:
     return found
 
 
-_READERS: dict[str, Callable[[Path], tuple[Mapping[str, np.ndarray | Packed], Mapping[str, Any]]]] = {
+_READERS: dict[str, Callable[[Path], tuple[Mapping[str, np.ndarray | Packed], dict[str, Any]]]] = {
     ".safetensors": lambda path: (load_file(path), {}),
     ".onnx": load_graph,
     ".gguf": load_gguf,

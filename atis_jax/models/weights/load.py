@@ -54,15 +54,14 @@ def fill_weights(model: Model, params: PyTree, file: WeightsFile) -> tuple[PyTre
     untrained = sorted(set(fresh) - set(found))
     assert set(found) <= set(fresh), sorted(found)
     # One after the other, so that what was read is let go as it comes to its place.
-    structure: Any = jax.tree.structure(fresh)
-    left, read = jax.tree.flatten({name: found.get(name, part) for name, part in fresh.items()})
+    left = jax.tree_util.tree_leaves_with_path({name: found.get(name, part) for name, part in fresh.items()})
     del found
-    assert structure == read, (structure, read)
     filled = []
     for path, old in jax.tree_util.tree_leaves_with_path(fresh):
-        new = left.pop(0)
-        assert new.shape == old.shape, (jax.tree_util.keystr(path), new.shape, old.shape)
+        place, new = left.pop(0)
+        assert (place, new.shape) == (path, old.shape), (jax.tree_util.keystr(path), place, new.shape, old.shape)
         filled.append(jnp.asarray(new, old.dtype))
-    params = jax.tree.unflatten(structure, filled)
+    assert not left, left
+    params = jax.tree.unflatten(jax.tree.structure(fresh), filled)
     line = f"weights: {account}; untrained: {', '.join(untrained) or 'nothing'}"
     return {"params": params} if nested else params, line + (f"; not said: {', '.join(unsaid)}" if unsaid else "")
