@@ -18,7 +18,6 @@ import pytest  # noqa: E402
 from jax._src.interpreters import mlir  # noqa: E402
 
 import atis_jax  # noqa: E402, F401
-from atis_jax.models import forward  # noqa: E402
 from experiments.compile_cache import DEFAULTS, FOLDER_VARIABLE, keep_compiled_programs  # noqa: E402
 from experiments.montecarlo.memory import resident_bytes  # noqa: E402
 
@@ -29,10 +28,6 @@ MOST_BYTES, MODULE_BYTES = 1700 << 20, 500 << 20
 # is half of a worker's memory. JAX has no public name for it; where this one is gone, programs are dropped more often.
 if hasattr(mlir, "make_ir_context"):
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)
-
-# Layers of one kind are one compiled loop from two on, for users from seven on: a program of the tests' toy networks is
-# a quarter less to compile. Layers that lose tokens on the way are compiled one by one in any case.
-forward.UNROLLED = 1
 
 # What is imported stays: collections walk over what tests make alone, and less often.
 gc.collect()
