@@ -25,8 +25,9 @@ from atis_jax.data.pipeline import eval_batches
 from atis_jax.models.forward import masked_forward
 from atis_jax.models.passes import EVERY_LAYER, Batch, ScorerInputs
 from atis_jax.report import write_report
+from atis_jax.scoring.bill import Bill
 from atis_jax.scoring.method import Method
-from atis_jax.scoring.operations import operations
+from atis_jax.scoring.operations import counting
 from atis_jax.statistics.intervals import mean_and_ends
 from atis_jax.training import evaluate
 from atis_jax.training.evaluate import Count, Evaluator, chips_for
@@ -39,7 +40,7 @@ from experiments.build import build_task, fed
 from experiments.files import write_arrays_atomically
 from experiments.inputs import check_inputs
 from experiments.ledgers import run_bill
-from experiments.measure import dataset_summary
+from experiments.measure import charged, dataset_summary
 from experiments.rundir import RunFolder
 from experiments.trained_run import DenseRun, load_dense
 from experiments.zero_shot.arms import ARMS, Watched, at_share
@@ -97,13 +98,13 @@ def run(settings: ZeroShotSettings, folder: RunFolder) -> dict[str, Any]:
                 for inputs, one in on_chips(scorer, noise, settings.chips if arm.sampled else None)
             ]
             right[f"right_{pruned:g}_{name}"] = np.stack([one.each.right for one in found])
-            done, all_of_it = operations(method, costs, scorer.design, scorer.state, jnp.asarray(mean_kept(found)))
+            done = done_by(costs, scorer, found)
             shares[f"{pruned:g}"] = {
                 "accuracy": float(np.mean([one.accuracy for one in found])),
                 "each_chip": [one.accuracy for one in found],
                 "kept_per_layer": mean_kept(found).tolist(),
                 "pruned": float(1.0 - mean_kept(found).mean()),
-                "operations": float(done / all_of_it),
+                "operations": done,
             }
             print(
                 f"{arm.words}, {100 * pruned:g} % removed: {100 * shares[f'{pruned:g}']['accuracy']:.1f} %", flush=True
@@ -238,6 +239,20 @@ def on_chips(scorer: Scorer, key: Key, chips: int | None) -> list[tuple[ScorerIn
         )
         for n in range(chips)
     ]
+
+
+def done_by(costs: Bill, scorer: Scorer, found: list[Count]) -> float:
+    """Multiply-accumulates over the dense network's, each example at its own length where they differ."""
+    each = [one.each for one in found]
+    each = each if len(np.unique(each[0].counted)) > 1 else []
+    done, dense = (
+        charged(counting(costs), bill, mean_kept(found), each).total_j
+        for bill in (
+            lambda costs, kept: scorer.method.bill(costs, kept, scorer.design, scorer.state),
+            lambda costs, kept: costs.dense(),
+        )
+    )
+    return float(done / dense)
 
 
 def mean_kept(found: list[Count]) -> np.ndarray:
